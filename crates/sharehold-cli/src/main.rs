@@ -1,0 +1,2 @@
+//! The `sharehold` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Keyed shared memory between processes that no process's death can break.
