@@ -1,0 +1,152 @@
+//! Errors as values: what was asked, of which key, why it could not be, and what to do next.
+//!
+//! One [`Error`] serves the life of a segment and access to its bytes. Locks have an error of their own, which
+//! carries the guard; it turns into an [`Error`] with `?`.
+
+use std::fmt;
+use std::io;
+
+/// A `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Reports what could not be done, and names the next step.
+///
+/// Its text is one sentence for people: operation, key, reason, and what to do. Programs look at [`Error::kind`].
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{ErrorKind, Segment};
+///
+/// let error = Segment::attach("com.example.nobody-made-this").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// assert_eq!(error.key(), Some("com.example.nobody-made-this"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Facts>);
+
+#[derive(Debug, thiserror::Error)]
+struct Facts {
+    kind: ErrorKind,
+    operation: &'static str,
+    key: Option<String>,
+    detail: String,
+    #[source]
+    system: Option<io::Error>,
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.operation)?;
+        if let Some(key) = &self.key {
+            write!(f, " {}", Quoted(key))?;
+        }
+        write!(f, ": {}", self.detail)?;
+        if let Some(system) = &self.system {
+            write!(f, " ({system})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A key as it is shown to people: cut when long, with control characters made visible.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 80;
+        let end = self.0.char_indices().nth(SHOWN).map_or(self.0.len(), |(end, _)| end);
+        let dots = if end < self.0.len() { "…" } else { "" };
+        write!(f, "`{}{dots}`", self.0[..end].escape_debug())
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, operation: &'static str, detail: impl Into<String>) -> Error {
+        let detail = detail.into();
+        Error(Box::new(Facts { kind, operation, key: None, detail, system: None }))
+    }
+
+    pub(crate) fn with_key(mut self, key: &str) -> Error {
+        self.0.key.get_or_insert_with(|| key.to_owned());
+        self
+    }
+
+    pub(crate) fn with_system(mut self, system: io::Error) -> Error {
+        self.0.system = Some(system);
+        self
+    }
+
+    /// Returns what kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Returns the key that was asked for, where there was one.
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
+    }
+
+    /// Returns what was being done, as a verb phrase such as `attach to`.
+    pub fn operation(&self) -> &str {
+        self.0.operation
+    }
+
+    /// Returns the system's own reason, where it was the system that refused.
+    pub fn system(&self) -> Option<&io::Error> {
+        self.0.system.as_ref()
+    }
+}
+
+/// Tells failures apart; each kind has a number that never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u16)]
+pub enum ErrorKind {
+    /// The key is empty, or longer than 64 KiB.
+    InvalidKey = 1,
+    /// A size, a number of slots or a mode cannot be had by anybody.
+    InvalidOption = 2,
+    /// A living or persistent segment has this key.
+    AlreadyExists = 3,
+    /// No segment has this key.
+    NotFound = 4,
+    /// The system does not let this user do it.
+    PermissionDenied = 5,
+    /// The directory or file belongs to somebody else, or others may change it.
+    NotTrusted = 6,
+    /// The system has no memory for it.
+    OutOfMemory = 7,
+    /// The file is not a whole segment: cut, overwritten, or never one.
+    Damaged = 8,
+    /// The segment was made by another version of the format.
+    WrongVersion = 9,
+    /// Every slot of the attachment table is taken.
+    TooManyAttachments = 10,
+    /// Others use it, or are changing it, for longer than was allowed to wait.
+    Busy = 11,
+    /// An offset and a length reach beyond the data.
+    OutOfBounds = 12,
+    /// The handle belongs to the parent of this forked process.
+    Forked = 13,
+    /// The lock's last holder died or panicked and nobody has vouched for the data since.
+    Abandoned = 14,
+    /// The lock was not free in time.
+    Timeout = 15,
+    /// The lock is held, and waiting was not asked for.
+    WouldBlock = 16,
+    /// This thread itself holds the lock.
+    Deadlock = 17,
+    /// This system has not what it takes.
+    Unsupported = 18,
+    /// The system failed in a way that has no kind of its own.
+    System = 19,
+}
+
+impl ErrorKind {
+    /// Returns the kind's number, the same in every version.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+}

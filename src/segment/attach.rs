@@ -1,0 +1,104 @@
+//! Attaching to what exists: checked before it is mapped, present before it is used.
+
+use super::header::{self, Found, Policy, damaged};
+use super::location::{Location, system};
+use super::presence::{Gate, Passage, Patience, reader_byte};
+use super::remove::{self, Name};
+use super::{Attached, ReadOnlySegment, Segment, table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::memory::Memory;
+use crate::sys::{self, Access, Generation, Mapping, SegmentFile};
+
+const ATTACH: &str = "attach to";
+
+pub(super) fn attach(owner: Option<u32>, key: &Key) -> Result<Segment> {
+    let (attached, hold) = enter(owner, key, Access::ReadWrite, |attached| {
+        table::take(&attached.memory, &attached.file, ATTACH)
+    })?;
+    Ok(Segment::new(attached, hold))
+}
+
+pub(super) fn attach_read_only(owner: Option<u32>, key: &Key) -> Result<ReadOnlySegment> {
+    let (attached, ()) = enter(owner, key, Access::ReadOnly, |attached| {
+        let failed = |error| system(ATTACH, error);
+        let me = sys::identity().map_err(failed)?;
+        match attached.file.try_lock_shared(reader_byte(me.pid)).map_err(failed)? {
+            true => Ok(()),
+            false => Err(damaged(ATTACH, "another program locks its file")),
+        }
+    })?;
+    Ok(ReadOnlySegment::new(attached))
+}
+
+/// Goes in through the gate, as often as it takes to find the segment that has the name, and becomes present there
+/// with `appear`.
+fn enter<P>(
+    owner: Option<u32>,
+    key: &Key,
+    access: Access,
+    appear: impl Fn(&Attached) -> Result<P>,
+) -> Result<(Attached, P)> {
+    let failed = |error| system(ATTACH, error);
+    let location = Location::of(key, owner);
+    let directory = location.open(ATTACH)?;
+    let mut patience = Patience::new();
+    loop {
+        let file = location.open_file(&directory, access, ATTACH)?.ok_or_else(not_found)?;
+        let attached = map_checked(file, location.clone(), key, access)?;
+        let gate = Gate::pass(&attached.file, Passage::Shared, ATTACH)?;
+        if directory.names_file(location.name(), &attached.file).map_err(failed)? {
+            let persistent = attached.policy == Policy::Persistent;
+            if persistent || table::any_present(&attached.memory, &attached.file, None) {
+                let presence = appear(&attached)?;
+                drop(gate);
+                return Ok((attached, presence));
+            }
+            drop(gate);
+            if remove::clear_name(&location, &directory, ATTACH)? == Name::Free {
+                return Err(not_found());
+            }
+        }
+        if !patience.rest() {
+            let detail = "others keep replacing it; see who they are, then try again";
+            return Err(Error::new(ErrorKind::Busy, ATTACH, detail));
+        }
+    }
+}
+
+/// Maps an opened file, if it is a whole segment and the key's own.
+fn map_checked(file: SegmentFile, location: Location, key: &Key, access: Access) -> Result<Attached> {
+    let found = header::read(&file, ATTACH)?;
+    if found.key != key.as_str() {
+        return Err(damaged(ATTACH, "its file is another key's"));
+    }
+    let memory = map(&file, &found, access, ATTACH)?;
+    let generation = Generation::current().map_err(|error| system(ATTACH, error))?;
+    Ok(Attached {
+        key: key.clone(),
+        location,
+        policy: found.policy,
+        generation,
+        known_size: found.size.into(),
+        memory,
+        file,
+    })
+}
+
+pub(super) fn not_found() -> Error {
+    let detail = "no segment has this key; create it, or use open_or_create";
+    Error::new(ErrorKind::NotFound, ATTACH, detail)
+}
+
+/// Maps a file whose header was found good.
+pub(super) fn map(
+    file: &SegmentFile,
+    found: &Found,
+    access: Access,
+    operation: &'static str,
+) -> Result<Memory> {
+    let contradicts = || damaged(operation, "its header contradicts itself");
+    let len = found.layout.file_len(found.layout.max_size).ok_or_else(contradicts)?;
+    let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
+    Memory::new(mapping, found.layout).ok_or_else(contradicts)
+}

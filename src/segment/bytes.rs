@@ -1,0 +1,176 @@
+//! Checked access to the data of a segment, by offset.
+//!
+//! Who may use it when is said elsewhere: the lock's guard hands it out, and creation for the first data.
+
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{Attached, forked, location};
+use crate::error::{Error, ErrorKind, Result};
+
+const READ: &str = "read from";
+const WRITE: &str = "write to";
+
+/// Reads and writes a segment's data by offset, checked against its size.
+///
+/// Copies are made of atomic words of eight bytes, so that even a peer that writes without the lock causes at worst
+/// a mixture, never undefined behaviour.
+#[derive(Debug)]
+pub struct Bytes<'a> {
+    attached: &'a Attached,
+}
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn new(attached: &'a Attached) -> Bytes<'a> {
+        Bytes { attached }
+    }
+
+    /// Returns how many bytes there are, as grown so far by anyone.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.attached.size()
+    }
+
+    /// Copies bytes out of the segment, from `offset` on, until `into` is full.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`], and nothing is copied; [`ErrorKind::Forked`] in a forked child.
+    #[inline]
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
+        let attached = self.attached;
+        if attached.is_ours() && attached.memory.copy_out(offset, into, attached.size()) {
+            return Ok(());
+        }
+        Err(self.refused(READ, offset, into.len()))
+    }
+
+    /// Copies all of `from` into the segment, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`], and nothing is written; [`ErrorKind::Forked`] in a forked child.
+    #[inline]
+    pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<()> {
+        let attached = self.attached;
+        if attached.is_ours() && attached.memory.copy_in(offset, from, attached.size()) {
+            return Ok(());
+        }
+        Err(self.refused(WRITE, offset, from.len()))
+    }
+
+    /// Sets every byte of the range to `value`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`], and nothing is written; [`ErrorKind::Forked`] in a forked child.
+    pub fn fill(&mut self, range: Range<usize>, value: u8) -> Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        self.check(WRITE, range.start, len)?;
+        let piece = [value; PIECE];
+        for (offset, len) in pieces(range.start, len) {
+            self.write(offset, &piece[..len])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the bytes of the range to `writer`, such as a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`]; [`ErrorKind::System`] with the writer's own error.
+    pub fn copy_to(&self, range: Range<usize>, mut writer: impl io::Write) -> Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        self.check(READ, range.start, len)?;
+        let mut piece = [0; PIECE];
+        for (offset, len) in pieces(range.start, len) {
+            self.read(offset, &mut piece[..len])?;
+            writer.write_all(&piece[..len]).map_err(|error| location::system(READ, error))?;
+        }
+        Ok(())
+    }
+
+    /// Fills the range with what `reader` gives, such as a file; returns how many bytes there were before its end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`]; [`ErrorKind::System`] with the reader's own error.
+    pub fn copy_from(&mut self, range: Range<usize>, mut reader: impl io::Read) -> Result<usize> {
+        let len = range.end.saturating_sub(range.start);
+        self.check(WRITE, range.start, len)?;
+        let mut piece = [0; PIECE];
+        let mut offset = range.start;
+        while offset < range.end {
+            let wanted = PIECE.min(range.end - offset);
+            match reader.read(&mut piece[..wanted]) {
+                Ok(0) => break,
+                Ok(got) => {
+                    self.write(offset, &piece[..got])?;
+                    offset += got;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(location::system(WRITE, error)),
+            }
+        }
+        Ok(offset - range.start)
+    }
+
+    /// Reads a value at `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`].
+    #[inline]
+    pub fn read_at<T: FromBytes + IntoBytes>(&self, offset: usize) -> Result<T> {
+        let mut value = T::new_zeroed();
+        self.read(offset, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// Writes a value at `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`], and nothing is written; [`ErrorKind::Forked`].
+    #[inline]
+    pub fn write_at<T: IntoBytes + Immutable>(&mut self, offset: usize, value: &T) -> Result<()> {
+        self.write(offset, value.as_bytes())
+    }
+
+    /// Returns the address of the first byte, for unsafe code: see [`Segment::as_ptr`](super::Segment::as_ptr).
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.attached.memory.data()
+    }
+
+    fn check(&self, operation: &'static str, offset: usize, len: usize) -> Result<()> {
+        if offset.checked_add(len).is_some_and(|end| end <= self.size()) {
+            Ok(())
+        } else {
+            Err(self.refused(operation, offset, len))
+        }
+    }
+
+    #[cold]
+    fn refused(&self, operation: &'static str, offset: usize, len: usize) -> Error {
+        let key = self.attached.key.as_str();
+        if !self.attached.is_ours() {
+            return forked(operation).with_key(key);
+        }
+        let detail = format!(
+            "{len} bytes at offset {offset} reach beyond its {} bytes; grow it, or use a smaller offset",
+            self.size()
+        );
+        Error::new(ErrorKind::OutOfBounds, operation, detail).with_key(key)
+    }
+}
+
+/// Long copies go through a buffer of this many bytes.
+const PIECE: usize = 4096;
+
+/// Cuts a range into (offset, length) of at most [`PIECE`] bytes each.
+fn pieces(start: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len).step_by(PIECE).map(move |done| (start + done, PIECE.min(len - done)))
+}

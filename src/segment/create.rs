@@ -1,0 +1,118 @@
+//! Creating a segment: it is made whole in a file without a name, then named in one step.
+//!
+//! | death after | what is left |
+//! |---|---|
+//! | the unnamed file, its memory, its contents | nothing: the kernel frees a file without name |
+//! | removing a stale segment | nothing under the key |
+//! | naming | a whole segment whose only slot is dead: stale |
+
+use super::header::{self, Policy};
+use super::location::{Location, system};
+use super::options::Options;
+use super::presence::Patience;
+use super::remove::{self, Name};
+use super::table::{self, Hold};
+use super::{Attached, Bytes, Segment, attach};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::memory::{Layout, Memory};
+use crate::sys::{Access, Directory, Generation, Mapping};
+
+const CREATE: &str = "create";
+
+pub(super) fn create(
+    options: &Options,
+    key: &Key,
+    first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+) -> Result<Segment> {
+    options.checked_sizes(CREATE)?;
+    let location = Location::of(key, options.owner);
+    let directory = location.open_or_make(CREATE, options.is_shared())?;
+    let free = |name| match name {
+        Name::Free => Ok(()),
+        Name::Taken(policy) => Err(already_exists(policy)),
+    };
+    // Before the work of making one: mostly the answer is already there.
+    free(remove::clear_name(&location, &directory, CREATE)?)?;
+    let (draft, hold) = draft(options, key, &location, &directory, first)?;
+    let mut patience = Patience::new();
+    loop {
+        match directory.give_name(&draft.file, location.name()) {
+            Ok(()) => return Ok(Segment::new(draft, hold)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                free(remove::clear_name(&location, &directory, CREATE)?)?;
+            }
+            Err(error) => return Err(system(CREATE, error)),
+        }
+        // Somebody removed what stood there, and a third one was quicker again.
+        if !patience.rest() {
+            let detail = "others keep creating and abandoning it; see who they are, then try again";
+            return Err(Error::new(ErrorKind::Busy, CREATE, detail));
+        }
+    }
+}
+
+pub(super) fn open_or_create(
+    options: &Options,
+    key: &Key,
+    first: impl Fn(&mut Bytes<'_>) -> Result<()>,
+) -> Result<Segment> {
+    let mut patience = Patience::new();
+    loop {
+        match attach::attach(options.owner, key) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            attached => return attached,
+        }
+        match create(options, key, &first) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && patience.rest() => {}
+            created => return created,
+        }
+    }
+}
+
+/// Makes a whole segment without a name, with this process in its first slot.
+fn draft(
+    options: &Options,
+    key: &Key,
+    location: &Location,
+    directory: &Directory,
+    first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+) -> Result<(Attached, Hold)> {
+    let failed = |error| system(CREATE, error);
+    let (size, max_size) = options.checked_sizes(CREATE)?;
+    let too_large = || {
+        let detail = "no process has address space for its largest size; make it smaller";
+        Error::new(ErrorKind::InvalidOption, CREATE, detail)
+    };
+    let layout = Layout::new(options.slots, key.as_str().len(), max_size).ok_or_else(too_large)?;
+    let file_len = layout.file_len(size).ok_or_else(too_large)?;
+    let map_len = layout.file_len(max_size).ok_or_else(too_large)?;
+    let generation = Generation::current().map_err(failed)?;
+    let file = directory.make_unnamed_file().map_err(failed)?;
+    file.share(options.mode, options.group).map_err(failed)?;
+    file.reserve(file_len as u64).map_err(failed)?;
+    let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
+    let memory = Memory::new(mapping, layout).ok_or_else(too_large)?;
+    header::write(&memory, key, options.policy, size);
+    let attached = Attached {
+        key: key.clone(),
+        location: location.clone(),
+        policy: options.policy,
+        generation,
+        known_size: size.into(),
+        memory,
+        file,
+    };
+    first(&mut Bytes::new(&attached))?;
+    let hold = table::take(&attached.memory, &attached.file, CREATE)?;
+    Ok((attached, hold))
+}
+
+/// Says that a living or persistent segment has the key.
+fn already_exists(policy: Policy) -> Error {
+    let detail = match policy {
+        Policy::RemoveOnLastDetach => "it exists and is in use; attach to it, or use open_or_create",
+        Policy::Persistent => "it exists and is persistent; attach to it, or destroy it first",
+    };
+    Error::new(ErrorKind::AlreadyExists, CREATE, detail)
+}

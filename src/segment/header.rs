@@ -1,0 +1,137 @@
+//! Writing the constant part of a new segment, and believing nothing of a found one.
+
+use std::sync::atomic::Ordering;
+
+use super::location::system;
+use super::table::MAX_SLOTS;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Key, MAX_KEY_LEN};
+use crate::memory::format::{Header, MAGIC, VERSION};
+use crate::memory::{Layout, Memory};
+use crate::sys::{self, SegmentFile};
+
+/// When a segment is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Policy {
+    /// With its last attachment, however that one ends. A segment whose users all died is stale: nobody can attach
+    /// to it any more, and the next one who asks for the key removes it.
+    #[default]
+    RemoveOnLastDetach,
+    /// Only by [`destroy`](crate::Segment::destroy): the data outlive every process, until the machine restarts.
+    Persistent,
+}
+
+impl Policy {
+    fn code(self) -> u32 {
+        match self {
+            Policy::RemoveOnLastDetach => 0,
+            Policy::Persistent => 1,
+        }
+    }
+
+    fn from_code(code: u32) -> Option<Policy> {
+        match code {
+            0 => Some(Policy::RemoveOnLastDetach),
+            1 => Some(Policy::Persistent),
+            _ => None,
+        }
+    }
+}
+
+/// The constant part of a header, checked against the file's length.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) layout: Layout,
+    pub(crate) policy: Policy,
+    pub(crate) size: usize,
+    pub(crate) created_at: u64,
+    pub(crate) key: String,
+}
+
+/// Fills in the header of a segment that nobody else sees yet. Its table is all zero: free.
+pub(crate) fn write(memory: &Memory, key: &Key, policy: Policy, size: usize) {
+    let header = memory.header();
+    let layout = memory.layout();
+    header.magic.store(u64::from_ne_bytes(MAGIC), Ordering::Relaxed);
+    header.version.store(VERSION, Ordering::Relaxed);
+    header.policy.store(policy.code(), Ordering::Relaxed);
+    // Both are far below 2^32: see `Options`.
+    header.slots.store(u32::try_from(layout.slots).unwrap_or(0), Ordering::Relaxed);
+    header.key_len.store(u32::try_from(layout.key_len).unwrap_or(0), Ordering::Relaxed);
+    header.data_offset.store(layout.data_offset as u64, Ordering::Relaxed);
+    header.max_size.store(layout.max_size as u64, Ordering::Relaxed);
+    header.created_at.store(sys::now_since_epoch(), Ordering::Relaxed);
+    header.life.size.store(size as u64, Ordering::Relaxed);
+    memory.write_key(key.as_str());
+}
+
+/// Reads and checks the header of a file, each field once.
+pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found> {
+    let failed = |error| system(operation, error);
+    let len = file.facts().map_err(failed)?.len;
+    let mut bytes = [0; size_of::<Header>()];
+    if file.read_at(&mut bytes, 0).map_err(failed)? != bytes.len() {
+        return Err(damaged(operation, "its file is shorter than a header"));
+    }
+    let fields = Fields(&bytes);
+    if fields.bytes(0) != MAGIC {
+        return Err(damaged(operation, "its file does not begin as a segment does"));
+    }
+    let version = fields.u32(8);
+    if version != VERSION {
+        let detail = format!(
+            "it was made by format version {version}, this is version {VERSION}; use one version of sharehold, or destroy it"
+        );
+        return Err(Error::new(ErrorKind::WrongVersion, operation, detail));
+    }
+    let found = checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
+    let mut key = vec![0; found.layout.key_len];
+    if file.read_at(&mut key, found.layout.key_offset() as u64).map_err(failed)? != key.len() {
+        return Err(damaged(operation, "its key is cut off"));
+    }
+    let key = String::from_utf8(key).map_err(|_| damaged(operation, "its key is not text"))?;
+    Ok(Found { key, ..found })
+}
+
+fn checked(fields: &Fields, len: u64) -> Option<Found> {
+    let policy = Policy::from_code(fields.u32(12))?;
+    let slots = usize::try_from(fields.u32(16)).ok()?;
+    let key_len = usize::try_from(fields.u32(20)).ok()?;
+    let data_offset = usize::try_from(fields.u64(24)).ok()?;
+    let max_size = usize::try_from(fields.u64(32)).ok()?;
+    let created_at = fields.u64(40);
+    let size = usize::try_from(fields.u64(64)).ok()?;
+    if !(1..=MAX_SLOTS).contains(&slots) || !(1..=MAX_KEY_LEN).contains(&key_len) {
+        return None;
+    }
+    let layout = Layout::new(slots, key_len, max_size)?;
+    let whole = layout.data_offset == data_offset
+        && (1..=max_size).contains(&size)
+        && layout.file_len(size)? as u64 <= len;
+    whole.then(|| Found { layout, policy, size, created_at, key: String::new() })
+}
+
+pub(crate) fn damaged(operation: &'static str, what: &str) -> Error {
+    let detail = format!("{what}; nothing in it can be trusted: destroy it and create it again");
+    Error::new(ErrorKind::Damaged, operation, detail)
+}
+
+/// The bytes of a header, read field by field at the offsets of `docs/format.md`.
+struct Fields<'a>(&'a [u8; size_of::<Header>()]);
+
+impl Fields<'_> {
+    fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&self.0[offset..offset + N]);
+        bytes
+    }
+
+    fn u32(&self, offset: usize) -> u32 {
+        u32::from_ne_bytes(self.bytes(offset))
+    }
+
+    fn u64(&self, offset: usize) -> u64 {
+        u64::from_ne_bytes(self.bytes(offset))
+    }
+}

@@ -1,0 +1,410 @@
+//! Segments: created, attached, grown, detached, destroyed and healed by key.
+//!
+//! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
+//! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
+//! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
+//! `attach`, `remove`, `bytes`.
+
+mod attach;
+mod bytes;
+mod create;
+mod header;
+mod location;
+mod options;
+pub(crate) mod presence;
+mod remove;
+pub(crate) mod table;
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use bytes::Bytes;
+pub use header::Policy;
+pub use options::Options;
+pub use remove::When;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::memory::Memory;
+use crate::sys::{self, Generation, SegmentFile};
+use location::{Location, system};
+use table::{Hold, Recorded};
+
+/// What both kinds of handle have.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) key: Key,
+    location: Location,
+    policy: Policy,
+    pub(crate) generation: Generation,
+    /// How many bytes of data the file was seen to have.
+    known_size: AtomicUsize,
+    // Unmapped before the file is closed, so that a free byte means that no store can follow.
+    pub(crate) memory: Memory,
+    file: SegmentFile,
+}
+
+impl Attached {
+    /// Whether this process made the handle, and is not a forked child of the one that did.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.generation.is_current()
+    }
+
+    /// The current size: what the header says, as far as the file really is that long.
+    #[inline]
+    fn size(&self) -> usize {
+        let known = self.known_size.load(Ordering::Relaxed);
+        if !self.is_ours() {
+            return known;
+        }
+        let said = self.memory.header().life.size.load(Ordering::Acquire) as usize;
+        if said == known { known } else { self.newer_size(said, known) }
+    }
+
+    #[cold]
+    fn newer_size(&self, said: usize, known: usize) -> usize {
+        let layout = self.memory.layout();
+        let wanted = layout.file_len(said.min(layout.max_size)).filter(|_| said <= layout.max_size);
+        let there = wanted.zip(self.file.facts().ok());
+        if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
+            self.known_size.fetch_max(said, Ordering::Relaxed);
+            return said;
+        }
+        known
+    }
+
+    fn check_fork(&self, operation: &'static str) -> Result<()> {
+        if self.is_ours() { Ok(()) } else { Err(forked(operation).with_key(self.key.as_str())) }
+    }
+
+    fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
+        self.check_fork("look at")?;
+        let mut found = Vec::new();
+        for hold in table::present(&self.memory, &self.file, own) {
+            found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
+        }
+        for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
+            found.push(Attachment { slot: None, pid, executable: None, since: None });
+        }
+        Ok(found)
+    }
+}
+
+/// Says that the handle is the parent's.
+#[cold]
+pub(crate) fn forked(operation: &'static str) -> Error {
+    let detail = "this process was forked from the one that attached; attach again here";
+    Error::new(ErrorKind::Forked, operation, detail)
+}
+
+/// Holds a place on a keyed piece of memory that any number of processes share.
+///
+/// A handle can be used from all threads of its process at once. It detaches when dropped.
+///
+/// # When a process dies
+///
+/// Its attachments end with it, whatever killed it. The last attachment's end removes the segment, unless it is
+/// [persistent](Policy::Persistent); if that was a death, the next one who asks for the key removes it. What the dead one held
+/// is free for the others within 10 ms, and they are told: see [`Segment::lock`].
+///
+/// A forked child does not inherit the handle: in the child every use is an [`ErrorKind::Forked`] error,
+/// and dropping it does nothing. Let the child attach on its own.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::Segment;
+///
+/// let segment = Segment::options().size(1024).open_or_create("com.example.greeting")?;
+/// let mut bytes = segment.lock()?;
+/// bytes.write(0, b"Hello from another process!")?;
+/// drop(bytes);
+/// segment.detach()?;
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[doc(alias = "QSharedMemory")]
+#[derive(Debug)]
+pub struct Segment {
+    attached: Attached,
+    hold: Hold,
+    left: bool,
+}
+
+impl Segment {
+    fn new(attached: Attached, hold: Hold) -> Segment {
+        if sys::join_barriers().is_err() {
+            // From here on every release of the lock must be a fence itself.
+            attached.memory.header().lock.fenced.store(1, Ordering::Relaxed);
+        }
+        Segment { attached, hold, left: false }
+    }
+
+    /// Starts to describe a segment to create or attach to.
+    pub fn options() -> Options {
+        Options::new()
+    }
+
+    /// Creates a segment of `size` bytes, all zero, and attaches to it. See [`Options::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::create`].
+    #[doc(alias = "shm_open")]
+    pub fn create(key: &str, size: usize) -> Result<Segment> {
+        Segment::options().size(size).create(key)
+    }
+
+    /// Attaches to an existing segment. See [`Options::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::attach`].
+    #[doc(alias = "shmat")]
+    pub fn attach(key: &str) -> Result<Segment> {
+        Segment::options().attach(key)
+    }
+
+    /// Attaches to an existing segment, only to look. See [`Options::attach_read_only`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::attach_read_only`].
+    pub fn attach_read_only(key: &str) -> Result<ReadOnlySegment> {
+        Segment::options().attach_read_only(key)
+    }
+
+    /// Tells whether a living or persistent segment has the key. The answer may be outdated when it arrives.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::attach`] other than `NotFound`.
+    pub fn exists(key: &str) -> Result<bool> {
+        remove::exists(&Key::new(key)?).map_err(|error| error.with_key(key))
+    }
+
+    /// Removes the segment with this key: at once, or when nobody uses it any more.
+    ///
+    /// Those who are attached at that moment keep their memory and can go on with it among themselves; the key is free.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] when it was still in use at the end of the time allowed;
+    /// [`ErrorKind::NotTrusted`] and [`ErrorKind::PermissionDenied`]. A damaged segment can be destroyed.
+    #[doc(alias = "shm_unlink")]
+    pub fn destroy(key: &str, when: When) -> Result<()> {
+        remove::destroy(&Key::new(key)?, when).map_err(|error| error.with_key(key))
+    }
+
+    /// Returns the key.
+    pub fn key(&self) -> &str {
+        self.attached.key.as_str()
+    }
+
+    /// Returns the number of bytes of data, as grown so far by anyone.
+    pub fn size(&self) -> usize {
+        self.attached.size()
+    }
+
+    /// Returns how far the segment can grow, in bytes.
+    pub fn max_size(&self) -> usize {
+        self.attached.memory.layout().max_size
+    }
+
+    /// Returns when the segment is removed.
+    pub fn policy(&self) -> Policy {
+        self.attached.policy
+    }
+
+    /// Returns who is attached, this handle included, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`], [`ErrorKind::System`].
+    #[doc(alias = "nattch")]
+    pub fn attachments(&self) -> Result<Vec<Attachment>> {
+        self.attached.attachments(Some(self.hold))
+    }
+
+    /// Makes the segment at least `new_size` bytes long, for everyone attached; the new bytes are zero.
+    ///
+    /// Addresses stay as they are and nobody attaches again: others see the new size at their next call. Asking
+    /// for less than there is changes nothing. It needs no lock and may be asked while holding it.
+    ///
+    /// # When a process dies
+    ///
+    /// The size is the old one or the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`] beyond [`Segment::max_size`], [`ErrorKind::OutOfMemory`], [`ErrorKind::Forked`].
+    pub fn grow(&self, new_size: usize) -> Result<()> {
+        const GROW: &str = "grow";
+        let with_key = |error: Error| error.with_key(self.key());
+        self.attached.check_fork(GROW)?;
+        let layout = self.attached.memory.layout();
+        let len = layout.file_len(new_size).filter(|_| new_size <= layout.max_size);
+        let Some(len) = len else {
+            let detail = format!(
+                "{new_size} bytes are more than its largest size, {}; create it with a larger `max_size`",
+                layout.max_size
+            );
+            return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
+        };
+        // First the memory, then the word that lets others use it; both only ever raise.
+        self.attached.file.reserve(len as u64).map_err(|error| with_key(system(GROW, error)))?;
+        self.attached.memory.header().life.size.fetch_max(new_size as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Returns the address of the first byte of data, at which [`Segment::size`] bytes can be used, for unsafe code.
+    ///
+    /// It is aligned to 4,096 and stays the same while the handle lives, also when the segment grows. Whoever uses it
+    /// must keep to the lock as the others do, must not make a reference into bytes that another process may
+    /// write meanwhile, and must not use it in a forked child, where nothing is there.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.attached.memory.data()
+    }
+
+    /// Detaches and says whether that went well; dropping does the same and says nothing.
+    ///
+    /// The last one out removes the segment.
+    ///
+    /// # Errors
+    ///
+    /// The segment was to be removed and could not be. It is detached all the same.
+    #[doc(alias = "shmdt")]
+    pub fn detach(mut self) -> Result<()> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.left = true;
+        if !self.attached.is_ours() {
+            return Ok(());
+        }
+        table::give_up(&self.attached.memory, &self.attached.file, self.hold);
+        remove::last_out(&self.attached).map_err(|error| error.with_key(self.key()))
+    }
+
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    pub(crate) fn hold(&self) -> Hold {
+        self.hold
+    }
+
+    /// What another attachment recorded, while it is remembered.
+    pub(crate) fn recorded(&self, other: Hold) -> Option<Recorded> {
+        table::recorded(&self.attached.memory, other)
+    }
+
+    /// Tells whether an attachment is proven gone; this handle's own never is.
+    pub(crate) fn is_gone(&self, other: Hold) -> bool {
+        other != self.hold && table::is_gone(&self.attached.memory, &self.attached.file, other)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if !self.left {
+            // `detach` is for those who want to know.
+            let _ = self.leave();
+        }
+    }
+}
+
+/// Looks at a keyed piece of memory that others write; the memory cannot be written through it.
+///
+/// It counts as an attachment, but takes no slot and no lock.
+///
+/// # When a process dies
+///
+/// As for [`Segment`]; nobody waits for a read-only attachment.
+#[derive(Debug)]
+pub struct ReadOnlySegment {
+    attached: Attached,
+}
+
+impl ReadOnlySegment {
+    fn new(attached: Attached) -> ReadOnlySegment {
+        ReadOnlySegment { attached }
+    }
+
+    /// Returns the key.
+    pub fn key(&self) -> &str {
+        self.attached.key.as_str()
+    }
+
+    /// Returns the number of bytes of data, as grown so far by anyone.
+    pub fn size(&self) -> usize {
+        self.attached.size()
+    }
+
+    /// Returns when the segment is removed.
+    pub fn policy(&self) -> Policy {
+        self.attached.policy
+    }
+
+    /// Returns who is attached, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`], [`ErrorKind::System`].
+    pub fn attachments(&self) -> Result<Vec<Attachment>> {
+        let mut found = self.attached.attachments(None)?;
+        let me = sys::identity().map_err(|error| system("look at", error))?;
+        found.push(Attachment { slot: None, pid: me.pid, executable: None, since: None });
+        Ok(found)
+    }
+
+    /// Returns the address of the first byte of data, for unsafe code that only loads: a store faults.
+    ///
+    /// It is aligned to 4,096; [`ReadOnlySegment::size`] bytes can be read. Others may write them at any time.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.attached.memory.data()
+    }
+}
+
+impl Drop for ReadOnlySegment {
+    fn drop(&mut self) {
+        if !self.attached.is_ours() {
+            return;
+        }
+        if let Ok(me) = sys::identity() {
+            // If it fails the file is about to be closed, and the lock with it.
+            let _ = self.attached.file.unlock(presence::reader_byte(me.pid));
+        }
+        // Nobody could be told.
+        let _ = remove::last_reader_out(&self.attached);
+    }
+}
+
+/// Says who is attached to a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attachment {
+    /// The slot it has; `None` for a read-only attachment.
+    pub slot: Option<usize>,
+    /// Its process, numbered as that process sees itself.
+    pub pid: u32,
+    /// The file name of its executable, cut to 16 bytes; `None` for a read-only attachment.
+    pub executable: Option<String>,
+    /// When it attached; `None` for a read-only attachment.
+    pub since: Option<SystemTime>,
+}
+
+impl Attachment {
+    pub(crate) fn of(hold: Hold, found: &Recorded) -> Attachment {
+        let name = &found.who.name;
+        let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        Attachment {
+            slot: Some(hold.index()),
+            pid: found.who.pid,
+            executable: Some(String::from_utf8_lossy(&name[..len]).into_owned()),
+            since: UNIX_EPOCH.checked_add(Duration::from_nanos(found.since)),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a segment shall be like, and whose it is.
+
+use super::header::Policy;
+use super::table::MAX_SLOTS;
+use super::{Bytes, ReadOnlySegment, Segment, create, attach};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+
+const DEFAULT_SLOTS: usize = 128;
+const OWNER_ONLY: u32 = 0o600;
+
+/// Says what a segment shall be like; the builder behind [`Segment::options`].
+///
+/// An attacher takes the segment as it is: only [`owner`](Options::owner) matters to it.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Policy, Segment};
+///
+/// let segment = Segment::options()
+///     .size(1024)
+///     .max_size(1 << 20)
+///     .policy(Policy::Persistent)
+///     .open_or_create("com.example.options")?;
+/// assert_eq!(segment.size(), 1024);
+/// # drop(segment);
+/// # Segment::destroy("com.example.options", sharehold::When::Now)?;
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(super) size: usize,
+    pub(super) max_size: Option<usize>,
+    pub(super) slots: usize,
+    pub(super) policy: Policy,
+    pub(super) mode: u32,
+    pub(super) group: Option<u32>,
+    pub(super) owner: Option<u32>,
+}
+
+impl Options {
+    pub(super) fn new() -> Options {
+        Options {
+            size: 0,
+            max_size: None,
+            slots: DEFAULT_SLOTS,
+            policy: Policy::default(),
+            mode: OWNER_ONLY,
+            group: None,
+            owner: None,
+        }
+    }
+
+    /// Sets how many bytes of data there are, at least 1; needed to create.
+    pub fn size(mut self, bytes: usize) -> Options {
+        self.size = bytes;
+        self
+    }
+
+    /// Sets how far the data may [grow](Segment::grow), in bytes; the size itself unless set.
+    ///
+    /// It costs address space in every process, no memory.
+    pub fn max_size(mut self, bytes: usize) -> Options {
+        self.max_size = Some(bytes);
+        self
+    }
+
+    /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 128 bytes.
+    pub fn slots(mut self, slots: usize) -> Options {
+        self.slots = slots;
+        self
+    }
+
+    /// Sets when the segment is removed.
+    pub fn policy(mut self, policy: Policy) -> Options {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets who may attach, as permission bits for `chmod`; `0o600`, the owner alone, unless set.
+    ///
+    /// The umask has no say. Others need both read and write to attach, read alone to attach read-only, and name
+    /// the [owner](Options::owner). Sharing makes the owner's directory searchable (mode 0711) for them.
+    pub fn mode(mut self, mode: u32) -> Options {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets the group that the mode's middle bits speak of, by number.
+    pub fn group(mut self, group: u32) -> Options {
+        self.group = Some(group);
+        self
+    }
+
+    /// Looks for the key among the segments of another user, by number, and trusts that user.
+    pub fn owner(mut self, user: u32) -> Options {
+        self.owner = Some(user);
+        self
+    }
+
+    /// Creates the segment, all zero, and attaches to it.
+    ///
+    /// # When a process dies
+    ///
+    /// The segment is visible once it is whole. A creator that dies before leaves nothing. A stale segment under
+    /// the key is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyExists`] when a living or persistent segment has the key, [`ErrorKind::OutOfMemory`] when the
+    /// memory cannot be reserved, [`ErrorKind::InvalidOption`], [`ErrorKind::InvalidKey`],
+    /// [`ErrorKind::NotTrusted`], [`ErrorKind::PermissionDenied`].
+    pub fn create(&self, key: &str) -> Result<Segment> {
+        self.create_with(key, |_| Ok(()))
+    }
+
+    /// Creates the segment with the first data that `first` writes, before anyone else can see it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::create`], or the error of `first`; then there is no segment.
+    pub fn create_with(
+        &self,
+        key: &str,
+        first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+    ) -> Result<Segment> {
+        let checked = Key::new(key)?;
+        create::create(self, &checked, first).map_err(|error| error.with_key(key))
+    }
+
+    /// Attaches to an existing segment, to read, write and lock.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], also for a stale segment, which is removed on the way; [`ErrorKind::TooManyAttachments`];
+    /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`]; [`ErrorKind::NotTrusted`]; [`ErrorKind::PermissionDenied`].
+    pub fn attach(&self, key: &str) -> Result<Segment> {
+        let checked = Key::new(key)?;
+        attach::attach(self.owner, &checked).map_err(|error| error.with_key(key))
+    }
+
+    /// Attaches to an existing segment, only to look: the memory cannot be written through it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::attach`], except that it takes no slot.
+    pub fn attach_read_only(&self, key: &str) -> Result<ReadOnlySegment> {
+        let checked = Key::new(key)?;
+        attach::attach_read_only(self.owner, &checked).map_err(|error| error.with_key(key))
+    }
+
+    /// Attaches to the segment, or creates it if there is none; of any number of processes that ask at once, one creates.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::attach`] and [`Options::create`], without their `NotFound` and `AlreadyExists`.
+    pub fn open_or_create(&self, key: &str) -> Result<Segment> {
+        self.open_or_create_with(key, |_| Ok(()))
+    }
+
+    /// Attaches to the segment, or creates it with the first data that `first` writes. The first data are written once,
+    /// however many processes ask at once: `first` may run in several, but only one result becomes the segment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::open_or_create`], or the error of `first`.
+    pub fn open_or_create_with(
+        &self,
+        key: &str,
+        first: impl Fn(&mut Bytes<'_>) -> Result<()>,
+    ) -> Result<Segment> {
+        let checked = Key::new(key)?;
+        create::open_or_create(self, &checked, first).map_err(|error| error.with_key(key))
+    }
+
+    /// The sizes to create with.
+    pub(super) fn checked_sizes(&self, operation: &'static str) -> Result<(usize, usize)> {
+        let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidOption, operation, detail));
+        let max_size = self.max_size.unwrap_or(self.size);
+        if self.size == 0 {
+            return refuse("its size is 0; give it at least one byte with `size`".to_owned());
+        }
+        if max_size < self.size {
+            return refuse(format!("its largest size, {max_size}, is below its size, {}", self.size));
+        }
+        if !(1..=MAX_SLOTS).contains(&self.slots) {
+            return refuse(format!("{} slots are not between 1 and {MAX_SLOTS}", self.slots));
+        }
+        if self.mode & !0o666 != 0 || self.mode & OWNER_ONLY != OWNER_ONLY {
+            return refuse(format!(
+                "mode {:04o} is not made of read and write bits with at least 0600, such as 0660",
+                self.mode
+            ));
+        }
+        Ok((self.size, max_size))
+    }
+
+    /// Whether anyone but the owner may attach.
+    pub(super) fn is_shared(&self) -> bool {
+        self.mode & !OWNER_ONLY != 0
+    }
+}

@@ -1,0 +1,129 @@
+//! Presence: which byte of the segment file stands for whom, and the gate.
+//!
+//! All of these bytes lie far beyond the end of the file; only the kernel's locks on them matter. A lock goes with its
+//! process, so a free byte is the proof of death that everything else stands on.
+
+use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::location::system;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::SegmentFile;
+
+/// The first of the bytes that stand for slots.
+const SLOTS: u64 = 1 << 40;
+/// The byte that attachers hold together and a remover alone.
+const GATE: u64 = SLOTS + (1 << 16);
+/// The first of the bytes that stand for read-only attachments, one for each possible process identifier.
+const READERS: u64 = SLOTS + (1 << 24);
+/// Linux numbers processes below this.
+const PIDS: u64 = 1 << 22;
+
+/// How long creation, attachment and removal wait for each other's few microseconds before they call it an error.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The byte that stands for a slot.
+pub(crate) fn slot_byte(index: usize) -> u64 {
+    SLOTS + index as u64
+}
+
+/// The byte that stands for the read-only attachments of a process.
+pub(crate) fn reader_byte(pid: u32) -> u64 {
+    READERS + u64::from(pid) % PIDS
+}
+
+/// The bytes of all slots that any segment may have.
+pub(crate) fn slot_bytes() -> Range<u64> {
+    SLOTS..GATE
+}
+
+/// The bytes of all read-only attachments.
+pub(crate) fn reader_bytes() -> Range<u64> {
+    READERS..READERS + PIDS
+}
+
+/// How to pass the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// With other attachers.
+    Shared,
+    /// Alone, to remove or replace.
+    Alone,
+}
+
+/// Standing in the gate of a segment file; left when dropped, or when the process ends.
+#[derive(Debug)]
+pub(crate) struct Gate<'a> {
+    file: &'a SegmentFile,
+}
+
+impl<'a> Gate<'a> {
+    /// Passes the gate, waiting a bounded time for those inside.
+    pub(crate) fn pass(
+        file: &'a SegmentFile,
+        passage: Passage,
+        operation: &'static str,
+    ) -> Result<Gate<'a>> {
+        let mut patience = Patience::new();
+        loop {
+            let passed = match passage {
+                Passage::Shared => file.try_lock_shared(GATE),
+                Passage::Alone => file.try_lock(GATE),
+            };
+            if passed.map_err(|error| system(operation, error))? {
+                return Ok(Gate { file });
+            }
+            if !patience.rest() {
+                let detail = "another process has been attaching to or removing it for seconds; see whether it is stopped, or try again";
+                return Err(Error::new(ErrorKind::Busy, operation, detail));
+            }
+        }
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        // If it fails the file is closed, and the lock with it.
+        let _ = self.file.unlock(GATE);
+    }
+}
+
+/// Growing pauses between tries, for at most [`PATIENCE`] in all.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    end: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Patience {
+        Patience { end: Instant::now() + PATIENCE, pause: Duration::from_micros(10) }
+    }
+
+    /// Sleeps a little; false when it has been long enough.
+    pub(crate) fn rest(&mut self) -> bool {
+        const LONGEST: Duration = Duration::from_millis(2);
+        thread::sleep(self.pause);
+        self.pause = LONGEST.min(self.pause * 2);
+        Instant::now() < self.end
+    }
+}
+
+/// The processes that are attached read-only through other handles.
+pub(crate) fn readers(file: &SegmentFile) -> std::io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    // The system names one locked byte of a range, not the first: look on both sides of it.
+    let mut ranges = vec![reader_bytes()];
+    while let Some(range) = ranges.pop() {
+        if range.is_empty() {
+            continue;
+        }
+        if let Some(byte) = file.first_locked(range.clone())? {
+            pids.push(u32::try_from(byte.saturating_sub(READERS)).unwrap_or(0));
+            ranges.push(range.start..byte);
+            ranges.push(byte + 1..range.end);
+        }
+    }
+    Ok(pids)
+}

@@ -1,0 +1,204 @@
+//! Taking a segment's name away: with the last attachment, when stale, or on demand.
+//!
+//! Every removal happens alone in the gate of the very file, after a look that the name still stands for it; so
+//! nobody removes what another has just put there. A death between the look and the removal leaves a stale segment, which the
+//! next one who asks for the key removes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::attach::{map, not_found};
+use super::header::{self, Policy};
+use super::location::{Location, system};
+use super::presence::{Gate, Passage, Patience, reader_bytes, slot_bytes};
+use super::{Attached, table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::memory::Memory;
+use crate::sys::{self, Access, Directory, SegmentFile};
+
+const DESTROY: &str = "destroy";
+const DETACH: &str = "detach from";
+
+/// Whether something living or persistent stands under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Free,
+    Taken(Policy),
+}
+
+/// Removes what is stale under the name.
+pub(super) fn clear_name(
+    location: &Location,
+    directory: &Directory,
+    operation: &'static str,
+) -> Result<Name> {
+    let mut patience = Patience::new();
+    loop {
+        let Some(file) = location.open_file(directory, Access::ReadWrite, operation)? else {
+            return Ok(Name::Free);
+        };
+        let found = header::read(&file, operation)?;
+        let memory = map(&file, &found, Access::ReadWrite, operation)?;
+        if found.policy == Policy::Persistent || table::any_present(&memory, &file, None) {
+            return Ok(Name::Taken(found.policy));
+        }
+        match remove_if_unused(location, directory, &file, &memory, operation)? {
+            Removal::InUse => return Ok(Name::Taken(found.policy)),
+            Removal::Removed => return Ok(Name::Free),
+            // Somebody else removed it, and perhaps put another there.
+            Removal::NotNamed => {}
+        }
+        if !patience.rest() {
+            let detail = "others keep replacing it; see who they are, then try again";
+            return Err(Error::new(ErrorKind::Busy, operation, detail));
+        }
+    }
+}
+
+/// What became of the attempt to remove a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    InUse,
+    Removed,
+    NotNamed,
+}
+
+fn remove_if_unused(
+    location: &Location,
+    directory: &Directory,
+    file: &SegmentFile,
+    memory: &Memory,
+    operation: &'static str,
+) -> Result<Removal> {
+    remove_unless(location, directory, file, operation, || table::any_present(memory, file, None))
+}
+
+fn remove_unless(
+    location: &Location,
+    directory: &Directory,
+    file: &SegmentFile,
+    operation: &'static str,
+    in_use: impl FnOnce() -> bool,
+) -> Result<Removal> {
+    let failed = |error| system(operation, error);
+    let _gate = Gate::pass(file, Passage::Alone, operation)?;
+    if !directory.names_file(location.name(), file).map_err(failed)? {
+        return Ok(Removal::NotNamed);
+    }
+    if in_use() {
+        return Ok(Removal::InUse);
+    }
+    directory.remove_name(location.name()).map_err(failed)?;
+    Ok(Removal::Removed)
+}
+
+/// Removes the segment if nobody is left. The leaver has given up its slot before, so of two that leave at once at least
+/// one sees nobody.
+pub(super) fn last_out(attached: &Attached) -> Result<()> {
+    let Attached { location, policy, file, memory, .. } = attached;
+    if *policy == Policy::Persistent || table::any_present(memory, file, None) {
+        return Ok(());
+    }
+    match location.open(DETACH) {
+        Ok(directory) => remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ()),
+        // The directory is gone, and the name with it.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`last_out`], for a read-only attachment, whose file cannot pass the gate alone.
+pub(super) fn last_reader_out(attached: &Attached) -> Result<()> {
+    let Attached { location, policy, file, memory, .. } = attached;
+    if *policy == Policy::Persistent || table::any_present(memory, file, None) {
+        return Ok(());
+    }
+    match location.open(DETACH).and_then(|directory| clear_name(location, &directory, DETACH)) {
+        Ok(_) => Ok(()),
+        // Nothing is there, or it is not this user's to remove: its owner's next process does it.
+        Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// When [`destroy`](crate::Segment::destroy) takes the segment away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum When {
+    /// At once, whoever is attached: they keep their memory, and the key is free.
+    Now,
+    /// When everyone has detached or died, however long that takes.
+    Unused,
+    /// When everyone has detached or died, if that happens within the time.
+    UnusedWithin(Duration),
+}
+
+pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
+    /// Between two looks whether somebody died; who detaches wakes us.
+    const LOOK_AGAIN: Duration = Duration::from_millis(8);
+    let location = Location::of(key, None);
+    let directory = location.open(DESTROY)?;
+    let end = match when {
+        When::UnusedWithin(limit) => Instant::now().checked_add(limit),
+        When::Now | When::Unused => None,
+    };
+    let mut seen = false;
+    loop {
+        let Some(file) = location.open_file(&directory, Access::ReadWrite, DESTROY)? else {
+            return if seen { Ok(()) } else { Err(not_found_to_destroy()) };
+        };
+        seen = true;
+        // A damaged file can be destroyed, too.
+        let memory = header::read(&file, DESTROY)
+            .and_then(|found| map(&file, &found, Access::ReadWrite, DESTROY))
+            .ok();
+        let departures = memory.as_ref().map(|memory| &memory.header().life.departures);
+        let before = departures.map(|word| word.load(std::sync::atomic::Ordering::Acquire));
+        let in_use = || when != When::Now && is_used(&file, memory.as_ref());
+        match remove_unless(&location, &directory, &file, DESTROY, in_use)? {
+            Removal::Removed => return Ok(()),
+            Removal::NotNamed => continue,
+            Removal::InUse => {}
+        }
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            let detail = "others are still attached to it; have them detach, or destroy it without waiting";
+            return Err(Error::new(ErrorKind::Busy, DESTROY, detail));
+        }
+        let pause = left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+        match departures.zip(before) {
+            Some((word, before)) => sys::wait(word, before, Some(pause)),
+            None => thread::sleep(pause),
+        }
+    }
+}
+
+fn is_used(file: &SegmentFile, memory: Option<&Memory>) -> bool {
+    match memory {
+        Some(memory) => table::any_present(memory, file, None),
+        None => [slot_bytes(), reader_bytes()]
+            .into_iter()
+            .any(|bytes| !matches!(file.first_locked(bytes), Ok(None))),
+    }
+}
+
+fn not_found_to_destroy() -> Error {
+    Error::new(ErrorKind::NotFound, DESTROY, "no segment has this key; there is nothing to do")
+}
+
+/// Tells whether [`attach`](super::attach::attach) would find something living or persistent.
+pub(super) fn exists(key: &Key) -> Result<bool> {
+    const LOOK_FOR: &str = "look for";
+    let location = Location::of(key, None);
+    let directory = match location.open(LOOK_FOR) {
+        Err(error) if error.kind() == not_found().kind() => return Ok(false),
+        opened => opened?,
+    };
+    let Some(file) = location.open_file(&directory, Access::ReadOnly, LOOK_FOR)? else {
+        return Ok(false);
+    };
+    let found = header::read(&file, LOOK_FOR)?;
+    let memory = map(&file, &found, Access::ReadOnly, LOOK_FOR)?;
+    Ok(found.policy == Policy::Persistent || table::any_present(&memory, &file, None))
+}

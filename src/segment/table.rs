@@ -1,0 +1,229 @@
+//! The attachment table: taking and giving up slots, who a slot belongs to, and the proof of death.
+//!
+//! # A slot's life
+//!
+//! | byte | generation | meaning |
+//! |---|---|---|
+//! | free | even | free |
+//! | taken | even | being taken, or being given up |
+//! | taken | odd | attached |
+//! | free | odd | its process died (or closed all its descriptors: see the veto) |
+//!
+//! 1. Only who has the byte changes the generation, which only grows.
+//! 2. The byte is taken before the generation becomes odd, and freed after it became even.
+//! 3. A word that names (slot, generation) names the same attachment for ever; a raised generation means that it is gone.
+//!
+//! A death between any two steps leaves the byte free, and the next taker finds either an even generation (a free
+//! slot) or an odd one (a dead one); both can be taken.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use super::location::system;
+use super::presence::{slot_byte, reader_bytes};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Memory;
+use crate::memory::format::{Record, Slot};
+use crate::sys::{self, Fate, Identity, SegmentFile};
+
+/// The most slots a segment can have.
+pub(crate) const MAX_SLOTS: usize = 4000;
+
+const INDEX_BITS: u32 = 12;
+const _: () = assert!(MAX_SLOTS <= 1 << INDEX_BITS);
+
+/// One attachment, named for ever: slot index and generation in one word, never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hold(u64);
+
+impl Hold {
+    fn new(index: usize, generation: u64) -> Hold {
+        Hold(generation << INDEX_BITS | index as u64)
+    }
+
+    /// Reads a word from a segment, which may be anything.
+    pub(crate) fn from_word(word: u64) -> Hold {
+        Hold(word)
+    }
+
+    #[inline]
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        (self.0 & ((1 << INDEX_BITS) - 1)) as usize
+    }
+
+    pub(crate) fn generation(self) -> u64 {
+        self.0 >> INDEX_BITS
+    }
+}
+
+/// What an attachment recorded of itself when it took its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) who: Identity,
+    /// When it attached, in nanoseconds since 1970.
+    pub(crate) since: u64,
+}
+
+/// Takes a free slot, or else one whose process is proven dead.
+pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str) -> Result<Hold> {
+    let who = sys::identity().map_err(|error| system(operation, error))?;
+    let slots = memory.layout().slots;
+    // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
+    let first = memory.header().life.next_slot.fetch_add(1, Ordering::Relaxed) as usize % slots;
+    for want_free in [true, false] {
+        for index in (0..slots).map(|step| (first + step) % slots) {
+            let Some(slot) = memory.slot(index) else { continue };
+            if is_taken(slot.generation.load(Ordering::Relaxed)) == want_free {
+                continue;
+            }
+            if let Some(hold) = try_take(slot, index, file, &who).map_err(|error| system(operation, error))? {
+                return Ok(hold);
+            }
+        }
+    }
+    let detail = format!("all of its {slots} slots are taken; detach somewhere, or create it with more slots");
+    Err(Error::new(ErrorKind::TooManyAttachments, operation, detail))
+}
+
+fn try_take(
+    slot: &Slot,
+    index: usize,
+    file: &SegmentFile,
+    who: &Identity,
+) -> std::io::Result<Option<Hold>> {
+    if !file.try_lock(slot_byte(index))? {
+        return Ok(None);
+    }
+    let found = slot.generation.load(Ordering::Acquire);
+    if is_taken(found) && is_vetoed(slot, found) {
+        file.unlock(slot_byte(index))?;
+        return Ok(None);
+    }
+    let generation = found + if is_taken(found) { 2 } else { 1 };
+    slot.holding_thread.store(0, Ordering::Relaxed);
+    slot.generation.store(generation, Ordering::Release);
+    let record = record_of(slot, generation);
+    write_record(record, generation, &Recorded { who: *who, since: sys::now_since_epoch() });
+    Ok(Some(Hold::new(index, generation)))
+}
+
+/// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned.
+pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
+    if let Some(slot) = memory.slot(hold.index()) {
+        slot.generation.store(hold.generation() + 1, Ordering::Release);
+    }
+    // If it fails the file is about to be closed, and the lock with it.
+    let _ = file.unlock(slot_byte(hold.index()));
+    let departures = &memory.header().life.departures;
+    departures.fetch_add(1, Ordering::Release);
+    sys::wake_all(departures);
+}
+
+/// Tells whether the attachment named by `hold` is proven gone. Asked by another attachment of the same segment,
+/// or by an opener that has no slot; never about an attachment of the same [`SegmentFile`].
+///
+/// Proof is one of: the slot has a newer generation; the byte is free and no veto stands; the byte is kept by somebody
+/// else (a forked child inherited it) and the recorded process has visibly ended. "Not proven" may become "gone" at
+/// the next question.
+pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
+    let Some(slot) = memory.slot(hold.index()) else {
+        // No attachment was ever named by such a word: the segment was overwritten.
+        return true;
+    };
+    let generation = hold.generation();
+    if !is_taken(generation) || slot.generation.load(Ordering::Acquire) != generation {
+        return true;
+    }
+    let byte = slot_byte(hold.index());
+    match file.first_locked(byte..byte + 1) {
+        Ok(Some(_)) => read_record(record_of(slot, generation), generation)
+            .is_some_and(|found| sys::fate_of(&found.who) == Fate::Gone),
+        Ok(None) => {
+            slot.generation.load(Ordering::Acquire) != generation || !is_vetoed(slot, generation)
+        }
+        // Whoever cannot ask has no proof.
+        Err(_) => false,
+    }
+}
+
+/// The veto: a process that is visibly alive is not robbed although its byte is free, since a daemon may have
+/// closed all of its descriptors.
+fn is_vetoed(slot: &Slot, generation: u64) -> bool {
+    read_record(record_of(slot, generation), generation)
+        .is_some_and(|found| sys::fate_of(&found.who) == Fate::Living)
+}
+
+/// Tells whether any attachment is not proven gone, read-only ones included. `own` is the asker's slot.
+pub(crate) fn any_present(memory: &Memory, file: &SegmentFile, own: Option<Hold>) -> bool {
+    let mut present = present(memory, file, own);
+    present.next().is_some() || !matches!(file.first_locked(reader_bytes()), Ok(None))
+}
+
+/// The attachments that are not proven gone, other than read-only ones. `own` is the asker's slot.
+pub(crate) fn present<'a>(
+    memory: &'a Memory,
+    file: &'a SegmentFile,
+    own: Option<Hold>,
+) -> impl Iterator<Item = Hold> + 'a {
+    (0..memory.layout().slots).filter_map(move |index| {
+        let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
+        let hold = Hold::new(index, generation);
+        let there = is_taken(generation) && (Some(hold) == own || !is_gone(memory, file, hold));
+        there.then_some(hold)
+    })
+}
+
+/// What the attachment named by `hold` recorded; `None` once two later ones had the slot.
+pub(crate) fn recorded(memory: &Memory, hold: Hold) -> Option<Recorded> {
+    let slot = memory.slot(hold.index())?;
+    read_record(record_of(slot, hold.generation()), hold.generation())
+}
+
+fn is_taken(generation: u64) -> bool {
+    generation % 2 == 1
+}
+
+fn record_of(slot: &Slot, generation: u64) -> &Record {
+    let [first, second] = &slot.records;
+    if generation / 2 % 2 == 0 { first } else { second }
+}
+
+/// Writes a record so that a reader sees all of it or none.
+pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
+    record.generation.store(0, Ordering::Relaxed);
+    fence(Ordering::Release);
+    record.pid.store(found.who.pid, Ordering::Relaxed);
+    record.namespaces.store(found.who.namespaces, Ordering::Relaxed);
+    record.start_time.store(found.who.start_time, Ordering::Relaxed);
+    record.since.store(found.since, Ordering::Relaxed);
+    let halves = found.who.name.as_chunks::<8>().0;
+    for (word, half) in record.name.iter().zip(halves) {
+        word.store(u64::from_ne_bytes(*half), Ordering::Relaxed);
+    }
+    record.generation.store(generation, Ordering::Release);
+}
+
+/// Reads the record if it is the one of `generation`, and was so throughout.
+pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> {
+    if record.generation.load(Ordering::Acquire) != generation {
+        return None;
+    }
+    let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
+    let mut name = [0; 16];
+    for (half, word) in name.chunks_exact_mut(8).zip(&record.name) {
+        half.copy_from_slice(&load(word).to_ne_bytes());
+    }
+    let who = Identity {
+        pid: record.pid.load(Ordering::Relaxed),
+        namespaces: load(&record.namespaces),
+        start_time: load(&record.start_time),
+        name,
+    };
+    let since = load(&record.since);
+    fence(Ordering::Acquire);
+    (record.generation.load(Ordering::Relaxed) == generation).then_some(Recorded { who, since })
+}

@@ -1,0 +1,11 @@
+//! Locks that the death of a holder cannot keep: held by slots, taken over on proof.
+//!
+//! `protocol` is the algorithm over abstract steps, so that a model checker can run it; `lock` is the segment's own
+//! lock made of it, with its guard; `error` says why a lock was not had, or what its last holder left.
+
+mod error;
+mod lock;
+mod protocol;
+
+pub use error::{Abandoned, Cause, LockError, NotAcquired};
+pub use lock::Guard;

@@ -1,0 +1,319 @@
+//! The directory of segment files, the files, and the byte locks on them.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+use rustix::fs::{self, AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, Stat};
+
+use super::process::Generation;
+use crate::sys::{Access, FileFacts};
+
+/// Where a user's segments are when nothing else is said: on the memory file system, in a directory of their own.
+pub(crate) fn default_directory(user: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/sharehold-{user}"))
+}
+
+/// An open directory of segment files.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: OwnedFd,
+}
+
+impl Directory {
+    /// Opens the directory; a symbolic link in its place is not followed.
+    pub(crate) fn open(path: &Path) -> io::Result<Directory> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+        let searched = flags.difference(OFlags::RDONLY) | OFlags::PATH;
+        // Others may enter, but not list, the directory of a user who shares: such a directory opens as a path only.
+        let fd = match fs::open(path, flags, Mode::empty()) {
+            Err(rustix::io::Errno::ACCESS) => fs::open(path, searched, Mode::empty()),
+            opened => opened,
+        }?;
+        Ok(Directory { fd })
+    }
+
+    /// Makes the directory with exactly these permission bits; one that exists is left as it is.
+    pub(crate) fn make(path: &Path, mode: u32) -> io::Result<()> {
+        match fs::mkdir(path, Mode::RWXU) {
+            Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+            // The process's umask may have taken bits away.
+            Ok(()) => Ok(fs::chmod(path, Mode::from_raw_mode(mode))?),
+        }
+    }
+
+    /// Says whose it is and who may enter.
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        Ok(facts(&fs::fstat(&self.fd)?))
+    }
+
+    /// Sets the permission bits.
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(fs::fchmod(&self.fd, Mode::from_raw_mode(mode))?)
+    }
+
+    /// The names in it, in no order.
+    pub(crate) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Opens a file by name; a symbolic link is not followed, a pipe or device is not waited for.
+    pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<SegmentFile> {
+        let access = match access {
+            Access::ReadWrite => OFlags::RDWR,
+            Access::ReadOnly => OFlags::RDONLY,
+        };
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        SegmentFile::own(fs::openat(&self.fd, name, flags, Mode::empty())?)
+    }
+
+    /// Makes a file that has no name yet and vanishes with the process unless it gets one.
+    pub(crate) fn make_unnamed_file(&self) -> io::Result<SegmentFile> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        SegmentFile::own(fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?)
+    }
+
+    /// Gives an unnamed file its name, in one step.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when the name is taken.
+    pub(crate) fn give_name(&self, file: &SegmentFile, name: &OsStr) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", file.fd);
+        Ok(fs::linkat(fs::CWD, path, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    /// Says what stands under `name`, without following a link; `None` for nothing.
+    pub(crate) fn facts_of(&self, name: &OsStr) -> io::Result<Option<FileFacts>> {
+        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(facts(&stat))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells whether `name` stands for this very file.
+    pub(crate) fn names_file(&self, name: &OsStr, file: &SegmentFile) -> io::Result<bool> {
+        Ok(self.facts_of(name)?.is_some_and(|found| found.id == file.id))
+    }
+
+    /// Takes the name away; whoever has the file open keeps it.
+    pub(crate) fn remove_name(&self, name: &OsStr) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+}
+
+fn facts(stat: &Stat) -> FileFacts {
+    FileFacts {
+        regular: FileType::from_raw_mode(stat.st_mode).is_file(),
+        owner: stat.st_uid,
+        mode: stat.st_mode & 0o7777,
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+        id: (stat.st_dev, stat.st_ino),
+    }
+}
+
+/// An open segment file: the presence of one handle, and what its byte locks hang on.
+#[derive(Debug)]
+pub(crate) struct SegmentFile {
+    fd: RawFd,
+    id: (u64, u64),
+    generation: Generation,
+    entry: &'static Inheritable,
+}
+
+impl SegmentFile {
+    fn own(fd: OwnedFd) -> io::Result<SegmentFile> {
+        let generation = Generation::current()?;
+        let id = facts(&fs::fstat(&fd)?).id;
+        let entry = Inheritable::enter(fd.as_raw_fd());
+        Ok(SegmentFile { fd: fd.into_raw_fd(), id, generation, entry })
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open until `drop`, which ends the borrow. (A program that closes descriptors
+        // it does not own breaks this for every library; `is_open` notices.)
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+
+    /// Says what the file is now.
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        Ok(facts(&fs::fstat(self.as_fd())?))
+    }
+
+    /// Tells whether the descriptor still is this file: a daemon may have closed all of its descriptors.
+    pub(crate) fn is_open(&self) -> bool {
+        self.facts().is_ok_and(|facts| facts.id == self.id)
+    }
+
+    /// Sets permission bits and, if given, the group, whatever the umask says.
+    pub(crate) fn share(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            fs::fchown(self.as_fd(), None, Some(Gid::from_raw(group)))?;
+        }
+        Ok(fs::fchmod(self.as_fd(), Mode::from_raw_mode(mode))?)
+    }
+
+    /// Reserves memory for all bytes below `len` and makes the file at least that long; new bytes are zero.
+    pub(crate) fn reserve(&self, len: u64) -> io::Result<()> {
+        loop {
+            match fs::fallocate(self.as_fd(), FallocateFlags::empty(), 0, len) {
+                Err(rustix::io::Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Reads up to `bytes.len()` bytes from `offset`; returns how many there were.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            match rustix::io::pread(self.as_fd(), &mut bytes[done..], at)? {
+                0 => break,
+                read => done += read,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Takes the byte for this handle alone; false when another one has it in any way.
+    pub(crate) fn try_lock(&self, byte: u64) -> io::Result<bool> {
+        self.set_lock(libc::F_WRLCK, byte)
+    }
+
+    /// Takes the byte together with others; false when another one has it alone.
+    pub(crate) fn try_lock_shared(&self, byte: u64) -> io::Result<bool> {
+        self.set_lock(libc::F_RDLCK, byte)
+    }
+
+    /// Gives the byte up.
+    pub(crate) fn unlock(&self, byte: u64) -> io::Result<()> {
+        self.set_lock(libc::F_UNLCK, byte).map(|_| ())
+    }
+
+    /// Returns a byte in the range that another handle has, shared or alone.
+    pub(crate) fn first_locked(&self, bytes: Range<u64>) -> io::Result<Option<u64>> {
+        let start = bytes.start;
+        let found = self.lock_command(libc::F_OFD_GETLK, libc::F_WRLCK, bytes)?;
+        if i32::from(found.l_type) == libc::F_UNLCK {
+            return Ok(None);
+        }
+        // A lock that began before the range is reported with its own start.
+        Ok(Some(u64::try_from(found.l_start).unwrap_or(start).max(start)))
+    }
+
+    fn set_lock(&self, kind: i32, byte: u64) -> io::Result<bool> {
+        match self.lock_command(libc::F_OFD_SETLK, kind, byte..byte + 1) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock_command(&self, command: i32, kind: i32, bytes: Range<u64>) -> io::Result<libc::flock> {
+        let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        let mut lock = libc::flock {
+            l_type: i16::try_from(kind).map_err(invalid)?,
+            l_whence: 0, // SEEK_SET
+            l_start: i64::try_from(bytes.start).map_err(invalid)?,
+            l_len: i64::try_from(bytes.end.saturating_sub(bytes.start)).map_err(invalid)?,
+            l_pid: 0,
+        };
+        // SAFETY: the command takes a pointer to a `flock`, which lives across the call.
+        let result = unsafe { libc::fcntl(self.fd, command, ptr::from_mut(&mut lock)) };
+        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(lock) }
+    }
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        // In a forked child the descriptor was closed at the fork, and its number may be somebody else's by now;
+        // a daemon may have closed it under us.
+        if self.generation.is_current() {
+            let ours = self.is_open();
+            self.entry.leave();
+            if ours {
+                // SAFETY: the descriptor is open, is our file, and is closed once.
+                unsafe { rustix::io::close(self.fd) };
+            }
+        }
+    }
+}
+
+/// One descriptor that a forked child must close, since it would keep the parent's locks alive.
+///
+/// The entries form a list that only grows (a left entry is used again) and holds nothing but atomics, so the
+/// child can walk it right after `fork`, whatever other threads were doing.
+#[derive(Debug)]
+struct Inheritable {
+    fd: AtomicI32,
+    next: AtomicPtr<Inheritable>,
+}
+
+const NOBODY: i32 = -1;
+static INHERITABLE: AtomicPtr<Inheritable> = AtomicPtr::new(ptr::null_mut());
+
+impl Inheritable {
+    fn all() -> impl Iterator<Item = &'static Inheritable> {
+        let at = |link: &AtomicPtr<Inheritable>| {
+            // SAFETY: the list holds leaked boxes only, which live for ever.
+            unsafe { link.load(Ordering::Acquire).as_ref() }
+        };
+        std::iter::successors(at(&INHERITABLE), move |entry| at(&entry.next))
+    }
+
+    fn enter(fd: RawFd) -> &'static Inheritable {
+        let free = Inheritable::all().find(|entry| {
+            entry.fd.compare_exchange(NOBODY, fd, Ordering::Release, Ordering::Relaxed).is_ok()
+        });
+        if let Some(entry) = free {
+            return entry;
+        }
+        let entry = Box::leak(Box::new(Inheritable {
+            fd: AtomicI32::new(fd),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }));
+        let mut head = INHERITABLE.load(Ordering::Relaxed);
+        loop {
+            entry.next.store(head, Ordering::Relaxed);
+            let pushed = INHERITABLE.compare_exchange(
+                head,
+                ptr::from_ref(entry).cast_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match pushed {
+                Ok(_) => return entry,
+                Err(newer) => head = newer,
+            }
+        }
+    }
+
+    fn leave(&self) {
+        self.fd.store(NOBODY, Ordering::Release);
+    }
+}
+
+/// Closes what a forked child inherited. Called in the child, before `fork` returns there.
+pub(super) fn close_inherited() {
+    for entry in Inheritable::all() {
+        let fd = entry.fd.swap(NOBODY, Ordering::Relaxed);
+        if fd != NOBODY {
+            // SAFETY: an entered descriptor is open in the parent, hence in this copy, and is left before it is closed.
+            unsafe { rustix::io::close(fd) };
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A shared mapping of a segment file.
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+
+use super::file::SegmentFile;
+use super::process::Generation;
+use crate::sys::Access;
+
+/// The bytes of a file in this process's memory, at one address until dropped.
+///
+/// A forked child has no such memory at all: it neither reads nor stores the parent's bytes, and keeps no
+/// reference to the file.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+    generation: Generation,
+}
+
+// SAFETY: a mapping is an address range of the process, the same for every thread.
+unsafe impl Send for Mapping {}
+// SAFETY: the type itself offers nothing but its address and length.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `file`, which may be more than it has: those beyond its end fault until it grows.
+    pub(crate) fn new(file: &SegmentFile, len: usize, access: Access) -> io::Result<Mapping> {
+        let protection = match access {
+            Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+            Access::ReadOnly => ProtFlags::READ,
+        };
+        let generation = Generation::current()?;
+        // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+        let base = unsafe {
+            mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, file.as_fd(), 0)
+        }?;
+        let Some(base) = NonNull::new(base.cast::<u8>()) else {
+            return Err(io::Error::other("the system mapped a file at address 0"));
+        };
+        let mapping = Mapping { base, len, generation };
+        // SAFETY: the range is exactly the mapping made above, which nobody else knows yet.
+        unsafe { mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) }?;
+        Ok(mapping)
+    }
+
+    /// The address of the first byte.
+    #[inline]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The number of bytes mapped.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // A forked child has nothing there, or something of its own.
+        if self.generation.is_current() {
+            // SAFETY: the range was mapped by `new` and is unmapped once; borrows of it end before its owner.
+            let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+            debug_assert!(unmapped.is_ok(), "a mapping is unmapped once");
+        }
+    }
+}

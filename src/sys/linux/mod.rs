@@ -1,0 +1,13 @@
+//! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, `/proc`.
+
+mod file;
+mod mapping;
+mod process;
+mod wait;
+
+pub(crate) use file::{Directory, SegmentFile, default_directory};
+pub(crate) use mapping::Mapping;
+pub(crate) use process::{
+    Generation, effective_user, fate_of, identity, now_since_epoch, thread_id,
+};
+pub(crate) use wait::{barrier, join_barriers, wait, wake_all, wake_one};

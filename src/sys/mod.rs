@@ -1,0 +1,95 @@
+//! The only calls into the operating system, behind one written contract.
+//!
+//! Each platform is a folder with the same items; the one that fits is re-exported here, and `unsupported` fits
+//! every other machine: it compiles everywhere and answers with errors. Nothing here knows what a segment is: it
+//! offers files, byte locks, mappings, waiting and facts about processes. Errors are the system's own.
+//!
+//! # What a platform promises
+//!
+//! - **Process** ([`Generation`]): a value that stops being current in a forked child, checked with one load. All
+//!   of the items below that own something refuse to release it in such a child, because it is the parent's.
+//! - **Directory, `SegmentFile`**: a file is made without a name, and gets its name in one step when it is whole.
+//!   An open file is one *presence*: every byte lock taken through it goes with the process, whatever ends it, and
+//!   not before its last thread has stopped storing. A forked child does not keep it alive.
+//! - **Byte locks**: never block; conflict between any two `SegmentFile`s, also of one process; a file does not see its own.
+//! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
+//!   file become usable as soon as the file has grown.
+//! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
+//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process.
+//! - **Barrier**: when `barrier()` returns, every thread of every process that has called `join_barriers()` has passed a full
+//!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence.
+
+#![allow(unsafe_code)]
+
+#[cfg(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(sharehold_unsupported)
+))]
+#[path = "linux/mod.rs"]
+mod platform;
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    target_endian = "little",
+    not(sharehold_unsupported)
+)))]
+#[path = "unsupported/mod.rs"]
+mod platform;
+
+pub(crate) use platform::{
+    Directory, Generation, Mapping, SegmentFile, barrier, default_directory, effective_user,
+    fate_of, identity, join_barriers, now_since_epoch, thread_id, wait, wake_all, wake_one,
+};
+
+/// What the system says about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    /// Whether it is a regular file; a directory, pipe, device or link is not.
+    pub(crate) regular: bool,
+    /// The user it belongs to.
+    pub(crate) owner: u32,
+    /// The permission bits, as in `chmod`, without the kind.
+    pub(crate) mode: u32,
+    /// The length in bytes.
+    pub(crate) len: u64,
+    /// Device and inode: the same for two open files exactly when they are one file.
+    pub(crate) id: (u64, u64),
+}
+
+/// May a mapping be stored to?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Loads and stores.
+    ReadWrite,
+    /// Loads only; a store faults.
+    ReadOnly,
+}
+
+/// Who a process is: for people to read, and, within the same namespaces, to see whether it still lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The process identifier in its own PID namespace.
+    pub(crate) pid: u32,
+    /// Which namespaces `pid` and `start_time` are meant in; 0 is unknown and compares with nothing.
+    pub(crate) namespaces: u64,
+    /// When the process started, in the system's own unit.
+    pub(crate) start_time: u64,
+    /// The executable's file name, cut to fit, padded with zero bytes.
+    pub(crate) name: [u8; 16],
+}
+
+/// What is known about a process named by an [`Identity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It exists and may run.
+    Living,
+    /// It will execute no further instruction of its own, but its memory and files may not be closed yet.
+    Exiting,
+    /// It has ended: its memory and files are closed, except what a child inherited.
+    Gone,
+    /// It cannot be seen from here.
+    Unknown,
+}

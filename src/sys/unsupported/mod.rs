@@ -1,0 +1,170 @@
+//! A machine that we do not support: everything compiles, and every way in answers with an error.
+//!
+//! What can only be reached through a file or mapping, of which there is none here, holds an uninhabited type.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use super::{Access, Fate, FileFacts, Identity};
+
+fn unsupported<T>() -> io::Result<T> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+pub(crate) fn default_directory(_user: u32) -> PathBuf {
+    PathBuf::from("sharehold")
+}
+
+#[derive(Debug)]
+pub(crate) struct Directory(Infallible);
+
+impl Directory {
+    pub(crate) fn open(_path: &Path) -> io::Result<Directory> {
+        unsupported()
+    }
+
+    pub(crate) fn make(_path: &Path, _mode: u32) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        match self.0 {}
+    }
+
+    pub(crate) fn set_mode(&self, _mode: u32) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn open_file(&self, _name: &OsStr, _access: Access) -> io::Result<SegmentFile> {
+        match self.0 {}
+    }
+
+    pub(crate) fn make_unnamed_file(&self) -> io::Result<SegmentFile> {
+        match self.0 {}
+    }
+
+    pub(crate) fn give_name(&self, _file: &SegmentFile, _name: &OsStr) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn facts_of(&self, _name: &OsStr) -> io::Result<Option<FileFacts>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn names_file(&self, _name: &OsStr, _file: &SegmentFile) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub(crate) fn remove_name(&self, _name: &OsStr) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct SegmentFile(Infallible);
+
+impl SegmentFile {
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        match self.0 {}
+    }
+
+    pub(crate) fn share(&self, _mode: u32, _group: Option<u32>) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn reserve(&self, _len: u64) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn read_at(&self, _bytes: &mut [u8], _offset: u64) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub(crate) fn try_lock(&self, _byte: u64) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub(crate) fn try_lock_shared(&self, _byte: u64) -> io::Result<bool> {
+        match self.0 {}
+    }
+
+    pub(crate) fn unlock(&self, _byte: u64) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(crate) fn first_locked(&self, _bytes: Range<u64>) -> io::Result<Option<u64>> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Mapping(Infallible);
+
+impl Mapping {
+    pub(crate) fn new(file: &SegmentFile, _len: usize, _access: Access) -> io::Result<Mapping> {
+        match file.0 {}
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        match self.0 {}
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Generation(Infallible);
+
+impl Generation {
+    pub(crate) fn current() -> io::Result<Generation> {
+        unsupported()
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn thread_id(generation: Generation) -> u32 {
+    match generation.0 {}
+}
+
+pub(crate) fn effective_user() -> u32 {
+    0
+}
+
+pub(crate) fn now_since_epoch() -> u64 {
+    0
+}
+
+pub(crate) fn identity() -> io::Result<Identity> {
+    unsupported()
+}
+
+pub(crate) fn fate_of(_who: &Identity) -> Fate {
+    Fate::Unknown
+}
+
+pub(crate) fn join_barriers() -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn barrier() {}
+
+pub(crate) fn wait(_word: &AtomicU32, _expected: u32, _limit: Option<Duration>) {}
+
+pub(crate) fn wake_one(_word: &AtomicU32) {}
+
+pub(crate) fn wake_all(_word: &AtomicU32) {}
