@@ -24,6 +24,7 @@ pub struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
+    #[inline]
     pub(crate) fn new(attached: &'a Attached) -> Bytes<'a> {
         Bytes { attached }
     }

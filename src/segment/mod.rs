@@ -288,10 +288,12 @@ impl Segment {
         remove::last_out(&self.attached).map_err(|error| error.with_key(self.key()))
     }
 
+    #[inline]
     pub(crate) fn attached(&self) -> &Attached {
         &self.attached
     }
 
+    #[inline]
     pub(crate) fn hold(&self) -> Hold {
         self.hold
     }

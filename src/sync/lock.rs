@@ -73,36 +73,37 @@ impl Segment {
 
     #[inline]
     fn acquire(&self, until: Until) -> Result<Guard<'_>, LockError<'_>> {
-        let attached = self.attached();
-        if !attached.is_ours() {
+        if !self.attached().is_ours() {
             return Err(LockError::NotAcquired(NotAcquired::forked(self)));
         }
-        let thread = sys::thread_id(attached.generation);
-        let words = &attached.memory.header().lock;
-        let attempt = Attempt { segment: self, words, thread };
-        let taken_over = match attempt.try_acquire() {
-            Ok(()) => None,
-            Err(_) => match protocol::acquire(&attempt, until) {
-                Ok(Acquired::Free) => None,
-                Ok(Acquired::TakenOver(dead)) => Some(Hold::from_word(dead)),
-                Err(refused) => return Err(self.refused(refused, until)),
-            },
-        };
-        if let Some(slot) = self.own_slot() {
-            slot.holding_thread.store(thread, Ordering::Relaxed);
+        let attempt = Attempt::new(self);
+        if attempt.try_acquire().is_err() {
+            return self.acquire_contended(&attempt, until);
         }
-        let guard = Guard {
-            segment: self,
-            bytes: Bytes::new(attached),
-            was_panicking: thread::panicking(),
-            not_send: PhantomData,
-        };
-        if taken_over.is_none() && words.condition.load(Ordering::Relaxed) == CONSISTENT {
-            return Ok(guard);
+        let guard = attempt.enter();
+        if attempt.words.condition.load(Ordering::Relaxed) != CONSISTENT {
+            return Err(LockError::Abandoned(guard.abandoned(None)));
         }
-        Err(LockError::Abandoned(guard.abandoned(taken_over)))
+        Ok(guard)
     }
 
+    #[cold]
+    fn acquire_contended<'a>(
+        &'a self,
+        attempt: &Attempt<'a>,
+        until: Until,
+    ) -> Result<Guard<'a>, LockError<'a>> {
+        let dead = match protocol::acquire(attempt, until) {
+            Ok(Acquired::Free) => None,
+            Ok(Acquired::TakenOver(dead)) => Some(Hold::from_word(dead)),
+            Err(refused) => return Err(self.refused(refused, until)),
+        };
+        let guard = attempt.enter();
+        let consistent = attempt.words.condition.load(Ordering::Relaxed) == CONSISTENT;
+        if dead.is_none() && consistent { Ok(guard) } else { Err(LockError::Abandoned(guard.abandoned(dead))) }
+    }
+
+    #[inline]
     fn own_slot(&self) -> Option<&Slot> {
         self.attached().memory.slot(self.hold().index())
     }
@@ -125,6 +126,29 @@ struct Attempt<'a> {
     segment: &'a Segment,
     words: &'a LockWords,
     thread: u32,
+}
+
+impl<'a> Attempt<'a> {
+    #[inline]
+    fn new(segment: &'a Segment) -> Attempt<'a> {
+        let attached = segment.attached();
+        let thread = sys::thread_id(attached.generation);
+        Attempt { segment, words: &attached.memory.header().lock, thread }
+    }
+
+    /// Makes the guard of the lock that was just acquired.
+    #[inline]
+    fn enter(&self) -> Guard<'a> {
+        if let Some(slot) = self.segment.own_slot() {
+            slot.holding_thread.store(self.thread, Ordering::Relaxed);
+        }
+        Guard {
+            segment: self.segment,
+            bytes: Bytes::new(self.segment.attached()),
+            was_panicking: thread::panicking(),
+            not_send: PhantomData,
+        }
+    }
 }
 
 impl Steps for Attempt<'_> {
@@ -228,6 +252,7 @@ pub struct Guard<'a> {
 unsafe impl Sync for Guard<'_> {}
 
 impl<'a> Guard<'a> {
+    #[inline]
     fn words(&self) -> &'a LockWords {
         &self.segment.attached().memory.header().lock
     }

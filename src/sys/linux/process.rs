@@ -108,12 +108,6 @@ impl Generation {
     pub(crate) fn is_current(&self) -> bool {
         self.current.load(Ordering::Relaxed) == self.number
     }
-
-    /// The number, for comparing generations of one process.
-    #[inline]
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
 }
 
 /// Returns the calling thread's identifier in this generation; a system call only at the thread's first question.
@@ -122,12 +116,16 @@ pub(crate) fn thread_id(generation: Generation) -> u32 {
     thread_local! {
         static KNOWN: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
     }
+    #[cold]
+    fn ask() -> u32 {
+        rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+    }
     let (number, id) = KNOWN.get();
-    if number == generation.number() {
+    if number == generation.number {
         return id;
     }
-    let id = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-    KNOWN.set((generation.number(), id));
+    let id = ask();
+    KNOWN.set((generation.number, id));
     id
 }
 
