@@ -56,16 +56,30 @@ struct Quoted<'a>(&'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 80;
-        let end = self.0.char_indices().nth(SHOWN).map_or(self.0.len(), |(end, _)| end);
+        let end = self
+            .0
+            .char_indices()
+            .nth(SHOWN)
+            .map_or(self.0.len(), |(end, _)| end);
         let dots = if end < self.0.len() { "…" } else { "" };
         write!(f, "`{}{dots}`", self.0[..end].escape_debug())
     }
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, operation: &'static str, detail: impl Into<String>) -> Error {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        detail: impl Into<String>,
+    ) -> Error {
         let detail = detail.into();
-        Error(Box::new(Facts { kind, operation, key: None, detail, system: None }))
+        Error(Box::new(Facts {
+            kind,
+            operation,
+            key: None,
+            detail,
+            system: None,
+        }))
     }
 
     pub(crate) fn with_key(mut self, key: &str) -> Error {

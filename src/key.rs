@@ -19,9 +19,8 @@ pub(crate) struct Key(String);
 
 impl Key {
     pub(crate) fn new(text: &str) -> Result<Key> {
-        let refuse = |detail| {
-            Err(Error::new(ErrorKind::InvalidKey, "use the key", detail).with_key(text))
-        };
+        let refuse =
+            |detail| Err(Error::new(ErrorKind::InvalidKey, "use the key", detail).with_key(text));
         match text.len() {
             0 => refuse("it is empty; give the segment a name such as com.example.tally"),
             1..=MAX_KEY_LEN => Ok(Key(text.to_owned())),
@@ -37,7 +36,13 @@ impl Key {
     ///
     /// Two keys have one name only if their digests agree, and then the text kept in the segment tells them apart.
     pub(crate) fn file_name(&self) -> OsString {
-        let readable = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let readable = |c: char| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
         let mut name: String = self.0.chars().take(SHOWN).map(readable).collect();
         if name.starts_with('.') {
             name.replace_range(..1, "_");
@@ -57,14 +62,35 @@ mod tests {
 
     #[test]
     fn any_text_is_a_key_but_none() {
-        for text in ["a", "..", ".", "/", "a/b/../c", "nul\0inside", "😀", " ", "日本語", "-rf"] {
-            let name = Key::new(text).expect("a key").file_name().into_string().expect("ASCII");
-            assert!(name.len() <= 255 && name.is_ascii() && !name.contains(['/', '\0']), "{name}");
+        for text in [
+            "a",
+            "..",
+            ".",
+            "/",
+            "a/b/../c",
+            "nul\0inside",
+            "😀",
+            " ",
+            "日本語",
+            "-rf",
+        ] {
+            let name = Key::new(text)
+                .expect("a key")
+                .file_name()
+                .into_string()
+                .expect("ASCII");
+            assert!(
+                name.len() <= 255 && name.is_ascii() && !name.contains(['/', '\0']),
+                "{name}"
+            );
             assert!(!name.starts_with('.'), "{name} is hidden");
         }
         assert_eq!(Key::new("").unwrap_err().kind(), ErrorKind::InvalidKey);
         assert!(Key::new(&"x".repeat(MAX_KEY_LEN)).is_ok());
-        assert_eq!(Key::new(&"x".repeat(MAX_KEY_LEN + 1)).unwrap_err().kind(), ErrorKind::InvalidKey);
+        assert_eq!(
+            Key::new(&"x".repeat(MAX_KEY_LEN + 1)).unwrap_err().kind(),
+            ErrorKind::InvalidKey
+        );
     }
 
     #[test]
@@ -81,6 +107,9 @@ mod tests {
         let name = Key::new("com.example/tally").expect("a key").file_name();
         // printf com.example/tally | sha256sum
         let digest = "215fe82f863e9c8050081c30609b53d45353c0243663e6138ea95b7fe1717c07";
-        assert_eq!(name.to_string_lossy(), format!("com.example_tally.{digest}"));
+        assert_eq!(
+            name.to_string_lossy(),
+            format!("com.example_tally.{digest}")
+        );
     }
 }

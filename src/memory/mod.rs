@@ -36,13 +36,22 @@ impl Layout {
     /// Places the blocks one after another; `None` when the sum does not fit in memory.
     pub(crate) fn new(slots: usize, key_len: usize, max_size: usize) -> Option<Layout> {
         let key_offset = Layout::key_offset_of(slots)?;
-        let data_offset = key_offset.checked_add(key_len)?.checked_next_multiple_of(GRANULE)?;
-        let layout = Layout { slots, key_len, data_offset, max_size };
+        let data_offset = key_offset
+            .checked_add(key_len)?
+            .checked_next_multiple_of(GRANULE)?;
+        let layout = Layout {
+            slots,
+            key_len,
+            data_offset,
+            max_size,
+        };
         layout.file_len(max_size).map(|_| layout)
     }
 
     fn key_offset_of(slots: usize) -> Option<usize> {
-        slots.checked_mul(size_of::<Slot>())?.checked_add(size_of::<Header>())
+        slots
+            .checked_mul(size_of::<Slot>())?
+            .checked_add(size_of::<Header>())
     }
 
     /// The offset of the key's text.
@@ -52,7 +61,10 @@ impl Layout {
 
     /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
     pub(crate) fn file_len(&self, size: usize) -> Option<usize> {
-        let len = self.data_offset.checked_add(size)?.checked_next_multiple_of(GRANULE)?;
+        let len = self
+            .data_offset
+            .checked_add(size)?
+            .checked_next_multiple_of(GRANULE)?;
         (len <= isize::MAX.unsigned_abs()).then_some(len)
     }
 }
@@ -98,7 +110,11 @@ impl Memory {
 
     /// Stores the key's text, whose length the layout has. Only for a segment that nobody else sees yet.
     pub(crate) fn write_key(&self, key: &str) {
-        debug_assert_eq!(key.len(), self.layout.key_len, "the layout was made for this key");
+        debug_assert_eq!(
+            key.len(),
+            self.layout.key_len,
+            "the layout was made for this key"
+        );
         let len = key.len().min(self.layout.key_len);
         // SAFETY: `new` saw that the key's place lies inside the mapping.
         let place = unsafe { self.mapping.base().add(self.layout.key_offset()) };
@@ -169,7 +185,8 @@ impl Memory {
         for bytes in &mut words {
             let mut word = [0; WORD];
             word.copy_from_slice(bytes);
-            self.data_word(at).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.data_word(at)
+                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
             at += WORD;
         }
         if !words.remainder().is_empty() {

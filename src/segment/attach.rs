@@ -23,7 +23,11 @@ pub(super) fn attach_read_only(owner: Option<u32>, key: &Key) -> Result<ReadOnly
     let (attached, ()) = enter(owner, key, Access::ReadOnly, |attached| {
         let failed = |error| system(ATTACH, error);
         let me = sys::identity().map_err(failed)?;
-        match attached.file.try_lock_shared(reader_byte(me.pid)).map_err(failed)? {
+        match attached
+            .file
+            .try_lock_shared(reader_byte(me.pid))
+            .map_err(failed)?
+        {
             true => Ok(()),
             false => Err(damaged(ATTACH, "another program locks its file")),
         }
@@ -44,10 +48,15 @@ fn enter<P>(
     let directory = location.open(ATTACH)?;
     let mut patience = Patience::new();
     loop {
-        let file = location.open_file(&directory, access, ATTACH)?.ok_or_else(not_found)?;
+        let file = location
+            .open_file(&directory, access, ATTACH)?
+            .ok_or_else(not_found)?;
         let attached = map_checked(file, location.clone(), key, access)?;
         let gate = Gate::pass(&attached.file, Passage::Shared, ATTACH)?;
-        if directory.names_file(location.name(), &attached.file).map_err(failed)? {
+        if directory
+            .names_file(location.name(), &attached.file)
+            .map_err(failed)?
+        {
             let persistent = attached.policy == Policy::Persistent;
             if persistent || table::any_present(&attached.memory, &attached.file, None) {
                 let presence = appear(&attached)?;
@@ -67,7 +76,12 @@ fn enter<P>(
 }
 
 /// Maps an opened file, if it is a whole segment and the key's own.
-fn map_checked(file: SegmentFile, location: Location, key: &Key, access: Access) -> Result<Attached> {
+fn map_checked(
+    file: SegmentFile,
+    location: Location,
+    key: &Key,
+    access: Access,
+) -> Result<Attached> {
     let found = header::read(&file, ATTACH)?;
     if found.key != key.as_str() {
         return Err(damaged(ATTACH, "its file is another key's"));
@@ -98,7 +112,10 @@ pub(super) fn map(
     operation: &'static str,
 ) -> Result<Memory> {
     let contradicts = || damaged(operation, "its header contradicts itself");
-    let len = found.layout.file_len(found.layout.max_size).ok_or_else(contradicts)?;
+    let len = found
+        .layout
+        .file_len(found.layout.max_size)
+        .ok_or_else(contradicts)?;
     let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
     Memory::new(mapping, found.layout).ok_or_else(contradicts)
 }

@@ -89,7 +89,9 @@ impl<'a> Bytes<'a> {
         let mut piece = [0; PIECE];
         for (offset, len) in pieces(range.start, len) {
             self.read(offset, &mut piece[..len])?;
-            writer.write_all(&piece[..len]).map_err(|error| location::system(READ, error))?;
+            writer
+                .write_all(&piece[..len])
+                .map_err(|error| location::system(READ, error))?;
         }
         Ok(())
     }
@@ -147,7 +149,10 @@ impl<'a> Bytes<'a> {
     }
 
     fn check(&self, operation: &'static str, offset: usize, len: usize) -> Result<()> {
-        if offset.checked_add(len).is_some_and(|end| end <= self.size()) {
+        if offset
+            .checked_add(len)
+            .is_some_and(|end| end <= self.size())
+        {
             Ok(())
         } else {
             Err(self.refused(operation, offset, len))
@@ -173,5 +178,7 @@ const PIECE: usize = 4096;
 
 /// Cuts a range into (offset, length) of at most [`PIECE`] bytes each.
 fn pieces(start: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..len).step_by(PIECE).map(move |done| (start + done, PIECE.min(len - done)))
+    (0..len)
+        .step_by(PIECE)
+        .map(move |done| (start + done, PIECE.min(len - done)))
 }

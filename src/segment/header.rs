@@ -53,15 +53,28 @@ pub(crate) struct Found {
 pub(crate) fn write(memory: &Memory, key: &Key, policy: Policy, size: usize) {
     let header = memory.header();
     let layout = memory.layout();
-    header.magic.store(u64::from_ne_bytes(MAGIC), Ordering::Relaxed);
+    header
+        .magic
+        .store(u64::from_ne_bytes(MAGIC), Ordering::Relaxed);
     header.version.store(VERSION, Ordering::Relaxed);
     header.policy.store(policy.code(), Ordering::Relaxed);
     // Both are far below 2^32: see `Options`.
-    header.slots.store(u32::try_from(layout.slots).unwrap_or(0), Ordering::Relaxed);
-    header.key_len.store(u32::try_from(layout.key_len).unwrap_or(0), Ordering::Relaxed);
-    header.data_offset.store(layout.data_offset as u64, Ordering::Relaxed);
-    header.max_size.store(layout.max_size as u64, Ordering::Relaxed);
-    header.created_at.store(sys::now_since_epoch(), Ordering::Relaxed);
+    header
+        .slots
+        .store(u32::try_from(layout.slots).unwrap_or(0), Ordering::Relaxed);
+    header.key_len.store(
+        u32::try_from(layout.key_len).unwrap_or(0),
+        Ordering::Relaxed,
+    );
+    header
+        .data_offset
+        .store(layout.data_offset as u64, Ordering::Relaxed);
+    header
+        .max_size
+        .store(layout.max_size as u64, Ordering::Relaxed);
+    header
+        .created_at
+        .store(sys::now_since_epoch(), Ordering::Relaxed);
     header.life.size.store(size as u64, Ordering::Relaxed);
     memory.write_key(key.as_str());
 }
@@ -76,7 +89,10 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
     }
     let fields = Fields(&bytes);
     if fields.bytes(0) != MAGIC {
-        return Err(damaged(operation, "its file does not begin as a segment does"));
+        return Err(damaged(
+            operation,
+            "its file does not begin as a segment does",
+        ));
     }
     let version = fields.u32(8);
     if version != VERSION {
@@ -85,9 +101,14 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
         );
         return Err(Error::new(ErrorKind::WrongVersion, operation, detail));
     }
-    let found = checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
+    let found =
+        checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
     let mut key = vec![0; found.layout.key_len];
-    if file.read_at(&mut key, found.layout.key_offset() as u64).map_err(failed)? != key.len() {
+    if file
+        .read_at(&mut key, found.layout.key_offset() as u64)
+        .map_err(failed)?
+        != key.len()
+    {
         return Err(damaged(operation, "its key is cut off"));
     }
     let key = String::from_utf8(key).map_err(|_| damaged(operation, "its key is not text"))?;
@@ -109,7 +130,13 @@ fn checked(fields: &Fields, len: u64) -> Option<Found> {
     let whole = layout.data_offset == data_offset
         && (1..=max_size).contains(&size)
         && layout.file_len(size)? as u64 <= len;
-    whole.then(|| Found { layout, policy, size, created_at, key: String::new() })
+    whole.then(|| Found {
+        layout,
+        policy,
+        size,
+        created_at,
+        key: String::new(),
+    })
 }
 
 pub(crate) fn damaged(operation: &'static str, what: &str) -> Error {

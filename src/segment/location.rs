@@ -40,12 +40,20 @@ impl Location {
     /// The place of `key` among the segments of `owner`, or of the running user.
     pub(crate) fn of(key: &Key, owner: Option<u32>) -> Location {
         let owner = owner.unwrap_or_else(sys::effective_user);
-        Location { directory: directory_of(owner), name: key.file_name(), owner }
+        Location {
+            directory: directory_of(owner),
+            name: key.file_name(),
+            owner,
+        }
     }
 
     /// The place of a file that was found in the directory.
     pub(crate) fn named(directory: &Path, name: &OsStr, owner: u32) -> Location {
-        Location { directory: directory.to_owned(), name: name.to_owned(), owner }
+        Location {
+            directory: directory.to_owned(),
+            name: name.to_owned(),
+            owner,
+        }
     }
 
     pub(crate) fn name(&self) -> &OsStr {
@@ -67,13 +75,21 @@ impl Location {
     /// Opens the directory, making it if it is missing; `shared` lets others reach the files that admit them.
     pub(crate) fn open_or_make(&self, operation: &'static str, shared: bool) -> Result<Directory> {
         let mode = if shared { SEARCHABLE } else { PRIVATE };
-        let made = Directory::make(&self.directory, mode).and_then(|()| Directory::open(&self.directory));
-        let directory = self.trusted(made.map_err(|error| self.unusable(operation, error))?, operation)?;
+        let made =
+            Directory::make(&self.directory, mode).and_then(|()| Directory::open(&self.directory));
+        let directory = self.trusted(
+            made.map_err(|error| self.unusable(operation, error))?,
+            operation,
+        )?;
         if shared {
-            let facts = directory.facts().map_err(|error| self.unusable(operation, error))?;
+            let facts = directory
+                .facts()
+                .map_err(|error| self.unusable(operation, error))?;
             let wider = facts.mode | SEARCHABLE;
             if wider != facts.mode {
-                directory.set_mode(wider).map_err(|error| self.unusable(operation, error))?;
+                directory
+                    .set_mode(wider)
+                    .map_err(|error| self.unusable(operation, error))?;
             }
         }
         Ok(directory)
@@ -82,7 +98,9 @@ impl Location {
     /// Refuses a directory in which somebody else could have put or replaced files.
     fn trusted(&self, directory: Directory, operation: &'static str) -> Result<Directory> {
         const ROOT: u32 = 0;
-        let facts = directory.facts().map_err(|error| self.unusable(operation, error))?;
+        let facts = directory
+            .facts()
+            .map_err(|error| self.unusable(operation, error))?;
         let shown = self.directory.display();
         if facts.owner != self.owner && facts.owner != ROOT {
             let detail = format!(
@@ -135,12 +153,17 @@ impl Location {
         let refuse = |detail: String| Err(Error::new(ErrorKind::NotTrusted, operation, detail));
         let shown = self.directory.join(&self.name);
         if !facts.regular {
-            return refuse(format!("{} is not a regular file; remove it", shown.display()));
+            return refuse(format!(
+                "{} is not a regular file; remove it",
+                shown.display()
+            ));
         }
         if facts.owner != self.owner {
             return refuse(format!(
                 "its file {} belongs to uid {}, not to uid {}; name the owner you trust in the options, or remove the file",
-                shown.display(), facts.owner, self.owner
+                shown.display(),
+                facts.owner,
+                self.owner
             ));
         }
         Ok(())
@@ -164,7 +187,9 @@ impl Location {
                 Err(Error::new(ErrorKind::PermissionDenied, operation, detail).with_system(error))
             }
             // A link, directory, pipe or device stands there.
-            (_, Some(facts)) if !facts.regular => self.trusted_file(facts, operation).map(|()| None),
+            (_, Some(facts)) if !facts.regular => {
+                self.trusted_file(facts, operation).map(|()| None)
+            }
             _ => Err(system(operation, error)),
         }
     }
@@ -177,12 +202,14 @@ pub(crate) fn system(operation: &'static str, error: io::Error) -> Error {
             ErrorKind::OutOfMemory,
             "the system has no memory left for it; make it smaller, or free space in /dev/shm",
         ),
-        io::ErrorKind::PermissionDenied => {
-            (ErrorKind::PermissionDenied, "the system does not allow it; run as the user who may")
-        }
-        io::ErrorKind::Unsupported => {
-            (ErrorKind::Unsupported, "this system has not what it takes; see docs/platforms.md")
-        }
+        io::ErrorKind::PermissionDenied => (
+            ErrorKind::PermissionDenied,
+            "the system does not allow it; run as the user who may",
+        ),
+        io::ErrorKind::Unsupported => (
+            ErrorKind::Unsupported,
+            "this system has not what it takes; see docs/platforms.md",
+        ),
         _ => (ErrorKind::System, "the system refused"),
     };
     Error::new(kind, operation, detail).with_system(error)

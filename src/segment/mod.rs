@@ -60,13 +60,19 @@ impl Attached {
             return known;
         }
         let said = self.memory.header().life.size.load(Ordering::Acquire) as usize;
-        if said == known { known } else { self.newer_size(said, known) }
+        if said == known {
+            known
+        } else {
+            self.newer_size(said, known)
+        }
     }
 
     #[cold]
     fn newer_size(&self, said: usize, known: usize) -> usize {
         let layout = self.memory.layout();
-        let wanted = layout.file_len(said.min(layout.max_size)).filter(|_| said <= layout.max_size);
+        let wanted = layout
+            .file_len(said.min(layout.max_size))
+            .filter(|_| said <= layout.max_size);
         let there = wanted.zip(self.file.facts().ok());
         if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
             self.known_size.fetch_max(said, Ordering::Relaxed);
@@ -76,7 +82,11 @@ impl Attached {
     }
 
     fn check_fork(&self, operation: &'static str) -> Result<()> {
-        if self.is_ours() { Ok(()) } else { Err(forked(operation).with_key(self.key.as_str())) }
+        if self.is_ours() {
+            Ok(())
+        } else {
+            Err(forked(operation).with_key(self.key.as_str()))
+        }
     }
 
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
@@ -86,7 +96,12 @@ impl Attached {
             found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
         }
         for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
-            found.push(Attachment { slot: None, pid, executable: None, since: None });
+            found.push(Attachment {
+                slot: None,
+                pid,
+                executable: None,
+                since: None,
+            });
         }
         Ok(found)
     }
@@ -136,9 +151,18 @@ impl Segment {
     fn new(attached: Attached, hold: Hold) -> Segment {
         if sys::join_barriers().is_err() {
             // From here on every release of the lock must be a fence itself.
-            attached.memory.header().lock.fenced.store(1, Ordering::Relaxed);
+            attached
+                .memory
+                .header()
+                .lock
+                .fenced
+                .store(1, Ordering::Relaxed);
         }
-        Segment { attached, hold, left: false }
+        Segment {
+            attached,
+            hold,
+            left: false,
+        }
     }
 
     /// Starts to describe a segment to create or attach to.
@@ -244,7 +268,9 @@ impl Segment {
         let with_key = |error: Error| error.with_key(self.key());
         self.attached.check_fork(GROW)?;
         let layout = self.attached.memory.layout();
-        let len = layout.file_len(new_size).filter(|_| new_size <= layout.max_size);
+        let len = layout
+            .file_len(new_size)
+            .filter(|_| new_size <= layout.max_size);
         let Some(len) = len else {
             let detail = format!(
                 "{new_size} bytes are more than its largest size, {}; create it with a larger `max_size`",
@@ -253,8 +279,16 @@ impl Segment {
             return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
         };
         // First the memory, then the word that lets others use it; both only ever raise.
-        self.attached.file.reserve(len as u64).map_err(|error| with_key(system(GROW, error)))?;
-        self.attached.memory.header().life.size.fetch_max(new_size as u64, Ordering::Release);
+        self.attached
+            .file
+            .reserve(len as u64)
+            .map_err(|error| with_key(system(GROW, error)))?;
+        self.attached
+            .memory
+            .header()
+            .life
+            .size
+            .fetch_max(new_size as u64, Ordering::Release);
         Ok(())
     }
 
@@ -358,7 +392,12 @@ impl ReadOnlySegment {
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
         let mut found = self.attached.attachments(None)?;
         let me = sys::identity().map_err(|error| system("look at", error))?;
-        found.push(Attachment { slot: None, pid: me.pid, executable: None, since: None });
+        found.push(Attachment {
+            slot: None,
+            pid: me.pid,
+            executable: None,
+            since: None,
+        });
         Ok(found)
     }
 
@@ -401,7 +440,10 @@ pub struct Attachment {
 impl Attachment {
     pub(crate) fn of(hold: Hold, found: &Recorded) -> Attachment {
         let name = &found.who.name;
-        let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        let len = name
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(name.len());
         Attachment {
             slot: Some(hold.index()),
             pid: found.who.pid,

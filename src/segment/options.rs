@@ -2,7 +2,7 @@
 
 use super::header::Policy;
 use super::table::MAX_SLOTS;
-use super::{Bytes, ReadOnlySegment, Segment, create, attach};
+use super::{Bytes, ReadOnlySegment, Segment, attach, create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 
@@ -182,10 +182,16 @@ impl Options {
             return refuse("its size is 0; give it at least one byte with `size`".to_owned());
         }
         if max_size < self.size {
-            return refuse(format!("its largest size, {max_size}, is below its size, {}", self.size));
+            return refuse(format!(
+                "its largest size, {max_size}, is below its size, {}",
+                self.size
+            ));
         }
         if !(1..=MAX_SLOTS).contains(&self.slots) {
-            return refuse(format!("{} slots are not between 1 and {MAX_SLOTS}", self.slots));
+            return refuse(format!(
+                "{} slots are not between 1 and {MAX_SLOTS}",
+                self.slots
+            ));
         }
         if self.mode & !0o666 != 0 || self.mode & OWNER_ONLY != OWNER_ONLY {
             return refuse(format!(

@@ -98,7 +98,10 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new() -> Patience {
-        Patience { end: Instant::now() + PATIENCE, pause: Duration::from_micros(10) }
+        Patience {
+            end: Instant::now() + PATIENCE,
+            pause: Duration::from_micros(10),
+        }
     }
 
     /// Sleeps a little; false when it has been long enough.

@@ -71,7 +71,9 @@ fn remove_if_unused(
     memory: &Memory,
     operation: &'static str,
 ) -> Result<Removal> {
-    remove_unless(location, directory, file, operation, || table::any_present(memory, file, None))
+    remove_unless(location, directory, file, operation, || {
+        table::any_present(memory, file, None)
+    })
 }
 
 fn remove_unless(
@@ -83,7 +85,10 @@ fn remove_unless(
 ) -> Result<Removal> {
     let failed = |error| system(operation, error);
     let _gate = Gate::pass(file, Passage::Alone, operation)?;
-    if !directory.names_file(location.name(), file).map_err(failed)? {
+    if !directory
+        .names_file(location.name(), file)
+        .map_err(failed)?
+    {
         return Ok(Removal::NotNamed);
     }
     if in_use() {
@@ -96,7 +101,13 @@ fn remove_unless(
 /// Removes the segment if nobody is left. The leaver has given up its slot before, so of two that leave at once at least
 /// one sees nobody.
 pub(super) fn last_out(attached: &Attached) -> Result<()> {
-    let Attached { location, policy, file, memory, .. } = attached;
+    let Attached {
+        location,
+        policy,
+        file,
+        memory,
+        ..
+    } = attached;
     if *policy == Policy::Persistent || table::any_present(memory, file, None) {
         return Ok(());
     }
@@ -110,14 +121,27 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
 
 /// As [`last_out`], for a read-only attachment, whose file cannot pass the gate alone.
 pub(super) fn last_reader_out(attached: &Attached) -> Result<()> {
-    let Attached { location, policy, file, memory, .. } = attached;
+    let Attached {
+        location,
+        policy,
+        file,
+        memory,
+        ..
+    } = attached;
     if *policy == Policy::Persistent || table::any_present(memory, file, None) {
         return Ok(());
     }
-    match location.open(DETACH).and_then(|directory| clear_name(location, &directory, DETACH)) {
+    match location
+        .open(DETACH)
+        .and_then(|directory| clear_name(location, &directory, DETACH))
+    {
         Ok(_) => Ok(()),
         // Nothing is there, or it is not this user's to remove: its owner's next process does it.
-        Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => Ok(()),
+        Err(error)
+            if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -146,14 +170,20 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
     let mut seen = false;
     loop {
         let Some(file) = location.open_file(&directory, Access::ReadWrite, DESTROY)? else {
-            return if seen { Ok(()) } else { Err(not_found_to_destroy()) };
+            return if seen {
+                Ok(())
+            } else {
+                Err(not_found_to_destroy())
+            };
         };
         seen = true;
         // A damaged file can be destroyed, too.
         let memory = header::read(&file, DESTROY)
             .and_then(|found| map(&file, &found, Access::ReadWrite, DESTROY))
             .ok();
-        let departures = memory.as_ref().map(|memory| &memory.header().life.departures);
+        let departures = memory
+            .as_ref()
+            .map(|memory| &memory.header().life.departures);
         let before = departures.map(|word| word.load(std::sync::atomic::Ordering::Acquire));
         let in_use = || when != When::Now && is_used(&file, memory.as_ref());
         match remove_unless(&location, &directory, &file, DESTROY, in_use)? {
@@ -163,7 +193,8 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
         }
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            let detail = "others are still attached to it; have them detach, or destroy it without waiting";
+            let detail =
+                "others are still attached to it; have them detach, or destroy it without waiting";
             return Err(Error::new(ErrorKind::Busy, DESTROY, detail));
         }
         let pause = left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
@@ -184,7 +215,11 @@ fn is_used(file: &SegmentFile, memory: Option<&Memory>) -> bool {
 }
 
 fn not_found_to_destroy() -> Error {
-    Error::new(ErrorKind::NotFound, DESTROY, "no segment has this key; there is nothing to do")
+    Error::new(
+        ErrorKind::NotFound,
+        DESTROY,
+        "no segment has this key; there is nothing to do",
+    )
 }
 
 /// Tells whether [`attach`](super::attach::attach) would find something living or persistent.

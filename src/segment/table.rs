@@ -19,7 +19,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::location::system;
-use super::presence::{slot_byte, reader_bytes};
+use super::presence::{reader_bytes, slot_byte};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::memory::format::{Record, Slot};
@@ -73,19 +73,30 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
     let who = sys::identity().map_err(|error| system(operation, error))?;
     let slots = memory.layout().slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
-    let first = memory.header().life.next_slot.fetch_add(1, Ordering::Relaxed) as usize % slots;
+    let first = memory
+        .header()
+        .life
+        .next_slot
+        .fetch_add(1, Ordering::Relaxed) as usize
+        % slots;
     for want_free in [true, false] {
         for index in (0..slots).map(|step| (first + step) % slots) {
-            let Some(slot) = memory.slot(index) else { continue };
+            let Some(slot) = memory.slot(index) else {
+                continue;
+            };
             if is_taken(slot.generation.load(Ordering::Relaxed)) == want_free {
                 continue;
             }
-            if let Some(hold) = try_take(slot, index, file, &who).map_err(|error| system(operation, error))? {
+            if let Some(hold) =
+                try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
+            {
                 return Ok(hold);
             }
         }
     }
-    let detail = format!("all of its {slots} slots are taken; detach somewhere, or create it with more slots");
+    let detail = format!(
+        "all of its {slots} slots are taken; detach somewhere, or create it with more slots"
+    );
     Err(Error::new(ErrorKind::TooManyAttachments, operation, detail))
 }
 
@@ -107,14 +118,22 @@ fn try_take(
     slot.holding_thread.store(0, Ordering::Relaxed);
     slot.generation.store(generation, Ordering::Release);
     let record = record_of(slot, generation);
-    write_record(record, generation, &Recorded { who: *who, since: sys::now_since_epoch() });
+    write_record(
+        record,
+        generation,
+        &Recorded {
+            who: *who,
+            since: sys::now_since_epoch(),
+        },
+    );
     Ok(Some(Hold::new(index, generation)))
 }
 
 /// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned.
 pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
     if let Some(slot) = memory.slot(hold.index()) {
-        slot.generation.store(hold.generation() + 1, Ordering::Release);
+        slot.generation
+            .store(hold.generation() + 1, Ordering::Release);
     }
     // If it fails the file is about to be closed, and the lock with it.
     let _ = file.unlock(slot_byte(hold.index()));
@@ -189,7 +208,11 @@ fn is_taken(generation: u64) -> bool {
 
 fn record_of(slot: &Slot, generation: u64) -> &Record {
     let [first, second] = &slot.records;
-    if generation / 2 % 2 == 0 { first } else { second }
+    if generation / 2 % 2 == 0 {
+        first
+    } else {
+        second
+    }
 }
 
 /// Writes a record so that a reader sees all of it or none.
@@ -197,8 +220,12 @@ pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
     record.generation.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
     record.pid.store(found.who.pid, Ordering::Relaxed);
-    record.namespaces.store(found.who.namespaces, Ordering::Relaxed);
-    record.start_time.store(found.who.start_time, Ordering::Relaxed);
+    record
+        .namespaces
+        .store(found.who.namespaces, Ordering::Relaxed);
+    record
+        .start_time
+        .store(found.who.start_time, Ordering::Relaxed);
     record.since.store(found.since, Ordering::Relaxed);
     let halves = found.who.name.as_chunks::<8>().0;
     for (word, half) in record.name.iter().zip(halves) {

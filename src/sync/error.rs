@@ -80,24 +80,30 @@ pub enum Cause {
 #[derive(Debug)]
 pub struct Abandoned<'a> {
     guard: Guard<'a>,
-    cause: Cause,
-    culprit: Option<Box<Attachment>>,
+    left: Box<Left>,
+}
+
+/// What a holder left that did not release the lock.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) cause: Cause,
+    pub(super) culprit: Option<Attachment>,
 }
 
 impl<'a> Abandoned<'a> {
-    #[cold]
-    pub(super) fn new(guard: Guard<'a>, cause: Cause, culprit: Option<Attachment>) -> Abandoned<'a> {
-        Abandoned { guard, cause, culprit: culprit.map(Box::new) }
+    #[inline]
+    pub(super) fn new(guard: Guard<'a>, left: Box<Left>) -> Abandoned<'a> {
+        Abandoned { guard, left }
     }
 
     /// Returns whether the holder died or panicked.
     pub fn cause(&self) -> Cause {
-        self.cause
+        self.left.cause
     }
 
     /// Returns who it was: process, executable, slot; `None` when two later attachments have had its slot since.
     pub fn culprit(&self) -> Option<&Attachment> {
-        self.culprit.as_deref()
+        self.left.culprit.as_ref()
     }
 
     /// Gives access to the data, to look at them or repair them.
@@ -133,11 +139,11 @@ impl<'a> Abandoned<'a> {
 
 impl fmt::Display for Abandoned<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.culprit {
+        match &self.left.culprit {
             Some(culprit) => write!(f, "{}", Named(culprit))?,
             None => write!(f, "a process that is no longer remembered")?,
         }
-        match self.cause {
+        match self.left.cause {
             Cause::Died => write!(f, " died holding it"),
             Cause::Panicked => write!(f, " panicked holding it"),
         }
@@ -186,12 +192,24 @@ impl NotAcquired {
         NotAcquired::new(segment, Error::new(ErrorKind::Deadlock, LOCK, detail), None)
     }
 
-    pub(super) fn held(segment: &Segment, holder: Option<Attachment>, one_try: bool) -> NotAcquired {
-        let who = holder.as_ref().map_or("another process".to_owned(), |it| Named(it).to_string());
+    pub(super) fn held(
+        segment: &Segment,
+        holder: Option<Attachment>,
+        one_try: bool,
+    ) -> NotAcquired {
+        let who = holder
+            .as_ref()
+            .map_or("another process".to_owned(), |it| Named(it).to_string());
         let (kind, detail) = if one_try {
-            (ErrorKind::WouldBlock, format!("{who} holds it; try again later, or wait for it"))
+            (
+                ErrorKind::WouldBlock,
+                format!("{who} holds it; try again later, or wait for it"),
+            )
         } else {
-            (ErrorKind::Timeout, format!("{who} lives and still holds it; wait longer, or see what it does"))
+            (
+                ErrorKind::Timeout,
+                format!("{who} lives and still holds it; wait longer, or see what it does"),
+            )
         };
         NotAcquired::new(segment, Error::new(kind, LOCK, detail), holder)
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::{Abandoned, Cause, LockError, NotAcquired};
+use super::error::{Abandoned, Cause, Left, LockError, NotAcquired};
 use super::protocol::{self, Acquired, Refused, Steps, Until};
 use crate::memory::format::{LockWords, Slot};
 use crate::segment::table::{Hold, read_record, write_record};
@@ -37,7 +37,7 @@ impl Segment {
     /// [`LockError::Abandoned`], with the lock acquired, also when a holder panicked, and until somebody vouches for the data;
     /// [`LockError::NotAcquired`] with [`Deadlock`](crate::ErrorKind::Deadlock) when this thread has it already, or
     /// [`Forked`](crate::ErrorKind::Forked).
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<Guard<'_>, LockError<'_>> {
         self.acquire(Until::Acquired)
     }
@@ -47,7 +47,7 @@ impl Segment {
     /// # Errors
     ///
     /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the holder.
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Result<Guard<'_>, LockError<'_>> {
         self.acquire(Until::Now)
     }
@@ -58,7 +58,9 @@ impl Segment {
     ///
     /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`Timeout`](crate::ErrorKind::Timeout), which names the holder.
     pub fn lock_timeout(&self, limit: Duration) -> Result<Guard<'_>, LockError<'_>> {
-        let until = Instant::now().checked_add(limit).map_or(Until::Acquired, Until::Deadline);
+        let until = Instant::now()
+            .checked_add(limit)
+            .map_or(Until::Acquired, Until::Deadline);
         self.acquire(until)
     }
 
@@ -71,36 +73,87 @@ impl Segment {
         self.acquire(Until::Deadline(deadline))
     }
 
-    #[inline]
+    // What is always inlined makes no call, spills no register and keeps its result in registers: the
+    // compare-exchange has to wait for every store before it, so that each one costs.
+    #[inline(always)]
     fn acquire(&self, until: Until) -> Result<Guard<'_>, LockError<'_>> {
-        if !self.attached().is_ours() {
-            return Err(LockError::NotAcquired(NotAcquired::forked(self)));
+        let attached = self.attached();
+        let words = &attached.memory.header().lock;
+        let outcome = if attached.is_ours() && try_acquire(words, self.hold()) {
+            self.enter();
+            if words.condition.load(Ordering::Relaxed) == CONSISTENT {
+                Ok(())
+            } else {
+                self.report()
+            }
+        } else {
+            self.acquire_contended(until)
+        };
+        match outcome {
+            Ok(()) => Ok(Guard::new(self)),
+            Err(Trouble::Left(left)) => {
+                Err(LockError::Abandoned(Abandoned::new(Guard::new(self), left)))
+            }
+            Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal)),
         }
-        let attempt = Attempt::new(self);
-        if attempt.try_acquire().is_err() {
-            return self.acquire_contended(&attempt, until);
-        }
-        let guard = attempt.enter();
-        if attempt.words.condition.load(Ordering::Relaxed) != CONSISTENT {
-            return Err(LockError::Abandoned(guard.abandoned(None)));
-        }
-        Ok(guard)
     }
 
     #[cold]
-    fn acquire_contended<'a>(
-        &'a self,
-        attempt: &Attempt<'a>,
-        until: Until,
-    ) -> Result<Guard<'a>, LockError<'a>> {
-        let dead = match protocol::acquire(attempt, until) {
-            Ok(Acquired::Free) => None,
-            Ok(Acquired::TakenOver(dead)) => Some(Hold::from_word(dead)),
-            Err(refused) => return Err(self.refused(refused, until)),
+    #[inline(never)]
+    fn acquire_contended(&self, until: Until) -> Result<(), Trouble> {
+        if !self.attached().is_ours() {
+            return Err(Trouble::NotAcquired(NotAcquired::forked(self)));
+        }
+        let acquired = protocol::acquire(&Attempt::new(self), until);
+        let acquired = acquired.map_err(|refused| self.refused(refused, until))?;
+        self.enter();
+        if let Acquired::TakenOver(dead) = acquired {
+            self.record(Hold::from_word(dead), HOLDER_DIED);
+            self.attached()
+                .memory
+                .header()
+                .life
+                .recoveries
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        self.report()
+    }
+
+    /// Notes which thread has the lock that was just acquired.
+    #[inline(always)]
+    fn enter(&self) {
+        if let Some(slot) = self.own_slot() {
+            let thread = sys::thread_id(self.attached().generation);
+            slot.holding_thread.store(thread, Ordering::Relaxed);
+        }
+    }
+
+    /// Says what somebody left that nobody has vouched for since. Called with the lock.
+    #[cold]
+    #[inline(never)]
+    fn report(&self) -> Result<(), Trouble> {
+        let words = &self.attached().memory.header().lock;
+        let cause = match words.condition.load(Ordering::Relaxed) {
+            CONSISTENT => return Ok(()),
+            HOLDER_PANICKED => Cause::Panicked,
+            _ => Cause::Died,
         };
-        let guard = attempt.enter();
-        let consistent = attempt.words.condition.load(Ordering::Relaxed) == CONSISTENT;
-        if dead.is_none() && consistent { Ok(guard) } else { Err(LockError::Abandoned(guard.abandoned(dead))) }
+        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
+        let culprit = read_record(&words.culprit, hold.generation());
+        let culprit = culprit.map(|found| Attachment::of(hold, &found));
+        Err(Trouble::Left(Box::new(Left { cause, culprit })))
+    }
+
+    /// Records that `culprit` left the data in this condition. Called with the lock: dying in here is itself abandoning it,
+    /// so that the next one records again.
+    fn record(&self, culprit: Hold, condition: u32) {
+        let words = &self.attached().memory.header().lock;
+        words.culprit_hold.store(culprit.word(), Ordering::Relaxed);
+        match self.recorded(culprit) {
+            Some(found) => write_record(&words.culprit, culprit.generation(), &found),
+            None => words.culprit.generation.store(0, Ordering::Relaxed),
+        }
+        words.condition.store(condition, Ordering::Relaxed);
     }
 
     #[inline]
@@ -109,44 +162,46 @@ impl Segment {
     }
 
     #[cold]
-    fn refused(&self, refused: Refused, until: Until) -> LockError<'_> {
-        LockError::NotAcquired(match refused {
+    fn refused(&self, refused: Refused, until: Until) -> Trouble {
+        Trouble::NotAcquired(match refused {
             Refused::Own => NotAcquired::deadlock(self),
             Refused::HeldBy(owner) => {
                 let hold = Hold::from_word(owner);
-                let holder = self.recorded(hold).map(|found| Attachment::of(hold, &found));
+                let holder = self
+                    .recorded(hold)
+                    .map(|found| Attachment::of(hold, &found));
                 NotAcquired::held(self, holder, until == Until::Now)
             }
         })
     }
 }
 
+/// What keeps a lock operation from simply succeeding; small enough for registers.
+enum Trouble {
+    /// The lock is acquired, and somebody left this.
+    Left(Box<Left>),
+    NotAcquired(NotAcquired),
+}
+
 /// One thread's attempt at a segment's lock.
 struct Attempt<'a> {
     segment: &'a Segment,
     words: &'a LockWords,
-    thread: u32,
+}
+
+#[inline(always)]
+fn try_acquire(words: &LockWords, me: Hold) -> bool {
+    words
+        .owner
+        .compare_exchange(0, me.word(), Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
 }
 
 impl<'a> Attempt<'a> {
-    #[inline]
     fn new(segment: &'a Segment) -> Attempt<'a> {
-        let attached = segment.attached();
-        let thread = sys::thread_id(attached.generation);
-        Attempt { segment, words: &attached.memory.header().lock, thread }
-    }
-
-    /// Makes the guard of the lock that was just acquired.
-    #[inline]
-    fn enter(&self) -> Guard<'a> {
-        if let Some(slot) = self.segment.own_slot() {
-            slot.holding_thread.store(self.thread, Ordering::Relaxed);
-        }
-        Guard {
-            segment: self.segment,
-            bytes: Bytes::new(self.segment.attached()),
-            was_panicking: thread::panicking(),
-            not_send: PhantomData,
+        Attempt {
+            segment,
+            words: &segment.attached().memory.header().lock,
         }
     }
 }
@@ -155,12 +210,18 @@ impl Steps for Attempt<'_> {
     #[inline]
     fn try_acquire(&self) -> Result<(), u64> {
         let me = self.segment.hold().word();
-        self.words.owner.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).map(|_| ())
+        self.words
+            .owner
+            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
+            .map(|_| ())
     }
 
     fn try_take_over(&self, dead: u64) -> bool {
         let me = self.segment.hold().word();
-        self.words.owner.compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.words
+            .owner
+            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     fn is_free(&self) -> bool {
@@ -209,15 +270,23 @@ impl Steps for Attempt<'_> {
 
     fn is_own(&self, owner: u64) -> bool {
         let hold = Hold::from_word(owner);
-        let Some(slot) = self.segment.attached().memory.slot(hold.index()) else { return false };
+        let attached = self.segment.attached();
+        let thread = sys::thread_id(attached.generation);
+        let Some(slot) = attached.memory.slot(hold.index()) else {
+            return false;
+        };
         if slot.generation.load(Ordering::Relaxed) != hold.generation()
-            || slot.holding_thread.load(Ordering::Relaxed) != self.thread
+            || slot.holding_thread.load(Ordering::Relaxed) != thread
         {
             return false;
         }
         // The same thread number, but perhaps of another process in another PID namespace.
         hold == self.segment.hold()
-            || self.segment.recorded(hold).zip(sys::identity().ok()).is_some_and(|(found, me)| found.who == me)
+            || self
+                .segment
+                .recorded(hold)
+                .zip(sys::identity().ok())
+                .is_some_and(|(found, me)| found.who == me)
     }
 
     fn relax(&self, pauses: u32) {
@@ -252,6 +321,17 @@ pub struct Guard<'a> {
 unsafe impl Sync for Guard<'_> {}
 
 impl<'a> Guard<'a> {
+    #[inline(always)]
+    fn new(segment: &'a Segment) -> Guard<'a> {
+        let bytes = Bytes::new(segment.attached());
+        Guard {
+            segment,
+            bytes,
+            was_panicking: thread::panicking(),
+            not_send: PhantomData,
+        }
+    }
+
     #[inline]
     fn words(&self) -> &'a LockWords {
         &self.segment.attached().memory.header().lock
@@ -278,33 +358,12 @@ impl<'a> Guard<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.bytes.as_ptr().as_ptr(), size) }
     }
 
-    /// Finds out, and records for those who come next, what the last holder left.
     #[cold]
-    fn abandoned(self, taken_over: Option<Hold>) -> Abandoned<'a> {
-        if let Some(dead) = taken_over {
-            self.record(dead, HOLDER_DIED);
-            self.segment.attached().memory.header().life.recoveries.fetch_add(1, Ordering::Relaxed);
+    #[inline(never)]
+    fn record_panic(&self) {
+        if !self.was_panicking {
+            self.segment.record(self.segment.hold(), HOLDER_PANICKED);
         }
-        let words = self.words();
-        let cause = match words.condition.load(Ordering::Relaxed) {
-            HOLDER_PANICKED => Cause::Panicked,
-            _ => Cause::Died,
-        };
-        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
-        let culprit = read_record(&words.culprit, hold.generation());
-        Abandoned::new(self, cause, culprit.map(|found| Attachment::of(hold, &found)))
-    }
-
-    /// Records that `culprit` left the data in this condition. Dying in here is itself abandoning the lock, so that the
-    /// next one records again.
-    fn record(&self, culprit: Hold, condition: u32) {
-        let words = self.words();
-        words.culprit_hold.store(culprit.word(), Ordering::Relaxed);
-        match self.segment.recorded(culprit) {
-            Some(found) => write_record(&words.culprit, culprit.generation(), &found),
-            None => words.culprit.generation.store(0, Ordering::Relaxed),
-        }
-        words.condition.store(condition, Ordering::Relaxed);
     }
 
     /// Vouches for the data: the next one to lock is told nothing of what happened before.
@@ -334,18 +393,21 @@ impl<'a> DerefMut for Guard<'a> {
 }
 
 impl Drop for Guard<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // A forked child has a copy of the guard, not the lock.
         if !self.segment.attached().is_ours() {
             return;
         }
-        if thread::panicking() && !self.was_panicking {
-            self.record(self.segment.hold(), HOLDER_PANICKED);
+        if thread::panicking() {
+            self.record_panic();
         }
         if let Some(slot) = self.segment.own_slot() {
             slot.holding_thread.store(0, Ordering::Relaxed);
         }
-        protocol::release(&Attempt { segment: self.segment, words: self.words(), thread: 0 });
+        protocol::release(&Attempt {
+            segment: self.segment,
+            words: self.words(),
+        });
     }
 }

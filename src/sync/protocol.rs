@@ -161,7 +161,7 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
 }
 
 /// Releases a lock that is held.
-#[inline]
+#[inline(always)]
 pub(super) fn release(steps: &impl Steps) {
     steps.free();
     if steps.is_awaited() {
@@ -170,6 +170,7 @@ pub(super) fn release(steps: &impl Steps) {
 }
 
 #[cold]
+#[inline(never)]
 fn wake_one(steps: &impl Steps) {
     if steps.take_announcement() {
         steps.wake();

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
@@ -92,7 +92,13 @@ impl Directory {
     /// `AlreadyExists` when the name is taken.
     pub(crate) fn give_name(&self, file: &SegmentFile, name: &OsStr) -> io::Result<()> {
         let path = format!("/proc/self/fd/{}", file.fd);
-        Ok(fs::linkat(fs::CWD, path, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
+        Ok(fs::linkat(
+            fs::CWD,
+            path,
+            &self.fd,
+            name,
+            AtFlags::SYMLINK_FOLLOW,
+        )?)
     }
 
     /// Says what stands under `name`, without following a link; `None` for nothing.
@@ -106,7 +112,9 @@ impl Directory {
 
     /// Tells whether `name` stands for this very file.
     pub(crate) fn names_file(&self, name: &OsStr, file: &SegmentFile) -> io::Result<bool> {
-        Ok(self.facts_of(name)?.is_some_and(|found| found.id == file.id))
+        Ok(self
+            .facts_of(name)?
+            .is_some_and(|found| found.id == file.id))
     }
 
     /// Takes the name away; whoever has the file open keeps it.
@@ -139,7 +147,12 @@ impl SegmentFile {
         let generation = Generation::current()?;
         let id = facts(&fs::fstat(&fd)?).id;
         let entry = Inheritable::enter(fd.as_raw_fd());
-        Ok(SegmentFile { fd: fd.into_raw_fd(), id, generation, entry })
+        Ok(SegmentFile {
+            fd: fd.into_raw_fd(),
+            id,
+            generation,
+            entry,
+        })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -212,13 +225,17 @@ impl SegmentFile {
             return Ok(None);
         }
         // A lock that began before the range is reported with its own start.
-        Ok(Some(u64::try_from(found.l_start).unwrap_or(start).max(start)))
+        Ok(Some(
+            u64::try_from(found.l_start).unwrap_or(start).max(start),
+        ))
     }
 
     fn set_lock(&self, kind: i32, byte: u64) -> io::Result<bool> {
         match self.lock_command(libc::F_OFD_SETLK, kind, byte..byte + 1) {
             Ok(_) => Ok(true),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -234,7 +251,11 @@ impl SegmentFile {
         };
         // SAFETY: the command takes a pointer to a `flock`, which lives across the call.
         let result = unsafe { libc::fcntl(self.fd, command, ptr::from_mut(&mut lock)) };
-        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(lock) }
+        if result == -1 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(lock)
+        }
     }
 }
 
@@ -277,7 +298,10 @@ impl Inheritable {
 
     fn enter(fd: RawFd) -> &'static Inheritable {
         let free = Inheritable::all().find(|entry| {
-            entry.fd.compare_exchange(NOBODY, fd, Ordering::Release, Ordering::Relaxed).is_ok()
+            entry
+                .fd
+                .compare_exchange(NOBODY, fd, Ordering::Release, Ordering::Relaxed)
+                .is_ok()
         });
         if let Some(entry) = free {
             return entry;

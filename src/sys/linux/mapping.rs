@@ -35,12 +35,23 @@ impl Mapping {
         let generation = Generation::current()?;
         // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
         let base = unsafe {
-            mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, file.as_fd(), 0)
+            mm::mmap(
+                ptr::null_mut(),
+                len,
+                protection,
+                MapFlags::SHARED,
+                file.as_fd(),
+                0,
+            )
         }?;
         let Some(base) = NonNull::new(base.cast::<u8>()) else {
             return Err(io::Error::other("the system mapped a file at address 0"));
         };
-        let mapping = Mapping { base, len, generation };
+        let mapping = Mapping {
+            base,
+            len,
+            generation,
+        };
         // SAFETY: the range is exactly the mapping made above, which nobody else knows yet.
         unsafe { mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) }?;
         Ok(mapping)

@@ -95,7 +95,8 @@ impl Generation {
         let mut number = current.load(Ordering::Relaxed);
         if number == 0 {
             let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
-            number = match current.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+            number = match current.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed)
+            {
                 Ok(_) => fresh,
                 Err(other_thread) => other_thread,
             };
@@ -118,7 +119,10 @@ pub(crate) fn thread_id(generation: Generation) -> u32 {
     }
     #[cold]
     fn ask() -> u32 {
-        rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+        rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs()
     }
     let (number, id) = KNOWN.get();
     if number == generation.number {
@@ -136,7 +140,9 @@ pub(crate) fn effective_user() -> u32 {
 
 /// Returns the time since 1970 in nanoseconds, 0 for a clock set before that.
 pub(crate) fn now_since_epoch() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -145,18 +151,23 @@ pub(crate) fn identity() -> io::Result<Identity> {
     let page = own_page()?;
     if page.known.load(Ordering::Acquire) == 0 {
         // Two threads that come here at once store the same values.
-        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let pid = rustix::process::getpid()
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs();
         page.pid.store(pid.into(), Ordering::Relaxed);
         page.namespaces.store(own_namespaces(), Ordering::Relaxed);
         let own = read_stat(Path::new("/proc/self/stat"));
-        page.start_time.store(own.map_or(0, |stat| stat.start_time), Ordering::Relaxed);
+        page.start_time
+            .store(own.map_or(0, |stat| stat.start_time), Ordering::Relaxed);
         let name = executable_name();
         for (word, bytes) in page.name.iter().zip(name.chunks_exact(8)) {
             let bytes = <[u8; 8]>::try_from(bytes).unwrap_or_default();
             word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
         }
         let shown = fs::read_link("/proc/self").ok();
-        let ours = shown.is_some_and(|link| link.as_os_str().as_bytes() == pid.to_string().as_bytes());
+        let ours =
+            shown.is_some_and(|link| link.as_os_str().as_bytes() == pid.to_string().as_bytes());
         page.proc_is_ours.store(ours.into(), Ordering::Relaxed);
         page.known.store(1, Ordering::Release);
     }
@@ -196,7 +207,9 @@ fn executable_name() -> [u8; 16] {
 
 /// Tells whether the process named by `who` still lives, as far as it can be seen from this one.
 pub(crate) fn fate_of(who: &Identity) -> Fate {
-    let Ok(me) = identity() else { return Fate::Unknown };
+    let Ok(me) = identity() else {
+        return Fate::Unknown;
+    };
     if me.namespaces == 0 || me.namespaces != who.namespaces || who.start_time == 0 {
         return Fate::Unknown;
     }
@@ -247,7 +260,12 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let flags = fields.nth(5)?.parse().ok()?;
     let threads = fields.nth(10)?.parse().ok()?;
     let start_time = fields.nth(1)?.parse().ok()?;
-    Some(Stat { state, flags, threads, start_time })
+    Some(Stat {
+        state,
+        flags,
+        threads,
+        start_time,
+    })
 }
 
 #[cfg(test)]
@@ -258,7 +276,10 @@ mod tests {
     fn stat_is_parsed_with_any_name() {
         let line = b"42 (a) b (c) S 1 42 42 0 -1 4194564 6 0 0 0 7 8 9 10 20 0 3 0 123456 1000 1 2";
         let stat = parse_stat(line).expect("a whole line");
-        assert_eq!((stat.state, stat.flags, stat.threads, stat.start_time), (b'S', 4_194_564, 3, 123_456));
+        assert_eq!(
+            (stat.state, stat.flags, stat.threads, stat.start_time),
+            (b'S', 4_194_564, 3, 123_456)
+        );
         assert!(parse_stat(b"42 (cut off").is_none());
         assert!(parse_stat(b"").is_none());
     }
@@ -268,7 +289,19 @@ mod tests {
         let me = identity().expect("Linux knows its processes");
         assert_eq!(me.pid, std::process::id());
         assert_eq!(fate_of(&me), Fate::Living);
-        assert_eq!(fate_of(&Identity { start_time: me.start_time - 1, ..me }), Fate::Gone);
-        assert_eq!(fate_of(&Identity { namespaces: 0, ..me }), Fate::Unknown);
+        assert_eq!(
+            fate_of(&Identity {
+                start_time: me.start_time - 1,
+                ..me
+            }),
+            Fate::Gone
+        );
+        assert_eq!(
+            fate_of(&Identity {
+                namespaces: 0,
+                ..me
+            }),
+            Fate::Unknown
+        );
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn join_barriers() -> io::Result<()> {
         if !membarrier_query().contains_command(MembarrierCommand::GlobalExpedited) {
             return Err(libc::ENOSYS);
         }
-        membarrier(MembarrierCommand::RegisterGlobalExpedited).map_err(rustix::io::Errno::raw_os_error)
+        membarrier(MembarrierCommand::RegisterGlobalExpedited)
+            .map_err(rustix::io::Errno::raw_os_error)
     });
     joined.map_err(io::Error::from_raw_os_error)
 }
