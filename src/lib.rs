@@ -1,6 +1,7 @@
 //! Keyed shared memory between processes that no process's death can break.
 
 mod error;
+mod inspect;
 mod key;
 mod memory;
 mod segment;
@@ -8,6 +9,7 @@ mod sync;
 mod sys;
 
 pub use error::{Error, ErrorKind, Result};
+pub use inspect::{Listed, Summary, list};
 pub use key::MAX_KEY_LEN;
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

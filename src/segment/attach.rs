@@ -58,7 +58,7 @@ fn enter<P>(
             .map_err(failed)?
         {
             let persistent = attached.policy == Policy::Persistent;
-            if persistent || table::any_present(&attached.memory, &attached.file, None) {
+            if persistent || table::any_present(&attached.memory, &attached.file) {
                 let presence = appear(&attached)?;
                 drop(gate);
                 return Ok((attached, presence));

@@ -3,13 +3,14 @@
 //! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
-//! `attach`, `remove`, `bytes`.
+//! `attach`, `remove`, `look` (from outside), `bytes`.
 
 mod attach;
 mod bytes;
 mod create;
 mod header;
 mod location;
+mod look;
 mod options;
 pub(crate) mod presence;
 mod remove;
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
 pub use header::Policy;
+pub(crate) use look::{View, all as all_views};
 pub use options::Options;
 pub use remove::When;
 
@@ -96,12 +98,7 @@ impl Attached {
             found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
         }
         for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
-            found.push(Attachment {
-                slot: None,
-                pid,
-                executable: None,
-                since: None,
-            });
+            found.push(Attachment::read_only(pid));
         }
         Ok(found)
     }
@@ -205,7 +202,7 @@ impl Segment {
     ///
     /// Those of [`Options::attach`] other than `NotFound`.
     pub fn exists(key: &str) -> Result<bool> {
-        remove::exists(&Key::new(key)?).map_err(|error| error.with_key(key))
+        look::exists(&Key::new(key)?).map_err(|error| error.with_key(key))
     }
 
     /// Removes the segment with this key: at once, or when nobody uses it any more.
@@ -392,12 +389,7 @@ impl ReadOnlySegment {
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
         let mut found = self.attached.attachments(None)?;
         let me = sys::identity().map_err(|error| system("look at", error))?;
-        found.push(Attachment {
-            slot: None,
-            pid: me.pid,
-            executable: None,
-            since: None,
-        });
+        found.push(Attachment::read_only(me.pid));
         Ok(found)
     }
 
@@ -438,6 +430,15 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    pub(crate) fn read_only(pid: u32) -> Attachment {
+        Attachment {
+            slot: None,
+            pid,
+            executable: None,
+            since: None,
+        }
+    }
+
     pub(crate) fn of(hold: Hold, found: &Recorded) -> Attachment {
         let name = &found.who.name;
         let len = name

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::hint;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -84,7 +85,7 @@ impl Segment {
             if words.condition.load(Ordering::Relaxed) == CONSISTENT {
                 Ok(())
             } else {
-                self.report()
+                self.report(Duration::ZERO)
             }
         } else {
             self.acquire_contended(until)
@@ -104,7 +105,8 @@ impl Segment {
         if !self.attached().is_ours() {
             return Err(Trouble::NotAcquired(NotAcquired::forked(self)));
         }
-        let acquired = protocol::acquire(&Attempt::new(self), until);
+        let attempt = Attempt::new(self);
+        let acquired = protocol::acquire(&attempt, until);
         let acquired = acquired.map_err(|refused| self.refused(refused, until))?;
         self.enter();
         if let Acquired::TakenOver(dead) = acquired {
@@ -116,7 +118,11 @@ impl Segment {
                 .recoveries
                 .fetch_add(1, Ordering::Relaxed);
         }
-        self.report()
+        let waited = attempt
+            .first_sleep
+            .get()
+            .map_or(Duration::ZERO, |start| start.elapsed());
+        self.report(waited)
     }
 
     /// Notes which thread has the lock that was just acquired.
@@ -131,7 +137,7 @@ impl Segment {
     /// Says what somebody left that nobody has vouched for since. Called with the lock.
     #[cold]
     #[inline(never)]
-    fn report(&self) -> Result<(), Trouble> {
+    fn report(&self, waited: Duration) -> Result<(), Trouble> {
         let words = &self.attached().memory.header().lock;
         let cause = match words.condition.load(Ordering::Relaxed) {
             CONSISTENT => return Ok(()),
@@ -141,7 +147,11 @@ impl Segment {
         let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
         let culprit = read_record(&words.culprit, hold.generation());
         let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left { cause, culprit })))
+        Err(Trouble::Left(Box::new(Left {
+            cause,
+            culprit,
+            waited,
+        })))
     }
 
     /// Records that `culprit` left the data in this condition. Called with the lock: dying in here is itself abandoning it,
@@ -187,6 +197,7 @@ enum Trouble {
 struct Attempt<'a> {
     segment: &'a Segment,
     words: &'a LockWords,
+    first_sleep: Cell<Option<Instant>>,
 }
 
 #[inline(always)]
@@ -198,10 +209,13 @@ fn try_acquire(words: &LockWords, me: Hold) -> bool {
 }
 
 impl<'a> Attempt<'a> {
+    #[inline(always)]
     fn new(segment: &'a Segment) -> Attempt<'a> {
+        let words = &segment.attached().memory.header().lock;
         Attempt {
             segment,
-            words: &segment.attached().memory.header().lock,
+            words,
+            first_sleep: Cell::new(None),
         }
     }
 }
@@ -257,6 +271,9 @@ impl Steps for Attempt<'_> {
     }
 
     fn sleep(&self, limit: Duration) {
+        if self.first_sleep.get().is_none() {
+            self.first_sleep.set(Some(Instant::now()));
+        }
         sys::wait(&self.words.waiting, 1, Some(limit));
     }
 
@@ -405,9 +422,6 @@ impl Drop for Guard<'_> {
         if let Some(slot) = self.segment.own_slot() {
             slot.holding_thread.store(0, Ordering::Relaxed);
         }
-        protocol::release(&Attempt {
-            segment: self.segment,
-            words: self.words(),
-        });
+        protocol::release(&Attempt::new(self.segment));
     }
 }
