@@ -2,7 +2,7 @@
 
 use crate::plan::Points;
 use crate::ptrace;
-use crate::report::Report;
+use crate::report::{Report, TEST_FAILED};
 use crate::role::play_role;
 use crate::scenario::Scenario;
 use std::env;
@@ -27,9 +27,6 @@ const IGNORED: [&str; 5] = [
     "--quiet",
     "-q",
 ];
-
-/// The exit status of a test program of which a test failed.
-const TEST_FAILED: u8 = 101;
 
 /// Sweeps the scenarios that the command line asks for, and prints one line for each.
 ///

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 /// What arming a breakpoint costs, counted in single steps.
 const BREAKPOINT_COST: usize = 4;
+/// What each hit of a breakpoint costs: a stop there, and a step away from it.
+const HIT_COST: usize = 2;
 /// How many points are killed at on top of those where something changes, unless the caller says otherwise.
 const DEFAULT_SAMPLE: usize = 64;
 
@@ -40,6 +42,7 @@ impl Points {
             Self::Every => (0..=last).collect(),
             Self::One(point) => (0..=last).filter(|&candidate| candidate == point).collect(),
             Self::Sample(size) => {
+                let size = size.min(last);
                 let mut points: BTreeSet<usize> =
                     (1..=size).map(|part| last * part / (size + 1)).collect();
                 points.extend([0, last]);
@@ -56,62 +59,47 @@ impl Points {
 }
 
 /// How to get to a point: run to an instruction, then take single steps.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Route {
     pub(crate) anchor: Option<Anchor>,
     pub(crate) steps: usize,
 }
 
 /// The moment before an instruction is executed for the `hits`-th time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Anchor {
     pub(crate) address: u64,
     pub(crate) hits: usize,
 }
 
-/// Returns the cheapest route to each point, by what each breakpoint hit and each single step costs.
+/// Returns the cheapest route to each point but the last, where the first pass has been already.
 ///
 /// An instruction in a hot loop is a poor anchor, since the victim stops there so often; the routes to such points
 /// start at a rarer instruction before it.
 pub(crate) fn routes(trace: &Trace) -> Vec<Route> {
     let mut hits: HashMap<u64, usize> = HashMap::new();
-    let mut routes: Vec<Route> = Vec::with_capacity(trace.len() + 1);
+    let mut routes = Vec::with_capacity(trace.len());
+    let mut best = Route::default();
     let mut best_cost = 0;
     let mut previous = None;
-    for point in 0..=trace.len() {
-        let mut best = match routes.last() {
-            None => Route {
-                anchor: None,
-                steps: 0,
-            },
-            Some(route) => Route {
-                anchor: route.anchor,
-                steps: route.steps + 1,
-            },
-        };
-        if point > 0 {
-            best_cost += 1;
-        }
-        let here = trace.steps.get(point).map(|step| step.address);
-        // A repeated string instruction stops after every round when stepped, yet hits a breakpoint once.
-        if let Some(address) = here.filter(|_| here != previous) {
-            let hits = hits
-                .entry(address)
-                .and_modify(|hits| *hits += 1)
-                .or_insert(1);
-            if BREAKPOINT_COST + *hits < best_cost {
-                best_cost = BREAKPOINT_COST + *hits;
-                best = Route {
-                    anchor: Some(Anchor {
-                        address,
-                        hits: *hits,
-                    }),
-                    steps: 0,
-                };
+    for step in &trace.steps {
+        let address = step.address;
+        // The rounds of a repeated string instruction are steps of their own, and one hit together.
+        if previous != Some(address) {
+            let hits = hits.entry(address).or_insert(0);
+            *hits += 1;
+            let cost = BREAKPOINT_COST + HIT_COST * *hits;
+            if cost < best_cost {
+                let hits = *hits;
+                let anchor = Some(Anchor { address, hits });
+                best = Route { anchor, steps: 0 };
+                best_cost = cost;
             }
         }
-        previous = here;
         routes.push(best);
+        previous = Some(address);
+        best.steps += 1;
+        best_cost += 1;
     }
     routes
 }

@@ -5,6 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The exit status of a test program of which a test failed.
+pub(crate) const TEST_FAILED: u8 = 101;
+
 /// Tells what a sweep did and found.
 ///
 /// Displays as one line without the failures.

@@ -1,6 +1,7 @@
 //! Ends what takes for ever: a victim that hangs is killed; a survivor that hangs ends the whole sweep.
 
 use crate::ptrace;
+use crate::report::TEST_FAILED;
 use std::io::{Write, stdout};
 use std::process::exit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,8 +10,6 @@ use std::time::{Duration, Instant};
 
 /// How often the clock is looked at; limits are far longer.
 const PERIOD: Duration = Duration::from_millis(100);
-/// The exit status of a test program of which a test failed.
-const TEST_FAILED: i32 = 101;
 
 /// What is done when the time is over.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ fn watch(alarm: &Weak<Mutex<Option<Alarm>>>) {
                     println!("{text}");
                     // The process ends with a failure in either case.
                     let _ = stdout().flush();
-                    exit(TEST_FAILED);
+                    exit(TEST_FAILED.into());
                 }
                 None => {}
             }

@@ -30,15 +30,23 @@ impl World {
         } else {
             env::temp_dir()
         };
-        // All names have the same length, so that handling them takes the same instructions each time.
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("sweep-{}-{number:08}", process::id()));
-        fs::create_dir(&path)?;
-        Ok(Self {
-            path,
-            scenario: scenario.to_owned(),
-            owned: true,
-        })
+        loop {
+            // All names have the same length, so that handling them takes the same instructions each time.
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = parent.join(format!("sweep-{}-{number:08}", process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    return Ok(Self {
+                        path,
+                        scenario: scenario.to_owned(),
+                        owned: true,
+                    });
+                }
+                // An earlier process of this ID was killed and has left its last world.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Enters the world that another process made.

@@ -75,13 +75,15 @@ impl Tracee {
         let changed = personality::set(before | Persona::ADDR_NO_RANDOMIZE);
         let spawned = command.spawn();
         if changed.is_ok() {
-            personality::set(before)?;
+            // What could be changed can be changed back.
+            let _ = personality::set(before);
         }
         let pid = spawned?.id();
+        // `spawn` returns once the new program is in place, so this is that program's memory.
+        let memory = File::open(format!("/proc/{pid}/mem")).inspect_err(|_| kill(pid))?;
         Ok(Self {
             pid: as_pid(pid),
-            // `spawn` returns once the new program is in place, so this is that program's memory.
-            memory: File::open(format!("/proc/{pid}/mem"))?,
+            memory,
             pending: None,
             state: State::Alive,
         })
@@ -123,10 +125,15 @@ impl Tracee {
         // In debug register 7, bit 0 arms the address in register 0, and zeros elsewhere mean "on execution".
         self.write_debug_register(0, address)?;
         self.write_debug_register(7, 1)?;
-        for _ in 0..hits {
+        for hit in 1..=hits {
             self.resume(ptrace::cont)?;
             if self.instruction_pointer()? != address {
                 return Err(Error::Missed);
+            }
+            // Continued from here, a virtual processor now and then reports the same hit twice, and a repeated
+            // string instruction reports one for each round. Only a victim that has moved on can hit again.
+            while hit < hits && self.instruction_pointer()? == address {
+                self.step()?;
             }
         }
         Ok(self.write_debug_register(7, 0)?)

@@ -95,19 +95,24 @@ impl Words {
     }
 }
 
-/// Makes three system calls that change nothing, by the instructions for that alone.
+/// Makes three system calls that change nothing, with an instruction before each and after the last.
 pub(crate) fn ask_three_times() {
-    const GETPPID: u64 = 110;
-    for _ in 0..3 {
-        // SAFETY: `getppid` has no arguments and no effect; the clobbered registers are named.
-        unsafe {
-            asm!(
-                "syscall",
-                inout("rax") GETPPID => _,
-                out("rcx") _,
-                out("r11") _,
-                options(nostack),
-            );
-        }
+    // SAFETY: `getppid` has no arguments and no effect; the registers that it changes are named.
+    unsafe {
+        asm!(
+            "nop",
+            "mov eax, {getppid}",
+            "syscall",
+            "mov eax, {getppid}",
+            "syscall",
+            "mov eax, {getppid}",
+            "syscall",
+            "nop",
+            getppid = const 110,
+            out("rax") _,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
     }
 }
