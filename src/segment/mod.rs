@@ -3,7 +3,8 @@
 //! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
-//! `attach`, `remove`, `look` (from outside), `bytes`.
+//! `attach`, `remove`, `look` (from outside), `bytes`,
+//! `undo` (the log of transactions).
 
 mod attach;
 mod bytes;
@@ -15,6 +16,7 @@ mod options;
 pub(crate) mod presence;
 mod remove;
 pub(crate) mod table;
+pub(crate) mod undo;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +56,18 @@ impl Attached {
         self.generation.is_current()
     }
 
+    /// Copies data out; false when that reaches beyond the current size.
+    #[inline]
+    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.memory.copy_out(self.memory.layout().data(self.size()), offset, into)
+    }
+
+    /// Copies data in; false when that reaches beyond the current size.
+    #[inline]
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.memory.copy_in(self.memory.layout().data(self.size()), offset, from)
+    }
+
     /// The current size: what the header says, as far as the file really is that long.
     #[inline]
     fn size(&self) -> usize {
@@ -73,8 +87,8 @@ impl Attached {
     fn newer_size(&self, said: usize, known: usize) -> usize {
         let layout = self.memory.layout();
         let wanted = layout
-            .file_len(said.min(layout.max_size))
-            .filter(|_| said <= layout.max_size);
+            .file_len(said.min(layout.sizes.max_data))
+            .filter(|_| said <= layout.sizes.max_data);
         let there = wanted.zip(self.file.facts().ok());
         if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
             self.known_size.fetch_max(said, Ordering::Relaxed);
@@ -230,7 +244,7 @@ impl Segment {
 
     /// Returns how far the segment can grow, in bytes.
     pub fn max_size(&self) -> usize {
-        self.attached.memory.layout().max_size
+        self.attached.memory.layout().sizes.max_data
     }
 
     /// Returns when the segment is removed.
@@ -267,11 +281,11 @@ impl Segment {
         let layout = self.attached.memory.layout();
         let len = layout
             .file_len(new_size)
-            .filter(|_| new_size <= layout.max_size);
+            .filter(|_| new_size <= layout.sizes.max_data);
         let Some(len) = len else {
             let detail = format!(
                 "{new_size} bytes are more than its largest size, {}; create it with a larger `max_size`",
-                layout.max_size
+                layout.sizes.max_data
             );
             return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
         };
