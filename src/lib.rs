@@ -5,6 +5,7 @@ mod inspect;
 mod key;
 mod memory;
 mod segment;
+mod shared;
 mod sync;
 mod sys;
 
@@ -12,4 +13,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Listed, Summary, list};
 pub use key::MAX_KEY_LEN;
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
+pub use shared::Transaction;
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

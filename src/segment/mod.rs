@@ -38,7 +38,7 @@ use table::{Hold, Recorded};
 /// What both kinds of handle have.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) key: Key,
+    key: Key,
     location: Location,
     policy: Policy,
     pub(crate) generation: Generation,
@@ -97,7 +97,11 @@ impl Attached {
         known
     }
 
-    fn check_fork(&self, operation: &'static str) -> Result<()> {
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
         if self.is_ours() {
             Ok(())
         } else {

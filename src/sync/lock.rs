@@ -99,7 +99,7 @@ unsafe impl Sync for Guard<'_> {}
 
 impl<'a> Guard<'a> {
     #[inline(always)]
-    fn new(segment: &'a Segment) -> Guard<'a> {
+    pub(super) fn new(segment: &'a Segment) -> Guard<'a> {
         let bytes = Bytes::new(segment.attached());
         Guard {
             segment,
@@ -135,7 +135,7 @@ impl<'a> Guard<'a> {
         self.segment.vouch();
     }
 
-    pub(super) fn segment(&self) -> &'a Segment {
+    pub(crate) fn segment(&self) -> &'a Segment {
         self.segment
     }
 }

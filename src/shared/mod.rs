@@ -1,0 +1,5 @@
+//! Data that are old or new, never in between: transactions on bytes.
+
+mod transaction;
+
+pub use transaction::Transaction;
