@@ -60,23 +60,44 @@ impl Layout {
     /// Places the blocks; `None` when the sum does not fit in memory.
     pub(crate) fn new(sizes: Sizes) -> Option<Layout> {
         let table = sizes.slots.checked_mul(size_of::<Slot>())?;
-        let key = Area { start: table.checked_add(size_of::<Header>())?, len: sizes.key };
-        let schema = Area { start: key.end()?, len: sizes.schema };
-        let log = Area { start: schema.end()?.checked_next_multiple_of(WORD)?, len: sizes.log };
+        let key = Area {
+            start: table.checked_add(size_of::<Header>())?,
+            len: sizes.key,
+        };
+        let schema = Area {
+            start: key.end()?,
+            len: sizes.schema,
+        };
+        let log = Area {
+            start: schema.end()?.checked_next_multiple_of(WORD)?,
+            len: sizes.log,
+        };
         let data_offset = log.end()?.checked_next_multiple_of(GRANULE)?;
-        let layout = Layout { sizes, key, schema, log, data_offset };
+        let layout = Layout {
+            sizes,
+            key,
+            schema,
+            log,
+            data_offset,
+        };
         layout.file_len(sizes.max_data).map(|_| layout)
     }
 
     /// The first `size` bytes of data, as far as there can be so many.
     #[inline]
     pub(crate) fn data(&self, size: usize) -> Area {
-        Area { start: self.data_offset, len: size.min(self.sizes.max_data) }
+        Area {
+            start: self.data_offset,
+            len: size.min(self.sizes.max_data),
+        }
     }
 
     /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
     pub(crate) fn file_len(&self, size: usize) -> Option<usize> {
-        let len = self.data_offset.checked_add(size)?.checked_next_multiple_of(GRANULE)?;
+        let len = self
+            .data_offset
+            .checked_add(size)?
+            .checked_next_multiple_of(GRANULE)?;
         (len <= isize::MAX.unsigned_abs()).then_some(len)
     }
 }
@@ -141,7 +162,9 @@ impl Memory {
     #[inline]
     #[must_use]
     pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
-        let Some(mut at) = position(area, offset, into.len()) else { return false };
+        let Some(mut at) = position(area, offset, into.len()) else {
+            return false;
+        };
         let (first, rest) = into.split_at_mut(head_len(at, into.len()));
         if !first.is_empty() {
             let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
@@ -165,7 +188,9 @@ impl Memory {
     #[inline]
     #[must_use]
     pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
-        let Some(mut at) = position(area, offset, from.len()) else { return false };
+        let Some(mut at) = position(area, offset, from.len()) else {
+            return false;
+        };
         let (first, rest) = from.split_at(head_len(at, from.len()));
         if !first.is_empty() {
             self.change_word(at, first);
@@ -175,7 +200,8 @@ impl Memory {
         for bytes in &mut words {
             let mut word = [0; WORD];
             word.copy_from_slice(bytes);
-            self.word(at).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.word(at)
+                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
             at += WORD;
         }
         if !words.remainder().is_empty() {

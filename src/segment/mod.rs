@@ -59,13 +59,15 @@ impl Attached {
     /// Copies data out; false when that reaches beyond the current size.
     #[inline]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.memory.copy_out(self.memory.layout().data(self.size()), offset, into)
+        self.memory
+            .copy_out(self.memory.layout().data(self.size()), offset, into)
     }
 
     /// Copies data in; false when that reaches beyond the current size.
     #[inline]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        self.memory.copy_in(self.memory.layout().data(self.size()), offset, from)
+        self.memory
+            .copy_in(self.memory.layout().data(self.size()), offset, from)
     }
 
     /// The current size: what the header says, as far as the file really is that long.

@@ -97,14 +97,17 @@ impl<'a> UndoLog<'a> {
     /// Restores the data as they were at the last commit. False when the log contradicts itself: somebody overwrote
     /// it; then nothing is restored.
     pub(crate) fn roll_back(&self) -> bool {
-        let Some(records) = self.records() else { return false };
+        let Some(records) = self.records() else {
+            return false;
+        };
         let memory = &self.attached.memory;
         let data = memory.layout().data(self.attached.size());
         let mut piece = [0; PIECE];
         for record in records.into_iter().rev() {
             for (done, len) in pieces(record.len) {
-                let restored = memory.copy_out(self.area(), record.kept_at + done, &mut piece[..len])
-                    && memory.copy_in(data, record.offset + done, &piece[..len]);
+                let restored =
+                    memory.copy_out(self.area(), record.kept_at + done, &mut piece[..len])
+                        && memory.copy_in(data, record.offset + done, &piece[..len]);
                 debug_assert!(restored, "`records` has checked the bounds");
             }
         }
@@ -126,7 +129,11 @@ impl<'a> UndoLog<'a> {
             if at > end || offset.checked_add(len)? > size {
                 return None;
             }
-            records.push(Record { kept_at, offset, len });
+            records.push(Record {
+                kept_at,
+                offset,
+                len,
+            });
         }
         Some(records)
     }
@@ -140,5 +147,7 @@ impl<'a> UndoLog<'a> {
 
 /// Cuts a length into (start, length) of at most [`PIECE`] bytes each.
 fn pieces(len: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..len).step_by(PIECE).map(move |done| (done, PIECE.min(len - done)))
+    (0..len)
+        .step_by(PIECE)
+        .map(move |done| (done, PIECE.min(len - done)))
 }

@@ -75,11 +75,17 @@ fn transact<R, E: From<Error>>(
 ) -> Result<R, E> {
     let undo = UndoLog::of(attached);
     let uncommitted = Uncommitted { attached, undo };
-    let mut transaction = Transaction { bytes: Bytes::new(attached), undo, refused: false };
+    let mut transaction = Transaction {
+        bytes: Bytes::new(attached),
+        undo,
+        refused: false,
+    };
     let result = change(&mut transaction)?;
     if transaction.refused {
         let detail = "one of its writes was refused, so all of them are taken back; return that write's error";
-        return Err(Error::new(ErrorKind::LogFull, TRANSACT, detail).with_key(attached.key()).into());
+        return Err(Error::new(ErrorKind::LogFull, TRANSACT, detail)
+            .with_key(attached.key())
+            .into());
     }
     attached.check_fork(TRANSACT)?;
     undo.commit();
@@ -148,7 +154,9 @@ impl Transaction<'_> {
     /// longer commit.
     #[inline]
     pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<()> {
-        let done = self.keep(offset, from.len()).and_then(|()| self.bytes.write(offset, from));
+        let done = self
+            .keep(offset, from.len())
+            .and_then(|()| self.bytes.write(offset, from));
         self.refused |= done.is_err();
         done
     }
@@ -180,8 +188,14 @@ impl Transaction<'_> {
     #[inline]
     fn keep(&self, offset: usize, len: usize) -> Result<()> {
         // Out of bounds is for the write to say.
-        let exists = offset.checked_add(len).is_some_and(|end| end <= self.size());
-        if !exists || self.undo.keep(offset, len) { Ok(()) } else { Err(self.full(len)) }
+        let exists = offset
+            .checked_add(len)
+            .is_some_and(|end| end <= self.size());
+        if !exists || self.undo.keep(offset, len) {
+            Ok(())
+        } else {
+            Err(self.full(len))
+        }
     }
 
     #[cold]

@@ -28,7 +28,10 @@ impl Segment {
     #[inline(always)]
     pub(crate) fn lock_atomically(&self) -> Result<AtomicHold<'_>> {
         match self.acquire(Manner::Atomic, Until::Acquired) {
-            Ok(()) => Ok(AtomicHold { segment: self, not_send: PhantomData }),
+            Ok(()) => Ok(AtomicHold {
+                segment: self,
+                not_send: PhantomData,
+            }),
             Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal).into()),
             Err(Trouble::Left(left)) => {
                 // The guard releases the lock as the error is made of it.
