@@ -4,6 +4,7 @@ mod error;
 mod inspect;
 mod key;
 mod memory;
+mod schema;
 mod segment;
 mod sync;
 mod sys;
@@ -11,5 +12,8 @@ mod sys;
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Listed, Summary, list};
 pub use key::MAX_KEY_LEN;
+#[doc(hidden)]
+pub use memory::{Reader, Words, Writer};
+pub use schema::Shareable;
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

@@ -14,12 +14,14 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod format;
+mod words;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
 use format::{Block, GRANULE, Header, Slot};
+pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
 
@@ -138,6 +140,21 @@ impl Memory {
         let address = unsafe { self.data().add(offset / WORD * WORD) };
         // SAFETY: data begin at a granule's multiple, so the address is aligned; every value of the word is valid.
         unsafe { address.cast().as_ref() }
+    }
+
+    /// Words of data from `offset` on, a multiple of 8; `None` when they do not lie within the largest size.
+    #[inline]
+    fn data_words(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let len = count.checked_mul(WORD)?;
+        // Data end at a granule's multiple, so that the last word is there in full.
+        let end = offset.checked_add(len)?;
+        if !offset.is_multiple_of(WORD) || end > self.layout.max_size.next_multiple_of(WORD) {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area, up to a multiple of the granule, lies inside the mapping.
+        let first = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
     }
 
     /// Copies data out, from `offset` on. False, and nothing copied, when that is not within the first `size` bytes.
