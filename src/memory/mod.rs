@@ -14,12 +14,14 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod format;
+mod words;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
 use format::{Block, GRANULE, Header, Slot};
+pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
 
@@ -156,6 +158,21 @@ impl Memory {
         let address = unsafe { self.mapping.base().add(position / WORD * WORD) };
         // SAFETY: a mapping begins at a page, so the address is aligned; every value of the word is valid.
         unsafe { address.cast().as_ref() }
+    }
+
+    /// Words of data from `offset` on, a multiple of 8; `None` when they do not lie within the largest size.
+    #[inline]
+    pub(crate) fn data_words(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let len = count.checked_mul(WORD)?;
+        // Data end at a granule's multiple, so that the last word is there in full.
+        let end = offset.checked_add(len)?;
+        if !offset.is_multiple_of(WORD) || end > self.layout.sizes.max_data.next_multiple_of(WORD) {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area, up to a multiple of the granule, lies inside the mapping.
+        let first = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
     }
 
     /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
