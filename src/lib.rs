@@ -17,5 +17,5 @@ pub use key::MAX_KEY_LEN;
 pub use memory::{Reader, Words, Writer};
 pub use schema::Shareable;
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
-pub use shared::Transaction;
+pub use shared::{ReadOnlyShared, Shared, Transaction};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

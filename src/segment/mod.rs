@@ -103,6 +103,7 @@ impl Attached {
         self.key.as_str()
     }
 
+    #[inline]
     pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
         if self.is_ours() {
             Ok(())
@@ -384,6 +385,11 @@ pub struct ReadOnlySegment {
 impl ReadOnlySegment {
     fn new(attached: Attached) -> ReadOnlySegment {
         ReadOnlySegment { attached }
+    }
+
+    #[inline]
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.attached
     }
 
     /// Returns the key.
