@@ -77,7 +77,8 @@ impl Attached {
         if !self.is_ours() {
             return known;
         }
-        let said = self.memory.header().life.size.load(Ordering::Acquire) as usize;
+        let said = self.memory.header().life.size.load(Ordering::Acquire);
+        let said = usize::try_from(said).unwrap_or(usize::MAX);
         if said == known {
             known
         } else {

@@ -216,7 +216,7 @@ fn is_taken(generation: u64) -> bool {
 
 fn record_of(slot: &Slot, generation: u64) -> &Record {
     let [first, second] = &slot.records;
-    if generation / 2 % 2 == 0 {
+    if (generation / 2).is_multiple_of(2) {
         first
     } else {
         second

@@ -47,6 +47,15 @@ struct Place<'a> {
     writing: &'a AtomicU64,
 }
 
+/// What one reading without the lock found.
+enum Snapshot<T> {
+    Value(T),
+    /// The bytes are no value of the type.
+    Damaged,
+    /// A writer was quicker.
+    Overwritten,
+}
+
 const fn stride(size: usize) -> usize {
     size.next_multiple_of(LINE)
 }
@@ -80,20 +89,29 @@ impl<'a> Place<'a> {
         Words::new(self.memory, offset, T::SIZE)
     }
 
-    /// Reads the value, if it was not overwritten meanwhile: the outer `None`. The inner one says that the bytes are no value.
+    /// Reads the value once.
     #[inline]
-    fn try_read<T: Shareable>(&self) -> Option<Option<T>> {
+    fn try_read<T: Shareable>(&self) -> Snapshot<T> {
         let version = self.version.load(Ordering::Acquire);
-        let value = T::load(&self.copy::<T>(version)?, 0);
+        let value = self.load(version);
         fence(Ordering::Acquire);
         let overwritten = self.writing.load(Ordering::Relaxed).wrapping_sub(version) > 1;
-        (!overwritten).then_some(value)
+        match value {
+            _ if overwritten => Snapshot::Overwritten,
+            Some(value) => Snapshot::Value(value),
+            None => Snapshot::Damaged,
+        }
     }
 
     /// Reads the value while nobody can change it. The caller holds the lock.
     #[inline]
     fn read_locked<T: Shareable>(&self) -> Option<T> {
-        T::load(&self.copy::<T>(self.version.load(Ordering::Relaxed))?, 0)
+        self.load(self.version.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn load<T: Shareable>(&self, version: u64) -> Option<T> {
+        T::load(&self.copy::<T>(version)?, 0)
     }
 
     /// Makes `value` the next version. The caller holds the lock.
@@ -211,7 +229,7 @@ impl<T: Shareable> Shared<T> {
     pub fn get(&self) -> Result<T> {
         let place = place(self.segment.attached(), READ)?;
         match place.try_read() {
-            Some(Some(value)) => Ok(value),
+            Snapshot::Value(value) => Ok(value),
             _ => self.get_contended(),
         }
     }
@@ -289,7 +307,7 @@ impl<T: Shareable> Shared<T> {
     ///
     /// The outer one as for [`Shared::update`].
     #[inline]
-    pub fn compare_exchange(&self, current: &T, new: T) -> Result<Result<T, T>>
+    pub fn compare_exchange(&self, current: &T, new: &T) -> Result<Result<T, T>>
     where
         T: PartialEq,
     {
@@ -302,7 +320,7 @@ impl<T: Shareable> Shared<T> {
         if found != *current {
             return Ok(Err(found));
         }
-        place.commit(&new);
+        place.commit(new);
         Ok(Ok(found))
     }
 
@@ -361,7 +379,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     pub fn get(&self) -> Result<T> {
         let attached = self.segment.attached();
         match place(attached, READ)?.try_read() {
-            Some(Some(value)) => Ok(value),
+            Snapshot::Value(value) => Ok(value),
             _ => read_patiently(attached),
         }
     }
@@ -388,10 +406,11 @@ impl<T: Shareable> ReadOnlyShared<T> {
 fn read_patiently<T: Shareable>(attached: &Attached) -> Result<T> {
     let place = place(attached, READ)?;
     for _ in 0..TRIES {
-        if let Some(read) = place.try_read() {
-            return read.ok_or_else(|| damaged(attached, READ));
+        match place.try_read() {
+            Snapshot::Value(value) => return Ok(value),
+            Snapshot::Damaged => return Err(damaged(attached, READ)),
+            Snapshot::Overwritten => thread::yield_now(),
         }
-        thread::yield_now();
     }
     let detail =
         "others change it all the time; try again, or attach to it with the right to lock it";

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::{Abandoned, LockError};
 use super::hold::{Manner, Trouble};
 use super::protocol::Until;
+use crate::error::Error;
 use crate::segment::{Bytes, Segment};
 
 impl Segment {
@@ -114,7 +115,7 @@ impl<'a> Guard<'a> {
     /// # Errors
     ///
     /// As [`Segment::grow`].
-    pub fn grow(&mut self, new_size: usize) -> crate::Result<()> {
+    pub fn grow(&mut self, new_size: usize) -> Result<(), Error> {
         self.segment.grow(new_size)
     }
 
