@@ -297,6 +297,10 @@ impl Steps for Attempt<'_> {
             hint::spin_loop();
         }
     }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// Holds the lock of a segment and gives access to its data; releases it when dropped.

@@ -1,10 +1,12 @@
 //! Locks that the death of a holder cannot keep: held by slots, taken over on proof.
 //!
-//! `protocol` is the algorithm over abstract steps, so that a model checker can run it; `lock` is the segment's own
+//! `protocol` is the algorithm over abstract steps, which `model` runs in every interleaving to prove it; `lock` is the segment's own
 //! lock made of it, with its guard; `error` says why a lock was not had, or what its last holder left.
 
 mod error;
 mod lock;
+#[cfg(test)]
+mod model;
 mod protocol;
 
 pub use error::{Abandoned, Cause, LockError, NotAcquired};

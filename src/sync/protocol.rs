@@ -74,6 +74,8 @@ pub(super) trait Steps {
     fn is_own(&self, owner: u64) -> bool;
     /// Passes a little time: spins `pauses` times, or gives the processor away for 0.
     fn relax(&self, pauses: u32);
+    /// The time, for deadlines.
+    fn now(&self) -> Instant;
 }
 
 /// How long a lock is waited for.
@@ -87,12 +89,12 @@ pub(super) enum Until {
 
 impl Until {
     /// The time left, at most `period`; `None` when there is none.
-    fn left(self, period: Duration) -> Option<Duration> {
+    fn left(self, steps: &impl Steps, period: Duration) -> Option<Duration> {
         match self {
             Until::Acquired => Some(period),
             Until::Now => None,
             Until::Deadline(end) => {
-                let left = end.saturating_duration_since(Instant::now());
+                let left = end.saturating_duration_since(steps.now());
                 (!left.is_zero()).then(|| left.min(period))
             }
         }
@@ -137,7 +139,7 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
         if steps.is_own(owner) {
             return Err(Refused::Own);
         }
-        let left = until.left(period);
+        let left = until.left(steps, period);
         // Asking costs system calls: a holder is asked only after it has kept somebody waiting for a whole period.
         if (owner == suspect || left.is_none()) && steps.is_gone(owner) {
             if steps.try_take_over(owner) {
