@@ -139,9 +139,16 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
         if steps.is_own(owner) {
             return Err(Refused::Own);
         }
+        let stays = owner == suspect;
+        suspect = owner;
+        period = if stays {
+            LONGEST_SLEEP.min(period * 2)
+        } else {
+            FIRST_SLEEP
+        };
         let left = until.left(steps, period);
-        // Asking costs system calls: a holder is asked only after it has kept somebody waiting for a whole period.
-        if (owner == suspect || left.is_none()) && steps.is_gone(owner) {
+        // Asking costs system calls: a holder is asked only when somebody has slept on it.
+        if (stays || left.is_none()) && steps.is_gone(owner) {
             if steps.try_take_over(owner) {
                 return Ok(Acquired::TakenOver(owner));
             }
@@ -151,12 +158,6 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
             pass_on(steps);
             return Err(Refused::HeldBy(owner));
         };
-        if owner == suspect {
-            period = LONGEST_SLEEP.min(period * 2);
-        } else {
-            suspect = owner;
-            period = FIRST_SLEEP;
-        }
         steps.sleep(left);
         slept = true;
     }

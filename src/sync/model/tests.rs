@@ -1,5 +1,9 @@
 //! What the model is asked, and the mistakes that it has to find.
 
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use super::super::protocol::{self, Acquired, Steps, Until};
 use super::program::{Mistake, Turn};
 use super::search::{Broken, search};
 use super::world::{Law, Lock};
@@ -149,5 +153,102 @@ fn a_lock_that_stays_held_is_found() {
         println!("{mistake:?}");
         let threads = &[WAIT; 2][..threads];
         breaks(&Lock::with(threads, mistake).deaths(deaths), law);
+    }
+}
+
+/// A lock that changes hands as it is told to while one waiter sleeps, and is free at the end.
+struct Script<'a> {
+    owners: &'a [u64],
+    asked: Cell<bool>,
+    /// For each owner found: whether it was asked about, and how long the waiter slept on it.
+    rounds: RefCell<Vec<(bool, Duration)>>,
+}
+
+impl Script<'_> {
+    fn owner(&self) -> u64 {
+        let at = self.rounds.borrow().len();
+        self.owners.get(at).copied().unwrap_or(0)
+    }
+}
+
+impl Steps for Script<'_> {
+    fn try_acquire(&self) -> Result<(), u64> {
+        match self.owner() {
+            0 => Ok(()),
+            owner => Err(owner),
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.owner() == 0
+    }
+
+    fn sleep(&self, limit: Duration) {
+        self.rounds.borrow_mut().push((self.asked.take(), limit));
+    }
+
+    fn is_gone(&self, _owner: u64) -> bool {
+        self.asked.set(true);
+        false
+    }
+
+    fn try_take_over(&self, _dead: u64) -> bool {
+        false
+    }
+
+    fn is_own(&self, _owner: u64) -> bool {
+        false
+    }
+
+    fn is_awaited(&self) -> bool {
+        false
+    }
+
+    fn take_announcement(&self) -> bool {
+        false
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn free(&self) {}
+    fn announce(&self) {}
+    fn barrier(&self) {}
+    fn wake(&self) {}
+    fn relax(&self, _pauses: u32) {}
+}
+
+/// Whatever owners there were before, and though nobody is woken. One millisecond of the ten is for waking up and asking.
+#[test]
+fn a_dead_holder_is_asked_about_within_ten_milliseconds() {
+    const LENGTH: u32 = 10;
+    const LIMIT: Duration = Duration::from_millis(9);
+    for choice in 0..1_u32 << LENGTH {
+        let owners: Vec<u64> = (0..LENGTH)
+            .map(|bit| 1 + u64::from(choice >> bit & 1))
+            .collect();
+        let script = Script {
+            owners: &owners,
+            asked: Cell::new(false),
+            rounds: RefCell::default(),
+        };
+        let acquired = protocol::acquire(&script, Until::Acquired);
+        assert_eq!(acquired, Ok(Acquired::Free));
+        let rounds = script.rounds.into_inner();
+        assert_eq!(rounds.len(), owners.len());
+        for at in 1..rounds.len() {
+            // The owner found now may have died when the sleep before this round began.
+            let mut late = rounds[at - 1].1;
+            let (asked, slept) = rounds[at];
+            if !asked {
+                late += slept;
+                let next = owners.get(at + 1);
+                if next == Some(&owners[at]) {
+                    assert!(rounds[at + 1].0, "{owners:?}: not asked at {}", at + 1);
+                }
+            }
+            assert!(late <= LIMIT, "{owners:?}: {late:?} at {at}");
+        }
     }
 }
