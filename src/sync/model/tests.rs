@@ -123,6 +123,14 @@ fn a_lost_wake_up_is_found() {
 }
 
 #[test]
+fn a_sleeper_that_is_no_fence_is_found() {
+    breaks(
+        &Lock::with(&[WAIT; 2], Mistake::NoBarrier).fenced(),
+        Law::Stuck,
+    );
+}
+
+#[test]
 fn sleeps_that_never_end_are_found_when_somebody_dies() {
     breaks(&Lock::new(&[WAIT; 2]).deaths(1).untimed(), Law::Stuck);
 }
