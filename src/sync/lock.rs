@@ -368,7 +368,10 @@ impl<'a> Guard<'a> {
 
     /// Vouches for the data: the next one to lock is told nothing of what happened before.
     pub(super) fn vouch(&mut self) {
-        self.words().condition.store(CONSISTENT, Ordering::Relaxed);
+        // A forked child has a copy of the guard, and no memory behind it.
+        if self.segment.attached().is_ours() {
+            self.words().condition.store(CONSISTENT, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn segment(&self) -> &'a Segment {
