@@ -1,7 +1,8 @@
 //! The lock in all interleavings, with deaths: `protocol`, as it is, in a small world that can be gone through to the end.
 //!
 //! `program` makes machines with few states of threads that run the code, `state` has the lock's words and the threads, `world`
-//! what steps do to them, `search` goes through all states and judges them, `tests` asks.
+//! what steps do to them, `search` goes through all states and judges them, `tests` asks. `slots`
+//! does the same for the proof of death that the lock takes as given.
 //!
 //! # What holds
 //!
@@ -46,6 +47,7 @@
 
 mod program;
 mod search;
+mod slots;
 mod state;
 mod tests;
 mod world;
