@@ -25,14 +25,14 @@ pub trait Shareable: Sized + 'static {
 
     /// Reads values that follow each other.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn read_array<const N: usize>(from: &mut Reader<'_>) -> [Self; N] {
-        std::array::from_fn(|_| Self::read(from))
+        from.array(Self::SIZE, |from| Self::read(from))
     }
 
     /// Writes values one behind another.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn write_slice(values: &[Self], to: &mut Writer<'_>) {
         for value in values {
             value.write(to);
@@ -41,7 +41,7 @@ pub trait Shareable: Sized + 'static {
 
     /// Loads the value at `at`; `None` when the bytes there are no value of this type.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn load(from: &Words<'_>, at: usize) -> Option<Self> {
         let mut reader = from.reader(at, Self::SIZE)?;
         let value = Self::read(&mut reader);
@@ -50,7 +50,7 @@ pub trait Shareable: Sized + 'static {
 
     /// Stores the value at `at`, where only this thread may store, now. Stores nothing beyond the piece.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn store(&self, to: &Words<'_>, at: usize) {
         if let Some(mut writer) = to.writer(at, Self::SIZE) {
             self.write(&mut writer);

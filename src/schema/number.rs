@@ -8,18 +8,25 @@ use crate::memory::{Reader, Writer};
 macro_rules! integers {
     ($($type:ident as $bits:ident),*) => {$(
         impl Shareable for $type {
-            #[inline]
+            #[inline(always)]
             #[allow(clippy::cast_possible_truncation)]
             fn read(from: &mut Reader<'_>) -> $type {
                 $bits::from_le(from.bits(size_of::<$type>()) as $bits) as $type
             }
 
-            #[inline]
+            #[inline(always)]
             fn write(&self, to: &mut Writer<'_>) {
                 to.bits((*self as $bits).to_le() as u64, size_of::<$type>());
             }
 
-            #[inline]
+            #[inline(always)]
+            fn read_array<const N: usize>(from: &mut Reader<'_>) -> [$type; N] {
+                let mut values = [<$type>::default(); N];
+                from.bytes(values.as_mut_bytes());
+                values
+            }
+
+            #[inline(always)]
             fn write_slice(values: &[$type], to: &mut Writer<'_>) {
                 to.bytes(values.as_bytes());
             }
@@ -30,12 +37,12 @@ macro_rules! integers {
 integers!(u64 as u64, u32 as u32);
 
 impl<T: Shareable, const N: usize> Shareable for [T; N] {
-    #[inline]
+    #[inline(always)]
     fn read(from: &mut Reader<'_>) -> [T; N] {
         T::read_array(from)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, to: &mut Writer<'_>) {
         T::write_slice(self, to);
     }
