@@ -6,6 +6,7 @@ mod key;
 mod memory;
 mod schema;
 mod segment;
+mod shared;
 mod sync;
 mod sys;
 
@@ -16,4 +17,5 @@ pub use key::MAX_KEY_LEN;
 pub use memory::{Reader, Words, Writer};
 pub use schema::Shareable;
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
+pub use shared::{ReadOnlyShared, Shared, Transaction};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

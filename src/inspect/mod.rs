@@ -44,8 +44,8 @@ impl Summary {
         Ok(Summary {
             key: view.found.key.clone(),
             size: view.found.size,
-            max_size: view.found.layout.max_size,
-            slots: view.found.layout.slots,
+            max_size: view.found.layout.sizes.max_data,
+            slots: view.found.layout.sizes.slots,
             policy: view.found.policy,
             created_at: UNIX_EPOCH.checked_add(Duration::from_nanos(view.found.created_at)),
             attachments,

@@ -114,8 +114,8 @@ pub(super) fn map(
     let contradicts = || damaged(operation, "its header contradicts itself");
     let len = found
         .layout
-        .file_len(found.layout.max_size)
+        .file_len(found.layout.sizes.max_data)
         .ok_or_else(contradicts)?;
     let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
-    Memory::new(mapping, found.layout).ok_or_else(contradicts)
+    Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)
 }

@@ -3,7 +3,8 @@
 //! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
-//! `attach`, `remove`, `look` (from outside), `bytes`.
+//! `attach`, `remove`, `look` (from outside), `bytes`,
+//! `undo` (the log of transactions).
 
 mod attach;
 mod bytes;
@@ -15,6 +16,7 @@ mod options;
 pub(crate) mod presence;
 mod remove;
 pub(crate) mod table;
+pub(crate) mod undo;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +38,7 @@ use table::{Hold, Recorded};
 /// What both kinds of handle have.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) key: Key,
+    key: Key,
     location: Location,
     policy: Policy,
     pub(crate) generation: Generation,
@@ -52,6 +54,20 @@ impl Attached {
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
         self.generation.is_current()
+    }
+
+    /// Copies data out; false when that reaches beyond the current size.
+    #[inline]
+    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.memory
+            .copy_out(self.memory.layout().data(self.size()), offset, into)
+    }
+
+    /// Copies data in; false when that reaches beyond the current size.
+    #[inline]
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.memory
+            .copy_in(self.memory.layout().data(self.size()), offset, from)
     }
 
     /// The current size: what the header says, as far as the file really is that long.
@@ -73,8 +89,8 @@ impl Attached {
     fn newer_size(&self, said: usize, known: usize) -> usize {
         let layout = self.memory.layout();
         let wanted = layout
-            .file_len(said.min(layout.max_size))
-            .filter(|_| said <= layout.max_size);
+            .file_len(said.min(layout.sizes.max_data))
+            .filter(|_| said <= layout.sizes.max_data);
         let there = wanted.zip(self.file.facts().ok());
         if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
             self.known_size.fetch_max(said, Ordering::Relaxed);
@@ -83,7 +99,12 @@ impl Attached {
         known
     }
 
-    fn check_fork(&self, operation: &'static str) -> Result<()> {
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
         if self.is_ours() {
             Ok(())
         } else {
@@ -230,7 +251,7 @@ impl Segment {
 
     /// Returns how far the segment can grow, in bytes.
     pub fn max_size(&self) -> usize {
-        self.attached.memory.layout().max_size
+        self.attached.memory.layout().sizes.max_data
     }
 
     /// Returns when the segment is removed.
@@ -267,11 +288,11 @@ impl Segment {
         let layout = self.attached.memory.layout();
         let len = layout
             .file_len(new_size)
-            .filter(|_| new_size <= layout.max_size);
+            .filter(|_| new_size <= layout.sizes.max_data);
         let Some(len) = len else {
             let detail = format!(
                 "{new_size} bytes are more than its largest size, {}; create it with a larger `max_size`",
-                layout.max_size
+                layout.sizes.max_data
             );
             return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
         };
@@ -364,6 +385,11 @@ pub struct ReadOnlySegment {
 impl ReadOnlySegment {
     fn new(attached: Attached) -> ReadOnlySegment {
         ReadOnlySegment { attached }
+    }
+
+    #[inline]
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.attached
     }
 
     /// Returns the key.

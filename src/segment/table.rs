@@ -71,7 +71,7 @@ pub(crate) struct Recorded {
 /// Takes a free slot, or else one whose process is proven dead.
 pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str) -> Result<Hold> {
     let who = sys::identity().map_err(|error| system(operation, error))?;
-    let slots = memory.layout().slots;
+    let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
     let first = memory
         .header()
@@ -196,7 +196,7 @@ pub(crate) fn present<'a>(
     file: &'a SegmentFile,
     own: Option<Hold>,
 ) -> impl Iterator<Item = Hold> + 'a {
-    (0..memory.layout().slots).filter_map(move |index| {
+    (0..memory.layout().sizes.slots).filter_map(move |index| {
         let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
         let hold = Hold::new(index, generation);
         let there = is_taken(generation) && (Some(hold) == own || !is_gone(memory, file, hold));
