@@ -26,6 +26,11 @@ impl<'a> Words<'a> {
         Some(Words(words))
     }
 
+    #[cfg(test)]
+    pub(crate) fn over(words: &'a [AtomicU64]) -> Words<'a> {
+        Words(words)
+    }
+
     /// Starts to read `len` bytes at `at`; `None` when they are not within the piece.
     #[inline]
     pub(crate) fn reader(&self, at: usize, len: usize) -> Option<Reader<'a>> {

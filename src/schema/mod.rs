@@ -11,6 +11,8 @@ mod lines;
 mod list;
 mod number;
 pub mod support;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
 

@@ -85,7 +85,11 @@ pub(super) fn find(root: &Kind, path: &str, bytes: Option<&[u8]>) -> Result<Fiel
     };
     let mut kind = root;
     let mut offset = 0;
-    let mut rest = if path == WHOLE { "" } else { path };
+    let mut rest = match path {
+        "" => return Err(unknown()),
+        WHOLE => "",
+        path => path,
+    };
     while !rest.is_empty() {
         let before = &path[..path.len() - rest.len()];
         if let Some(inside) = rest.strip_prefix('[') {

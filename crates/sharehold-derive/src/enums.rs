@@ -29,12 +29,9 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream
     let number = repr::of_enum(input)?;
     let names = variants.iter().map(|it| it.unraw().to_string());
     Ok(quote! {
-        use ::sharehold::__support;
-
         __support::no_drop::<#name>(#text);
 
         #[automatically_derived]
-        #[allow(clippy::inline_always)]
         impl __support::Shareable for #name {
             fn describe() -> __support::Description {
                 __support::Description::of_enum::<#number, _>(

@@ -55,30 +55,31 @@ const TEXT: &str = "text of any length lies outside of the value; use `Text<N>`,
 const LIST: &str = "a list of any length lies outside of the value; use `List<T, N>`, which has room for N elements in \
                     place";
 const MAP: &str = "a map lies outside of the value; use `List<T, N>` of pairs, or an array";
+const OPTION: &str = "Rust says nowhere how it lays an `Option` out; use a number that means nothing, a `bool` beside \
+                      the value, or `List<T, 1>`";
 const POINTER: &str = "what it points to is memory of this process only; use the value itself";
 const LOCK: &str = "the segment's lock guards the whole value; use the value itself";
 
+/// Why a type of this name is refused. A program may give other names of the standard library to types of its own, but
+/// not with type parameters, which no shareable one has.
 fn reason(segment: &PathSegment) -> Option<&'static str> {
     let name = segment.ident.to_string();
+    let plain = match name.as_str() {
+        "usize" => Some("`usize` is not as wide in every program; use `u64`"),
+        "isize" => Some("`isize` is not as wide in every program; use `i64`"),
+        "char" => Some("not every number is a `char`; use `u32`, and `char::from_u32` to read it"),
+        "String" | "str" => Some(TEXT),
+        _ => None,
+    };
+    if plain.is_some() || segment.arguments.is_none() {
+        return plain;
+    }
     Some(match name.as_str() {
-        "usize" => "`usize` is not as wide in every program; use `u64`",
-        "isize" => "`isize` is not as wide in every program; use `i64`",
-        "char" => "not every number is a `char`; use `u32`, and `char::from_u32` to read it",
-        "String" | "str" | "OsString" | "CString" | "PathBuf" => TEXT,
         "Vec" | "VecDeque" | "BinaryHeap" | "LinkedList" => LIST,
         "HashMap" | "BTreeMap" | "HashSet" | "BTreeSet" => MAP,
         "Box" | "Rc" | "Arc" | "Cow" | "NonNull" => POINTER,
         "Mutex" | "RwLock" | "Cell" | "RefCell" | "UnsafeCell" => LOCK,
-        "Option" => {
-            "Rust says nowhere how it lays an `Option` out; use a number that means nothing, a `bool` beside the value, \
-             or `List<T, 1>`"
-        }
-        "Duration" | "Instant" | "SystemTime" => {
-            "Rust says nowhere how it lays a time out; use `u64`, such as nanoseconds since a time that all agree on"
-        }
-        atomic if atomic.starts_with("Atomic") => {
-            "a value is copied out and in; use the plain number"
-        }
+        "Option" => OPTION,
         _ => return None,
     })
 }

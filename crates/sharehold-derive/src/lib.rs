@@ -43,6 +43,10 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream> {
         }
     };
     Ok(quote! {
-        const _: () = { #implementation };
+        #[allow(unused_qualifications, clippy::inline_always)]
+        const _: () = {
+            use ::sharehold::__support;
+            #implementation
+        };
     })
 }

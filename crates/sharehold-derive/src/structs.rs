@@ -56,13 +56,10 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
         quote_spanned!(ty.span()=> <#ty as __support::Shareable>::write(&self.#member, to);)
     });
     Ok(quote! {
-        use ::sharehold::__support;
-
         __support::no_drop::<#name>(#text);
         #(#no_padding)*
 
         #[automatically_derived]
-        #[allow(clippy::inline_always)]
         impl __support::Shareable for #name {
             fn describe() -> __support::Description {
                 __support::Description::of_struct(
