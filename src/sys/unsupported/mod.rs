@@ -3,7 +3,7 @@
 //! What can only be reached through a file or mapping, of which there is none here, holds an uninhabited type.
 
 use std::convert::Infallible;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Directory {
         match self.0 {}
     }
 
-    pub(crate) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+    pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         match self.0 {}
     }
 
