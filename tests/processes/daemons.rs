@@ -153,7 +153,10 @@ fn a_daemon_that_attaches_again_keeps_the_new_handle_when_the_old_one_goes() {
     drop(old);
     let opened = fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     let files = opened.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    assert_eq!(files.filter(|file| file.starts_with(directory())).count(), 1);
+    assert_eq!(
+        files.filter(|file| file.starts_with(directory())).count(),
+        1
+    );
     // The new one can still be asked about, and asks about others, through its own file.
     let mut other = attached();
     assert_eq!(other.ask("attachments"), "2");
