@@ -74,7 +74,7 @@ pub(crate) struct LockWords {
 pub(crate) struct Record {
     pub(crate) generation: AtomicU64,
     pub(crate) pid: AtomicU32,
-    pub(crate) reserved: AtomicU32,
+    pub(crate) program: AtomicU32,
     pub(crate) namespaces: AtomicU64,
     pub(crate) start_time: AtomicU64,
     pub(crate) since: AtomicU64,

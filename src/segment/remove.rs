@@ -109,16 +109,18 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
         file,
         ..
     } = attached;
-    if *policy == Policy::Persistent || table::any_present(memory, file) {
+    // A daemon may have closed it, and cannot ask it anything.
+    let is_open = file.facts().is_ok();
+    if *policy == Policy::Persistent || is_open && table::any_present(memory, file) {
         return Ok(());
     }
+    // Nor can a file that was opened to read pass the gate alone.
+    let own_file_will_do = *access == Access::ReadWrite && is_open;
     let removed = location.open(DETACH).and_then(|directory| {
-        match access {
-            Access::ReadWrite => {
-                remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
-            }
-            // A file that was opened to read cannot pass the gate alone.
-            Access::ReadOnly => clear_name(location, &directory, DETACH).map(|_| ()),
+        if own_file_will_do {
+            remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
+        } else {
+            clear_name(location, &directory, DETACH).map(|_| ())
         }
     });
     match removed {

@@ -230,6 +230,7 @@ pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
     record.generation.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
     record.pid.store(found.who.pid, Ordering::Relaxed);
+    record.program.store(found.who.program, Ordering::Relaxed);
     record
         .namespaces
         .store(found.who.namespaces, Ordering::Relaxed);
@@ -256,6 +257,7 @@ pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> 
     }
     let who = Identity {
         pid: record.pid.load(Ordering::Relaxed),
+        program: record.program.load(Ordering::Relaxed),
         namespaces: load(&record.namespaces),
         start_time: load(&record.start_time),
         name,

@@ -77,6 +77,8 @@ pub(crate) struct Identity {
     pub(crate) namespaces: u64,
     /// When the process started, in the system's own unit.
     pub(crate) start_time: u64,
+    /// Tells one program that the process runs from the next one that it becomes; 0 is unknown and compares with nothing.
+    pub(crate) program: u32,
     /// The executable's file name, cut to fit, padded with zero bytes.
     pub(crate) name: [u8; 16],
 }
@@ -88,7 +90,8 @@ pub(crate) enum Fate {
     Living,
     /// It will execute no further instruction of its own, but its memory and files may not be closed yet.
     Exiting,
-    /// It has ended: its memory and files are closed, except what a child inherited.
+    /// It has ended, or has become another program: its memory is gone and its files are closed, except what a child
+    /// inherited.
     Gone,
     /// It cannot be seen from here.
     Unknown,
