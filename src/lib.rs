@@ -3,6 +3,7 @@
 mod error;
 mod key;
 mod memory;
+pub mod qt;
 mod segment;
 mod sync;
 mod sys;

@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod format;
+pub(crate) mod region;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};

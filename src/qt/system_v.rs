@@ -1,0 +1,302 @@
+//! System V: a segment and a one-semaphore set, each behind a key file.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::backend::{Found, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken};
+use super::error::{Error, ErrorKind, Result};
+use super::key_file::KeyFile;
+use crate::sys::Access;
+use crate::sys::ipc::{self, IpcMapping, NamedFile, SegmentFacts, SetFacts};
+
+/// The permission bits of a set made here. Qt's are 0600; the kernel gives the seventh bit no meaning, so Qt programs
+/// do not notice, and it tells a set of ours whose maker died before it gave the set its first value.
+const OWN_SET: u32 = 0o700;
+
+/// How often what another process is about to finish is looked at.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Turns "there is none" into `None`.
+fn present<T>(result: io::Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || ipc::is_removed(&error) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn identifier(id: u64) -> Result<i32> {
+    i32::try_from(id).map_err(|_| Error::new(ErrorKind::UnknownError, "no identifier is so large"))
+}
+
+/// Identifiers are never negative.
+fn widened(id: i32) -> u64 {
+    u64::try_from(id).unwrap_or(0)
+}
+
+impl KeyFile {
+    fn segment(&self) -> Result<Option<(i32, i32, SegmentFacts)>> {
+        let Some(key) = self.key()? else {
+            return Ok(None);
+        };
+        let Some(id) = present(ipc::find_segment(key))? else {
+            return Ok(None);
+        };
+        let facts = present(ipc::segment_facts(id))?.filter(|facts| !facts.doomed);
+        Ok(facts.map(|facts| (key, id, facts)))
+    }
+}
+
+impl SegmentName for KeyFile {
+    fn find(&self) -> Result<Option<Found>> {
+        let found = self.segment()?;
+        Ok(found.map(|(_, id, facts)| Found {
+            id: widened(id),
+            size: facts.size,
+            owner: facts.owner,
+            mode: facts.mode,
+            made_by: facts.made_by,
+            last_used_by: facts.last_used_by,
+        }))
+    }
+
+    fn make(&self, size: usize) -> Result<u64> {
+        let made_file = KeyFile::make(self, ipc::find_segment)?;
+        let gone = || {
+            Error::new(
+                ErrorKind::NotFound,
+                "its key file was removed just now; try again",
+            )
+        };
+        let key = self.key()?.ok_or_else(gone)?;
+        match ipc::make_segment(key, size) {
+            Ok(id) => return Ok(widened(id)),
+            Err(error) => {
+                if made_file {
+                    self.remove(key)?;
+                }
+                Err(if error.kind() == io::ErrorKind::InvalidInput {
+                    let detail = format!(
+                        "the system allows no segment of {size} bytes (ipcs -lm); ask for less"
+                    );
+                    Error::new(ErrorKind::InvalidSize, detail).with_system(error)
+                } else if error.kind() == io::ErrorKind::AlreadyExists {
+                    self.refuse_double()?;
+                    error.into()
+                } else {
+                    error.into()
+                })
+            }
+        }
+    }
+
+    fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
+        let id = identifier(id)?;
+        let facts = ipc::segment_facts(id)?;
+        self.trust
+            .object("the segment", facts.owner, facts.maker, facts.mode)?;
+        self.refuse_double()?;
+        Ok(IpcMapping::attach_segment(id, access)?)
+    }
+
+    fn remove(&self, id: u64) -> Result<()> {
+        let key = self.key()?;
+        let named = match key {
+            Some(key) => present(ipc::find_segment(key))?,
+            None => None,
+        };
+        let id = identifier(id)?;
+        if let Some(facts) = present(ipc::segment_facts(id))? {
+            self.trust
+                .object("the segment", facts.owner, facts.maker, facts.mode)?;
+            present(ipc::remove_segment(id))?;
+        }
+        match key {
+            // The file of another segment, or of none, is not this one's.
+            Some(key) if named == Some(id) => KeyFile::remove(self, key),
+            _ => Ok(()),
+        }
+    }
+
+    fn attachments(&self, id: u64) -> Result<u64> {
+        let facts = present(ipc::segment_facts(identifier(id)?))?;
+        Ok(facts.map_or(0, |facts| facts.attached))
+    }
+
+    fn is_whole(&self, _id: u64, _len: usize) -> Result<bool> {
+        // The kernel changes no segment's size.
+        Ok(true)
+    }
+
+    fn goes_with_its_users(&self) -> bool {
+        true
+    }
+}
+
+/// A set that was found or made.
+#[derive(Debug)]
+struct SystemVSet {
+    file: KeyFile,
+    key: i32,
+    id: i32,
+}
+
+impl SemaphoreName for KeyFile {
+    fn open(&self, initial: u16, deadline: Instant) -> Result<Box<dyn Set>> {
+        loop {
+            KeyFile::make(self, ipc::find_set)?;
+            let Some(key) = self.key()? else { continue };
+            if let Some(id) = present(ipc::find_set(key))? {
+                if let Some(facts) = present(ipc::set_facts(id))? {
+                    self.trust
+                        .object("the semaphore", facts.owner, facts.maker, facts.mode)?;
+                    if !was_forgotten(&facts) || initial == 0 {
+                        self.refuse_double()?;
+                        return Ok(Box::new(SystemVSet {
+                            file: self.clone(),
+                            key,
+                            id,
+                        }));
+                    }
+                    self.finish_making(id, initial, deadline)?;
+                }
+                continue;
+            }
+            // Held from before the set exists until it has its value: whoever gets this lock and still finds the
+            // set without a value knows that its maker is dead, if the maker was one of ours.
+            let Some(_making) = self.lock_file(deadline)? else {
+                continue;
+            };
+            match ipc::make_set(key, OWN_SET) {
+                Ok(id) => ipc::set_value(id, initial)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn look(&self) -> Result<Option<LockFacts>> {
+        let Some(key) = self.key()? else {
+            return Ok(None);
+        };
+        let Some(id) = present(ipc::find_set(key))? else {
+            return Ok(None);
+        };
+        let facts = present(ipc::set_facts(id))?;
+        Ok(facts.map(|facts| LockFacts {
+            value: facts.value,
+            last_changed_by: Some(facts.last_changed_by).filter(|pid| *pid != 0),
+            waiters: Some(facts.waiters),
+        }))
+    }
+}
+
+/// Whether the set exists but nobody ever gave it a value.
+fn was_forgotten(facts: &SetFacts) -> bool {
+    facts.value == 0 && facts.last_changed_by == 0 && !facts.operated
+}
+
+impl KeyFile {
+    /// Takes the lock of the file; `None` when the file is gone.
+    fn lock_file(&self, deadline: Instant) -> Result<Option<NamedFile>> {
+        let file = match NamedFile::open(&self.path, Access::ReadOnly) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        while !file.try_lock()? {
+            if Instant::now() >= deadline {
+                let path = self.path.display();
+                let detail = format!(
+                    "a process that makes its lock holds {path} and is stuck; let it go on, or end it"
+                );
+                return Err(Error::new(ErrorKind::LockError, detail));
+            }
+            thread::sleep(NAP);
+        }
+        Ok(Some(file))
+    }
+
+    /// Waits until the set has its value; gives it one when its maker is proven dead.
+    fn finish_making(&self, id: i32, initial: u16, deadline: Instant) -> Result<()> {
+        loop {
+            let Some(_making) = self.lock_file(deadline)? else {
+                return Ok(());
+            };
+            let Some(facts) = present(ipc::set_facts(id))? else {
+                return Ok(());
+            };
+            if !was_forgotten(&facts) {
+                return Ok(());
+            }
+            if facts.mode == OWN_SET {
+                return Ok(ipc::set_value(id, initial)?);
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::new(
+                    ErrorKind::LockError,
+                    "a program without this library made its semaphore and never gave it a value; if that program is \
+                     dead, remove the semaphore with qt::SystemSemaphore::remove",
+                ));
+            }
+            thread::sleep(NAP);
+        }
+    }
+}
+
+impl Set for SystemVSet {
+    fn take(&self, deadline: Option<Instant>) -> Result<Taken> {
+        match ipc::take(self.id, deadline) {
+            Ok(true) => Ok(Taken::Yes),
+            Ok(false) => Ok(Taken::NotInTime),
+            Err(error) if ipc::is_removed(&error) => Ok(Taken::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn give_back(&self) -> Result<Released> {
+        // Any other process that changed the value meanwhile was not kept out.
+        if present(ipc::last_changed_by(self.id))? != Some(std::process::id()) {
+            return Ok(Released::WasLost);
+        }
+        match ipc::give_back(self.id) {
+            Ok(true) => Ok(Released::Yes),
+            Ok(false) => Ok(Released::WasLost),
+            Err(error) if ipc::is_removed(&error) => Ok(Released::WasLost),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn give(&self, number: u16) -> Result<bool> {
+        present(ipc::give(self.id, number)).map(|done| done.is_some())
+    }
+
+    fn is_named(&self) -> Result<bool> {
+        let named = match self.file.key()? {
+            Some(key) => present(ipc::find_set(key))?,
+            None => None,
+        };
+        Ok(named == Some(self.id))
+    }
+
+    fn id(&self) -> u64 {
+        widened(self.id)
+    }
+
+    fn has_waiters(&self) -> Result<bool> {
+        let facts = present(ipc::set_facts(self.id))?;
+        Ok(facts.is_some_and(|facts| facts.waiters > 0))
+    }
+
+    fn remove(&self) -> Result<()> {
+        self.file.remove(self.key)?;
+        present(ipc::remove_set(self.id)).map(drop)
+    }
+
+    fn recover(&self) -> Result<bool> {
+        // The kernel gives back what a dead process held.
+        Ok(false)
+    }
+}

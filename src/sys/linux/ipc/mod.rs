@@ -1,0 +1,17 @@
+//! The system's own named memory and semaphores, which programs without this library share with ours: System V by
+//! number, POSIX by file.
+
+mod file;
+mod mapping;
+mod posix;
+mod sysv;
+mod users;
+
+pub(crate) use file::{NamedFile, file_facts, inodes_in, remove_file};
+pub(crate) use mapping::IpcMapping;
+pub(crate) use posix::FileSemaphore;
+pub(crate) use sysv::{
+    SegmentFacts, SetFacts, find_segment, find_set, give, give_back, is_removed, last_changed_by,
+    make_segment, make_set, remove_segment, remove_set, segment_facts, set_facts, set_value, take,
+};
+pub(crate) use users::users_of;
