@@ -86,7 +86,7 @@ impl Engine {
 
     pub(super) fn create_or_attach(&mut self, size: usize) -> Result<Opened> {
         self.while_locked(|engine| match engine.segment.find()? {
-            Some(found) => engine.map(found.id).map(|()| Opened::Attached),
+            Some(found) => engine.attach_to(found.id).map(|()| Opened::Attached),
             None => engine.make_and_map(size).map(|()| Opened::Created),
         })
     }
@@ -117,7 +117,7 @@ impl Engine {
         self.found()?;
         self.while_locked(|engine| {
             let found = engine.found()?;
-            engine.map(found.id)
+            engine.attach_to(found.id)
         })
     }
 
@@ -193,11 +193,17 @@ impl Engine {
             return Ok(());
         }
         if self.lock.give_back()? {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(was_lost())
         }
-        let detail = "another program reset or removed the lock while it was held, so somebody else may have been \
-                      inside; Qt's create() and the destructor of the object that created do this";
-        Err(Error::new(ErrorKind::LockError, detail))
+    }
+
+    /// Gives the lock back, and asks at the last moment whether it kept newcomers out.
+    pub(super) fn unlock_and_tell(&mut self) -> Result<()> {
+        let kept = !self.lock.is_held() || self.lock.excludes_newcomers()?;
+        self.unlock()?;
+        if kept { Ok(()) } else { Err(was_lost()) }
     }
 
     pub(super) fn recover_lock(&mut self) -> Result<bool> {
@@ -321,7 +327,7 @@ impl Engine {
     fn make_and_map(&mut self, size: usize) -> Result<()> {
         self.must_be_detached()?;
         let id = self.make(size)?;
-        self.map(id).inspect_err(|_| {
+        self.map(id, false).inspect_err(|_| {
             // What could not be attached is of no use to anybody; the reason why is the one to report.
             let _ = self.segment.remove(id);
         })
@@ -341,9 +347,13 @@ impl Engine {
         Error::new(ErrorKind::AlreadyExists, detail)
     }
 
-    fn map(&mut self, id: u64) -> Result<()> {
-        self.must_be_detached()?;
+    fn attach_to(&mut self, id: u64) -> Result<()> {
         let was_stale = self.segment.goes_with_its_users() && self.segment.attachments(id)? == 0;
+        self.map(id, was_stale)
+    }
+
+    fn map(&mut self, id: u64, was_stale: bool) -> Result<()> {
+        self.must_be_detached()?;
         let region = Region::new(self.segment.attach(id, self.access)?);
         self.attached = Some(Attached {
             region,
@@ -370,6 +380,12 @@ impl Engine {
         }
         self.segment.remove(found.id).map(|()| true)
     }
+}
+
+fn was_lost() -> Error {
+    let detail = "another program reset or removed the lock while it was held, so somebody else may have been \
+                  inside; Qt's create() and the destructor of the object that created do this";
+    Error::new(ErrorKind::LockError, detail)
 }
 
 fn in_use() -> Error {

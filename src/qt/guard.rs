@@ -145,7 +145,7 @@ impl<'a> Guard<'a> {
     /// [`LockError`](super::ErrorKind::LockError) when another program reset or removed the lock while it was held: what
     /// was read or written may be mixed with somebody else's.
     pub fn unlock(self) -> Result<()> {
-        self.memory.doing("unlock", Engine::unlock)
+        self.memory.doing("unlock", Engine::unlock_and_tell)
         // Dropping gives back once more, which does nothing.
     }
 }

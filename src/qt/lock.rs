@@ -128,6 +128,13 @@ impl Lock {
         Err(Error::new(ErrorKind::LockError, detail))
     }
 
+    /// Whether newcomers find what is held, and wait for it.
+    pub(super) fn excludes_newcomers(&self) -> Result<bool> {
+        self.known
+            .last()
+            .map_or(Ok(false), |known| known.set.is_named())
+    }
+
     /// Gives the lock back; true when nobody else can have been inside meanwhile.
     pub(super) fn give_back(&mut self) -> Result<bool> {
         match self.holder.take() {

@@ -268,6 +268,15 @@ impl Peer {
         )
     }
 
+    /// Waits until the program sleeps in a System V semaphore's system call.
+    pub(crate) fn until_it_waits(&self) {
+        let place = format!("/proc/{}/syscall", self.child.id());
+        let waits = |call: String| call.starts_with("220 ") || call.starts_with("65 ");
+        until("the peer waits", || {
+            fs::read_to_string(&place).is_ok_and(waits)
+        });
+    }
+
     /// Gives an order, and waits for the answer.
     pub(crate) fn ask(&mut self, order: &str) -> Result<String, Refusal> {
         self.order(order);

@@ -22,7 +22,8 @@ namespace {
 
 QString text(const std::string &hex)
 {
-    return QString::fromUtf8(QByteArray::fromHex(QByteArray::fromStdString(hex)));
+    const QByteArray bytes = QByteArray::fromHex(QByteArray::fromStdString(hex));
+    return QString::fromUtf8(bytes.constData(), bytes.size()); // Qt 5 would end at a zero without the size
 }
 
 std::string said(const QString &text) { return text.toUtf8().toStdString(); }
@@ -53,11 +54,11 @@ QSharedMemory::AccessMode access(std::istream &in)
 }
 
 // A segment, or a semaphore of value 1, of any mode, as a program that is neither Qt's nor ours might make it.
-void makeForeign(std::istream &in)
+void makeForeign(const std::string &kind, std::istream &in)
 {
-    std::string kind, path;
+    std::string path;
     int size = 0, mode = 0;
-    in >> kind >> path >> size >> std::oct >> mode >> std::dec;
+    in >> path >> size >> std::oct >> mode >> std::dec;
     const key_t key = ftok(path.c_str(), 'Q');
     const int flags = mode | IPC_CREAT | IPC_EXCL;
     int done = -1;
@@ -89,7 +90,7 @@ public:
         else if (command == "version")
             answer(qVersion());
         else if (command == "foreign")
-            makeForeign(in);
+            makeForeign(name, in);
         else if (command == "new" || command == "native")
             make(command, name, in);
         else if (command == "delete")

@@ -59,7 +59,7 @@ def make_semaphore(name, key, initial, mode="open"):
     report(code(semaphore.error()) == 0, semaphore)
 
 
-def reread(_, printed):
+def reread(_, printed=""):
     """Says what Qt makes of a printed native key."""
     key = QtCore.QNativeIpcKey.fromString(text(printed))
     answer(key.toString().encode().hex() if key.isValid() else "invalid")
