@@ -271,7 +271,13 @@ impl Peer {
     /// Waits until the program sleeps in a System V semaphore's system call.
     pub(crate) fn until_it_waits(&self) {
         let place = format!("/proc/{}/syscall", self.child.id());
-        let waits = |call: String| call.starts_with("220 ") || call.starts_with("65 ");
+        let waits = |call: String| {
+            let number = call
+                .split(' ')
+                .next()
+                .and_then(|number| number.parse().ok());
+            matches!(number, Some(libc::SYS_semtimedop | libc::SYS_semop))
+        };
         until("the peer waits", || {
             fs::read_to_string(&place).is_ok_and(waits)
         });
