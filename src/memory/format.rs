@@ -25,7 +25,8 @@ pub(crate) struct Header {
     pub(crate) data_offset: AtomicU64,
     pub(crate) max_size: AtomicU64,
     pub(crate) created_at: AtomicU64,
-    pub(crate) reserved: [AtomicU64; 2],
+    pub(crate) schema_len: AtomicU64,
+    pub(crate) log_len: AtomicU64,
     pub(crate) life: Life,
     pub(crate) lock: LockWords,
 }
@@ -42,7 +43,9 @@ pub(crate) struct Life {
     pub(crate) next_slot: AtomicU32,
     /// How many holds of dead processes were taken over.
     pub(crate) recoveries: AtomicU64,
-    pub(crate) reserved: [AtomicU64; 5],
+    /// Bytes of undo records in the log; 0 outside a transaction.
+    pub(crate) logged: AtomicU64,
+    pub(crate) reserved: [AtomicU64; 4],
 }
 
 /// A lock: who holds it, whether somebody may sleep, and what condition the last holder left the data in.

@@ -15,49 +15,84 @@
 
 pub(crate) mod format;
 pub(crate) mod region;
+mod words;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
 use format::{Block, GRANULE, Header, Slot};
+pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
 
-/// Where the blocks of a segment are, in bytes from its start.
+/// How large the blocks of a segment are, in bytes, except the table, which is counted in slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) slots: usize,
+    pub(crate) key: usize,
+    pub(crate) schema: usize,
+    pub(crate) log: usize,
+    pub(crate) max_data: usize,
+}
+
+/// Where the blocks of a segment are: header, table, key, schema, log, data, one after another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
-    pub(crate) slots: usize,
-    pub(crate) key_len: usize,
+    pub(crate) sizes: Sizes,
+    pub(crate) key: Area,
+    pub(crate) schema: Area,
+    pub(crate) log: Area,
     pub(crate) data_offset: usize,
-    pub(crate) max_size: usize,
+}
+
+/// A stretch of a segment, in bytes from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+impl Area {
+    fn end(self) -> Option<usize> {
+        self.start.checked_add(self.len)
+    }
 }
 
 impl Layout {
-    /// Places the blocks one after another; `None` when the sum does not fit in memory.
-    pub(crate) fn new(slots: usize, key_len: usize, max_size: usize) -> Option<Layout> {
-        let key_offset = Layout::key_offset_of(slots)?;
-        let data_offset = key_offset
-            .checked_add(key_len)?
-            .checked_next_multiple_of(GRANULE)?;
-        let layout = Layout {
-            slots,
-            key_len,
-            data_offset,
-            max_size,
+    /// Places the blocks; `None` when the sum does not fit in memory.
+    pub(crate) fn new(sizes: Sizes) -> Option<Layout> {
+        let table = sizes.slots.checked_mul(size_of::<Slot>())?;
+        let key = Area {
+            start: table.checked_add(size_of::<Header>())?,
+            len: sizes.key,
         };
-        layout.file_len(max_size).map(|_| layout)
+        let schema = Area {
+            start: key.end()?,
+            len: sizes.schema,
+        };
+        let log = Area {
+            start: schema.end()?.checked_next_multiple_of(WORD)?,
+            len: sizes.log,
+        };
+        let data_offset = log.end()?.checked_next_multiple_of(GRANULE)?;
+        let layout = Layout {
+            sizes,
+            key,
+            schema,
+            log,
+            data_offset,
+        };
+        layout.file_len(sizes.max_data).map(|_| layout)
     }
 
-    fn key_offset_of(slots: usize) -> Option<usize> {
-        slots
-            .checked_mul(size_of::<Slot>())?
-            .checked_add(size_of::<Header>())
-    }
-
-    /// The offset of the key's text.
-    pub(crate) fn key_offset(&self) -> usize {
-        size_of::<Header>() + self.slots * size_of::<Slot>()
+    /// The first `size` bytes of data, as far as there can be so many.
+    #[inline]
+    pub(crate) fn data(&self, size: usize) -> Area {
+        Area {
+            start: self.data_offset,
+            len: size.min(self.sizes.max_data),
+        }
     }
 
     /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
@@ -79,9 +114,9 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Takes over a mapping that is as long as the layout's largest size; `None` when it is not.
-    pub(crate) fn new(mapping: Mapping, layout: Layout) -> Option<Memory> {
-        let laid_out = Layout::new(layout.slots, layout.key_len, layout.max_size)?;
-        let fits = laid_out == layout && layout.file_len(layout.max_size)? <= mapping.len();
+    pub(crate) fn new(mapping: Mapping, sizes: Sizes) -> Option<Memory> {
+        let layout = Layout::new(sizes)?;
+        let fits = layout.file_len(sizes.max_data)? <= mapping.len();
         fits.then_some(Memory { mapping, layout })
     }
 
@@ -99,7 +134,7 @@ impl Memory {
     /// The attachment table's entry; `None` beyond its end.
     #[inline]
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot> {
-        if index >= self.layout.slots {
+        if index >= self.layout.sizes.slots {
             return None;
         }
         let offset = size_of::<Header>() + index * size_of::<Slot>();
@@ -109,21 +144,6 @@ impl Memory {
         Some(unsafe { block_at(slot) })
     }
 
-    /// Stores the key's text, whose length the layout has. Only for a segment that nobody else sees yet.
-    pub(crate) fn write_key(&self, key: &str) {
-        debug_assert_eq!(
-            key.len(),
-            self.layout.key_len,
-            "the layout was made for this key"
-        );
-        let len = key.len().min(self.layout.key_len);
-        // SAFETY: `new` saw that the key's place lies inside the mapping.
-        let place = unsafe { self.mapping.base().add(self.layout.key_offset()) };
-        // SAFETY: `len` bytes are readable in `key` and writable there; the two do not overlap, and nobody else
-        // sees the segment yet.
-        unsafe { place.copy_from_nonoverlapping(NonNull::from(key.as_bytes()).cast(), len) };
-    }
-
     /// The address of the data: page-aligned, `max_size` bytes of address space, of which `size` are usable.
     #[inline]
     pub(crate) fn data(&self) -> NonNull<u8> {
@@ -131,62 +151,74 @@ impl Memory {
         unsafe { self.mapping.base().add(self.layout.data_offset) }
     }
 
-    /// The word of data that holds the byte at `offset`; the caller has checked `offset < max_size`.
+    /// The word that holds the byte at `position` from the segment's start; the caller has seen that it lies in an area.
     #[inline]
-    fn data_word(&self, offset: usize) -> &AtomicU64 {
-        debug_assert!(offset < self.layout.max_size, "the caller checks bounds");
-        // SAFETY: an offset below `max_size` lies inside the mapping, whose length is a multiple of the granule.
-        let address = unsafe { self.data().add(offset / WORD * WORD) };
-        // SAFETY: data begin at a granule's multiple, so the address is aligned; every value of the word is valid.
+    fn word(&self, position: usize) -> &AtomicU64 {
+        debug_assert!(position < self.mapping.len(), "the caller checks bounds");
+        // SAFETY: an area lies inside the mapping, whose length is a multiple of the granule, hence of a word.
+        let address = unsafe { self.mapping.base().add(position / WORD * WORD) };
+        // SAFETY: a mapping begins at a page, so the address is aligned; every value of the word is valid.
         unsafe { address.cast().as_ref() }
     }
 
-    /// Copies data out, from `offset` on. False, and nothing copied, when that is not within the first `size` bytes.
+    /// Words of data from `offset` on, a multiple of 8; `None` when they do not lie within the largest size.
+    #[inline]
+    pub(crate) fn data_words(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let len = count.checked_mul(WORD)?;
+        // Data end at a granule's multiple, so that the last word is there in full.
+        let end = offset.checked_add(len)?;
+        if !offset.is_multiple_of(WORD) || end > self.layout.sizes.max_data.next_multiple_of(WORD) {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area, up to a multiple of the granule, lies inside the mapping.
+        let first = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
+    }
+
+    /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
     #[inline]
     #[must_use]
-    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8], size: usize) -> bool {
-        if !self.within(offset, into.len(), size) {
+    pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
+        let Some(mut at) = position(area, offset, into.len()) else {
             return false;
-        }
-        let head = head_len(offset, into.len());
-        let (first, rest) = into.split_at_mut(head);
+        };
+        let (first, rest) = into.split_at_mut(head_len(at, into.len()));
         if !first.is_empty() {
-            let word = self.data_word(offset).load(Ordering::Relaxed).to_ne_bytes();
-            let start = offset % WORD;
-            first.copy_from_slice(&word[start..start + head]);
+            let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
+            first.copy_from_slice(&word[at % WORD..][..first.len()]);
+            at += first.len();
         }
-        let mut at = offset + head;
         let mut words = rest.chunks_exact_mut(WORD);
         for bytes in &mut words {
-            bytes.copy_from_slice(&self.data_word(at).load(Ordering::Relaxed).to_ne_bytes());
+            bytes.copy_from_slice(&self.word(at).load(Ordering::Relaxed).to_ne_bytes());
             at += WORD;
         }
         let tail = words.into_remainder();
         if !tail.is_empty() {
-            let word = self.data_word(at).load(Ordering::Relaxed).to_ne_bytes();
+            let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
             tail.copy_from_slice(&word[..tail.len()]);
         }
         true
     }
 
-    /// Copies data in, from `offset` on. False, and nothing copied, when that is not within the first `size` bytes.
+    /// Copies bytes into an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
     #[inline]
     #[must_use]
-    pub(crate) fn copy_in(&self, offset: usize, from: &[u8], size: usize) -> bool {
-        if !self.within(offset, from.len(), size) {
+    pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
+        let Some(mut at) = position(area, offset, from.len()) else {
             return false;
-        }
-        let head = head_len(offset, from.len());
-        let (first, rest) = from.split_at(head);
+        };
+        let (first, rest) = from.split_at(head_len(at, from.len()));
         if !first.is_empty() {
-            self.change_word(offset, first);
+            self.change_word(at, first);
+            at += first.len();
         }
-        let mut at = offset + head;
         let mut words = rest.chunks_exact(WORD);
         for bytes in &mut words {
             let mut word = [0; WORD];
             word.copy_from_slice(bytes);
-            self.data_word(at)
+            self.word(at)
                 .store(u64::from_ne_bytes(word), Ordering::Relaxed);
             at += WORD;
         }
@@ -197,25 +229,25 @@ impl Memory {
     }
 
     /// Stores part of one word.
-    fn change_word(&self, offset: usize, part: &[u8]) {
-        let shared = self.data_word(offset);
+    fn change_word(&self, at: usize, part: &[u8]) {
+        let shared = self.word(at);
         let mut word = shared.load(Ordering::Relaxed).to_ne_bytes();
-        let start = offset % WORD;
-        word[start..start + part.len()].copy_from_slice(part);
+        word[at % WORD..][..part.len()].copy_from_slice(part);
         shared.store(u64::from_ne_bytes(word), Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn within(&self, offset: usize, len: usize, size: usize) -> bool {
-        let end = offset.checked_add(len);
-        end.is_some_and(|end| end <= size.min(self.layout.max_size))
     }
 }
 
-/// How many of `len` bytes from `offset` stand before the first whole word.
+/// Where the `len` bytes from `offset` of the area begin; `None` when they reach beyond it.
 #[inline]
-fn head_len(offset: usize, len: usize) -> usize {
-    (offset.wrapping_neg() % WORD).min(len)
+fn position(area: Area, offset: usize, len: usize) -> Option<usize> {
+    let end = offset.checked_add(len)?;
+    (end <= area.len).then(|| area.start + offset)
+}
+
+/// How many of `len` bytes from `at` stand before the first whole word.
+#[inline]
+fn head_len(at: usize, len: usize) -> usize {
+    (at.wrapping_neg() % WORD).min(len)
 }
 
 /// # Safety

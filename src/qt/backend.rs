@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub(super) size: usize,
     pub(super) owner: u32,
     pub(super) mode: u32,
+    /// How many mappings of it there are, where the system counts them.
+    pub(super) attached: Option<u64>,
     /// 0 when it is not known.
     pub(super) made_by: u32,
     /// 0 when it is not known.
@@ -35,8 +37,8 @@ pub(super) trait SegmentName: Debug + Send + Sync {
     /// Removes a segment, if its owner is trusted, and its name if that still means this segment.
     fn remove(&self, id: u64) -> Result<()>;
 
-    /// How many mappings of a segment there are; 0 when it is gone.
-    fn attachments(&self, id: u64) -> Result<u64>;
+    /// Whether anybody is attached to a segment, this process included; false when it is gone.
+    fn is_used(&self, id: u64) -> Result<bool>;
 
     /// Whether all `len` bytes that were attached are still there to be touched.
     fn is_whole(&self, id: u64, len: usize) -> Result<bool>;

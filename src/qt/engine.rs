@@ -107,7 +107,7 @@ impl Engine {
             return Ok(false);
         }
         self.while_locked(|engine| match engine.segment.find()? {
-            Some(found) => Ok(engine.segment.attachments(found.id)? == 0),
+            Some(found) => Ok(!engine.segment.is_used(found.id)?),
             None => Ok(false),
         })
     }
@@ -130,31 +130,32 @@ impl Engine {
         let is_ours = region.mapping().is_here();
         drop(region);
         let goes = is_ours && !self.stays && self.segment.goes_with_its_users();
-        if !goes || self.segment.attachments(id)? > 0 {
+        if !goes || self.segment.is_used(id)? {
             return Ok(());
         }
-        self.while_locked_until(until, |engine| match engine.segment.attachments(id)? {
-            0 => engine.segment.remove(id),
-            _ => Ok(()),
+        self.while_locked_until(until, |engine| {
+            if engine.segment.is_used(id)? {
+                Ok(())
+            } else {
+                engine.segment.remove(id)
+            }
         })
     }
 
     pub(super) fn destroy(&mut self, how: Destroy) -> Result<bool> {
+        if how != Destroy::ForceNoWait {
+            // Whoever waits for all to detach must have done so.
+            self.must_be_detached()?;
+        }
         loop {
             let removed = self.while_locked(|engine| {
                 let Some(found) = engine.segment.find()? else {
                     return Ok(Some(false));
                 };
-                let own = u64::from(
-                    engine
-                        .attached
-                        .as_ref()
-                        .is_some_and(|own| own.id == found.id),
-                );
-                if how == Destroy::ForceNoWait || engine.segment.attachments(found.id)? <= own {
-                    return engine.segment.remove(found.id).map(|()| Some(true));
+                if how != Destroy::ForceNoWait && engine.segment.is_used(found.id)? {
+                    return Ok(None);
                 }
-                Ok(None)
+                engine.segment.remove(found.id).map(|()| Some(true))
             })?;
             match removed {
                 Some(removed) => return Ok(removed),
@@ -220,7 +221,7 @@ impl Engine {
             size: found.size,
             owner: found.owner,
             mode: found.mode,
-            attachments: self.segment.attachments(found.id)?,
+            attachments: found.attached,
             made_by: process(found.made_by),
             last_used_by: process(found.last_used_by),
             lock: self.lock.look()?.map(LockStatus::from),
@@ -337,7 +338,7 @@ impl Engine {
         if error.kind() != ErrorKind::AlreadyExists {
             return error;
         }
-        let unused = |found: Found| matches!(self.segment.attachments(found.id), Ok(0));
+        let unused = |found: Found| matches!(self.segment.is_used(found.id), Ok(false));
         let detail = match self.segment.find() {
             Ok(Some(found)) if unused(found) => {
                 "it exists, but nobody is attached: attach to find its data, or replace it with replace_stale"
@@ -348,7 +349,7 @@ impl Engine {
     }
 
     fn attach_to(&mut self, id: u64) -> Result<()> {
-        let was_stale = self.segment.goes_with_its_users() && self.segment.attachments(id)? == 0;
+        let was_stale = matches!(self.segment.is_used(id), Ok(false));
         self.map(id, was_stale)
     }
 
@@ -375,7 +376,7 @@ impl Engine {
         let Some(found) = self.segment.find()? else {
             return Ok(false);
         };
-        if self.segment.attachments(found.id)? > 0 {
+        if self.segment.is_used(found.id)? {
             return Err(in_use());
         }
         self.segment.remove(found.id).map(|()| true)

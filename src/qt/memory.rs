@@ -270,13 +270,11 @@ impl SharedMemory {
 
     /// Gives back a POSIX lock whose holder is dead; false when there was nothing to give back.
     ///
-    /// The proof is that no process has the semaphore in its memory: all processes of this user, and their PID
-    /// namespace only, are looked at. System V needs no such thing.
+    /// The proof is the kernel's word that nobody else has the semaphore, in any process. System V needs no such thing.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LockError`] when another program has the semaphore, [`ErrorKind::PermissionDenied`] when a process
-    /// cannot be looked into.
+    /// [`ErrorKind::LockError`] when somebody else has the semaphore, another handle of this process included.
     pub fn recover_lock(&mut self) -> Result<bool> {
         self.doing("recover the lock of", Engine::recover_lock)
     }
@@ -285,7 +283,7 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// As [`recover_lock`](Self::recover_lock): with a POSIX key, all processes are looked at.
+    /// [`ErrorKind::PermissionDenied`] and [`ErrorKind::KeyError`] as for [`create`](Self::create).
     pub fn status(&self) -> Result<Option<Status>> {
         self.asking("look at", Engine::status)
     }
@@ -305,8 +303,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`] when others are attached and `how` is [`Destroy::NoWait`]; else as
-    /// [`create`](Self::create).
+    /// [`ErrorKind::AlreadyExists`] when somebody is attached and `how` is [`Destroy::NoWait`], or this handle is and
+    /// `how` is not [`Destroy::ForceNoWait`]; else as [`create`](Self::create).
     pub fn destroy(&mut self, how: Destroy) -> Result<bool> {
         self.doing("destroy", |engine| engine.destroy(how))
     }

@@ -1,17 +1,18 @@
 //! POSIX: a segment and a semaphore, each a file on the memory file system.
 //!
 //! Weaker than System V in two ways that no peer can mend: the system does not give back what a dead process held, and
-//! does not count who is attached. Both are answered here by looking into every process, on request only.
+//! does not count who is attached. All it tells is whether *anybody* has a file.
 
+use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::backend::{Found, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
 use super::trust::Trust;
-use crate::sys::ipc::{self, FileSemaphore, IpcMapping, NamedFile};
-use crate::sys::{Access, FileFacts};
+use crate::sys::ipc::{self, FileSemaphore, IpcMapping};
+use crate::sys::{Access, Directory, FileFacts};
 
 /// Where the C library keeps both.
 const DIRECTORY: &str = "/dev/shm";
@@ -19,10 +20,10 @@ const DIRECTORY: &str = "/dev/shm";
 const SEMAPHORE: &str = "sem.";
 const NAME_MAX: usize = 255;
 
-/// A file of the memory file system.
+/// The name of a file on the memory file system.
 #[derive(Debug, Clone)]
 pub(super) struct PosixName {
-    path: PathBuf,
+    name: OsString,
     trust: Trust,
 }
 
@@ -43,10 +44,14 @@ fn name_of(native: &str) -> Result<&str, String> {
     }
 }
 
+fn directory() -> Result<Directory> {
+    Ok(Directory::open(Path::new(DIRECTORY))?)
+}
+
 impl PosixName {
     pub(super) fn memory(native: &str, trust: Trust) -> Result<PosixName, String> {
         Ok(PosixName {
-            path: Path::new(DIRECTORY).join(name_of(native)?),
+            name: name_of(native)?.into(),
             trust,
         })
     }
@@ -54,17 +59,13 @@ impl PosixName {
     pub(super) fn semaphore(native: &str, trust: Trust) -> Result<PosixName, String> {
         let name = format!("{SEMAPHORE}{}", name_of(native)?);
         Ok(PosixName {
-            path: Path::new(DIRECTORY).join(name),
+            name: name.into(),
             trust,
         })
     }
 
     fn facts(&self) -> Result<Option<FileFacts>> {
-        match ipc::file_facts(&self.path) {
-            Ok(facts) => Ok(Some(facts)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(directory()?.facts_of(&self.name)?)
     }
 
     fn trusted(&self, what: &str, facts: &FileFacts) -> Result<()> {
@@ -72,24 +73,19 @@ impl PosixName {
             .object(what, facts.owner, facts.owner, facts.mode)
     }
 
+    fn semaphore_trusted(&self, facts: &FileFacts) -> Result<()> {
+        self.trusted("the semaphore", facts)
+    }
+
     fn remove_if(&self, is_it: impl FnOnce(&FileFacts) -> bool) -> Result<()> {
         if !self.facts()?.is_some_and(|facts| is_it(&facts)) {
             return Ok(());
         }
-        match ipc::remove_file(&self.path) {
+        match directory()?.remove_name(&self.name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
     }
-}
-
-/// The processes that map a file, one entry a mapping.
-fn users_of(facts: &FileFacts) -> Result<Vec<u32>> {
-    ipc::users_of(facts.id).map_err(|error| {
-        let detail = "whether anybody uses it cannot be seen, because another process of this user keeps its memory \
-                      secret; ask as root";
-        Error::new(ErrorKind::PermissionDenied, detail).with_system(error)
-    })
 }
 
 impl SegmentName for PosixName {
@@ -100,13 +96,15 @@ impl SegmentName for PosixName {
             size: usize::try_from(facts.len).unwrap_or(0),
             owner: facts.owner,
             mode: facts.mode,
+            attached: None,
             made_by: 0,
             last_used_by: 0,
         }))
     }
 
     fn make(&self, size: usize) -> Result<u64> {
-        let file = NamedFile::make_unnamed(Path::new(DIRECTORY))?;
+        let directory = directory()?;
+        let file = directory.make_unnamed_file()?;
         file.reserve(size as u64)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
@@ -115,12 +113,12 @@ impl SegmentName for PosixName {
                 }
                 _ => error.into(),
             })?;
-        file.give_name(&self.path)?;
+        directory.give_name(&file, &self.name)?;
         Ok(file.facts()?.id.1)
     }
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
-        let file = NamedFile::open(&self.path, access)?;
+        let file = directory()?.open_file(&self.name, access)?;
         let facts = file.facts()?;
         self.trusted("the segment", &facts)?;
         let len = usize::try_from(facts.len).unwrap_or(0);
@@ -145,11 +143,12 @@ impl SegmentName for PosixName {
         self.remove_if(|facts| facts.id.1 == id)
     }
 
-    fn attachments(&self, id: u64) -> Result<u64> {
-        match self.facts()? {
-            Some(facts) if facts.id.1 == id => Ok(users_of(&facts)?.len() as u64),
-            _ => Ok(0),
-        }
+    fn is_used(&self, id: u64) -> Result<bool> {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        Ok(file.facts()?.id.1 == id && ipc::while_alone(&file, || ())?.is_none())
     }
 
     fn is_whole(&self, id: u64, len: usize) -> Result<bool> {
@@ -166,35 +165,41 @@ impl SegmentName for PosixName {
 
 impl SemaphoreName for PosixName {
     fn open(&self, initial: u16, _deadline: Instant) -> Result<Box<dyn Set>> {
+        let directory = directory()?;
         loop {
-            let trusted = |facts: &FileFacts| self.trusted("the semaphore", facts);
-            let semaphore = match FileSemaphore::open(&self.path, trusted) {
+            let trusted = |facts: &FileFacts| self.semaphore_trusted(facts);
+            let semaphore = match FileSemaphore::open(&directory, &self.name, trusted) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    match FileSemaphore::make(&self.path, initial.into()) {
+                    match FileSemaphore::make(&directory, &self.name, initial.into()) {
                         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                         made => made?,
                     }
                 }
                 opened => opened?,
             };
+            let id = semaphore.file().facts()?.id;
             return Ok(Box::new(PosixSet {
                 name: self.clone(),
                 semaphore,
+                id,
             }));
         }
     }
 
     fn look(&self) -> Result<Option<LockFacts>> {
-        if self.facts()?.is_none() {
-            return Ok(None);
+        let trusted = |facts: &FileFacts| self.semaphore_trusted(facts);
+        match FileSemaphore::open(&directory()?, &self.name, trusted) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(semaphore) => {
+                let value = semaphore.value()?;
+                Ok(Some(LockFacts {
+                    value,
+                    last_changed_by: None,
+                    waiters: None,
+                }))
+            }
         }
-        let semaphore =
-            FileSemaphore::open(&self.path, |facts| self.trusted("the semaphore", facts))?;
-        Ok(Some(LockFacts {
-            value: semaphore.value()?,
-            last_changed_by: None,
-            waiters: None,
-        }))
     }
 }
 
@@ -203,21 +208,7 @@ impl SemaphoreName for PosixName {
 struct PosixSet {
     name: PosixName,
     semaphore: FileSemaphore,
-}
-
-impl PosixSet {
-    fn named(&self) -> Result<Option<FileFacts>> {
-        Ok(self
-            .name
-            .facts()?
-            .filter(|facts| facts.id == self.semaphore.id()))
-    }
-
-    /// Whether no other handle of any process that can be seen has the semaphore in memory.
-    fn is_ours_alone(&self) -> Result<bool> {
-        let users = ipc::users_of(self.semaphore.id()).map_err(Error::from)?;
-        Ok(users == [std::process::id()])
-    }
+    id: (u64, u64),
 }
 
 impl Set for PosixSet {
@@ -225,8 +216,8 @@ impl Set for PosixSet {
         let mut lost = false;
         // Without a name nobody new comes, and with no other user nobody is left to give it back.
         let still_worth_it = || {
-            let named = self.named().is_ok_and(|named| named.is_none());
-            lost = named && self.is_ours_alone().unwrap_or(false);
+            let nameless = matches!(self.is_named(), Ok(false));
+            lost = nameless && matches!(self.has_waiters(), Ok(false));
             !lost
         };
         match self.semaphore.take(deadline, still_worth_it)? {
@@ -252,31 +243,33 @@ impl Set for PosixSet {
     }
 
     fn is_named(&self) -> Result<bool> {
-        Ok(self.named()?.is_some())
+        Ok(self.name.facts()?.is_some_and(|facts| facts.id == self.id))
     }
 
     fn id(&self) -> u64 {
-        self.semaphore.id().1
+        self.id.1
     }
 
     fn has_waiters(&self) -> Result<bool> {
-        Ok(!self.is_ours_alone()?)
+        // Who waits has it open; so has who does not, and may come to wait.
+        Ok(ipc::while_alone(self.semaphore.file(), || ())?.is_none())
     }
 
     fn remove(&self) -> Result<()> {
-        self.name.remove_if(|facts| facts.id == self.semaphore.id())
+        self.name.remove_if(|facts| facts.id == self.id)
     }
 
     fn recover(&self) -> Result<bool> {
-        if self.semaphore.value()? > 0 {
-            return Ok(false);
+        let give_back = || match self.semaphore.value() {
+            Ok(0) => self.semaphore.give().map(|()| true),
+            other => other.map(|_| false),
+        };
+        match ipc::while_alone(self.semaphore.file(), give_back)? {
+            Some(given) => Ok(given?),
+            None => Err(Error::new(
+                ErrorKind::LockError,
+                "another program has its semaphore open and may hold it; end that program first",
+            )),
         }
-        if !self.is_ours_alone()? {
-            let detail =
-                "another program has its semaphore open and may hold it; end that program first";
-            return Err(Error::new(ErrorKind::LockError, detail));
-        }
-        self.semaphore.give()?;
-        Ok(true)
     }
 }

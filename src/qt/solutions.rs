@@ -120,13 +120,17 @@ impl QtSharedMemory {
         Ok(self.memory.status()?.map_or(0, |status| status.size))
     }
 
-    /// Returns how many mappings of the memory there are, in all processes; 0 when there is no memory.
+    /// Returns how many mappings of the memory there are, in all processes; 0 when there is no memory, `None` when
+    /// the system does not count, which POSIX does not.
     ///
     /// # Errors
     ///
     /// As [`SharedMemory::status`].
-    pub fn num_attachments(&self) -> Result<u64> {
-        Ok(self.memory.status()?.map_or(0, |status| status.attachments))
+    pub fn num_attachments(&self) -> Result<Option<u64>> {
+        Ok(self
+            .memory
+            .status()?
+            .map_or(Some(0), |status| status.attachments))
     }
 
     /// Returns the system's identity of the memory: the identifier of a System V segment.

@@ -14,8 +14,8 @@ pub struct Status {
     pub owner: u32,
     /// The permission bits.
     pub mode: u32,
-    /// How many mappings of it exist, in all processes.
-    pub attachments: u64,
+    /// How many mappings of it exist, in all processes; POSIX does not count them.
+    pub attachments: Option<u64>,
     /// The process that made it, where the system knows and it can be seen from here.
     pub made_by: Option<u32>,
     /// The process that attached or detached last, likewise.

@@ -58,6 +58,7 @@ impl SegmentName for KeyFile {
             size: facts.size,
             owner: facts.owner,
             mode: facts.mode,
+            attached: Some(facts.attached),
             made_by: facts.made_by,
             last_used_by: facts.last_used_by,
         }))
@@ -121,9 +122,9 @@ impl SegmentName for KeyFile {
         }
     }
 
-    fn attachments(&self, id: u64) -> Result<u64> {
+    fn is_used(&self, id: u64) -> Result<bool> {
         let facts = present(ipc::segment_facts(identifier(id)?))?;
-        Ok(facts.map_or(0, |facts| facts.attached))
+        Ok(facts.is_some_and(|facts| facts.attached > 0))
     }
 
     fn is_whole(&self, _id: u64, _len: usize) -> Result<bool> {
@@ -202,7 +203,7 @@ fn was_forgotten(facts: &SetFacts) -> bool {
 impl KeyFile {
     /// Takes the lock of the file; `None` when the file is gone.
     fn lock_file(&self, deadline: Instant) -> Result<Option<NamedFile>> {
-        let file = match NamedFile::open(&self.path, Access::ReadOnly) {
+        let file = match NamedFile::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };

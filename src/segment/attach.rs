@@ -23,13 +23,14 @@ pub(super) fn attach_read_only(owner: Option<u32>, key: &Key) -> Result<ReadOnly
     let (attached, ()) = enter(owner, key, Access::ReadOnly, |attached| {
         let failed = |error| system(ATTACH, error);
         let me = sys::identity().map_err(failed)?;
-        match attached
+        let present = attached
             .file
             .try_lock_shared(reader_byte(me.pid))
-            .map_err(failed)?
-        {
-            true => Ok(()),
-            false => Err(damaged(ATTACH, "another program locks its file")),
+            .map_err(failed)?;
+        if present {
+            Ok(())
+        } else {
+            Err(damaged(ATTACH, "another program locks its file"))
         }
     })?;
     Ok(ReadOnlySegment::new(attached))
@@ -58,7 +59,7 @@ fn enter<P>(
             .map_err(failed)?
         {
             let persistent = attached.policy == Policy::Persistent;
-            if persistent || table::any_present(&attached.memory, &attached.file, None) {
+            if persistent || table::any_present(&attached.memory, &attached.file) {
                 let presence = appear(&attached)?;
                 drop(gate);
                 return Ok((attached, presence));
@@ -114,8 +115,8 @@ pub(super) fn map(
     let contradicts = || damaged(operation, "its header contradicts itself");
     let len = found
         .layout
-        .file_len(found.layout.max_size)
+        .file_len(found.layout.sizes.max_data)
         .ok_or_else(contradicts)?;
     let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
-    Memory::new(mapping, found.layout).ok_or_else(contradicts)
+    Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)
 }

@@ -29,6 +29,10 @@ impl<'a> Bytes<'a> {
         Bytes { attached }
     }
 
+    pub(crate) fn attached(&self) -> &'a Attached {
+        self.attached
+    }
+
     /// Returns how many bytes there are, as grown so far by anyone.
     #[inline]
     pub fn size(&self) -> usize {
@@ -43,7 +47,7 @@ impl<'a> Bytes<'a> {
     #[inline]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
         let attached = self.attached;
-        if attached.is_ours() && attached.memory.copy_out(offset, into, attached.size()) {
+        if attached.is_ours() && attached.copy_out(offset, into) {
             return Ok(());
         }
         Err(self.refused(READ, offset, into.len()))
@@ -57,7 +61,7 @@ impl<'a> Bytes<'a> {
     #[inline]
     pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<()> {
         let attached = self.attached;
-        if attached.is_ours() && attached.memory.copy_in(offset, from, attached.size()) {
+        if attached.is_ours() && attached.copy_in(offset, from) {
             return Ok(());
         }
         Err(self.refused(WRITE, offset, from.len()))

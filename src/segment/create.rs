@@ -15,7 +15,7 @@ use super::table::{self, Hold};
 use super::{Attached, Bytes, Segment, attach};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::{Layout, Memory};
+use crate::memory::{Layout, Memory, Sizes};
 use crate::sys::{Access, Directory, Generation, Mapping};
 
 const CREATE: &str = "create";
@@ -84,7 +84,14 @@ fn draft(
         let detail = "no process has address space for its largest size; make it smaller";
         Error::new(ErrorKind::InvalidOption, CREATE, detail)
     };
-    let layout = Layout::new(options.slots, key.as_str().len(), max_size).ok_or_else(too_large)?;
+    let sizes = Sizes {
+        slots: options.slots,
+        key: key.as_str().len(),
+        schema: 0,
+        log: options.log,
+        max_data: max_size,
+    };
+    let layout = Layout::new(sizes).ok_or_else(too_large)?;
     let file_len = layout.file_len(size).ok_or_else(too_large)?;
     let map_len = layout.file_len(max_size).ok_or_else(too_large)?;
     let generation = Generation::current().map_err(failed)?;
@@ -92,7 +99,7 @@ fn draft(
     file.share(options.mode, options.group).map_err(failed)?;
     file.reserve(file_len as u64).map_err(failed)?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
-    let memory = Memory::new(mapping, layout).ok_or_else(too_large)?;
+    let memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
     header::write(&memory, key, options.policy, size);
     let attached = Attached {
         key: key.clone(),

@@ -7,7 +7,7 @@ use super::table::MAX_SLOTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, MAX_KEY_LEN};
 use crate::memory::format::{Header, MAGIC, VERSION};
-use crate::memory::{Layout, Memory};
+use crate::memory::{Layout, Memory, Sizes};
 use crate::sys::{self, SegmentFile};
 
 /// When a segment is removed.
@@ -53,30 +53,32 @@ pub(crate) struct Found {
 pub(crate) fn write(memory: &Memory, key: &Key, policy: Policy, size: usize) {
     let header = memory.header();
     let layout = memory.layout();
+    let sizes = layout.sizes;
+    // The narrow ones are far below 2^32: see `Options` and `Key`.
+    let narrow = |size: usize| u32::try_from(size).unwrap_or(0);
     header
         .magic
         .store(u64::from_ne_bytes(MAGIC), Ordering::Relaxed);
     header.version.store(VERSION, Ordering::Relaxed);
     header.policy.store(policy.code(), Ordering::Relaxed);
-    // Both are far below 2^32: see `Options`.
+    header.slots.store(narrow(sizes.slots), Ordering::Relaxed);
+    header.key_len.store(narrow(sizes.key), Ordering::Relaxed);
     header
-        .slots
-        .store(u32::try_from(layout.slots).unwrap_or(0), Ordering::Relaxed);
-    header.key_len.store(
-        u32::try_from(layout.key_len).unwrap_or(0),
-        Ordering::Relaxed,
-    );
+        .schema_len
+        .store(sizes.schema as u64, Ordering::Relaxed);
+    header.log_len.store(sizes.log as u64, Ordering::Relaxed);
     header
         .data_offset
         .store(layout.data_offset as u64, Ordering::Relaxed);
     header
         .max_size
-        .store(layout.max_size as u64, Ordering::Relaxed);
+        .store(sizes.max_data as u64, Ordering::Relaxed);
     header
         .created_at
         .store(sys::now_since_epoch(), Ordering::Relaxed);
     header.life.size.store(size as u64, Ordering::Relaxed);
-    memory.write_key(key.as_str());
+    let written = memory.copy_in(layout.key, 0, key.as_str().as_bytes());
+    debug_assert!(written, "the layout was made for this key");
 }
 
 /// Reads and checks the header of a file, each field once.
@@ -103,9 +105,9 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
     }
     let found =
         checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
-    let mut key = vec![0; found.layout.key_len];
+    let mut key = vec![0; found.layout.key.len];
     if file
-        .read_at(&mut key, found.layout.key_offset() as u64)
+        .read_at(&mut key, found.layout.key.start as u64)
         .map_err(failed)?
         != key.len()
     {
@@ -116,25 +118,28 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
 }
 
 fn checked(fields: &Fields, len: u64) -> Option<Found> {
+    let wide = |offset| usize::try_from(fields.u64(offset)).ok();
     let policy = Policy::from_code(fields.u32(12))?;
-    let slots = usize::try_from(fields.u32(16)).ok()?;
-    let key_len = usize::try_from(fields.u32(20)).ok()?;
-    let data_offset = usize::try_from(fields.u64(24)).ok()?;
-    let max_size = usize::try_from(fields.u64(32)).ok()?;
-    let created_at = fields.u64(40);
-    let size = usize::try_from(fields.u64(64)).ok()?;
-    if !(1..=MAX_SLOTS).contains(&slots) || !(1..=MAX_KEY_LEN).contains(&key_len) {
+    let sizes = Sizes {
+        slots: usize::try_from(fields.u32(16)).ok()?,
+        key: usize::try_from(fields.u32(20)).ok()?,
+        max_data: wide(32)?,
+        schema: wide(48)?,
+        log: wide(56)?,
+    };
+    let size = wide(64)?;
+    if !(1..=MAX_SLOTS).contains(&sizes.slots) || !(1..=MAX_KEY_LEN).contains(&sizes.key) {
         return None;
     }
-    let layout = Layout::new(slots, key_len, max_size)?;
-    let whole = layout.data_offset == data_offset
-        && (1..=max_size).contains(&size)
+    let layout = Layout::new(sizes)?;
+    let whole = layout.data_offset == wide(24)?
+        && (1..=sizes.max_data).contains(&size)
         && layout.file_len(size)? as u64 <= len;
     whole.then(|| Found {
         layout,
         policy,
         size,
-        created_at,
+        created_at: fields.u64(40),
         key: String::new(),
     })
 }

@@ -3,17 +3,20 @@
 //! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
-//! `attach`, `remove`, `bytes`.
+//! `attach`, `remove`, `look` (from outside), `bytes`,
+//! `undo` (the log of transactions).
 
 mod attach;
 mod bytes;
 mod create;
 mod header;
 mod location;
+mod look;
 mod options;
 pub(crate) mod presence;
 mod remove;
 pub(crate) mod table;
+pub(crate) mod undo;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
 pub use header::Policy;
+pub(crate) use look::{View, all as all_views};
 pub use options::Options;
 pub use remove::When;
 
@@ -34,7 +38,7 @@ use table::{Hold, Recorded};
 /// What both kinds of handle have.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) key: Key,
+    key: Key,
     location: Location,
     policy: Policy,
     pub(crate) generation: Generation,
@@ -52,6 +56,20 @@ impl Attached {
         self.generation.is_current()
     }
 
+    /// Copies data out; false when that reaches beyond the current size.
+    #[inline]
+    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.memory
+            .copy_out(self.memory.layout().data(self.size()), offset, into)
+    }
+
+    /// Copies data in; false when that reaches beyond the current size.
+    #[inline]
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.memory
+            .copy_in(self.memory.layout().data(self.size()), offset, from)
+    }
+
     /// The current size: what the header says, as far as the file really is that long.
     #[inline]
     fn size(&self) -> usize {
@@ -59,7 +77,8 @@ impl Attached {
         if !self.is_ours() {
             return known;
         }
-        let said = self.memory.header().life.size.load(Ordering::Acquire) as usize;
+        let said = self.memory.header().life.size.load(Ordering::Acquire);
+        let said = usize::try_from(said).unwrap_or(usize::MAX);
         if said == known {
             known
         } else {
@@ -71,8 +90,8 @@ impl Attached {
     fn newer_size(&self, said: usize, known: usize) -> usize {
         let layout = self.memory.layout();
         let wanted = layout
-            .file_len(said.min(layout.max_size))
-            .filter(|_| said <= layout.max_size);
+            .file_len(said.min(layout.sizes.max_data))
+            .filter(|_| said <= layout.sizes.max_data);
         let there = wanted.zip(self.file.facts().ok());
         if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
             self.known_size.fetch_max(said, Ordering::Relaxed);
@@ -81,7 +100,12 @@ impl Attached {
         known
     }
 
-    fn check_fork(&self, operation: &'static str) -> Result<()> {
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
         if self.is_ours() {
             Ok(())
         } else {
@@ -96,12 +120,7 @@ impl Attached {
             found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
         }
         for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
-            found.push(Attachment {
-                slot: None,
-                pid,
-                executable: None,
-                since: None,
-            });
+            found.push(Attachment::read_only(pid));
         }
         Ok(found)
     }
@@ -205,7 +224,7 @@ impl Segment {
     ///
     /// Those of [`Options::attach`] other than `NotFound`.
     pub fn exists(key: &str) -> Result<bool> {
-        remove::exists(&Key::new(key)?).map_err(|error| error.with_key(key))
+        look::exists(&Key::new(key)?).map_err(|error| error.with_key(key))
     }
 
     /// Removes the segment with this key: at once, or when nobody uses it any more.
@@ -233,7 +252,7 @@ impl Segment {
 
     /// Returns how far the segment can grow, in bytes.
     pub fn max_size(&self) -> usize {
-        self.attached.memory.layout().max_size
+        self.attached.memory.layout().sizes.max_data
     }
 
     /// Returns when the segment is removed.
@@ -270,11 +289,11 @@ impl Segment {
         let layout = self.attached.memory.layout();
         let len = layout
             .file_len(new_size)
-            .filter(|_| new_size <= layout.max_size);
+            .filter(|_| new_size <= layout.sizes.max_data);
         let Some(len) = len else {
             let detail = format!(
                 "{new_size} bytes are more than its largest size, {}; create it with a larger `max_size`",
-                layout.max_size
+                layout.sizes.max_data
             );
             return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
         };
@@ -369,6 +388,11 @@ impl ReadOnlySegment {
         ReadOnlySegment { attached }
     }
 
+    #[inline]
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
     /// Returns the key.
     pub fn key(&self) -> &str {
         self.attached.key.as_str()
@@ -392,12 +416,7 @@ impl ReadOnlySegment {
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
         let mut found = self.attached.attachments(None)?;
         let me = sys::identity().map_err(|error| system("look at", error))?;
-        found.push(Attachment {
-            slot: None,
-            pid: me.pid,
-            executable: None,
-            since: None,
-        });
+        found.push(Attachment::read_only(me.pid));
         Ok(found)
     }
 
@@ -438,6 +457,15 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    pub(crate) fn read_only(pid: u32) -> Attachment {
+        Attachment {
+            slot: None,
+            pid,
+            executable: None,
+            since: None,
+        }
+    }
+
     pub(crate) fn of(hold: Hold, found: &Recorded) -> Attachment {
         let name = &found.who.name;
         let len = name

@@ -33,6 +33,7 @@ pub struct Options {
     pub(super) size: usize,
     pub(super) max_size: Option<usize>,
     pub(super) slots: usize,
+    pub(super) log: usize,
     pub(super) policy: Policy,
     pub(super) mode: u32,
     pub(super) group: Option<u32>,
@@ -45,6 +46,7 @@ impl Options {
             size: 0,
             max_size: None,
             slots: DEFAULT_SLOTS,
+            log: 0,
             policy: Policy::default(),
             mode: OWNER_ONLY,
             group: None,
@@ -69,6 +71,13 @@ impl Options {
     /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 128 bytes.
     pub fn slots(mut self, slots: usize) -> Options {
         self.slots = slots;
+        self
+    }
+
+    /// Sets how many bytes a [transaction](Segment::transaction) may log, for what it overwrites and 16 bytes a write;
+    /// none unless set.
+    pub fn log(mut self, bytes: usize) -> Options {
+        self.log = bytes;
         self
     }
 

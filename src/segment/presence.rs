@@ -33,6 +33,11 @@ pub(crate) fn reader_byte(pid: u32) -> u64 {
     READERS + u64::from(pid) % PIDS
 }
 
+/// The slot that a byte stands for.
+pub(crate) fn slot_of(byte: u64) -> Option<usize> {
+    usize::try_from(byte.checked_sub(SLOTS)?).ok()
+}
+
 /// The bytes of all slots that any segment may have.
 pub(crate) fn slot_bytes() -> Range<u64> {
     SLOTS..GATE

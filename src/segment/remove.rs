@@ -7,7 +7,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::attach::{map, not_found};
+use super::attach::map;
 use super::header::{self, Policy};
 use super::location::{Location, system};
 use super::presence::{Gate, Passage, Patience, reader_bytes, slot_bytes};
@@ -40,7 +40,7 @@ pub(super) fn clear_name(
         };
         let found = header::read(&file, operation)?;
         let memory = map(&file, &found, Access::ReadWrite, operation)?;
-        if found.policy == Policy::Persistent || table::any_present(&memory, &file, None) {
+        if found.policy == Policy::Persistent || table::any_present(&memory, &file) {
             return Ok(Name::Taken(found.policy));
         }
         match remove_if_unused(location, directory, &file, &memory, operation)? {
@@ -72,7 +72,7 @@ fn remove_if_unused(
     operation: &'static str,
 ) -> Result<Removal> {
     remove_unless(location, directory, file, operation, || {
-        table::any_present(memory, file, None)
+        table::any_present(memory, file)
     })
 }
 
@@ -108,7 +108,7 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
         memory,
         ..
     } = attached;
-    if *policy == Policy::Persistent || table::any_present(memory, file, None) {
+    if *policy == Policy::Persistent || table::any_present(memory, file) {
         return Ok(());
     }
     match location.open(DETACH) {
@@ -128,7 +128,7 @@ pub(super) fn last_reader_out(attached: &Attached) -> Result<()> {
         memory,
         ..
     } = attached;
-    if *policy == Policy::Persistent || table::any_present(memory, file, None) {
+    if *policy == Policy::Persistent || table::any_present(memory, file) {
         return Ok(());
     }
     match location
@@ -207,7 +207,7 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
 
 fn is_used(file: &SegmentFile, memory: Option<&Memory>) -> bool {
     match memory {
-        Some(memory) => table::any_present(memory, file, None),
+        Some(memory) => table::any_present(memory, file),
         None => [slot_bytes(), reader_bytes()]
             .into_iter()
             .any(|bytes| !matches!(file.first_locked(bytes), Ok(None))),
@@ -220,20 +220,4 @@ fn not_found_to_destroy() -> Error {
         DESTROY,
         "no segment has this key; there is nothing to do",
     )
-}
-
-/// Tells whether [`attach`](super::attach::attach) would find something living or persistent.
-pub(super) fn exists(key: &Key) -> Result<bool> {
-    const LOOK_FOR: &str = "look for";
-    let location = Location::of(key, None);
-    let directory = match location.open(LOOK_FOR) {
-        Err(error) if error.kind() == not_found().kind() => return Ok(false),
-        opened => opened?,
-    };
-    let Some(file) = location.open_file(&directory, Access::ReadOnly, LOOK_FOR)? else {
-        return Ok(false);
-    };
-    let found = header::read(&file, LOOK_FOR)?;
-    let memory = map(&file, &found, Access::ReadOnly, LOOK_FOR)?;
-    Ok(found.policy == Policy::Persistent || table::any_present(&memory, &file, None))
 }

@@ -19,7 +19,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::location::system;
-use super::presence::{reader_bytes, slot_byte};
+use super::presence::{reader_bytes, slot_byte, slot_bytes, slot_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::memory::format::{Record, Slot};
@@ -71,7 +71,7 @@ pub(crate) struct Recorded {
 /// Takes a free slot, or else one whose process is proven dead.
 pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str) -> Result<Hold> {
     let who = sys::identity().map_err(|error| system(operation, error))?;
-    let slots = memory.layout().slots;
+    let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
     let first = memory
         .header()
@@ -176,10 +176,18 @@ fn is_vetoed(slot: &Slot, generation: u64) -> bool {
         .is_some_and(|found| sys::fate_of(&found.who) == Fate::Living)
 }
 
-/// Tells whether any attachment is not proven gone, read-only ones included. `own` is the asker's slot.
-pub(crate) fn any_present(memory: &Memory, file: &SegmentFile, own: Option<Hold>) -> bool {
-    let mut present = present(memory, file, own);
-    present.next().is_some() || !matches!(file.first_locked(reader_bytes()), Ok(None))
+/// Tells whether any attachment is not proven gone, read-only ones included. Asked by one that has no slot, or has
+/// given it up.
+pub(crate) fn any_present(memory: &Memory, file: &SegmentFile) -> bool {
+    // Mostly one question will do: the system names a byte that somebody has.
+    let locked = file.first_locked(slot_bytes()).ok().flatten();
+    let first = locked.and_then(slot_of).and_then(|index| {
+        let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
+        Some(Hold::new(index, generation))
+    });
+    first.is_some_and(|hold| !is_gone(memory, file, hold))
+        || !matches!(file.first_locked(reader_bytes()), Ok(None))
+        || present(memory, file, None).next().is_some()
 }
 
 /// The attachments that are not proven gone, other than read-only ones. `own` is the asker's slot.
@@ -188,7 +196,7 @@ pub(crate) fn present<'a>(
     file: &'a SegmentFile,
     own: Option<Hold>,
 ) -> impl Iterator<Item = Hold> + 'a {
-    (0..memory.layout().slots).filter_map(move |index| {
+    (0..memory.layout().sizes.slots).filter_map(move |index| {
         let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
         let hold = Hold::new(index, generation);
         let there = is_taken(generation) && (Some(hold) == own || !is_gone(memory, file, hold));
@@ -208,7 +216,7 @@ fn is_taken(generation: u64) -> bool {
 
 fn record_of(slot: &Slot, generation: u64) -> &Record {
     let [first, second] = &slot.records;
-    if generation / 2 % 2 == 0 {
+    if (generation / 2).is_multiple_of(2) {
         first
     } else {
         second

@@ -2,24 +2,16 @@
 
 #![allow(unsafe_code)]
 
-use std::hint;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{Ordering, compiler_fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::{Abandoned, Cause, Left, LockError, NotAcquired};
-use super::protocol::{self, Acquired, Refused, Steps, Until};
-use crate::memory::format::{LockWords, Slot};
-use crate::segment::table::{Hold, read_record, write_record};
-use crate::segment::{Attachment, Bytes, Segment};
-use crate::sys;
-
-/// What the data under the lock are worth.
-const CONSISTENT: u32 = 0;
-const HOLDER_DIED: u32 = 1;
-const HOLDER_PANICKED: u32 = 2;
+use super::error::{Abandoned, LockError};
+use super::hold::{Manner, Trouble};
+use super::protocol::Until;
+use crate::error::Error;
+use crate::segment::{Bytes, Segment};
 
 impl Segment {
     /// Acquires the segment's lock, waiting as long as it takes, and gives access to the data.
@@ -39,7 +31,7 @@ impl Segment {
     /// [`Forked`](crate::ErrorKind::Forked).
     #[inline(always)]
     pub fn lock(&self) -> Result<Guard<'_>, LockError<'_>> {
-        self.acquire(Until::Acquired)
+        self.guard(Until::Acquired)
     }
 
     /// Acquires the lock if nobody living holds it.
@@ -49,7 +41,7 @@ impl Segment {
     /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the holder.
     #[inline(always)]
     pub fn try_lock(&self) -> Result<Guard<'_>, LockError<'_>> {
-        self.acquire(Until::Now)
+        self.guard(Until::Now)
     }
 
     /// Acquires the lock, waiting at most for `limit`.
@@ -61,7 +53,7 @@ impl Segment {
         let until = Instant::now()
             .checked_add(limit)
             .map_or(Until::Acquired, Until::Deadline);
-        self.acquire(until)
+        self.guard(until)
     }
 
     /// Acquires the lock, waiting until `deadline` at most.
@@ -70,231 +62,17 @@ impl Segment {
     ///
     /// As [`Segment::lock_timeout`].
     pub fn lock_deadline(&self, deadline: Instant) -> Result<Guard<'_>, LockError<'_>> {
-        self.acquire(Until::Deadline(deadline))
+        self.guard(Until::Deadline(deadline))
     }
 
-    // What is always inlined makes no call, spills no register and keeps its result in registers: the
-    // compare-exchange has to wait for every store before it, so that each one costs.
     #[inline(always)]
-    fn acquire(&self, until: Until) -> Result<Guard<'_>, LockError<'_>> {
-        let attached = self.attached();
-        let words = &attached.memory.header().lock;
-        let outcome = if attached.is_ours() && try_acquire(words, self.hold()) {
-            self.enter();
-            if words.condition.load(Ordering::Relaxed) == CONSISTENT {
-                Ok(())
-            } else {
-                self.report()
-            }
-        } else {
-            self.acquire_contended(until)
-        };
-        match outcome {
+    fn guard(&self, until: Until) -> Result<Guard<'_>, LockError<'_>> {
+        match self.acquire(Manner::Plain, until) {
             Ok(()) => Ok(Guard::new(self)),
             Err(Trouble::Left(left)) => {
                 Err(LockError::Abandoned(Abandoned::new(Guard::new(self), left)))
             }
             Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal)),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn acquire_contended(&self, until: Until) -> Result<(), Trouble> {
-        if !self.attached().is_ours() {
-            return Err(Trouble::NotAcquired(NotAcquired::forked(self)));
-        }
-        let acquired = protocol::acquire(&Attempt::new(self), until);
-        let acquired = acquired.map_err(|refused| self.refused(refused, until))?;
-        self.enter();
-        if let Acquired::TakenOver(dead) = acquired {
-            self.record(Hold::from_word(dead), HOLDER_DIED);
-            self.attached()
-                .memory
-                .header()
-                .life
-                .recoveries
-                .fetch_add(1, Ordering::Relaxed);
-        }
-        self.report()
-    }
-
-    /// Notes which thread has the lock that was just acquired.
-    #[inline(always)]
-    fn enter(&self) {
-        if let Some(slot) = self.own_slot() {
-            let thread = sys::thread_id(self.attached().generation);
-            slot.holding_thread.store(thread, Ordering::Relaxed);
-        }
-    }
-
-    /// Says what somebody left that nobody has vouched for since. Called with the lock.
-    #[cold]
-    #[inline(never)]
-    fn report(&self) -> Result<(), Trouble> {
-        let words = &self.attached().memory.header().lock;
-        let cause = match words.condition.load(Ordering::Relaxed) {
-            CONSISTENT => return Ok(()),
-            HOLDER_PANICKED => Cause::Panicked,
-            _ => Cause::Died,
-        };
-        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
-        let culprit = read_record(&words.culprit, hold.generation());
-        let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left { cause, culprit })))
-    }
-
-    /// Records that `culprit` left the data in this condition. Called with the lock: dying in here is itself abandoning it,
-    /// so that the next one records again.
-    fn record(&self, culprit: Hold, condition: u32) {
-        let words = &self.attached().memory.header().lock;
-        words.culprit_hold.store(culprit.word(), Ordering::Relaxed);
-        match self.recorded(culprit) {
-            Some(found) => write_record(&words.culprit, culprit.generation(), &found),
-            None => words.culprit.generation.store(0, Ordering::Relaxed),
-        }
-        words.condition.store(condition, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn own_slot(&self) -> Option<&Slot> {
-        self.attached().memory.slot(self.hold().index())
-    }
-
-    #[cold]
-    fn refused(&self, refused: Refused, until: Until) -> Trouble {
-        Trouble::NotAcquired(match refused {
-            Refused::Own => NotAcquired::deadlock(self),
-            Refused::HeldBy(owner) => {
-                let hold = Hold::from_word(owner);
-                let holder = self
-                    .recorded(hold)
-                    .map(|found| Attachment::of(hold, &found));
-                NotAcquired::held(self, holder, until == Until::Now)
-            }
-        })
-    }
-}
-
-/// What keeps a lock operation from simply succeeding; small enough for registers.
-enum Trouble {
-    /// The lock is acquired, and somebody left this.
-    Left(Box<Left>),
-    NotAcquired(NotAcquired),
-}
-
-/// One thread's attempt at a segment's lock.
-struct Attempt<'a> {
-    segment: &'a Segment,
-    words: &'a LockWords,
-}
-
-#[inline(always)]
-fn try_acquire(words: &LockWords, me: Hold) -> bool {
-    words
-        .owner
-        .compare_exchange(0, me.word(), Ordering::Acquire, Ordering::Relaxed)
-        .is_ok()
-}
-
-impl<'a> Attempt<'a> {
-    fn new(segment: &'a Segment) -> Attempt<'a> {
-        Attempt {
-            segment,
-            words: &segment.attached().memory.header().lock,
-        }
-    }
-}
-
-impl Steps for Attempt<'_> {
-    #[inline]
-    fn try_acquire(&self) -> Result<(), u64> {
-        let me = self.segment.hold().word();
-        self.words
-            .owner
-            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
-            .map(|_| ())
-    }
-
-    fn try_take_over(&self, dead: u64) -> bool {
-        let me = self.segment.hold().word();
-        self.words
-            .owner
-            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    fn is_free(&self) -> bool {
-        self.words.owner.load(Ordering::Relaxed) == 0
-    }
-
-    #[inline]
-    fn free(&self) {
-        if self.words.fenced.load(Ordering::Relaxed) == 0 {
-            self.words.owner.store(0, Ordering::Release);
-            // The other half of the fence is the sleeper's `barrier`.
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            self.words.owner.swap(0, Ordering::SeqCst);
-        }
-    }
-
-    #[inline]
-    fn is_awaited(&self) -> bool {
-        self.words.waiting.load(Ordering::Relaxed) != 0
-    }
-
-    fn announce(&self) {
-        self.words.waiting.store(1, Ordering::SeqCst);
-    }
-
-    fn take_announcement(&self) -> bool {
-        self.words.waiting.swap(0, Ordering::SeqCst) != 0
-    }
-
-    fn barrier(&self) {
-        sys::barrier();
-    }
-
-    fn sleep(&self, limit: Duration) {
-        sys::wait(&self.words.waiting, 1, Some(limit));
-    }
-
-    fn wake(&self) {
-        sys::wake_one(&self.words.waiting);
-    }
-
-    fn is_gone(&self, owner: u64) -> bool {
-        self.segment.is_gone(Hold::from_word(owner))
-    }
-
-    fn is_own(&self, owner: u64) -> bool {
-        let hold = Hold::from_word(owner);
-        let attached = self.segment.attached();
-        let thread = sys::thread_id(attached.generation);
-        let Some(slot) = attached.memory.slot(hold.index()) else {
-            return false;
-        };
-        if slot.generation.load(Ordering::Relaxed) != hold.generation()
-            || slot.holding_thread.load(Ordering::Relaxed) != thread
-        {
-            return false;
-        }
-        // The same thread number, but perhaps of another process in another PID namespace.
-        hold == self.segment.hold()
-            || self
-                .segment
-                .recorded(hold)
-                .zip(sys::identity().ok())
-                .is_some_and(|(found, me)| found.who == me)
-    }
-
-    fn relax(&self, pauses: u32) {
-        if pauses == 0 {
-            thread::yield_now();
-        }
-        for _ in 0..pauses {
-            hint::spin_loop();
         }
     }
 }
@@ -322,7 +100,7 @@ unsafe impl Sync for Guard<'_> {}
 
 impl<'a> Guard<'a> {
     #[inline(always)]
-    fn new(segment: &'a Segment) -> Guard<'a> {
+    pub(super) fn new(segment: &'a Segment) -> Guard<'a> {
         let bytes = Bytes::new(segment.attached());
         Guard {
             segment,
@@ -332,17 +110,12 @@ impl<'a> Guard<'a> {
         }
     }
 
-    #[inline]
-    fn words(&self) -> &'a LockWords {
-        &self.segment.attached().memory.header().lock
-    }
-
     /// Makes the segment at least `new_size` bytes long: see [`Segment::grow`].
     ///
     /// # Errors
     ///
     /// As [`Segment::grow`].
-    pub fn grow(&mut self, new_size: usize) -> crate::Result<()> {
+    pub fn grow(&mut self, new_size: usize) -> Result<(), Error> {
         self.segment.grow(new_size)
     }
 
@@ -358,20 +131,12 @@ impl<'a> Guard<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.bytes.as_ptr().as_ptr(), size) }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn record_panic(&self) {
-        if !self.was_panicking {
-            self.segment.record(self.segment.hold(), HOLDER_PANICKED);
-        }
-    }
-
     /// Vouches for the data: the next one to lock is told nothing of what happened before.
     pub(super) fn vouch(&mut self) {
-        self.words().condition.store(CONSISTENT, Ordering::Relaxed);
+        self.segment.vouch();
     }
 
-    pub(super) fn segment(&self) -> &'a Segment {
+    pub(crate) fn segment(&self) -> &'a Segment {
         self.segment
     }
 }
@@ -399,15 +164,9 @@ impl Drop for Guard<'_> {
         if !self.segment.attached().is_ours() {
             return;
         }
-        if thread::panicking() {
-            self.record_panic();
+        if thread::panicking() && !self.was_panicking {
+            self.segment.record_panic();
         }
-        if let Some(slot) = self.segment.own_slot() {
-            slot.holding_thread.store(0, Ordering::Relaxed);
-        }
-        protocol::release(&Attempt {
-            segment: self.segment,
-            words: self.words(),
-        });
+        self.segment.release();
     }
 }

@@ -137,9 +137,16 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
         if steps.is_own(owner) {
             return Err(Refused::Own);
         }
-        let left = until.left(period);
         // Asking costs system calls: a holder is asked only after it has kept somebody waiting for a whole period.
-        if (owner == suspect || left.is_none()) && steps.is_gone(owner) {
+        let stayed = owner == suspect;
+        suspect = owner;
+        period = if stayed {
+            LONGEST_SLEEP.min(period * 2)
+        } else {
+            FIRST_SLEEP
+        };
+        let left = until.left(period);
+        if (stayed || left.is_none()) && steps.is_gone(owner) {
             if steps.try_take_over(owner) {
                 return Ok(Acquired::TakenOver(owner));
             }
@@ -149,12 +156,6 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
             pass_on(steps);
             return Err(Refused::HeldBy(owner));
         };
-        if owner == suspect {
-            period = LONGEST_SLEEP.min(period * 2);
-        } else {
-            suspect = owner;
-            period = FIRST_SLEEP;
-        }
         steps.sleep(left);
         slept = true;
     }

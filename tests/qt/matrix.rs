@@ -75,7 +75,7 @@ fn pair(world: &World, creator: Kind, attacher: Kind) {
     first.tell("detach m");
     assert_eq!(first.tell("size m"), "0");
     let looker = SharedMemory::new(&key);
-    assert_eq!(looker.status().unwrap().unwrap().attachments, 1);
+    assert_eq!(looker.status().unwrap().unwrap().attachments, Some(1));
     second.tell("detach m");
     assert_eq!(
         looker.status().unwrap(),

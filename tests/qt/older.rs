@@ -21,7 +21,7 @@ world_tests! {
 
         memory.create(16).unwrap();
         assert!(!memory.is_attached());
-        assert_eq!(memory.num_attachments().unwrap(), 0);
+        assert_eq!(memory.num_attachments().unwrap(), Some(0));
         assert_eq!(memory.size().unwrap(), 16);
         let workers: Vec<_> = (0..4)
             .map(|_| {
@@ -67,7 +67,7 @@ world_tests! {
         let mut qt = world.peer(Kind::Qt6);
         qt.open(&key);
         qt.tell("attach m");
-        assert_eq!(memory.num_attachments().unwrap(), 1);
+        assert_eq!(memory.num_attachments().unwrap(), Some(1));
         assert_eq!(memory.destroy(Destroy::NoWait).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(memory.lock().unwrap().destroy(Destroy::Wait).unwrap_err().kind(), ErrorKind::AlreadyExists);
         let waiting = thread::spawn(move || memory.destroy(Destroy::Wait).map(|_| memory));

@@ -127,8 +127,9 @@ world_tests! {
         memory.lock().unwrap().write(0, b"again").unwrap();
         assert!(!memory.holds_lock());
         std::mem::forget(memory.lock().unwrap());
-        let mut other = SharedMemory::new(&key);
-        other.attach().unwrap_err();
+        let impatient = Options::new().patience(std::time::Duration::from_millis(20));
+        let mut other = impatient.shared_memory(&key);
+        assert_eq!(kind(other.attach()), ErrorKind::LockError);
         drop(memory);
         other.create(SIZE).unwrap();
     }

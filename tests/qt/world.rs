@@ -60,7 +60,7 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
         .status()
         .is_ok_and(|status| status.success());
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "600"]);
+    command.args(["--kill-after=5", "240"]);
     if private {
         command.args(["unshare", "--ipc", "--mount", "sh", "-c", enter, "sh"]);
     } else {

@@ -1,13 +1,13 @@
 //! No shared objects of other programs: every way in answers with an error.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Instant;
 
-use super::unsupported;
+use super::{Directory, SegmentFile, unsupported};
 use crate::sys::{Access, FileFacts};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,10 @@ pub(crate) fn inodes_in(_directory: &Path) -> io::Result<Vec<(OsString, u64)>> {
     unsupported()
 }
 
-pub(crate) fn users_of(_file: (u64, u64)) -> io::Result<Vec<u32>> {
+pub(crate) fn while_alone<T>(
+    _file: &SegmentFile,
+    _action: impl FnOnce() -> T,
+) -> io::Result<Option<T>> {
     unsupported()
 }
 
@@ -110,7 +113,7 @@ pub(crate) fn users_of(_file: (u64, u64)) -> io::Result<Vec<u32>> {
 pub(crate) struct NamedFile(Infallible);
 
 impl NamedFile {
-    pub(crate) fn open(_path: &Path, _access: Access) -> io::Result<NamedFile> {
+    pub(crate) fn open(_path: &Path) -> io::Result<NamedFile> {
         unsupported()
     }
 
@@ -130,10 +133,6 @@ impl NamedFile {
         match self.0 {}
     }
 
-    pub(crate) fn reserve(&self, _len: u64) -> io::Result<()> {
-        match self.0 {}
-    }
-
     pub(crate) fn try_lock(&self) -> io::Result<bool> {
         match self.0 {}
     }
@@ -148,7 +147,7 @@ impl IpcMapping {
     }
 
     pub(crate) fn map_file(
-        _file: &NamedFile,
+        _file: &SegmentFile,
         _len: usize,
         _access: Access,
     ) -> io::Result<IpcMapping> {
@@ -177,17 +176,22 @@ pub(crate) struct FileSemaphore(Infallible);
 
 impl FileSemaphore {
     pub(crate) fn open<E: From<io::Error>>(
-        _path: &Path,
+        _directory: &Directory,
+        _name: &OsStr,
         _trusted: impl FnOnce(&FileFacts) -> Result<(), E>,
     ) -> Result<FileSemaphore, E> {
         Err(io::Error::from(io::ErrorKind::Unsupported).into())
     }
 
-    pub(crate) fn make(_path: &Path, _value: u32) -> io::Result<FileSemaphore> {
+    pub(crate) fn make(
+        _directory: &Directory,
+        _name: &OsStr,
+        _value: u32,
+    ) -> io::Result<FileSemaphore> {
         unsupported()
     }
 
-    pub(crate) fn id(&self) -> (u64, u64) {
+    pub(crate) fn file(&self) -> &SegmentFile {
         match self.0 {}
     }
 

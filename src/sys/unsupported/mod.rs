@@ -5,7 +5,7 @@
 pub(crate) mod ipc;
 
 use std::convert::Infallible;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl Directory {
         match self.0 {}
     }
 
-    pub(crate) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+    pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         match self.0 {}
     }
 

@@ -1,16 +1,16 @@
-//! Files that stand for shared objects, by path: the key files of System V, and POSIX objects themselves.
+//! The key files of System V, by path.
 
 use std::ffi::OsString;
 use std::fs::read_dir;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirEntryExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::sys::{Access, FileFacts};
+use crate::sys::FileFacts;
 
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -21,13 +21,10 @@ pub(crate) struct NamedFile {
 }
 
 impl NamedFile {
-    /// Opens a file; a symbolic link is not followed, a pipe or device is not waited for.
-    pub(crate) fn open(path: &Path, access: Access) -> io::Result<NamedFile> {
-        let access = match access {
-            Access::ReadWrite => OFlags::RDWR,
-            Access::ReadOnly => OFlags::RDONLY,
-        };
-        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    /// Opens a file for reading; a symbolic link is not followed, a pipe or device is not waited for.
+    pub(crate) fn open(path: &Path) -> io::Result<NamedFile> {
+        let flags =
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         Ok(NamedFile {
             fd: fs::open(path, flags, Mode::empty())?,
         })
@@ -66,26 +63,12 @@ impl NamedFile {
         Ok(facts(&fs::fstat(&self.fd)?))
     }
 
-    /// Reserves memory for `len` bytes, all zero, and makes the file that long.
-    pub(crate) fn reserve(&self, len: u64) -> io::Result<()> {
-        loop {
-            match fs::fallocate(&self.fd, FallocateFlags::empty(), 0, len) {
-                Err(Errno::INTR) => {}
-                done => return Ok(done?),
-            }
-        }
-    }
-
     /// Takes the file's lock, which the kernel drops with this value or this process; false when another one has it.
     pub(crate) fn try_lock(&self) -> io::Result<bool> {
         match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(false),
             done => Ok(done.map(|()| true)?),
         }
-    }
-
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 

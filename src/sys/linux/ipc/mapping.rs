@@ -5,9 +5,8 @@ use std::ptr::{self, NonNull};
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
-use super::file::NamedFile;
 use super::sysv;
-use crate::sys::{Access, Generation};
+use crate::sys::{Access, Generation, SegmentFile};
 
 /// The bytes of a System V segment or of a POSIX object, at one address until dropped.
 ///
@@ -61,7 +60,11 @@ impl IpcMapping {
     }
 
     /// Maps the first `len` bytes of a file that has as many.
-    pub(crate) fn map_file(file: &NamedFile, len: usize, access: Access) -> io::Result<IpcMapping> {
+    pub(crate) fn map_file(
+        file: &SegmentFile,
+        len: usize,
+        access: Access,
+    ) -> io::Result<IpcMapping> {
         let generation = Generation::current()?;
         let protection = match access {
             Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,

@@ -1,59 +1,94 @@
-//! Semaphores in files, in the C library's format, as `sem_open` makes them.
+//! Semaphores in files, in the C library's format, as `sem_open` makes them; and who else has a file.
 
+use std::ffi::{OsStr, c_int};
 use std::io;
-use std::path::Path;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::file::NamedFile;
 use super::mapping::IpcMapping;
-use crate::sys::{Access, FileFacts};
+use crate::sys::{Access, Directory, FileFacts, SegmentFile};
 
 const LEN: usize = size_of::<libc::sem_t>();
 
 /// How long one sleep may be: the C library's waits follow the wall clock, which may be set.
 const NAP: Duration = Duration::from_millis(100);
 
+/// Not in `libc`: chooses the signal for leases. The same on every processor that is supported.
+const F_SETSIG: c_int = 10;
+
+fn checked(result: c_int) -> io::Result<()> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Does something while this is the only open description of the file, and no other process has it in memory either;
+/// does nothing, and returns `None`, when it is not.
+///
+/// The kernel knows: it is its condition for a write lease. While the action runs, whoever opens the file waits.
+pub(crate) fn while_alone<T>(
+    file: &SegmentFile,
+    action: impl FnOnce() -> T,
+) -> io::Result<Option<T>> {
+    let fd = file.as_fd().as_raw_fd();
+    // Who opens the file meanwhile makes the kernel signal us; this signal is ignored unless the program handles it.
+    // SAFETY: the command takes an int.
+    checked(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) })?;
+    // SAFETY: the command takes an int.
+    let leased = checked(unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) });
+    match leased {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        leased => leased?,
+    }
+    let done = action();
+    // SAFETY: the command takes an int.
+    checked(unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) })?;
+    Ok(Some(done))
+}
+
 /// A semaphore in a file.
 #[derive(Debug)]
 pub(crate) struct FileSemaphore {
+    file: SegmentFile,
     mapping: IpcMapping,
-    id: (u64, u64),
 }
 
 impl FileSemaphore {
     /// Opens the semaphore of a file, after `trusted` agreed to what the file is.
     pub(crate) fn open<E: From<io::Error>>(
-        path: &Path,
+        directory: &Directory,
+        name: &OsStr,
         trusted: impl FnOnce(&FileFacts) -> Result<(), E>,
     ) -> Result<FileSemaphore, E> {
-        let file = NamedFile::open(path, Access::ReadWrite)?;
+        let file = directory.open_file(name, Access::ReadWrite)?;
         let facts = file.facts()?;
         trusted(&facts)?;
         if !facts.regular || facts.len < LEN as u64 {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
-        Ok(FileSemaphore::map(&file, &facts)?)
+        Ok(FileSemaphore::map(file)?)
     }
 
     /// Makes a semaphore, whole before it has its name; `AlreadyExists` when the name is taken.
-    pub(crate) fn make(path: &Path, value: u32) -> io::Result<FileSemaphore> {
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        let file = NamedFile::make_unnamed(directory)?;
+    pub(crate) fn make(
+        directory: &Directory,
+        name: &OsStr,
+        value: u32,
+    ) -> io::Result<FileSemaphore> {
+        let file = directory.make_unnamed_file()?;
         file.reserve(LEN as u64)?;
-        let semaphore = FileSemaphore::map(&file, &file.facts()?)?;
+        let semaphore = FileSemaphore::map(file)?;
         // SAFETY: the address is a page's, and as many bytes as a `sem_t` has are mapped and unknown to others.
-        let done = unsafe { libc::sem_init(semaphore.address(), 1, value) };
-        checked(done)?;
-        file.give_name(path)?;
+        checked(unsafe { libc::sem_init(semaphore.address(), 1, value) })?;
+        directory.give_name(&semaphore.file, name)?;
         Ok(semaphore)
     }
 
-    fn map(file: &NamedFile, facts: &FileFacts) -> io::Result<FileSemaphore> {
-        let mapping = IpcMapping::map_file(file, LEN, Access::ReadWrite)?;
-        Ok(FileSemaphore {
-            mapping,
-            id: facts.id,
-        })
+    fn map(file: SegmentFile) -> io::Result<FileSemaphore> {
+        let mapping = IpcMapping::map_file(&file, LEN, Access::ReadWrite)?;
+        Ok(FileSemaphore { file, mapping })
     }
 
     fn address(&self) -> *mut libc::sem_t {
@@ -70,9 +105,9 @@ impl FileSemaphore {
         }
     }
 
-    /// Device and inode of the file.
-    pub(crate) fn id(&self) -> (u64, u64) {
-        self.id
+    /// The file that it is in.
+    pub(crate) fn file(&self) -> &SegmentFile {
+        &self.file
     }
 
     /// Takes one. False when there was none until `deadline`; without one, waits. `still_worth_it` is asked now and
@@ -85,44 +120,29 @@ impl FileSemaphore {
         let address = self.here()?;
         loop {
             // SAFETY: the address is that of a mapped `sem_t`.
-            let taken = unsafe { libc::sem_trywait(address) };
-            match checked(taken) {
-                Ok(()) => return Ok(true),
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN | libc::EINTR) => {}
-                    _ => return Err(error),
-                },
+            let taken = checked(unsafe { libc::sem_trywait(address) });
+            if was_taken(taken, libc::EAGAIN)? {
+                return Ok(true);
             }
             let now = Instant::now();
             let left = deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(now));
             if left.is_zero() {
                 return Ok(false);
             }
-            if self.nap(address, left.min(NAP))? {
+            let until = SystemTime::now() + left.min(NAP);
+            let until = until.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let until = libc::timespec {
+                tv_sec: until.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: until.subsec_nanos().into(),
+            };
+            // SAFETY: the address is that of a mapped `sem_t`, and the time lives across the call.
+            let taken = checked(unsafe { libc::sem_timedwait(address, &raw const until) });
+            if was_taken(taken, libc::ETIMEDOUT)? {
                 return Ok(true);
             }
             if !still_worth_it() {
                 return Ok(false);
             }
-        }
-    }
-
-    /// Waits once, for a short while.
-    fn nap(&self, address: *mut libc::sem_t, nap: Duration) -> io::Result<bool> {
-        let until = SystemTime::now() + nap;
-        let until = until.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let until = libc::timespec {
-            tv_sec: until.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: until.subsec_nanos().into(),
-        };
-        // SAFETY: the address is that of a mapped `sem_t`, and the time lives across the call.
-        let taken = unsafe { libc::sem_timedwait(address, &raw const until) };
-        match checked(taken) {
-            Ok(()) => Ok(true),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ETIMEDOUT | libc::EINTR) => Ok(false),
-                _ => Err(error),
-            },
         }
     }
 
@@ -143,10 +163,12 @@ impl FileSemaphore {
     }
 }
 
-fn checked(result: i32) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+/// Whether a wait succeeded; false when it ended with `none` or by a signal.
+fn was_taken(waited: io::Result<()>, none: c_int) -> io::Result<bool> {
+    match waited {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(none) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) => Err(error),
     }
 }

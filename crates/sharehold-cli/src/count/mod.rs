@@ -1,0 +1,68 @@
+//! `sharehold count`: processes count together to a total in one segment, each increment under its lock.
+//!
+//! Here are the questions and the parts' names; `parent` starts and watches the workers, `worker` counts, `board` is
+//! what they share, `report` is what people and programs are told.
+
+mod board;
+mod parent;
+mod report;
+mod worker;
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+pub(crate) use parent::run;
+pub(crate) use worker::work;
+
+/// Count to a total with several processes in one segment, each increment under its lock
+///
+/// A parent makes the segment, starts the workers, prints once a second how far they are, and destroys the segment
+/// at the end. With --chaos it kills workers all the time, and the count is exact all the same.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold count                             4 workers count to 1,000,000
+  sharehold count --workers 8 --to 50000000   more of both
+  sharehold count --to 400000000 --chaos 200  kill 200 workers a second meanwhile
+  sharehold count --json | tail -n 1          the result, for a program
+
+Exit status: 0 counted exactly, 1 not, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.")]
+pub(crate) struct Args {
+    /// How many processes count
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS))]
+    workers: u32,
+
+    /// How far they count together
+    #[arg(long, value_name = "TOTAL", default_value = "1000000")]
+    to: NonZeroU64,
+
+    /// The segment's key
+    #[arg(long, value_name = "KEY", default_value = "sharehold.count")]
+    key: String,
+
+    /// One JSON object a line instead of text; the last one is the result
+    #[arg(long)]
+    json: bool,
+
+    /// Kill a random worker this many times a second, and start another in its place
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    chaos: Option<u32>,
+}
+
+/// As many as there are places on the board, less some for workers that are started by hand.
+const MAX_WORKERS: i64 = 1000;
+
+/// Count in the segment of a running `sharehold count`: what it starts its workers with
+///
+/// By hand it counts beside them, in another terminal: sharehold count-worker KEY SHARE
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkerArgs {
+    /// The segment's key
+    key: String,
+
+    /// How far this worker counts
+    share: u64,
+
+    /// The place on the board where it keeps its tally, from 1; a free one unless given
+    #[arg(long, value_name = "PLACE")]
+    place: Option<NonZeroU32>,
+}

@@ -1,0 +1,153 @@
+//! The undo log: what a transaction overwrites is kept in the segment until it commits.
+//!
+//! # State
+//!
+//! `logged` in the header is the number of bytes of whole records in the log; 0 is *no transaction under way*. A record is
+//! an offset and a length of eight bytes each, then the bytes that stood there, padded to a multiple of eight.
+//!
+//! 1. A record is complete before `logged` covers it, and covered before the bytes that it keeps are overwritten.
+//! 2. Commit is one store: `logged` becomes 0.
+//! 3. Rolling back restores from the last record to the first, then stores 0. It reads the log and writes data only, so that
+//!    one that dies in the middle of it is simply followed by another, from the start.
+//!
+//! Only the holder of the segment's lock calls this. A death is seen by the next holder with every store that the dead one
+//! made, in program order; so only the compiler has to be kept from moving stores.
+
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+
+use super::Attached;
+use crate::memory::Area;
+
+const RECORD_HEAD: usize = 16;
+/// Bytes are moved between data and log in pieces of this size.
+const PIECE: usize = 256;
+
+/// The log of one segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UndoLog<'a> {
+    attached: &'a Attached,
+}
+
+/// What a record keeps.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    /// Where the kept bytes stand in the log.
+    kept_at: usize,
+    offset: usize,
+    len: usize,
+}
+
+impl<'a> UndoLog<'a> {
+    #[inline]
+    pub(crate) fn of(attached: &'a Attached) -> UndoLog<'a> {
+        UndoLog { attached }
+    }
+
+    fn logged(self) -> &'a AtomicU64 {
+        &self.attached.memory.header().life.logged
+    }
+
+    fn area(self) -> Area {
+        self.attached.memory.layout().log
+    }
+
+    /// How many bytes of records it can take.
+    pub(crate) fn capacity(self) -> usize {
+        self.area().len
+    }
+
+    /// Whether a transaction is under way, or was when its process died.
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.logged().load(Ordering::Relaxed) != 0
+    }
+
+    /// Keeps the `len` bytes from `offset` of the data, which exist; false when the log is full.
+    pub(crate) fn keep(self, offset: usize, len: usize) -> bool {
+        let start = usize::try_from(self.logged().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let memory = &self.attached.memory;
+        let end = len
+            .checked_next_multiple_of(8)
+            .and_then(|padded| padded.checked_add(RECORD_HEAD)?.checked_add(start))
+            .filter(|&end| end <= self.capacity());
+        let Some(end) = end else { return false };
+        let mut head = [0; RECORD_HEAD];
+        head[..8].copy_from_slice(&(offset as u64).to_ne_bytes());
+        head[8..].copy_from_slice(&(len as u64).to_ne_bytes());
+        let mut kept = memory.copy_in(self.area(), start, &head);
+        let mut piece = [0; PIECE];
+        for (done, len) in pieces(len) {
+            kept &= self.attached.copy_out(offset + done, &mut piece[..len]);
+            kept &= memory.copy_in(self.area(), start + RECORD_HEAD + done, &piece[..len]);
+        }
+        if kept {
+            self.logged().store(end as u64, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
+        }
+        kept
+    }
+
+    /// Makes everything since the last commit final.
+    #[inline]
+    pub(crate) fn commit(self) {
+        self.logged().store(0, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Restores the data as they were at the last commit. False when the log contradicts itself: somebody overwrote
+    /// it; then nothing is restored.
+    pub(crate) fn roll_back(self) -> bool {
+        let Some(records) = self.records() else {
+            return false;
+        };
+        let memory = &self.attached.memory;
+        let data = memory.layout().data(self.attached.size());
+        let mut piece = [0; PIECE];
+        for record in records.into_iter().rev() {
+            for (done, len) in pieces(record.len) {
+                let restored =
+                    memory.copy_out(self.area(), record.kept_at + done, &mut piece[..len])
+                        && memory.copy_in(data, record.offset + done, &piece[..len]);
+                debug_assert!(restored, "`records` has checked the bounds");
+            }
+        }
+        self.commit();
+        true
+    }
+
+    /// Finds the records, each checked to lie in the log and to be of bytes that exist.
+    fn records(self) -> Option<Vec<Record>> {
+        let end = usize::try_from(self.logged().load(Ordering::Acquire)).ok()?;
+        let size = self.attached.size();
+        let mut records = Vec::new();
+        let mut at = 0;
+        while at < end {
+            let offset = self.number(at)?;
+            let len = self.number(at + 8)?;
+            let kept_at = at + RECORD_HEAD;
+            at = kept_at.checked_add(len.checked_next_multiple_of(8)?)?;
+            if at > end || offset.checked_add(len)? > size {
+                return None;
+            }
+            records.push(Record {
+                kept_at,
+                offset,
+                len,
+            });
+        }
+        Some(records)
+    }
+
+    fn number(self, at: usize) -> Option<usize> {
+        let mut bytes = [0; 8];
+        let read = self.attached.memory.copy_out(self.area(), at, &mut bytes);
+        read.then(|| usize::try_from(u64::from_ne_bytes(bytes)).ok())?
+    }
+}
+
+/// Cuts a length into (start, length) of at most [`PIECE`] bytes each.
+fn pieces(len: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len)
+        .step_by(PIECE)
+        .map(move |done| (done, PIECE.min(len - done)))
+}

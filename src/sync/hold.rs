@@ -1,0 +1,301 @@
+//! Acquiring and releasing the segment's own lock; what may be done under it is said by those who use this.
+//!
+//! The steps of `protocol` on the words of the header, and what surrounds them: which thread has the lock, what the
+//! last holder left, and rolling back what it left undone.
+
+use std::cell::Cell;
+use std::hint;
+use std::sync::atomic::{Ordering, compiler_fence};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::{Cause, Left, NotAcquired};
+use super::protocol::{self, Acquired, Refused, Steps, Until};
+use crate::memory::format::{LockWords, Slot};
+use crate::segment::table::{Hold, read_record, write_record};
+use crate::segment::undo::UndoLog;
+use crate::segment::{Attachment, Segment};
+use crate::sys;
+
+/// What the data under the lock are worth.
+const CONSISTENT: u32 = 0;
+const HOLDER_DIED: u32 = 1;
+const HOLDER_PANICKED: u32 = 2;
+
+/// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// In place: its death leaves them half written.
+    Plain,
+    /// All or nothing, by one committing store: its death leaves nothing to repair.
+    Atomic,
+}
+
+impl Manner {
+    const ATOMIC: u64 = 1 << 63;
+
+    #[inline(always)]
+    fn bit(self) -> u64 {
+        match self {
+            Manner::Plain => 0,
+            Manner::Atomic => Manner::ATOMIC,
+        }
+    }
+}
+
+/// What keeps a lock operation from simply succeeding; small enough for registers.
+pub(super) enum Trouble {
+    /// The lock is acquired, and somebody left this.
+    Left(Box<Left>),
+    NotAcquired(NotAcquired),
+}
+
+impl Segment {
+    // What is always inlined makes no call, spills no register and keeps its result in registers: the
+    // compare-exchange has to wait for every store before it, so that each one costs.
+    #[inline(always)]
+    pub(super) fn acquire(&self, manner: Manner, until: Until) -> Result<(), Trouble> {
+        let attached = self.attached();
+        let attempt = Attempt::new(self, manner);
+        if !attached.is_ours() || attempt.try_acquire().is_err() {
+            return self.acquire_contended(manner, until);
+        }
+        self.enter();
+        if attempt.words.condition.load(Ordering::Relaxed) == CONSISTENT {
+            Ok(())
+        } else {
+            self.report(Duration::ZERO)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_contended(&self, manner: Manner, until: Until) -> Result<(), Trouble> {
+        if !self.attached().is_ours() {
+            return Err(Trouble::NotAcquired(NotAcquired::forked(self)));
+        }
+        let attempt = Attempt::new(self, manner);
+        let acquired = protocol::acquire(&attempt, until);
+        let acquired = acquired.map_err(|refused| self.refused(refused, until))?;
+        self.enter();
+        if let Acquired::TakenOver(dead) = acquired {
+            self.recover(dead);
+            // Only now may this one's own death leave something else than the dead one's did.
+            attempt.words.owner.store(attempt.me, Ordering::Release);
+        }
+        let first_sleep = attempt.first_sleep.get();
+        self.report(first_sleep.map_or(Duration::ZERO, |start| start.elapsed()))
+    }
+
+    /// Releases the lock, which the calling thread holds.
+    #[inline(always)]
+    pub(super) fn release(&self) {
+        if let Some(slot) = self.own_slot() {
+            slot.holding_thread.store(0, Ordering::Relaxed);
+        }
+        protocol::release(&Attempt::new(self, Manner::Plain));
+    }
+
+    /// Notes which thread has the lock that was just acquired.
+    #[inline(always)]
+    fn enter(&self) {
+        if let Some(slot) = self.own_slot() {
+            let thread = sys::thread_id(self.attached().generation);
+            slot.holding_thread.store(thread, Ordering::Relaxed);
+        }
+    }
+
+    /// Undoes what a dead holder left of a transaction, and records its death where that may not be all that it left.
+    /// Dying in here is the same death again: the next one takes over in the dead one's manner and does it all.
+    fn recover(&self, dead: u64) {
+        let undo = UndoLog::of(self.attached());
+        let undone = !undo.is_open() || undo.roll_back();
+        if dead & Manner::ATOMIC == 0 || !undone {
+            self.record(Hold::from_word(dead & !Manner::ATOMIC), HOLDER_DIED);
+        }
+        let recoveries = &self.attached().memory.header().life.recoveries;
+        recoveries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says what somebody left that nobody has vouched for since. Called with the lock.
+    #[cold]
+    #[inline(never)]
+    fn report(&self, waited: Duration) -> Result<(), Trouble> {
+        let words = &self.attached().memory.header().lock;
+        let cause = match words.condition.load(Ordering::Relaxed) {
+            CONSISTENT => return Ok(()),
+            HOLDER_PANICKED => Cause::Panicked,
+            _ => Cause::Died,
+        };
+        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
+        let culprit = read_record(&words.culprit, hold.generation());
+        let culprit = culprit.map(|found| Attachment::of(hold, &found));
+        Err(Trouble::Left(Box::new(Left {
+            cause,
+            culprit,
+            waited,
+        })))
+    }
+
+    /// Records that the calling thread panicked while it changed data. Called with the lock.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn record_panic(&self) {
+        self.record(self.hold(), HOLDER_PANICKED);
+    }
+
+    /// Vouches for the data: the next one to lock is told nothing of what happened before. Called with the lock.
+    pub(super) fn vouch(&self) {
+        let words = &self.attached().memory.header().lock;
+        words.condition.store(CONSISTENT, Ordering::Release);
+    }
+
+    fn record(&self, culprit: Hold, condition: u32) {
+        let words = &self.attached().memory.header().lock;
+        words.culprit_hold.store(culprit.word(), Ordering::Relaxed);
+        match self.recorded(culprit) {
+            Some(found) => write_record(&words.culprit, culprit.generation(), &found),
+            None => words.culprit.generation.store(0, Ordering::Relaxed),
+        }
+        words.condition.store(condition, Ordering::Release);
+    }
+
+    #[inline]
+    fn own_slot(&self) -> Option<&Slot> {
+        self.attached().memory.slot(self.hold().index())
+    }
+
+    #[cold]
+    fn refused(&self, refused: Refused, until: Until) -> Trouble {
+        Trouble::NotAcquired(match refused {
+            Refused::Own => NotAcquired::deadlock(self),
+            Refused::HeldBy(owner) => {
+                let hold = Hold::from_word(owner & !Manner::ATOMIC);
+                let holder = self
+                    .recorded(hold)
+                    .map(|found| Attachment::of(hold, &found));
+                NotAcquired::held(self, holder, until == Until::Now)
+            }
+        })
+    }
+}
+
+/// One thread's attempt at a segment's lock.
+struct Attempt<'a> {
+    segment: &'a Segment,
+    words: &'a LockWords,
+    /// The owner word of this attachment.
+    me: u64,
+    first_sleep: Cell<Option<Instant>>,
+}
+
+impl<'a> Attempt<'a> {
+    #[inline(always)]
+    fn new(segment: &'a Segment, manner: Manner) -> Attempt<'a> {
+        let words = &segment.attached().memory.header().lock;
+        let me = segment.hold().word() | manner.bit();
+        Attempt {
+            segment,
+            words,
+            me,
+            first_sleep: Cell::new(None),
+        }
+    }
+}
+
+impl Steps for Attempt<'_> {
+    #[inline(always)]
+    fn try_acquire(&self) -> Result<(), u64> {
+        let owner = &self.words.owner;
+        owner
+            .compare_exchange(0, self.me, Ordering::Acquire, Ordering::Relaxed)
+            .map(|_| ())
+    }
+
+    fn try_take_over(&self, dead: u64) -> bool {
+        // In the dead one's manner, since what it left is now this one's to leave.
+        let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
+        let owner = &self.words.owner;
+        owner
+            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn is_free(&self) -> bool {
+        self.words.owner.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline]
+    fn free(&self) {
+        if self.words.fenced.load(Ordering::Relaxed) == 0 {
+            self.words.owner.store(0, Ordering::Release);
+            // The other half of the fence is the sleeper's `barrier`.
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            self.words.owner.swap(0, Ordering::SeqCst);
+        }
+    }
+
+    #[inline]
+    fn is_awaited(&self) -> bool {
+        self.words.waiting.load(Ordering::Relaxed) != 0
+    }
+
+    fn announce(&self) {
+        self.words.waiting.store(1, Ordering::SeqCst);
+    }
+
+    fn take_announcement(&self) -> bool {
+        self.words.waiting.swap(0, Ordering::SeqCst) != 0
+    }
+
+    fn barrier(&self) {
+        sys::barrier();
+    }
+
+    fn sleep(&self, limit: Duration) {
+        if self.first_sleep.get().is_none() {
+            self.first_sleep.set(Some(Instant::now()));
+        }
+        sys::wait(&self.words.waiting, 1, Some(limit));
+    }
+
+    fn wake(&self) {
+        sys::wake_one(&self.words.waiting);
+    }
+
+    fn is_gone(&self, owner: u64) -> bool {
+        self.segment
+            .is_gone(Hold::from_word(owner & !Manner::ATOMIC))
+    }
+
+    fn is_own(&self, owner: u64) -> bool {
+        let hold = Hold::from_word(owner & !Manner::ATOMIC);
+        let attached = self.segment.attached();
+        let thread = sys::thread_id(attached.generation);
+        let Some(slot) = attached.memory.slot(hold.index()) else {
+            return false;
+        };
+        if slot.generation.load(Ordering::Relaxed) != hold.generation()
+            || slot.holding_thread.load(Ordering::Relaxed) != thread
+        {
+            return false;
+        }
+        // The same thread number, but perhaps of another process in another PID namespace.
+        hold == self.segment.hold()
+            || self
+                .segment
+                .recorded(hold)
+                .zip(sys::identity().ok())
+                .is_some_and(|(found, me)| found.who == me)
+    }
+
+    fn relax(&self, pauses: u32) {
+        if pauses == 0 {
+            thread::yield_now();
+        }
+        for _ in 0..pauses {
+            hint::spin_loop();
+        }
+    }
+}
