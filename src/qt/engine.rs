@@ -4,6 +4,7 @@
 //! under it. Nothing that is attached is ever removed by detaching, and waiting for the lock ends in time unless the
 //! caller asked for more.
 
+use std::ptr::NonNull;
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use super::options::Options;
 use super::status::{LockStatus, Status};
 use crate::memory::region::Region;
 use crate::sys::Access;
-use crate::sys::ipc::IpcMapping;
 
 /// How often others are asked whether they have left.
 const NAP: Duration = Duration::from_millis(5);
@@ -37,6 +37,12 @@ struct Attached {
     region: Region,
     id: u64,
     was_stale: bool,
+}
+
+impl Attached {
+    fn size(&self) -> usize {
+        self.region.mapping().len()
+    }
 }
 
 impl Engine {
@@ -70,10 +76,13 @@ impl Engine {
             .is_some_and(|attached| attached.was_stale)
     }
 
-    pub(super) fn mapping(&self) -> Option<&IpcMapping> {
-        self.attached
-            .as_ref()
-            .map(|attached| attached.region.mapping())
+    pub(super) fn size(&self) -> usize {
+        self.attached.as_ref().map_or(0, Attached::size)
+    }
+
+    pub(super) fn address(&self) -> Option<NonNull<u8>> {
+        let attached = self.attached.as_ref()?;
+        Some(attached.region.mapping().base())
     }
 
     pub(super) fn create(&mut self, size: usize) -> Result<()> {

@@ -290,17 +290,15 @@ fn decode(encoded: &str) -> String {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let hex = after
-            .first_chunk()
-            .filter(|_| first == b'%')
-            .and_then(hex_byte);
+        let digits = after.first_chunk().filter(|_| first == b'%');
+        let hex = digits.copied().and_then(hex_byte);
         bytes.push(hex.unwrap_or(first));
         rest = if hex.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn hex_byte(digits: &[u8; 2]) -> Option<u8> {
+fn hex_byte(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
     u8::try_from(high? * 16 + low?).ok()
 }

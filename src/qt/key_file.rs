@@ -49,7 +49,7 @@ impl KeyFile {
     }
 
     /// Makes the file, unless it exists; true when it was made. `taken` tells whether the kernel has an object.
-    pub(super) fn make(&self, taken: impl Fn(i32) -> io::Result<i32>) -> Result<bool> {
+    pub(super) fn make_file(&self, taken: impl Fn(i32) -> io::Result<i32>) -> Result<bool> {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         let mut doubles = Vec::new();
         while doubles.len() < TRIES {
@@ -139,7 +139,7 @@ impl KeyFile {
     }
 
     /// Removes the file, if it still gives `key` and holds nothing.
-    pub(super) fn remove(&self, key: i32) -> Result<()> {
+    pub(super) fn remove_file(&self, key: i32) -> Result<()> {
         let file = match ipc::file_facts(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -144,9 +144,7 @@ impl SharedMemory {
 
     /// Returns the size in bytes, exactly as its maker asked for; 0 when not attached.
     pub fn size(&self) -> usize {
-        self.engine()
-            .and_then(Engine::mapping)
-            .map_or(0, |mapping| mapping.len())
+        self.engine().map_or(0, Engine::size)
     }
 
     /// Returns the address of the memory, for those who can do without a lock and without checks.
@@ -156,9 +154,7 @@ impl SharedMemory {
     #[doc(alias = "data")]
     #[doc(alias = "constData")]
     pub fn as_ptr(&self) -> Option<NonNull<u8>> {
-        self.engine()
-            .and_then(Engine::mapping)
-            .map(|mapping| mapping.base())
+        self.engine().and_then(Engine::address)
     }
 
     /// Makes the memory and attaches to it. New memory is all zero.

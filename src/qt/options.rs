@@ -108,7 +108,7 @@ impl Options {
     ///
     /// A key that remembers a text key means the same as that text key.
     pub fn native_memory(self, key: NativeIpcKey) -> SharedMemory {
-        let lock = self.lock_of(&key);
+        let lock = lock_of(&key);
         SharedMemory::from_keys(key, &lock, &self)
     }
 
@@ -136,15 +136,15 @@ impl Options {
         };
         NativeIpcKey::derive(text, self.key_type, &directory, object)
     }
+}
 
-    /// The key of the lock of the memory with this key.
-    fn lock_of(&self, memory: &NativeIpcKey) -> NativeIpcKey {
-        let Some(text) = memory.text_key() else {
-            return memory.clone();
-        };
-        let (directory, _) = memory.native_key().rsplit_once('/').unwrap_or_default();
-        NativeIpcKey::derive(text, memory.key_type(), directory, Object::Semaphore)
-    }
+/// The key of the lock of the memory with this key.
+fn lock_of(memory: &NativeIpcKey) -> NativeIpcKey {
+    let Some(text) = memory.text_key() else {
+        return memory.clone();
+    };
+    let (directory, _) = memory.native_key().rsplit_once('/').unwrap_or_default();
+    NativeIpcKey::derive(text, memory.key_type(), directory, Object::Semaphore)
 }
 
 /// Returns the directory where Qt programs with this environment keep their key files: `TMPDIR`, or `/tmp`.

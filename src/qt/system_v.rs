@@ -65,7 +65,7 @@ impl SegmentName for KeyFile {
     }
 
     fn make(&self, size: usize) -> Result<u64> {
-        let made_file = KeyFile::make(self, ipc::find_segment)?;
+        let made_file = self.make_file(ipc::find_segment)?;
         let gone = || {
             Error::new(
                 ErrorKind::NotFound,
@@ -73,25 +73,24 @@ impl SegmentName for KeyFile {
             )
         };
         let key = self.key()?.ok_or_else(gone)?;
-        match ipc::make_segment(key, size) {
-            Ok(id) => return Ok(widened(id)),
-            Err(error) => {
-                if made_file {
-                    self.remove(key)?;
-                }
-                Err(if error.kind() == io::ErrorKind::InvalidInput {
+        ipc::make_segment(key, size).map(widened).or_else(|error| {
+            if made_file {
+                self.remove_file(key)?;
+            }
+            Err(match error.kind() {
+                io::ErrorKind::InvalidInput => {
                     let detail = format!(
                         "the system allows no segment of {size} bytes (ipcs -lm); ask for less"
                     );
                     Error::new(ErrorKind::InvalidSize, detail).with_system(error)
-                } else if error.kind() == io::ErrorKind::AlreadyExists {
+                }
+                io::ErrorKind::AlreadyExists => {
                     self.refuse_double()?;
                     error.into()
-                } else {
-                    error.into()
-                })
-            }
-        }
+                }
+                _ => error.into(),
+            })
+        })
     }
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
@@ -117,7 +116,7 @@ impl SegmentName for KeyFile {
         }
         match key {
             // The file of another segment, or of none, is not this one's.
-            Some(key) if named == Some(id) => KeyFile::remove(self, key),
+            Some(key) if named == Some(id) => self.remove_file(key),
             _ => Ok(()),
         }
     }
@@ -148,7 +147,7 @@ struct SystemVSet {
 impl SemaphoreName for KeyFile {
     fn open(&self, initial: u16, deadline: Instant) -> Result<Box<dyn Set>> {
         loop {
-            KeyFile::make(self, ipc::find_set)?;
+            self.make_file(ipc::find_set)?;
             let Some(key) = self.key()? else { continue };
             if let Some(id) = present(ipc::find_set(key))? {
                 if let Some(facts) = present(ipc::set_facts(id))? {
@@ -292,7 +291,7 @@ impl Set for SystemVSet {
     }
 
     fn remove(&self) -> Result<()> {
-        self.file.remove(self.key)?;
+        self.file.remove_file(self.key)?;
         present(ipc::remove_set(self.id)).map(drop)
     }
 

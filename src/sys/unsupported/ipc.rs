@@ -27,7 +27,6 @@ pub(crate) struct SetFacts {
     pub(crate) owner: u32,
     pub(crate) maker: u32,
     pub(crate) mode: u32,
-    pub(crate) semaphores: u64,
     pub(crate) value: u32,
     pub(crate) last_changed_by: u32,
     pub(crate) waiters: u32,

@@ -35,8 +35,6 @@ pub(crate) struct SetFacts {
     pub(crate) maker: u32,
     /// The nine permission bits.
     pub(crate) mode: u32,
-    /// How many semaphores it has.
-    pub(crate) semaphores: u64,
     /// The semaphore's value.
     pub(crate) value: u32,
     /// The process that changed the value last; 0 when none did, or it is not visible.
@@ -135,7 +133,6 @@ pub(crate) fn set_facts(id: i32) -> io::Result<SetFacts> {
         owner: facts.sem_perm.uid,
         maker: facts.sem_perm.cuid,
         mode: u32::from(facts.sem_perm.mode) & PERMISSIONS,
-        semaphores: facts.sem_nsems,
         value: ask(libc::GETVAL)?,
         last_changed_by: ask(libc::GETPID)?,
         waiters: ask(libc::GETNCNT)?,
