@@ -50,6 +50,9 @@ impl KeyFile {
 
     /// Makes the file, unless it exists; true when it was made. `taken` tells whether the kernel has an object.
     pub(super) fn make_file(&self, taken: impl Fn(i32) -> io::Result<i32>) -> Result<bool> {
+        if self.key()?.is_some() {
+            return Ok(false);
+        }
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         let mut doubles = Vec::new();
         while doubles.len() < TRIES {

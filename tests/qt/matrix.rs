@@ -36,9 +36,10 @@ world_tests! {
     }
 }
 
+const SIZE: &str = "4097";
+
 fn pair(world: &World, creator: Kind, attacher: Kind) {
     eprintln!("{creator:?} creates, {attacher:?} attaches");
-    const SIZE: &str = "4097";
     let key = world.key("pair");
     let mut first = world.peer(creator);
     let mut second = world.peer(attacher);

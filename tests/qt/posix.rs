@@ -105,7 +105,7 @@ world_tests! {
         assert!(!file.exists());
     }
 
-    /// Qt's create() makes another semaphore under the same name: ours, once inside, goes over to it.
+    /// Qt's `create` makes another semaphore under the same name: ours, once inside, goes over to it.
     fn a_replaced_semaphore(world) {
         let mut memory = posix(&world.key("replaced"));
         memory.create(8).unwrap();

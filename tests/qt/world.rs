@@ -15,7 +15,7 @@ use sharehold::qt::SharedMemory;
 const WORLD: &str = "SHAREHOLD_QT_WORLD";
 
 /// Only guards against a hang; nothing is measured by it.
-const HANG: Duration = Duration::from_secs(120);
+const HANG: Duration = Duration::from_mins(2);
 
 /// A test whose body runs in a [`World`].
 macro_rules! world_tests {
@@ -35,6 +35,7 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
         let world = World {
             directory: directory.into(),
             private: std::env::var_os("SHAREHOLD_QT_SHARED").is_none(),
+            keys: AtomicU32::new(0),
         };
         body(&world);
         world.expect_nothing_left();
@@ -74,11 +75,11 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
         .output();
     let output = output.expect("coreutils has `timeout`");
     fs::remove_dir_all(&directory).expect("the directory is this test's");
-    let text = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr);
     let ran = String::from_utf8_lossy(&output.stdout).contains("1 passed");
     assert!(
         output.status.success() && ran,
-        "{test} ended with {}:\n{text}",
+        "{test} ended with {}:\n{said}",
         output.status
     );
 }
@@ -88,6 +89,8 @@ pub(crate) struct World {
     directory: PathBuf,
     /// Whether nobody else has objects here.
     pub(crate) private: bool,
+    /// How many keys were given out.
+    keys: AtomicU32,
 }
 
 /// A kind of program that takes part.
@@ -96,7 +99,7 @@ pub(crate) enum Kind {
     Ours,
     Qt5,
     Qt6,
-    /// PySide6 6.5.3, the last before Qt changed its protocol.
+    /// `PySide6` 6.5.3, the last before Qt changed its protocol.
     OldPySide,
     NewestPySide,
 }
@@ -147,14 +150,13 @@ impl World {
 
     /// A key that no other test, of this run or of one beside it, has.
     pub(crate) fn key(&self, part: &str) -> String {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = self.keys.fetch_add(1, Ordering::Relaxed);
         format!("{part}.{}.{number}", std::process::id())
     }
 
     /// Starts a program.
     pub(crate) fn peer(&self, kind: Kind) -> Peer {
-        Peer::start(kind.command())
+        self.start(kind.command())
     }
 
     /// Starts a program as the user `nobody`.
@@ -163,14 +165,11 @@ impl World {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         command.arg(program.get_program()).args(program.get_args());
-        Peer::start(command)
+        self.start(command)
     }
 
-    /// What the kernel has in one of its lists: shm or sem.
-    pub(crate) fn kernel_objects(&self, list: &str) -> Vec<String> {
-        let text =
-            fs::read_to_string(format!("/proc/sysvipc/{list}")).expect("the kernel has System V");
-        text.lines().skip(1).map(str::to_owned).collect()
+    fn start(&self, mut command: Command) -> Peer {
+        Peer::start(command.env("TMPDIR", &self.directory))
     }
 
     fn expect_nothing_left(&self) {
@@ -187,12 +186,12 @@ impl World {
         );
         if self.private {
             assert_eq!(
-                self.kernel_objects("shm"),
+                kernel_objects("shm"),
                 Vec::<String>::new(),
                 "segments are left"
             );
             assert_eq!(
-                self.kernel_objects("sem"),
+                kernel_objects("sem"),
                 Vec::<String>::new(),
                 "semaphores are left"
             );
@@ -203,6 +202,13 @@ impl World {
             );
         }
     }
+}
+
+/// What the kernel has in one of its lists: shm or sem.
+fn kernel_objects(list: &str) -> Vec<String> {
+    let list =
+        fs::read_to_string(format!("/proc/sysvipc/{list}")).expect("the kernel has System V");
+    list.lines().skip(1).map(str::to_owned).collect()
 }
 
 /// A running program that obeys.
@@ -216,7 +222,7 @@ pub(crate) struct Peer {
 pub(crate) type Refusal = (u8, String);
 
 impl Peer {
-    fn start(mut command: Command) -> Peer {
+    fn start(command: &mut Command) -> Peer {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -248,16 +254,14 @@ impl Peer {
     /// The next answer.
     pub(crate) fn answer(&mut self) -> Result<String, Refusal> {
         let line = self.answers.recv_timeout(HANG).expect("the peer answers");
-        match line.strip_prefix("= ") {
-            Some(answer) => Ok(answer.to_owned()),
-            None => {
-                let (code, text) = line[2..].split_once(' ').unwrap_or((&line[2..], ""));
-                Err((
-                    code.parse().expect("an error has a number"),
-                    text.to_owned(),
-                ))
-            }
+        if let Some(answer) = line.strip_prefix("= ") {
+            return Ok(answer.to_owned());
         }
+        let (code, words) = line[2..].split_once(' ').unwrap_or((&line[2..], ""));
+        Err((
+            code.parse().expect("an error has a number"),
+            words.to_owned(),
+        ))
     }
 
     /// Whether nothing was answered yet.
@@ -330,8 +334,7 @@ pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes
         .as_ref()
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {

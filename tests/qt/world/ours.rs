@@ -52,7 +52,7 @@ fn options(words: &[&str]) -> Options {
             "others" => options.allow_others(true),
             word => panic!("unknown option {word}"),
         });
-    options.patience(Duration::from_secs(60))
+    options.patience(Duration::from_mins(1))
 }
 
 fn obey(objects: &mut HashMap<String, SharedMemory>, words: &[&str]) -> Result<String> {
@@ -97,7 +97,7 @@ fn obey(objects: &mut HashMap<String, SharedMemory>, words: &[&str]) -> Result<S
             return Ok(hex(bytes));
         }
         ("write", [offset, data]) => {
-            locked(memory, |guard| guard.write(number(offset), &unhex(data)))?
+            locked(memory, |guard| guard.write(number(offset), &unhex(data)))?;
         }
         ("count", [times]) => {
             for _ in 0..number(times) {
