@@ -9,6 +9,7 @@ use std::str::FromStr;
 use sha1::{Digest, Sha1};
 
 use super::error::{Error, ErrorKind, Result};
+use crate::sys::ipc;
 
 /// Says which of the system's objects a native key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +28,7 @@ pub enum KeyType {
 const POSIX: u16 = 0x100;
 const WINDOWS: u16 = 0x101;
 /// The letter Q.
+// INVARIANT: it is not zero, which the compiler checks.
 const QT_PROJECT: NonZeroU8 = NonZeroU8::new(0x51).unwrap();
 /// The projects above make a negative key, which Qt takes for a failure.
 const LAST_PROJECT: u8 = 127;
@@ -62,9 +64,9 @@ impl KeyType {
     #[doc(alias = "isKeyTypeSupported")]
     pub fn is_supported(self) -> bool {
         match self {
-            KeyType::SystemV { project } => cfg!(unix) && project.get() <= LAST_PROJECT,
-            KeyType::Posix => cfg!(unix),
-            KeyType::Windows => cfg!(windows),
+            KeyType::SystemV { project } => ipc::SUPPORTED && project.get() <= LAST_PROJECT,
+            KeyType::Posix => ipc::SUPPORTED,
+            KeyType::Windows => false,
         }
     }
 }

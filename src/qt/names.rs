@@ -7,6 +7,7 @@ use super::key::{KeyType, NativeIpcKey};
 use super::key_file::KeyFile;
 use super::posix::PosixName;
 use super::trust::Trust;
+use crate::sys::ipc;
 
 /// The longest name of a file, in bytes.
 const NAME_MAX: usize = 255;
@@ -41,7 +42,7 @@ fn usable(key: &NativeIpcKey) -> Result<KeyType, String> {
     }
     if !key_type.is_supported() {
         return refuse(match key_type {
-            KeyType::SystemV { .. } if cfg!(unix) => {
+            KeyType::SystemV { .. } if ipc::SUPPORTED => {
                 "Qt programs can use the System V projects 1 to 127; use one of them"
             }
             KeyType::SystemV { .. } | KeyType::Posix => {

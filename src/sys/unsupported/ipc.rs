@@ -10,6 +10,8 @@ use std::time::Instant;
 use super::{Directory, SegmentFile, unsupported};
 use crate::sys::{Access, FileFacts};
 
+pub(crate) const SUPPORTED: bool = false;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentFacts {
     pub(crate) size: usize,

@@ -1,6 +1,9 @@
 //! The system's own named memory and semaphores, which programs without this library share with ours: System V by
 //! number, POSIX by file.
 
+/// Whether there are such objects.
+pub(crate) const SUPPORTED: bool = true;
+
 mod file;
 mod mapping;
 mod posix;

@@ -158,8 +158,12 @@ pub(crate) fn remove_set(id: i32) -> io::Result<()> {
     checked(unsafe { libc::semctl(id, FIRST, libc::IPC_RMID) }).map(drop)
 }
 
-fn change(by: c_short, flags: c_int) -> libc::sembuf {
-    let flags = c_short::try_from(flags).expect("the flags of an operation fit in its field");
+/// Flags of an operation, in the type of its field.
+const UNDO: c_short = 0x1000;
+const NO_WAIT: c_short = 0x800;
+const _: () = assert!(UNDO as c_int == libc::SEM_UNDO && NO_WAIT as c_int == libc::IPC_NOWAIT);
+
+fn change(by: c_short, flags: c_short) -> libc::sembuf {
     libc::sembuf {
         sem_num: 0,
         sem_op: by,
@@ -205,17 +209,17 @@ fn operate(
 /// Takes one from the semaphore, to be given back by the kernel if this process dies. False when there was none
 /// until `deadline`; without one, waits.
 pub(crate) fn take(id: i32, deadline: Option<Instant>) -> io::Result<bool> {
-    operate(id, &mut [change(-1, libc::SEM_UNDO)], deadline)
+    operate(id, &mut [change(-1, UNDO)], deadline)
 }
 
 /// Adds to the semaphore; the kernel takes as much away again when this process dies.
 pub(crate) fn give(id: i32, number: u16) -> io::Result<()> {
     let number = c_short::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
-    operate(id, &mut [change(number, libc::SEM_UNDO)], None).map(drop)
+    operate(id, &mut [change(number, UNDO)], None).map(drop)
 }
 
 /// Gives one back, if nobody has in the meantime: false, and nothing done, when the value is not 0.
 pub(crate) fn give_back(id: i32) -> io::Result<bool> {
-    let only_at_zero = change(0, libc::IPC_NOWAIT);
-    operate(id, &mut [only_at_zero, change(1, libc::SEM_UNDO)], None)
+    let only_at_zero = change(0, NO_WAIT);
+    operate(id, &mut [only_at_zero, change(1, UNDO)], None)
 }
