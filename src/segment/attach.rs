@@ -93,6 +93,7 @@ fn map_checked(
         key: key.clone(),
         location,
         policy: found.policy,
+        access,
         generation,
         known_size: found.size.into(),
         memory,
