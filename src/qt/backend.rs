@@ -1,9 +1,9 @@
 //! What the two families of objects, System V and POSIX, have in common for the rest of this module.
 
 use std::fmt::Debug;
-use std::time::Instant;
 
 use super::error::Result;
+use super::until::Until;
 use crate::sys::Access;
 use crate::sys::ipc::IpcMapping;
 
@@ -58,7 +58,7 @@ pub(super) struct LockFacts {
 /// The name of a semaphore, whether or not there is one.
 pub(super) trait SemaphoreName: Debug + Send + Sync {
     /// Finds the semaphore, or makes it with the value `initial`.
-    fn open(&self, initial: u16, deadline: Instant) -> Result<Box<dyn Set>>;
+    fn open(&self, initial: u16, until: Until) -> Result<Box<dyn Set>>;
 
     /// What can be seen of the semaphore that has the name now.
     fn look(&self) -> Result<Option<LockFacts>>;
@@ -84,7 +84,7 @@ pub(super) enum Released {
 /// One semaphore, which may have lost its name since.
 pub(super) trait Set: Debug + Send + Sync {
     /// Takes one, which the system gives back when this process dies, if it can.
-    fn take(&self, deadline: Option<Instant>) -> Result<Taken>;
+    fn take(&self, until: Until) -> Result<Taken>;
 
     /// Gives back the only one that there is.
     fn give_back(&self) -> Result<Released>;

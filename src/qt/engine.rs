@@ -11,11 +11,12 @@ use std::time::Duration;
 use super::backend::{Found, SegmentName};
 use super::error::{Error, ErrorKind, Result};
 use super::key::NativeIpcKey;
-use super::lock::{Lock, Until};
+use super::lock::Lock;
 use super::memory::{Destroy, Opened};
 use super::names;
 use super::options::Options;
 use super::status::{LockStatus, Status};
+use super::until::Until;
 use crate::memory::region::Region;
 use crate::sys::Access;
 
@@ -179,18 +180,22 @@ impl Engine {
         if !self.lock.take(until)? {
             return Ok(false);
         }
-        let Some(attached) = &self.attached else {
-            return Ok(true);
-        };
-        if self
-            .segment
-            .is_whole(attached.id, attached.region.mapping().len())?
-        {
+        let whole = self.memory_is_whole();
+        if !matches!(whole, Ok(true)) {
+            self.lock.give_back()?;
+        }
+        if whole? {
             return Ok(true);
         }
-        self.lock.give_back()?;
         let detail = "its memory was cut by another program; detach, and create it again";
         Err(Error::new(ErrorKind::InvalidSize, detail))
+    }
+
+    fn memory_is_whole(&self) -> Result<bool> {
+        match &self.attached {
+            Some(attached) => self.segment.is_whole(attached.id, attached.size()),
+            None => Ok(true),
+        }
     }
 
     /// Gives the lock back, or removes it when it is of no use to anybody.
@@ -297,19 +302,10 @@ impl Engine {
     }
 
     fn busy(&self) -> Error {
-        let holder = self
-            .lock
-            .look()
-            .ok()
-            .flatten()
-            .and_then(|lock| lock.last_changed_by);
-        let detail = match holder {
-            Some(pid) => format!(
-                "process {pid} holds its lock; let it go on, or end it: the kernel gives the lock back"
-            ),
-            None => {
-                "somebody holds its lock; if that process is dead, call recover_lock".to_owned()
-            }
+        let lock = self.lock.look().ok().flatten().map(LockStatus::from);
+        let detail = match lock.and_then(|lock| lock.holder) {
+            Some(pid) => format!("process {pid} holds its lock; let it go on, or end it: the kernel gives the lock back"),
+            None => "somebody holds its lock; let it go on; if it is dead, recover_lock gives a POSIX lock back".to_owned(),
         };
         Error::new(ErrorKind::LockError, detail)
     }

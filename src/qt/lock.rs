@@ -9,38 +9,15 @@
 //! an entry is appended only while all before it are held, so that two handles wait for each other in no circle.
 //! 3. A removed semaphore leaves the list as soon as it is noticed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::backend::{LockFacts, Released, SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
+use super::until::Until;
 use crate::sys::Generation;
 
 /// How often a semaphore that loses its name while it is being taken is replaced before giving up.
 const TRIES: usize = 100;
-
-/// When to stop waiting.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Until {
-    /// The caller asked for it.
-    Forever,
-    At(Instant),
-}
-
-impl Until {
-    pub(super) fn after(wait: Duration) -> Until {
-        // A time that does not fit the clock does not come.
-        Instant::now()
-            .checked_add(wait)
-            .map_or(Until::Forever, Until::At)
-    }
-
-    pub(super) fn deadline(self) -> Option<Instant> {
-        match self {
-            Until::Forever => None,
-            Until::At(deadline) => Some(deadline),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -69,13 +46,18 @@ impl Lock {
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.holder.is_some()
+        // A forked child holds nothing: the kernel counts by process.
+        self.holder.as_ref().is_some_and(Generation::is_current)
     }
 
     /// Takes the lock; false when it was not to be had in time. What is held already stays held.
     pub(super) fn take(&mut self, until: Until) -> Result<bool> {
         if self.is_held() {
             return Ok(true);
+        }
+        if self.holder.take().is_some() {
+            // What the parent knows and holds means nothing in a forked child.
+            self.known.clear();
         }
         let holder = Generation::current()?;
         let taken = self.take_all(until);
@@ -92,7 +74,7 @@ impl Lock {
         let mut index = 0;
         for _ in 0..TRIES {
             while let Some(known) = self.known.get_mut(index) {
-                match known.set.take(until.deadline())? {
+                match known.set.take(until)? {
                     Taken::Yes => {
                         known.held = true;
                         index += 1;
@@ -106,7 +88,7 @@ impl Lock {
             {
                 return Ok(true);
             }
-            let opened = self.name.open(1, Instant::now() + self.patience)?;
+            let opened = self.name.open(1, Until::after(self.patience))?;
             match self
                 .known
                 .iter()
@@ -135,13 +117,13 @@ impl Lock {
             .map_or(Ok(false), |known| known.set.is_named())
     }
 
-    /// Gives the lock back; true when nobody else can have been inside meanwhile.
+    /// Gives the lock back, if it is held; true when nobody else can have been inside meanwhile.
     pub(super) fn give_back(&mut self) -> Result<bool> {
-        match self.holder.take() {
-            // A forked child holds nothing: the kernel counts by process.
-            Some(holder) if holder.is_current() => self.give_back_all(),
-            _ => Ok(true),
+        if !self.is_held() {
+            return Ok(true);
         }
+        self.holder = None;
+        self.give_back_all()
     }
 
     fn give_back_all(&mut self) -> Result<bool> {
@@ -158,9 +140,11 @@ impl Lock {
     }
 
     /// Removes all semaphores of a lock that is held, unless others wait for one: false, and it is still held.
+    ///
+    /// Those who wait for one that has no name are better off with the one that they make then.
     pub(super) fn remove_unless_wanted(&mut self) -> Result<bool> {
-        for known in &self.known {
-            if known.set.has_waiters()? {
+        for Known { set, .. } in &self.known {
+            if set.is_named()? && set.has_waiters()? {
                 return Ok(false);
             }
         }
@@ -171,12 +155,12 @@ impl Lock {
         Ok(true)
     }
 
-    /// Gives back what a dead process held, where only a search of all processes can prove that it is dead.
+    /// Gives back what a dead process held, where the system does not, and the death can be proven.
     pub(super) fn recover(&mut self) -> Result<bool> {
         match self.name.look()? {
             Some(facts) if facts.value == 0 => {
                 self.known.clear();
-                self.name.open(1, Instant::now() + self.patience)?.recover()
+                self.name.open(1, Until::after(self.patience))?.recover()
             }
             _ => Ok(false),
         }

@@ -7,9 +7,9 @@ use super::engine::Engine;
 use super::error::{Error, ErrorKind, Result};
 use super::guard::Guard;
 use super::key::NativeIpcKey;
-use super::lock::Until;
 use super::options::Options;
 use super::status::Status;
+use super::until::Until;
 
 /// How long `drop` may wait for the lock in order to remove what nobody else uses.
 const PARTING: Duration = Duration::from_millis(100);

@@ -6,11 +6,11 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
 
 use super::backend::{Found, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
 use super::trust::Trust;
+use super::until::Until;
 use crate::sys::ipc::{self, FileSemaphore, IpcMapping};
 use crate::sys::{Access, Directory, FileFacts};
 
@@ -164,7 +164,7 @@ impl SegmentName for PosixName {
 }
 
 impl SemaphoreName for PosixName {
-    fn open(&self, initial: u16, _deadline: Instant) -> Result<Box<dyn Set>> {
+    fn open(&self, initial: u16, _until: Until) -> Result<Box<dyn Set>> {
         let directory = directory()?;
         loop {
             let trusted = |facts: &FileFacts| self.semaphore_trusted(facts);
@@ -212,7 +212,7 @@ struct PosixSet {
 }
 
 impl Set for PosixSet {
-    fn take(&self, deadline: Option<Instant>) -> Result<Taken> {
+    fn take(&self, until: Until) -> Result<Taken> {
         let mut lost = false;
         // Without a name nobody new comes, and with no other user nobody is left to give it back.
         let still_worth_it = || {
@@ -220,7 +220,7 @@ impl Set for PosixSet {
             lost = nameless && matches!(self.has_waiters(), Ok(false));
             !lost
         };
-        match self.semaphore.take(deadline, still_worth_it)? {
+        match self.semaphore.take(until.deadline(), still_worth_it)? {
             true => Ok(Taken::Yes),
             false if lost => Ok(Taken::Gone),
             false => Ok(Taken::NotInTime),

@@ -1,14 +1,14 @@
 //! Counting semaphores in the manner of Qt's `QSystemSemaphore`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::backend::{SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
 use super::key::NativeIpcKey;
-use super::lock::Until;
 use super::names;
 use super::options::Options;
 use super::status::LockStatus;
+use super::until::Until;
 use crate::sys::Generation;
 
 /// How often a semaphore that is removed while it is being taken is replaced before giving up.
@@ -172,7 +172,7 @@ impl SystemSemaphore {
         self.doing("acquire", |semaphore| {
             for _ in 0..TRIES {
                 let set = semaphore.set()?;
-                match set.take(until.deadline())? {
+                match set.take(until)? {
                     Taken::NotInTime => return Ok(false),
                     Taken::Yes if set.is_named()? => return Ok(true),
                     // A permit of a semaphore that newcomers do not find is worth nothing.
@@ -198,7 +198,7 @@ impl SystemSemaphore {
             .name
             .as_ref()
             .map_err(|detail| Error::new(ErrorKind::KeyError, detail))?;
-        name.open(initial, Instant::now() + self.patience)
+        name.open(initial, Until::after(self.patience))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::backend::{Found, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
 use super::key_file::KeyFile;
+use super::until::Until;
 use crate::sys::Access;
-use crate::sys::ipc::{self, IpcMapping, NamedFile, SegmentFacts, SetFacts};
+use crate::sys::ipc::{self, IpcMapping, NamedFile, SetFacts};
 
 /// The permission bits of a set made here. Qt's are 0600; the kernel gives the seventh bit no meaning, so Qt programs
 /// do not notice, and it tells a set of ours whose maker died before it gave the set its first value.
@@ -28,6 +29,10 @@ fn present<T>(result: io::Result<T>) -> Result<Option<T>> {
     }
 }
 
+fn replaced() -> Error {
+    Error::new(ErrorKind::NotFound, "it was removed just now; try again")
+}
+
 fn identifier(id: u64) -> Result<i32> {
     i32::try_from(id).map_err(|_| Error::new(ErrorKind::UnknownError, "no identifier is so large"))
 }
@@ -37,23 +42,16 @@ fn widened(id: i32) -> u64 {
     u64::try_from(id).unwrap_or(0)
 }
 
-impl KeyFile {
-    fn segment(&self) -> Result<Option<(i32, i32, SegmentFacts)>> {
+impl SegmentName for KeyFile {
+    fn find(&self) -> Result<Option<Found>> {
         let Some(key) = self.key()? else {
             return Ok(None);
         };
         let Some(id) = present(ipc::find_segment(key))? else {
             return Ok(None);
         };
-        let facts = present(ipc::segment_facts(id))?.filter(|facts| !facts.doomed);
-        Ok(facts.map(|facts| (key, id, facts)))
-    }
-}
-
-impl SegmentName for KeyFile {
-    fn find(&self) -> Result<Option<Found>> {
-        let found = self.segment()?;
-        Ok(found.map(|(_, id, facts)| Found {
+        let facts = present(ipc::segment_facts(id))?;
+        Ok(facts.map(|facts| Found {
             id: widened(id),
             size: facts.size,
             owner: facts.owner,
@@ -66,13 +64,7 @@ impl SegmentName for KeyFile {
 
     fn make(&self, size: usize) -> Result<u64> {
         let made_file = self.make_file(ipc::find_segment)?;
-        let gone = || {
-            Error::new(
-                ErrorKind::NotFound,
-                "its key file was removed just now; try again",
-            )
-        };
-        let key = self.key()?.ok_or_else(gone)?;
+        let key = self.key()?.ok_or_else(replaced)?;
         ipc::make_segment(key, size).map(widened).or_else(|error| {
             if made_file {
                 self.remove_file(key)?;
@@ -95,7 +87,7 @@ impl SegmentName for KeyFile {
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
         let id = identifier(id)?;
-        let facts = ipc::segment_facts(id)?;
+        let facts = present(ipc::segment_facts(id))?.ok_or_else(replaced)?;
         self.trust
             .object("the segment", facts.owner, facts.maker, facts.mode)?;
         self.refuse_double()?;
@@ -145,35 +137,14 @@ struct SystemVSet {
 }
 
 impl SemaphoreName for KeyFile {
-    fn open(&self, initial: u16, deadline: Instant) -> Result<Box<dyn Set>> {
+    fn open(&self, initial: u16, until: Until) -> Result<Box<dyn Set>> {
         loop {
-            self.make_file(ipc::find_set)?;
-            let Some(key) = self.key()? else { continue };
-            if let Some(id) = present(ipc::find_set(key))? {
-                if let Some(facts) = present(ipc::set_facts(id))? {
-                    self.trust
-                        .object("the semaphore", facts.owner, facts.maker, facts.mode)?;
-                    if !was_forgotten(&facts) || initial == 0 {
-                        self.refuse_double()?;
-                        return Ok(Box::new(SystemVSet {
-                            file: self.clone(),
-                            key,
-                            id,
-                        }));
-                    }
-                    self.finish_making(id, initial, deadline)?;
-                }
-                continue;
+            if let Some(set) = self.find_or_make_set(initial, until)? {
+                return Ok(Box::new(set));
             }
-            // Held from before the set exists until it has its value: whoever gets this lock and still finds the
-            // set without a value knows that its maker is dead, if the maker was one of ours.
-            let Some(_making) = self.lock_file(deadline)? else {
-                continue;
-            };
-            match ipc::make_set(key, OWN_SET) {
-                Ok(id) => ipc::set_value(id, initial)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.into()),
+            if until.is_over() {
+                let detail = "its semaphore is removed again and again; find out which program does so, and end it";
+                return Err(Error::new(ErrorKind::LockError, detail));
             }
         }
     }
@@ -200,14 +171,58 @@ fn was_forgotten(facts: &SetFacts) -> bool {
 }
 
 impl KeyFile {
+    /// The set; `None` when file or set were removed meanwhile.
+    fn find_or_make_set(&self, initial: u16, until: Until) -> Result<Option<SystemVSet>> {
+        self.make_file(ipc::find_set)?;
+        let Some(key) = self.key()? else {
+            return Ok(None);
+        };
+        let id = match present(ipc::find_set(key))? {
+            Some(id) => id,
+            None => match self.make_set(key, initial, until)? {
+                Some(id) => id,
+                None => return Ok(None),
+            },
+        };
+        let Some(facts) = present(ipc::set_facts(id))? else {
+            return Ok(None);
+        };
+        self.trust
+            .object("the semaphore", facts.owner, facts.maker, facts.mode)?;
+        if initial > 0 && was_forgotten(&facts) {
+            self.finish_making(id, initial, until)?;
+        }
+        self.refuse_double()?;
+        Ok(Some(SystemVSet {
+            file: self.clone(),
+            key,
+            id,
+        }))
+    }
+
+    /// Makes the set; `None` when the file is gone, or another process was quicker.
+    ///
+    /// The file's lock is held from before the set exists until it has its value: whoever gets that lock and still
+    /// finds the set without a value knows that its maker is dead, if the maker was one of ours.
+    fn make_set(&self, key: i32, initial: u16, until: Until) -> Result<Option<i32>> {
+        let Some(_making) = self.lock_file(until)? else {
+            return Ok(None);
+        };
+        match ipc::make_set(key, OWN_SET) {
+            Ok(id) => Ok(present(ipc::set_value(id, initial))?.map(|()| id)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Takes the lock of the file; `None` when the file is gone.
-    fn lock_file(&self, deadline: Instant) -> Result<Option<NamedFile>> {
+    fn lock_file(&self, until: Until) -> Result<Option<NamedFile>> {
         let file = match NamedFile::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
         while !file.try_lock()? {
-            if Instant::now() >= deadline {
+            if until.is_over() {
                 let path = self.path.display();
                 let detail = format!(
                     "a process that makes its lock holds {path} and is stuck; let it go on, or end it"
@@ -220,9 +235,9 @@ impl KeyFile {
     }
 
     /// Waits until the set has its value; gives it one when its maker is proven dead.
-    fn finish_making(&self, id: i32, initial: u16, deadline: Instant) -> Result<()> {
+    fn finish_making(&self, id: i32, initial: u16, until: Until) -> Result<()> {
         loop {
-            let Some(_making) = self.lock_file(deadline)? else {
+            let Some(_making) = self.lock_file(until)? else {
                 return Ok(());
             };
             let Some(facts) = present(ipc::set_facts(id))? else {
@@ -234,7 +249,7 @@ impl KeyFile {
             if facts.mode == OWN_SET {
                 return Ok(ipc::set_value(id, initial)?);
             }
-            if Instant::now() >= deadline {
+            if until.is_over() {
                 return Err(Error::new(
                     ErrorKind::LockError,
                     "a program without this library made its semaphore and never gave it a value; if that program is \
@@ -247,8 +262,8 @@ impl KeyFile {
 }
 
 impl Set for SystemVSet {
-    fn take(&self, deadline: Option<Instant>) -> Result<Taken> {
-        match ipc::take(self.id, deadline) {
+    fn take(&self, until: Until) -> Result<Taken> {
+        match ipc::take(self.id, until.deadline()) {
             Ok(true) => Ok(Taken::Yes),
             Ok(false) => Ok(Taken::NotInTime),
             Err(error) if ipc::is_removed(&error) => Ok(Taken::Gone),

@@ -21,7 +21,6 @@ pub(crate) struct SegmentFacts {
     pub(crate) attached: u64,
     pub(crate) made_by: u32,
     pub(crate) last_used_by: u32,
-    pub(crate) doomed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

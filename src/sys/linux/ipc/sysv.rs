@@ -22,8 +22,6 @@ pub(crate) struct SegmentFacts {
     pub(crate) made_by: u32,
     /// The process that attached or detached last; 0 when nobody did, or it is not visible.
     pub(crate) last_used_by: u32,
-    /// Whether it is removed already and goes with its last mapping.
-    pub(crate) doomed: bool,
 }
 
 /// What the kernel says about a set.
@@ -47,8 +45,6 @@ pub(crate) struct SetFacts {
 
 const MODE: c_int = 0o600;
 const PERMISSIONS: u32 = 0o777;
-/// Not in `libc`: the mode bit of a segment that is removed but still attached.
-const SHM_DEST: u32 = 0o1000;
 const FIRST: c_int = 0;
 
 /// Tells whether it says that the object with this identifier is removed.
@@ -87,16 +83,14 @@ pub(crate) fn segment_facts(id: i32) -> io::Result<SegmentFacts> {
     let mut facts: libc::shmid_ds = unsafe { std::mem::zeroed() };
     // SAFETY: IPC_STAT fills in the structure, which lives across the call.
     checked(unsafe { libc::shmctl(id, libc::IPC_STAT, ptr::from_mut(&mut facts)) })?;
-    let mode = u32::from(facts.shm_perm.mode);
     Ok(SegmentFacts {
         size: facts.shm_segsz,
         owner: facts.shm_perm.uid,
         maker: facts.shm_perm.cuid,
-        mode: mode & PERMISSIONS,
+        mode: u32::from(facts.shm_perm.mode) & PERMISSIONS,
         attached: facts.shm_nattch,
         made_by: count(facts.shm_cpid),
         last_used_by: count(facts.shm_lpid),
-        doomed: mode & SHM_DEST != 0,
     })
 }
 
@@ -215,7 +209,12 @@ pub(crate) fn take(id: i32, deadline: Option<Instant>) -> io::Result<bool> {
 /// Adds to the semaphore; the kernel takes as much away again when this process dies.
 pub(crate) fn give(id: i32, number: u16) -> io::Result<()> {
     let number = c_short::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
-    operate(id, &mut [change(number, UNDO)], None).map(drop)
+    match operate(id, &mut [change(number, UNDO)], None) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => {
+            Err(io::Error::new(io::ErrorKind::QuotaExceeded, error))
+        }
+        done => done.map(drop),
+    }
 }
 
 /// Gives one back, if nobody has in the meantime: false, and nothing done, when the value is not 0.
