@@ -112,6 +112,8 @@ fn draft(
         file,
     };
     first(&mut Bytes::new(&attached))?;
+    // Whoever forked in there has two processes now, of which one has the memory.
+    attached.check_fork(CREATE)?;
     let hold = table::take(&attached.memory, &attached.file, CREATE)?;
     Ok((attached, hold))
 }

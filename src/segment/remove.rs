@@ -112,13 +112,13 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
     if *policy == Policy::Persistent || table::any_present(memory, file) {
         return Ok(());
     }
-    // A file that was opened to read cannot pass the gate alone, nor one that a daemon has closed.
-    let own_file_will_do = *access == Access::ReadWrite && file.is_open();
     let removed = location.open(DETACH).and_then(|directory| {
-        if own_file_will_do {
-            remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
-        } else {
-            clear_name(location, &directory, DETACH).map(|_| ())
+        match access {
+            Access::ReadWrite => {
+                remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
+            }
+            // A file that was opened to read cannot pass the gate alone.
+            Access::ReadOnly => clear_name(location, &directory, DETACH).map(|_| ()),
         }
     });
     match removed {
