@@ -94,7 +94,7 @@ impl Engine {
         self.while_locked(|engine| engine.make(size).map(drop))
     }
 
-    pub(super) fn create_or_attach(&mut self, size: usize) -> Result<Opened> {
+    pub(super) fn open_or_create(&mut self, size: usize) -> Result<Opened> {
         self.while_locked(|engine| match engine.segment.find()? {
             Some(found) => engine.attach_to(found.id).map(|()| Opened::Attached),
             None => engine.make_and_map(size).map(|()| Opened::Created),

@@ -25,9 +25,9 @@ use super::memory::{Destroy, Opened, SharedMemory};
 /// # let key = &format!("sharehold-doc-guard-{}", std::process::id());
 /// let mut memory = SharedMemory::new(key);
 /// let mut guard = memory.lock()?;
-/// guard.create_or_attach(8)?;
-/// let count: u32 = guard.get(0)?;
-/// guard.put(0, &(count + 1))?;
+/// guard.open_or_create(8)?;
+/// let count: u32 = guard.read_at(0)?;
+/// guard.write_at(0, &(count + 1))?;
 /// guard.unlock()?;
 /// # Ok::<(), sharehold::qt::Error>(())
 /// ```
@@ -68,7 +68,7 @@ impl<'a> Guard<'a> {
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    pub fn get<T: FromBytes + IntoBytes>(&self, offset: usize) -> Result<T> {
+    pub fn read_at<T: FromBytes + IntoBytes>(&self, offset: usize) -> Result<T> {
         let mut value = T::new_zeroed();
         self.read(offset, value.as_mut_bytes())?;
         Ok(value)
@@ -79,7 +79,7 @@ impl<'a> Guard<'a> {
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub fn put<T: IntoBytes + Immutable + ?Sized>(
+    pub fn write_at<T: IntoBytes + Immutable + ?Sized>(
         &mut self,
         offset: usize,
         value: &T,
@@ -96,13 +96,13 @@ impl<'a> Guard<'a> {
         self.memory.create(size)
     }
 
-    /// Does what [`SharedMemory::create_or_attach`] does, under the lock that is held.
+    /// Does what [`SharedMemory::open_or_create`] does, under the lock that is held.
     ///
     /// # Errors
     ///
-    /// As [`SharedMemory::create_or_attach`].
-    pub fn create_or_attach(&mut self, size: usize) -> Result<Opened> {
-        self.memory.create_or_attach(size)
+    /// As [`SharedMemory::open_or_create`].
+    pub fn open_or_create(&mut self, size: usize) -> Result<Opened> {
+        self.memory.open_or_create(size)
     }
 
     /// Does what [`SharedMemory::attach`] does, under the lock that is held.

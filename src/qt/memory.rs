@@ -14,7 +14,7 @@ use super::until::Until;
 /// How long `drop` may wait for the lock in order to remove what nobody else uses.
 const PARTING: Duration = Duration::from_millis(100);
 
-/// Says which of two things [`SharedMemory::create_or_attach`] did.
+/// Says which of two things [`SharedMemory::open_or_create`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     /// The memory is new, and all zero.
@@ -178,10 +178,8 @@ impl SharedMemory {
     /// # Errors
     ///
     /// As [`create`](Self::create) and [`attach`](Self::attach). The size of memory that exists is as it is.
-    pub fn create_or_attach(&mut self, size: usize) -> Result<Opened> {
-        self.doing("create or attach to", |engine| {
-            engine.create_or_attach(size)
-        })
+    pub fn open_or_create(&mut self, size: usize) -> Result<Opened> {
+        self.doing("create or attach to", |engine| engine.open_or_create(size))
     }
 
     /// Makes the memory, in place of memory that nobody is attached to.
@@ -251,7 +249,7 @@ impl SharedMemory {
     ///
     /// As [`lock`](Self::lock).
     pub fn try_lock(&mut self) -> Result<Option<Guard<'_>>> {
-        self.lock_within(Duration::ZERO)
+        self.lock_timeout(Duration::ZERO)
     }
 
     /// Takes the lock if it can be had within `wait`.
@@ -259,7 +257,7 @@ impl SharedMemory {
     /// # Errors
     ///
     /// As [`lock`](Self::lock).
-    pub fn lock_within(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
+    pub fn lock_timeout(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
         let locked = self.doing("lock", |engine| engine.lock(Until::after(wait)))?;
         Ok(if locked { Some(Guard::new(self)) } else { None })
     }

@@ -92,7 +92,7 @@ impl SystemSemaphore {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn try_acquire(&mut self) -> Result<Option<Permit<'_>>> {
-        self.acquire_within(Duration::ZERO)
+        self.acquire_timeout(Duration::ZERO)
     }
 
     /// Takes a permit if one can be had within `wait`.
@@ -100,7 +100,7 @@ impl SystemSemaphore {
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire).
-    pub fn acquire_within(&mut self, wait: Duration) -> Result<Option<Permit<'_>>> {
+    pub fn acquire_timeout(&mut self, wait: Duration) -> Result<Option<Permit<'_>>> {
         let taken = self.acquire_until(Until::after(wait))?;
         if taken {
             Permit::of(self).map(Some)

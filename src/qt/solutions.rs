@@ -31,8 +31,8 @@ use super::options::Options;
 ///
 /// let mut locked = memory.lock()?;
 /// locked.attach()?;
-/// let count: i32 = locked.get(0)?;
-/// locked.put(0, &(count + 1))?;
+/// let count: i32 = locked.read_at(0)?;
+/// locked.write_at(0, &(count + 1))?;
 /// locked.detach()?;
 /// drop(locked);
 ///
@@ -156,7 +156,7 @@ impl QtSharedMemory {
     /// # Errors
     ///
     /// As [`SharedMemory::lock`].
-    pub fn lock_within(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
-        self.memory.lock_within(wait)
+    pub fn lock_timeout(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
+        self.memory.lock_timeout(wait)
     }
 }

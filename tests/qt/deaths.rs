@@ -57,7 +57,7 @@ world_tests! {
             memory.attach().unwrap();
             assert!(memory.was_stale());
             assert!(!memory.is_stale().unwrap(), "it is ours now");
-            assert_eq!(&memory.lock().unwrap().get::<[u8; 4]>(8).unwrap(), b"kept");
+            assert_eq!(&memory.lock().unwrap().read_at::<[u8; 4]>(8).unwrap(), b"kept");
             memory.detach().unwrap();
             assert_eq!(memory.status().unwrap(), None, "the last one out removes it");
 
@@ -65,7 +65,7 @@ world_tests! {
             memory.replace_stale(128).unwrap();
             assert!(!memory.was_stale());
             assert_eq!(memory.size(), 128);
-            assert_eq!(memory.lock().unwrap().get::<[u8; 4]>(8).unwrap(), [0; 4]);
+            assert_eq!(memory.lock().unwrap().read_at::<[u8; 4]>(8).unwrap(), [0; 4]);
             let mut other = SharedMemory::new(&key);
             assert_eq!(other.replace_stale(1).unwrap_err().kind(), ErrorKind::AlreadyExists);
             assert_eq!(other.remove_stale().unwrap_err().kind(), ErrorKind::AlreadyExists);

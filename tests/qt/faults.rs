@@ -288,7 +288,7 @@ world_tests! {
             let mut memory = SharedMemory::new(&two);
             memory.create(64).unwrap();
             assert_ne!(inode_of(&key_file(&two)) & 0xffff, inode & 0xffff);
-            assert_eq!(memory.lock().unwrap().get::<[u8; 11]>(0).unwrap(), [0; 11]);
+            assert_eq!(memory.lock().unwrap().read_at::<[u8; 11]>(0).unwrap(), [0; 11]);
             let mut peer = attached(world, Kind::Qt6, &two);
             peer.tell("detach m");
         }

@@ -32,7 +32,7 @@ world_tests! {
             worker.answer().unwrap();
             worker.tell("detach m");
         }
-        assert_eq!(memory.lock().unwrap().get::<i32>(0).unwrap(), 1_000_000);
+        assert_eq!(memory.lock().unwrap().read_at::<i32>(0).unwrap(), 1_000_000);
     }
 }
 

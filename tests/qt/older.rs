@@ -31,8 +31,8 @@ world_tests! {
                     memory.attach().unwrap();
                     for _ in 0..EACH {
                         let mut locked = memory.lock().unwrap();
-                        let value: i32 = locked.get(0).unwrap();
-                        locked.put(0, &(value + 1)).unwrap();
+                        let value: i32 = locked.read_at(0).unwrap();
+                        locked.write_at(0, &(value + 1)).unwrap();
                     }
                     memory.detach().unwrap();
                 })
@@ -41,7 +41,7 @@ world_tests! {
         loop {
             let mut locked = memory.lock().unwrap();
             locked.attach().unwrap();
-            let value: i32 = locked.get(0).unwrap();
+            let value: i32 = locked.read_at(0).unwrap();
             locked.detach().unwrap();
             drop(locked);
             if value == 4 * EACH {
@@ -84,7 +84,7 @@ world_tests! {
         assert_eq!(qt.tell("read m 0 3"), hex("old"), "it keeps its memory");
         let mut locked = memory.lock().unwrap();
         locked.attach().unwrap();
-        assert_eq!(locked.get::<[u8; 3]>(0).unwrap(), [0; 3]);
+        assert_eq!(locked.read_at::<[u8; 3]>(0).unwrap(), [0; 3]);
         drop(locked);
         memory.detach().unwrap();
         assert!(memory.exists().unwrap());
@@ -101,12 +101,12 @@ world_tests! {
         let mut guard = memory.lock().unwrap();
         assert!(guard.holds_lock());
         assert_eq!(guard.read(0, &mut [0]).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(guard.create_or_attach(8).unwrap(), Opened::Created);
+        assert_eq!(guard.open_or_create(8).unwrap(), Opened::Created);
         let mut qt = world.peer(Kind::Qt5);
         qt.open(&key);
         qt.order("attach m");
         crate::world::until_waiting(&key, 1);
-        guard.put(0, b"complete").unwrap();
+        guard.write_at(0, b"complete").unwrap();
         guard.unlock().unwrap();
         qt.answer().unwrap();
         assert_eq!(qt.tell("read m 0 8"), hex("complete"));

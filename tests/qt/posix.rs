@@ -46,7 +46,7 @@ world_tests! {
             guard.unlock().unwrap();
             qt.answer().unwrap();
             assert!(memory.try_lock().unwrap().is_none());
-            assert!(memory.lock_within(Duration::from_millis(20)).unwrap().is_none());
+            assert!(memory.lock_timeout(Duration::from_millis(20)).unwrap().is_none());
             assert_eq!(qt.tell("read m 4090 7"), hex("the end"));
             qt.tell("unlock m");
             qt.tell("detach m");
@@ -61,7 +61,7 @@ world_tests! {
             assert_eq!(memory.create(1).unwrap_err().kind(), ErrorKind::AlreadyExists);
             memory.attach().unwrap();
             assert_eq!(memory.size(), 100);
-            assert_eq!(&memory.lock().unwrap().get::<[u8; 7]>(1).unwrap(), b"from Qt");
+            assert_eq!(&memory.lock().unwrap().read_at::<[u8; 7]>(1).unwrap(), b"from Qt");
             assert_eq!(memory.status().unwrap().unwrap().attachments, None);
             drop(qt);
             clean(memory);
@@ -77,7 +77,7 @@ world_tests! {
         qt.tell("lock m");
         assert_eq!(memory.recover_lock().unwrap_err().kind(), ErrorKind::LockError, "it may live");
         qt.kill();
-        assert!(memory.lock_within(Duration::from_millis(20)).unwrap().is_none(), "the kernel does not give it back");
+        assert!(memory.lock_timeout(Duration::from_millis(20)).unwrap().is_none(), "the kernel does not give it back");
         assert!(memory.recover_lock().unwrap());
         assert!(!memory.recover_lock().unwrap());
         memory.lock().unwrap().unlock().unwrap();

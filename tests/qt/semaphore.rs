@@ -23,7 +23,7 @@ world_tests! {
             drop(first);
             qt.answer().unwrap();
             assert!(ours.try_acquire().unwrap().is_none());
-            assert!(ours.acquire_within(Duration::from_millis(5)).unwrap().is_none());
+            assert!(ours.acquire_timeout(Duration::from_millis(5)).unwrap().is_none());
             qt.tell("release s");
             drop(ours.acquire().unwrap());
             qt.kill();

@@ -140,7 +140,7 @@ world_tests! {
         let mut second = SharedMemory::new(&key);
         second.attach().unwrap();
         drop(first);
-        second.lock().unwrap().put(0, &1_u8).unwrap();
+        second.lock().unwrap().write_at(0, &1_u8).unwrap();
         drop(second);
         assert_eq!(kind(SharedMemory::new(&key).attach()), ErrorKind::NotFound);
     }
@@ -148,7 +148,7 @@ world_tests! {
     fn empty_memory(world) {
         let mut memory = read_only(&world.key("empty"));
         memory.create(SIZE).unwrap();
-        assert_eq!(memory.lock().unwrap().get::<[u8; SIZE]>(0).unwrap(), [0; SIZE]);
+        assert_eq!(memory.lock().unwrap().read_at::<[u8; SIZE]>(0).unwrap(), [0; SIZE]);
     }
 
     /// Upstream's helper crashes; here it is an error.
@@ -233,7 +233,7 @@ world_tests! {
                 }
                 let mut memory = SharedMemory::new(&key);
                 memory.attach().unwrap();
-                assert_eq!(memory.lock().unwrap().get::<i32>(0).unwrap(), 4_000);
+                assert_eq!(memory.lock().unwrap().read_at::<i32>(0).unwrap(), 4_000);
                 drop(consumers);
                 drop(producer);
             }
@@ -293,8 +293,11 @@ fn producer_consumer(key: &str, consumer: fn(&str) -> SharedMemory) {
     assert_ne!(producer.as_ptr(), consumer.as_ptr());
     for offset in 0..SIZE {
         let byte = u8::try_from(offset % 251).unwrap();
-        producer.lock().unwrap().put(offset, &byte).unwrap();
-        assert_eq!(consumer.lock().unwrap().get::<u8>(offset).unwrap(), byte);
+        producer.lock().unwrap().write_at(offset, &byte).unwrap();
+        assert_eq!(
+            consumer.lock().unwrap().read_at::<u8>(offset).unwrap(),
+            byte
+        );
     }
     let mut all = [0; SIZE];
     for offset in 0..9 {
@@ -320,7 +323,7 @@ fn produce(key: &str, consumers: usize) {
     for _ in 0..consumers * 5 {
         until("the last filling is taken", || {
             let mut guard = producer.lock().unwrap();
-            let free = guard.get::<u8>(0).unwrap() == 0;
+            let free = guard.read_at::<u8>(0).unwrap() == 0;
             if free {
                 guard.write(0, &[b'Q'; SIZE]).unwrap();
             }
@@ -328,7 +331,7 @@ fn produce(key: &str, consumers: usize) {
         });
     }
     until("the last filling is taken", || {
-        producer.lock().unwrap().get::<u8>(0).unwrap() == 0
+        producer.lock().unwrap().read_at::<u8>(0).unwrap() == 0
     });
 }
 
@@ -346,7 +349,7 @@ fn consume(key: &str, stop: &AtomicBool) {
     });
     while !stop.load(Ordering::Relaxed) {
         let mut guard = consumer.lock().unwrap();
-        let bytes: [u8; SIZE] = guard.get(0).unwrap();
+        let bytes: [u8; SIZE] = guard.read_at(0).unwrap();
         if bytes[0] != 0 {
             assert_eq!(bytes, [b'Q'; SIZE]);
             guard.write(0, &[0; SIZE]).unwrap();

@@ -102,8 +102,8 @@ fn obey(objects: &mut HashMap<String, SharedMemory>, words: &[&str]) -> Result<S
         ("count", [times]) => {
             for _ in 0..number(times) {
                 let mut guard = memory.lock()?;
-                let value: i32 = guard.get(0)?;
-                guard.put(0, &(value + 1))?;
+                let value: i32 = guard.read_at(0)?;
+                guard.write_at(0, &(value + 1))?;
             }
         }
         _ => panic!("{words:?} is no order"),
