@@ -43,3 +43,7 @@ pub use options::{Options, temp_dir};
 pub use semaphore::{Permit, SystemSemaphore};
 pub use solutions::QtSharedMemory;
 pub use status::{LockStatus, Status};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-qt.md")]
+struct FromQt;

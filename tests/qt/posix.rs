@@ -131,14 +131,9 @@ world_tests! {
         let mut qt = peer(world, &memory);
         qt.tell("attach m");
         qt.tell("lock m");
-        for entry in std::fs::read_dir("/dev/shm").unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            // `nameless` is in the names of this test's objects only.
-            if name.starts_with("sem.") && name.contains("nameless") {
-                std::fs::remove_file(path).unwrap();
-            }
-        }
+        let semaphore = NativeIpcKey::for_semaphore(memory.key().unwrap(), KeyType::Posix, "");
+        let file = format!("/dev/shm/sem.{}", &semaphore.native_key()[1..]);
+        std::fs::remove_file(file).unwrap();
         assert!(memory.try_lock().unwrap().is_none(), "it may live");
         qt.kill();
         memory.lock().unwrap().unlock().unwrap();

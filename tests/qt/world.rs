@@ -1,7 +1,8 @@
 //! A place of its own for every test, and the programs that act there.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +14,9 @@ use sharehold::qt::SharedMemory;
 
 /// Set in the process that runs the body of a test: its temporary directory.
 const WORLD: &str = "SHAREHOLD_QT_WORLD";
+
+/// Set, also from outside, when tests run among the machine's objects, in no namespaces of their own.
+const SHARED: &str = "SHAREHOLD_QT_SHARED";
 
 /// Only guards against a hang; nothing is measured by it.
 const HANG: Duration = Duration::from_mins(2);
@@ -34,38 +38,40 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
     if let Some(directory) = std::env::var_os(WORLD) {
         let world = World {
             directory: directory.into(),
-            private: std::env::var_os("SHAREHOLD_QT_SHARED").is_none(),
+            private: std::env::var_os(SHARED).is_none(),
             keys: AtomicU32::new(0),
         };
         body(&world);
         world.expect_nothing_left();
         return;
     }
+    let private = std::env::var_os(SHARED).is_none() && has_namespaces();
+    // In memory in any case, where files get inode numbers one after the other; with namespaces, the test's own memory.
+    let base = if private {
+        std::env::temp_dir()
+    } else {
+        "/dev/shm".into()
+    };
     // Named after this process and the test, so that runs beside each other do not meet.
     let (_crate, test) = test
         .split_once("::")
         .expect("a test is in a module of this crate");
-    let directory = std::env::temp_dir();
-    let directory = directory.join(format!(
+    let own_name = format!(
         "sharehold-qt-{}-{}",
         std::process::id(),
         test.replace("::", "-")
-    ));
+    );
+    let directory = base.join(own_name);
     fs::create_dir(&directory).expect("the test's directory is new");
+    fs::set_permissions(&directory, Permissions::from_mode(0o1777)).expect("it is ours");
 
-    // A file system in memory gives the test its own sequence of inode numbers and its own /dev/shm.
     let enter = "mount -t tmpfs -o mode=1777 tmpfs \"$TMPDIR\" && mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec \"$@\"";
-    let private = Command::new("unshare")
-        .args(["--ipc", "--mount", "true"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "240"]);
     if private {
         command.args(["unshare", "--ipc", "--mount", "sh", "-c", enter, "sh"]);
     } else {
-        command.env("SHAREHOLD_QT_SHARED", "1");
+        command.env(SHARED, "1");
     }
     command.arg(std::env::current_exe().expect("this program has a path"));
     command.args(["--exact", test, "--nocapture"]);
@@ -82,6 +88,14 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
         "{test} ended with {}:\n{said}",
         output.status
     );
+}
+
+fn has_namespaces() -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--ipc", "--mount", "true"])
+        .stderr(Stdio::null());
+    unshare.status().is_ok_and(|status| status.success())
 }
 
 /// The temporary directory, and with it all objects, of one test.
@@ -159,13 +173,17 @@ impl World {
         self.start(kind.command())
     }
 
-    /// Starts a program as the user `nobody`.
+    /// Starts a program as the user `nobody`, who may not be able to reach where it is.
     pub(crate) fn peer_of_nobody(&self, kind: Kind) -> Peer {
-        let program = kind.command();
+        let program = self.directory.join("program");
+        fs::copy(kind.command().get_program(), &program).expect("it can be read");
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(program.get_program()).args(program.get_args());
-        self.start(command)
+        command.arg(&program);
+        let mut peer = self.start(command);
+        peer.tell("pid -");
+        fs::remove_file(program).expect("it is there");
+        peer
     }
 
     fn start(&self, mut command: Command) -> Peer {
