@@ -7,6 +7,7 @@ mod error;
 mod inspect;
 mod key;
 mod memory;
+pub mod qt;
 mod schema;
 mod segment;
 mod shared;

@@ -9,6 +9,7 @@ mod forks;
 mod life;
 mod locks;
 mod peers;
+mod qt;
 
 use std::process::ExitCode;
 
@@ -20,5 +21,6 @@ fn main() -> ExitCode {
         life::suite(),
         locks::suite(),
         peers::suite(),
+        qt::suite(),
     ])
 }
