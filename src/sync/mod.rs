@@ -4,11 +4,6 @@
 //! lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
 //! not had, or what its last holder left.
 
-#![expect(
-    clippy::inline_always,
-    reason = "the fast path: a call would cost more than the atomic operation, see `hold`"
-)]
-
 mod atomic;
 mod error;
 mod hold;

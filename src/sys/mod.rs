@@ -16,6 +16,8 @@
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
 //!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process.
+//! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
+//!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
 //! - **Barrier**: when `barrier()` returns, every thread of every process that has called `join_barriers()` has passed a full
 //!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence.
 
@@ -41,7 +43,7 @@ mod platform;
 
 pub(crate) use platform::{
     Directory, Generation, Mapping, SegmentFile, barrier, default_directory, effective_user,
-    fate_of, identity, join_barriers, now_since_epoch, thread_id, wait, wake_all, wake_one,
+    fate_of, identity, ipc, join_barriers, now_since_epoch, thread_id, wait, wake_all, wake_one,
 };
 
 /// What the system says about a file.

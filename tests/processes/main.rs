@@ -13,6 +13,7 @@ mod life;
 mod locks;
 mod namespaces;
 mod peers;
+mod qt;
 mod read_only;
 mod shortage;
 mod slots;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         locks::suite(),
         namespaces::suite(),
         peers::suite(),
+        qt::suite(),
         read_only::suite(),
         shortage::suite(),
         slots::suite(),

@@ -2,6 +2,8 @@
 //!
 //! What can only be reached through a file or mapping, of which there is none here, holds an uninhabited type.
 
+pub(crate) mod ipc;
+
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io;
