@@ -67,8 +67,14 @@ fn enter<P>(
                 return Ok((attached, presence));
             }
             drop(gate);
-            if remove::clear_name(&location, &directory, ATTACH)? == Name::Free {
-                return Err(not_found());
+            match remove::clear_name(&location, &directory, key, ATTACH) {
+                Ok(Name::Free) => return Err(not_found()),
+                // It is stale all the same, and its owner's to remove.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    return Err(not_found());
+                }
+                Ok(Name::Taken(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         if !patience.rest() {
@@ -86,10 +92,7 @@ fn map_checked(
     key: &Key,
     access: Access,
 ) -> Result<Attached> {
-    let found = header::read(&file, ATTACH)?;
-    if found.key != key.as_str() {
-        return Err(damaged(ATTACH, "its file is another key's"));
-    }
+    let found = header::read_of(&file, key, ATTACH)?;
     if let Some(here) = &options.schema {
         let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;

@@ -87,7 +87,9 @@ fn what_is_no_regular_file_is_refused_at_once() {
         ("a directory", &|| fs::create_dir(&path).expect("one may")),
         ("a pipe", &|| run("mkfifo", &[&path])),
         ("a socket", &|| {
-            drop(UnixListener::bind(&path).expect("one may"))
+            let short = directory().join("socket");
+            drop(UnixListener::bind(&short).expect("one may"));
+            fs::rename(&short, &path).expect("one may");
         }),
     ];
     for (what, plant) in plant {
