@@ -97,6 +97,7 @@ fn map_checked(
         let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;
     }
+    fill_holes(&file, &found, access)?;
     let memory = map(&file, &found, access, ATTACH)?;
     let generation = Generation::current().map_err(|error| system(ATTACH, error))?;
     Ok(Attached {
@@ -123,6 +124,17 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
         },
     };
     Err(Error::new(ErrorKind::TypeMismatch, ATTACH, detail))
+}
+
+/// Reserves the memory that creation had reserved, if a program that copied the file left holes where there were zeros:
+/// on a full file system a store there would fault.
+fn fill_holes(file: &SegmentFile, found: &Found, access: Access) -> Result<()> {
+    let failed = |error| system(ATTACH, error);
+    let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
+    if access == Access::ReadOnly || file.reserved().map_err(failed)? >= len {
+        return Ok(());
+    }
+    file.reserve(len).map_err(failed)
 }
 
 pub(super) fn not_found() -> Error {
