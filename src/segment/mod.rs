@@ -31,7 +31,7 @@ pub use remove::When;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
-use crate::sys::{self, Generation, SegmentFile};
+use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
 use table::{Hold, Recorded};
 
@@ -41,6 +41,7 @@ pub(crate) struct Attached {
     key: Key,
     location: Location,
     policy: Policy,
+    access: Access,
     pub(crate) generation: Generation,
     /// How many bytes of data the file was seen to have.
     known_size: AtomicUsize,
@@ -77,7 +78,8 @@ impl Attached {
         if !self.is_ours() {
             return known;
         }
-        let said = self.memory.header().life.size.load(Ordering::Acquire) as usize;
+        let said = self.memory.header().life.size.load(Ordering::Acquire);
+        let said = usize::try_from(said).unwrap_or(usize::MAX);
         if said == known {
             known
         } else {
@@ -437,7 +439,7 @@ impl Drop for ReadOnlySegment {
             let _ = self.attached.file.unlock(presence::reader_byte(me.pid));
         }
         // Nobody could be told.
-        let _ = remove::last_reader_out(&self.attached);
+        let _ = remove::last_out(&self.attached);
     }
 }
 

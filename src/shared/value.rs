@@ -28,7 +28,7 @@ use std::thread;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Memory, Words};
-use crate::schema::Shareable;
+use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
 
 const HEAD: usize = 64;
@@ -45,6 +45,15 @@ struct Place<'a> {
     memory: &'a Memory,
     version: &'a AtomicU64,
     writing: &'a AtomicU64,
+}
+
+/// What one reading without the lock found.
+enum Snapshot<T> {
+    Value(T),
+    /// The bytes are no value of the type.
+    Damaged,
+    /// A writer was quicker.
+    Overwritten,
 }
 
 const fn stride(size: usize) -> usize {
@@ -80,20 +89,29 @@ impl<'a> Place<'a> {
         Words::new(self.memory, offset, T::SIZE)
     }
 
-    /// Reads the value, if it was not overwritten meanwhile: the outer `None`. The inner one says that the bytes are no value.
+    /// Reads the value once.
     #[inline]
-    fn try_read<T: Shareable>(&self) -> Option<Option<T>> {
+    fn try_read<T: Shareable>(&self) -> Snapshot<T> {
         let version = self.version.load(Ordering::Acquire);
-        let value = T::load(&self.copy::<T>(version)?, 0);
+        let value = self.load(version);
         fence(Ordering::Acquire);
         let overwritten = self.writing.load(Ordering::Relaxed).wrapping_sub(version) > 1;
-        (!overwritten).then_some(value)
+        match value {
+            _ if overwritten => Snapshot::Overwritten,
+            Some(value) => Snapshot::Value(value),
+            None => Snapshot::Damaged,
+        }
     }
 
     /// Reads the value while nobody can change it. The caller holds the lock.
     #[inline]
     fn read_locked<T: Shareable>(&self) -> Option<T> {
-        T::load(&self.copy::<T>(self.version.load(Ordering::Relaxed))?, 0)
+        self.load(self.version.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn load<T: Shareable>(&self, version: u64) -> Option<T> {
+        T::load(&self.copy::<T>(version)?, 0)
     }
 
     /// Makes `value` the next version. The caller holds the lock.
@@ -211,7 +229,7 @@ impl<T: Shareable> Shared<T> {
     pub fn get(&self) -> Result<T> {
         let place = place(self.segment.attached(), READ)?;
         match place.try_read() {
-            Some(Some(value)) => Ok(value),
+            Snapshot::Value(value) => Ok(value),
             _ => self.get_contended(),
         }
     }
@@ -289,7 +307,7 @@ impl<T: Shareable> Shared<T> {
     ///
     /// The outer one as for [`Shared::update`].
     #[inline]
-    pub fn compare_exchange(&self, current: &T, new: T) -> Result<Result<T, T>>
+    pub fn compare_exchange(&self, current: &T, new: &T) -> Result<Result<T, T>>
     where
         T: PartialEq,
     {
@@ -302,7 +320,7 @@ impl<T: Shareable> Shared<T> {
         if found != *current {
             return Ok(Err(found));
         }
-        place.commit(&new);
+        place.commit(new);
         Ok(Ok(found))
     }
 
@@ -361,7 +379,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     pub fn get(&self) -> Result<T> {
         let attached = self.segment.attached();
         match place(attached, READ)?.try_read() {
-            Some(Some(value)) => Ok(value),
+            Snapshot::Value(value) => Ok(value),
             _ => read_patiently(attached),
         }
     }
@@ -388,10 +406,11 @@ impl<T: Shareable> ReadOnlyShared<T> {
 fn read_patiently<T: Shareable>(attached: &Attached) -> Result<T> {
     let place = place(attached, READ)?;
     for _ in 0..TRIES {
-        if let Some(read) = place.try_read() {
-            return read.ok_or_else(|| damaged(attached, READ));
+        match place.try_read() {
+            Snapshot::Value(value) => return Ok(value),
+            Snapshot::Damaged => return Err(damaged(attached, READ)),
+            Snapshot::Overwritten => thread::yield_now(),
         }
-        thread::yield_now();
     }
     let detail =
         "others change it all the time; try again, or attach to it with the right to lock it";
@@ -406,7 +425,7 @@ impl Options {
     /// As [`Options::create`].
     pub fn create_shared<T: Shareable>(&self, key: &str, first: &T) -> Result<Shared<T>> {
         let segment = self
-            .typed::<T>()
+            .of_type::<T>()
             .create_with(key, |bytes| write_first(bytes.attached(), first))?;
         Ok(Shared::new(segment))
     }
@@ -417,7 +436,7 @@ impl Options {
     ///
     /// As [`Shared::attach`].
     pub fn attach_shared<T: Shareable>(&self, key: &str) -> Result<Shared<T>> {
-        Ok(Shared::new(self.typed::<T>().attach(key)?))
+        Ok(Shared::new(self.of_type::<T>().attach(key)?))
     }
 
     /// Attaches to a segment that holds a value of this type, only to read it.
@@ -427,7 +446,7 @@ impl Options {
     /// As [`Shared::attach`].
     pub fn attach_shared_read_only<T: Shareable>(&self, key: &str) -> Result<ReadOnlyShared<T>> {
         Ok(ReadOnlyShared::new(
-            self.typed::<T>().attach_read_only(key)?,
+            self.of_type::<T>().attach_read_only(key)?,
         ))
     }
 
@@ -442,13 +461,13 @@ impl Options {
         first: impl Fn() -> T,
     ) -> Result<Shared<T>> {
         let segment = self
-            .typed::<T>()
+            .of_type::<T>()
             .open_or_create_with(key, |bytes| write_first(bytes.attached(), &first()))?;
         Ok(Shared::new(segment))
     }
 
-    fn typed<T: Shareable>(&self) -> Options {
-        self.clone().size(size_for(T::SIZE))
+    fn of_type<T: Shareable>(&self) -> Options {
+        self.typed(Schema::of::<T>(), size_for(T::SIZE))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::hint;
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -232,7 +232,8 @@ impl Steps for Attempt<'_> {
             // The other half of the fence is the sleeper's `barrier`.
             compiler_fence(Ordering::SeqCst);
         } else {
-            self.words.owner.swap(0, Ordering::SeqCst);
+            self.words.owner.store(0, Ordering::Release);
+            fence(Ordering::SeqCst);
         }
     }
 
@@ -250,6 +251,8 @@ impl Steps for Attempt<'_> {
     }
 
     fn barrier(&self) {
+        // For where there are no barriers in other processes, so that the releases are fences: this is their other half.
+        fence(Ordering::SeqCst);
         sys::barrier();
     }
 
@@ -297,5 +300,9 @@ impl Steps for Attempt<'_> {
         for _ in 0..pauses {
             hint::spin_loop();
         }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::{Abandoned, LockError};
 use super::hold::{Manner, Trouble};
 use super::protocol::Until;
+use crate::error::Error;
 use crate::segment::{Bytes, Segment};
 
 impl Segment {
@@ -114,7 +115,7 @@ impl<'a> Guard<'a> {
     /// # Errors
     ///
     /// As [`Segment::grow`].
-    pub fn grow(&mut self, new_size: usize) -> crate::Result<()> {
+    pub fn grow(&mut self, new_size: usize) -> Result<(), Error> {
         self.segment.grow(new_size)
     }
 
@@ -132,7 +133,10 @@ impl<'a> Guard<'a> {
 
     /// Vouches for the data: the next one to lock is told nothing of what happened before.
     pub(super) fn vouch(&mut self) {
-        self.segment.vouch();
+        // A forked child has a copy of the guard, and no memory behind it.
+        if self.segment.attached().is_ours() {
+            self.segment.vouch();
+        }
     }
 
     pub(crate) fn segment(&self) -> &'a Segment {
