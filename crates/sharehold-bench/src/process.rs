@@ -91,10 +91,11 @@ impl Program {
         }
         drop(gun);
         let mut answers = Vec::new();
-        for runner in &runners {
+        for runner in runners {
             for _ in 0..each {
                 answers.push(runner.answer(PATIENCE)?.context("it takes too long")?);
             }
+            runner.finish()?;
         }
         Ok(answers)
     }
@@ -186,6 +187,13 @@ impl Process {
         let input = self.child.stdin.as_mut().context("its input is a pipe")?;
         input.write_all(b"\n")?;
         Ok(input.flush()?)
+    }
+
+    /// Lets it end by itself.
+    fn finish(mut self) -> Result<()> {
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{}: {status}", self.name);
+        Ok(())
     }
 
     pub(crate) fn kill(&mut self) -> Result<()> {

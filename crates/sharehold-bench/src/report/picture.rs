@@ -134,7 +134,7 @@ impl Picture {
     }
 }
 
-/// A logarithmic axis over whole decades of nanoseconds.
+/// A logarithmic axis of nanoseconds that begins with a whole decade.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogAxis {
     low: f64,
@@ -149,7 +149,7 @@ impl LogAxis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|&value| value > 0.0) {
             low = low.min(value.log10().floor());
-            high = high.max(value.log10().ceil());
+            high = high.max(value.log10() + 0.05);
         }
         LogAxis {
             low,
@@ -164,9 +164,14 @@ impl LogAxis {
         self.start + part.clamp(0.0, 1.0) * self.length
     }
 
+    /// The decades that have room for a label.
     pub(super) fn decades(&self) -> Vec<f64> {
+        const ROOM: f64 = 46.0;
+        let decade = self.length.abs() / (self.high - self.low);
+        let step = (ROOM / decade).ceil().max(1.0) as usize;
         let (low, high) = (self.low as i32, self.high as i32);
-        (low..=high).map(|exponent| 10_f64.powi(exponent)).collect()
+        let shown = (low..=high).step_by(step);
+        shown.map(|exponent| 10_f64.powi(exponent)).collect()
     }
 }
 
