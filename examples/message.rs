@@ -24,10 +24,17 @@ const TEXT: usize = 8;
 
 fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);
-    let text = arguments.next().unwrap_or_else(|| "Hello from another process!".to_owned());
-    let again = arguments.next().is_some_and(|argument| argument == "--again");
+    let text = arguments
+        .next()
+        .unwrap_or_else(|| "Hello from another process!".to_owned());
+    let again = arguments
+        .next()
+        .is_some_and(|argument| argument == "--again");
 
-    let mut segment = Segment::options().size(SIZE).max_size(MAX_SIZE).open_or_create(KEY)?;
+    let mut segment = Segment::options()
+        .size(SIZE)
+        .max_size(MAX_SIZE)
+        .open_or_create(KEY)?;
 
     let mut message = lock(&segment)?;
     match read(&message)? {
@@ -72,7 +79,12 @@ fn lock(segment: &Segment) -> Result<Guard<'_>> {
 
 fn read(message: &Bytes<'_>) -> Result<Option<String>> {
     let length: u64 = message.read_at(LENGTH)?;
-    let mut text = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(message.size())];
+    let mut text = vec![
+        0;
+        usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(message.size())
+    ];
     message.read(TEXT, &mut text)?;
     Ok((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()))
 }

@@ -1,4 +1,4 @@
-//! Lets only one instance of a program run, which is what most people use QSharedMemory for.
+//! Lets only one instance of a program run, which is what most people use `QSharedMemory` for.
 //!
 //! ```text
 //! $ cargo run --example single_instance        # in one terminal

@@ -156,6 +156,8 @@ pub enum ErrorKind {
     Unsupported = 18,
     /// The system failed in a way that has no kind of its own.
     System = 19,
+    /// A transaction changes more than the segment's log can take.
+    LogFull = 20,
 }
 
 impl ErrorKind {

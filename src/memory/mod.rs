@@ -14,12 +14,14 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod format;
+mod words;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
 use format::{Block, GRANULE, Header, Slot};
+pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
 
@@ -60,23 +62,44 @@ impl Layout {
     /// Places the blocks; `None` when the sum does not fit in memory.
     pub(crate) fn new(sizes: Sizes) -> Option<Layout> {
         let table = sizes.slots.checked_mul(size_of::<Slot>())?;
-        let key = Area { start: table.checked_add(size_of::<Header>())?, len: sizes.key };
-        let schema = Area { start: key.end()?, len: sizes.schema };
-        let log = Area { start: schema.end()?.checked_next_multiple_of(WORD)?, len: sizes.log };
+        let key = Area {
+            start: table.checked_add(size_of::<Header>())?,
+            len: sizes.key,
+        };
+        let schema = Area {
+            start: key.end()?,
+            len: sizes.schema,
+        };
+        let log = Area {
+            start: schema.end()?.checked_next_multiple_of(WORD)?,
+            len: sizes.log,
+        };
         let data_offset = log.end()?.checked_next_multiple_of(GRANULE)?;
-        let layout = Layout { sizes, key, schema, log, data_offset };
+        let layout = Layout {
+            sizes,
+            key,
+            schema,
+            log,
+            data_offset,
+        };
         layout.file_len(sizes.max_data).map(|_| layout)
     }
 
     /// The first `size` bytes of data, as far as there can be so many.
     #[inline]
     pub(crate) fn data(&self, size: usize) -> Area {
-        Area { start: self.data_offset, len: size.min(self.sizes.max_data) }
+        Area {
+            start: self.data_offset,
+            len: size.min(self.sizes.max_data),
+        }
     }
 
     /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
     pub(crate) fn file_len(&self, size: usize) -> Option<usize> {
-        let len = self.data_offset.checked_add(size)?.checked_next_multiple_of(GRANULE)?;
+        let len = self
+            .data_offset
+            .checked_add(size)?
+            .checked_next_multiple_of(GRANULE)?;
         (len <= isize::MAX.unsigned_abs()).then_some(len)
     }
 }
@@ -137,11 +160,28 @@ impl Memory {
         unsafe { address.cast().as_ref() }
     }
 
+    /// Words of data from `offset` on, a multiple of 8; `None` when they do not lie within the largest size.
+    #[inline]
+    pub(crate) fn data_words(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let len = count.checked_mul(WORD)?;
+        // Data end at a granule's multiple, so that the last word is there in full.
+        let end = offset.checked_add(len)?;
+        if !offset.is_multiple_of(WORD) || end > self.layout.sizes.max_data.next_multiple_of(WORD) {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area, up to a multiple of the granule, lies inside the mapping.
+        let first = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
+    }
+
     /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
     #[inline]
     #[must_use]
     pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
-        let Some(mut at) = position(area, offset, into.len()) else { return false };
+        let Some(mut at) = position(area, offset, into.len()) else {
+            return false;
+        };
         let (first, rest) = into.split_at_mut(head_len(at, into.len()));
         if !first.is_empty() {
             let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
@@ -165,7 +205,9 @@ impl Memory {
     #[inline]
     #[must_use]
     pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
-        let Some(mut at) = position(area, offset, from.len()) else { return false };
+        let Some(mut at) = position(area, offset, from.len()) else {
+            return false;
+        };
         let (first, rest) = from.split_at(head_len(at, from.len()));
         if !first.is_empty() {
             self.change_word(at, first);
@@ -175,7 +217,8 @@ impl Memory {
         for bytes in &mut words {
             let mut word = [0; WORD];
             word.copy_from_slice(bytes);
-            self.word(at).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.word(at)
+                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
             at += WORD;
         }
         if !words.remainder().is_empty() {

@@ -23,13 +23,14 @@ pub(super) fn attach_read_only(owner: Option<u32>, key: &Key) -> Result<ReadOnly
     let (attached, ()) = enter(owner, key, Access::ReadOnly, |attached| {
         let failed = |error| system(ATTACH, error);
         let me = sys::identity().map_err(failed)?;
-        match attached
+        let present = attached
             .file
             .try_lock_shared(reader_byte(me.pid))
-            .map_err(failed)?
-        {
-            true => Ok(()),
-            false => Err(damaged(ATTACH, "another program locks its file")),
+            .map_err(failed)?;
+        if present {
+            Ok(())
+        } else {
+            Err(damaged(ATTACH, "another program locks its file"))
         }
     })?;
     Ok(ReadOnlySegment::new(attached))
@@ -92,6 +93,7 @@ fn map_checked(
         key: key.clone(),
         location,
         policy: found.policy,
+        access,
         generation,
         known_size: found.size.into(),
         memory,

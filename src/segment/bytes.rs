@@ -29,6 +29,10 @@ impl<'a> Bytes<'a> {
         Bytes { attached }
     }
 
+    pub(crate) fn attached(&self) -> &'a Attached {
+        self.attached
+    }
+
     /// Returns how many bytes there are, as grown so far by anyone.
     #[inline]
     pub fn size(&self) -> usize {

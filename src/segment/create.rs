@@ -105,6 +105,7 @@ fn draft(
         key: key.clone(),
         location: location.clone(),
         policy: options.policy,
+        access: Access::ReadWrite,
         generation,
         known_size: size.into(),
         memory,

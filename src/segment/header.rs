@@ -56,16 +56,26 @@ pub(crate) fn write(memory: &Memory, key: &Key, policy: Policy, size: usize) {
     let sizes = layout.sizes;
     // The narrow ones are far below 2^32: see `Options` and `Key`.
     let narrow = |size: usize| u32::try_from(size).unwrap_or(0);
-    header.magic.store(u64::from_ne_bytes(MAGIC), Ordering::Relaxed);
+    header
+        .magic
+        .store(u64::from_ne_bytes(MAGIC), Ordering::Relaxed);
     header.version.store(VERSION, Ordering::Relaxed);
     header.policy.store(policy.code(), Ordering::Relaxed);
     header.slots.store(narrow(sizes.slots), Ordering::Relaxed);
     header.key_len.store(narrow(sizes.key), Ordering::Relaxed);
-    header.schema_len.store(sizes.schema as u64, Ordering::Relaxed);
+    header
+        .schema_len
+        .store(sizes.schema as u64, Ordering::Relaxed);
     header.log_len.store(sizes.log as u64, Ordering::Relaxed);
-    header.data_offset.store(layout.data_offset as u64, Ordering::Relaxed);
-    header.max_size.store(sizes.max_data as u64, Ordering::Relaxed);
-    header.created_at.store(sys::now_since_epoch(), Ordering::Relaxed);
+    header
+        .data_offset
+        .store(layout.data_offset as u64, Ordering::Relaxed);
+    header
+        .max_size
+        .store(sizes.max_data as u64, Ordering::Relaxed);
+    header
+        .created_at
+        .store(sys::now_since_epoch(), Ordering::Relaxed);
     header.life.size.store(size as u64, Ordering::Relaxed);
     let written = memory.copy_in(layout.key, 0, key.as_str().as_bytes());
     debug_assert!(written, "the layout was made for this key");
@@ -125,7 +135,13 @@ fn checked(fields: &Fields, len: u64) -> Option<Found> {
     let whole = layout.data_offset == wide(24)?
         && (1..=sizes.max_data).contains(&size)
         && layout.file_len(size)? as u64 <= len;
-    whole.then(|| Found { layout, policy, size, created_at: fields.u64(40), key: String::new() })
+    whole.then(|| Found {
+        layout,
+        policy,
+        size,
+        created_at: fields.u64(40),
+        key: String::new(),
+    })
 }
 
 pub(crate) fn damaged(operation: &'static str, what: &str) -> Error {

@@ -75,10 +75,10 @@ impl Location {
     /// Opens the directory, making it if it is missing; `shared` lets others reach the files that admit them.
     pub(crate) fn open_or_make(&self, operation: &'static str, shared: bool) -> Result<Directory> {
         let mode = if shared { SEARCHABLE } else { PRIVATE };
-        let made =
+        let opened =
             Directory::make(&self.directory, mode).and_then(|()| Directory::open(&self.directory));
         let directory = self.trusted(
-            made.map_err(|error| self.unusable(operation, error))?,
+            opened.map_err(|error| self.unusable(operation, error))?,
             operation,
         )?;
         if shared {

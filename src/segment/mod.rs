@@ -31,16 +31,17 @@ pub use remove::When;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
-use crate::sys::{self, Generation, SegmentFile};
+use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
 use table::{Hold, Recorded};
 
 /// What both kinds of handle have.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) key: Key,
+    key: Key,
     location: Location,
     policy: Policy,
+    access: Access,
     pub(crate) generation: Generation,
     /// How many bytes of data the file was seen to have.
     known_size: AtomicUsize,
@@ -59,13 +60,15 @@ impl Attached {
     /// Copies data out; false when that reaches beyond the current size.
     #[inline]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.memory.copy_out(self.memory.layout().data(self.size()), offset, into)
+        self.memory
+            .copy_out(self.memory.layout().data(self.size()), offset, into)
     }
 
     /// Copies data in; false when that reaches beyond the current size.
     #[inline]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        self.memory.copy_in(self.memory.layout().data(self.size()), offset, from)
+        self.memory
+            .copy_in(self.memory.layout().data(self.size()), offset, from)
     }
 
     /// The current size: what the header says, as far as the file really is that long.
@@ -75,7 +78,8 @@ impl Attached {
         if !self.is_ours() {
             return known;
         }
-        let said = self.memory.header().life.size.load(Ordering::Acquire) as usize;
+        let said = self.memory.header().life.size.load(Ordering::Acquire);
+        let said = usize::try_from(said).unwrap_or(usize::MAX);
         if said == known {
             known
         } else {
@@ -97,7 +101,12 @@ impl Attached {
         known
     }
 
-    fn check_fork(&self, operation: &'static str) -> Result<()> {
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
         if self.is_ours() {
             Ok(())
         } else {
@@ -380,6 +389,11 @@ impl ReadOnlySegment {
         ReadOnlySegment { attached }
     }
 
+    #[inline]
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
     /// Returns the key.
     pub fn key(&self) -> &str {
         self.attached.key.as_str()
@@ -425,7 +439,7 @@ impl Drop for ReadOnlySegment {
             let _ = self.attached.file.unlock(presence::reader_byte(me.pid));
         }
         // Nobody could be told.
-        let _ = remove::last_reader_out(&self.attached);
+        let _ = remove::last_out(&self.attached);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::sys::SegmentFile;
 const SLOTS: u64 = 1 << 40;
 /// The byte that attachers hold together and a remover alone.
 const GATE: u64 = SLOTS + (1 << 16);
+/// The byte that removers hold together while attachers keep them waiting at the gate.
+const WISH: u64 = GATE + 1;
 /// The first of the bytes that stand for read-only attachments, one for each possible process identifier.
 const READERS: u64 = SLOTS + (1 << 24);
 /// Linux numbers processes below this.
@@ -22,6 +24,9 @@ const PIDS: u64 = 1 << 22;
 
 /// How long creation, attachment and removal wait for each other's few microseconds before they call it an error.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long attachers let a remover go first: long enough for one that runs, and one that is stopped shuts nobody out.
+const COURTESY: Duration = Duration::from_millis(500);
 
 /// The byte that stands for a slot.
 pub(crate) fn slot_byte(index: usize) -> u64 {
@@ -65,19 +70,28 @@ pub(crate) struct Gate<'a> {
 
 impl<'a> Gate<'a> {
     /// Passes the gate, waiting a bounded time for those inside.
+    ///
+    /// Attachers share it, so that on a busy segment one of them might be inside at any time: they let a waiting remover
+    /// go first.
     pub(crate) fn pass(
         file: &'a SegmentFile,
         passage: Passage,
         operation: &'static str,
     ) -> Result<Gate<'a>> {
+        let failed = |error| system(operation, error);
         let mut patience = Patience::new();
+        let mut wish = None;
         loop {
             let passed = match passage {
-                Passage::Shared => file.try_lock_shared(GATE),
                 Passage::Alone => file.try_lock(GATE),
+                Passage::Shared if patience.is_below(COURTESY) && is_wished(file) => Ok(false),
+                Passage::Shared => file.try_lock_shared(GATE),
             };
-            if passed.map_err(|error| system(operation, error))? {
+            if passed.map_err(failed)? {
                 return Ok(Gate { file });
+            }
+            if passage == Passage::Alone && wish.is_none() {
+                wish = Some(Wish::make(file).map_err(failed)?);
             }
             if !patience.rest() {
                 let detail = "another process has been attaching to or removing it for seconds; see whether it is stopped, or try again";
@@ -94,17 +108,40 @@ impl Drop for Gate<'_> {
     }
 }
 
+/// A remover's wish to pass the gate alone; given up when dropped, or when the process ends.
+struct Wish<'a> {
+    file: &'a SegmentFile,
+}
+
+impl<'a> Wish<'a> {
+    fn make(file: &'a SegmentFile) -> std::io::Result<Wish<'a>> {
+        // Nobody takes this byte alone, so that it is never refused.
+        file.try_lock_shared(WISH).map(|_| Wish { file })
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        // If it fails the file is closed, and the lock with it.
+        let _ = self.file.unlock(WISH);
+    }
+}
+
+fn is_wished(file: &SegmentFile) -> bool {
+    matches!(file.first_locked(WISH..WISH + 1), Ok(Some(_)))
+}
+
 /// Growing pauses between tries, for at most [`PATIENCE`] in all.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    end: Instant,
+    start: Instant,
     pause: Duration,
 }
 
 impl Patience {
     pub(crate) fn new() -> Patience {
         Patience {
-            end: Instant::now() + PATIENCE,
+            start: Instant::now(),
             pause: Duration::from_micros(10),
         }
     }
@@ -114,7 +151,12 @@ impl Patience {
         const LONGEST: Duration = Duration::from_millis(2);
         thread::sleep(self.pause);
         self.pause = LONGEST.min(self.pause * 2);
-        Instant::now() < self.end
+        self.is_below(PATIENCE)
+    }
+
+    /// Whether less than this has passed since the first try.
+    fn is_below(&self, limit: Duration) -> bool {
+        self.start.elapsed() < limit
     }
 }
 

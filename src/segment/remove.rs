@@ -98,51 +98,37 @@ fn remove_unless(
     Ok(Removal::Removed)
 }
 
-/// Removes the segment if nobody is left. The leaver has given up its slot before, so of two that leave at once at least
+/// Removes the segment if nobody is left. The leaver has given up its presence before, so of two that leave at once at least
 /// one sees nobody.
 pub(super) fn last_out(attached: &Attached) -> Result<()> {
     let Attached {
         location,
         policy,
-        file,
+        access,
         memory,
+        file,
         ..
     } = attached;
     if *policy == Policy::Persistent || table::any_present(memory, file) {
         return Ok(());
     }
-    match location.open(DETACH) {
-        Ok(directory) => remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ()),
-        // The directory is gone, and the name with it.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// As [`last_out`], for a read-only attachment, whose file cannot pass the gate alone.
-pub(super) fn last_reader_out(attached: &Attached) -> Result<()> {
-    let Attached {
-        location,
-        policy,
-        file,
-        memory,
-        ..
-    } = attached;
-    if *policy == Policy::Persistent || table::any_present(memory, file) {
-        return Ok(());
-    }
-    match location
-        .open(DETACH)
-        .and_then(|directory| clear_name(location, &directory, DETACH))
-    {
-        Ok(_) => Ok(()),
+    // A file that was opened to read cannot pass the gate alone, nor one that a daemon has closed.
+    let own_file_will_do = *access == Access::ReadWrite && file.is_open();
+    let removed = location.open(DETACH).and_then(|directory| {
+        if own_file_will_do {
+            remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
+        } else {
+            clear_name(location, &directory, DETACH).map(|_| ())
+        }
+    });
+    match removed {
         // Nothing is there, or it is not this user's to remove: its owner's next process does it.
         Err(error)
             if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) =>
         {
             Ok(())
         }
-        Err(error) => Err(error),
+        removed => removed,
     }
 }
 

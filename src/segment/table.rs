@@ -162,7 +162,9 @@ pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
         Ok(Some(_)) => read_record(record_of(slot, generation), generation)
             .is_some_and(|found| sys::fate_of(&found.who) == Fate::Gone),
         Ok(None) => {
-            slot.generation.load(Ordering::Acquire) != generation || !is_vetoed(slot, generation)
+            let moved_on = slot.generation.load(Ordering::Acquire) != generation;
+            // A daemon that has closed its descriptors would ask some other file, where everything is free.
+            moved_on || (!is_vetoed(slot, generation) && file.is_open())
         }
         // Whoever cannot ask has no proof.
         Err(_) => false,
@@ -216,7 +218,7 @@ fn is_taken(generation: u64) -> bool {
 
 fn record_of(slot: &Slot, generation: u64) -> &Record {
     let [first, second] = &slot.records;
-    if generation / 2 % 2 == 0 {
+    if (generation / 2).is_multiple_of(2) {
         first
     } else {
         second

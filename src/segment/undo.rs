@@ -43,28 +43,28 @@ impl<'a> UndoLog<'a> {
         UndoLog { attached }
     }
 
-    fn logged(&self) -> &'a AtomicU64 {
+    fn logged(self) -> &'a AtomicU64 {
         &self.attached.memory.header().life.logged
     }
 
-    fn area(&self) -> Area {
+    fn area(self) -> Area {
         self.attached.memory.layout().log
     }
 
     /// How many bytes of records it can take.
-    pub(crate) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(self) -> usize {
         self.area().len
     }
 
     /// Whether a transaction is under way, or was when its process died.
     #[inline]
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(self) -> bool {
         self.logged().load(Ordering::Relaxed) != 0
     }
 
     /// Keeps the `len` bytes from `offset` of the data, which exist; false when the log is full.
-    pub(crate) fn keep(&self, offset: usize, len: usize) -> bool {
-        let start = self.logged().load(Ordering::Relaxed) as usize;
+    pub(crate) fn keep(self, offset: usize, len: usize) -> bool {
+        let start = usize::try_from(self.logged().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let memory = &self.attached.memory;
         let end = len
             .checked_next_multiple_of(8)
@@ -89,22 +89,25 @@ impl<'a> UndoLog<'a> {
 
     /// Makes everything since the last commit final.
     #[inline]
-    pub(crate) fn commit(&self) {
+    pub(crate) fn commit(self) {
         self.logged().store(0, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
     }
 
     /// Restores the data as they were at the last commit. False when the log contradicts itself: somebody overwrote
     /// it; then nothing is restored.
-    pub(crate) fn roll_back(&self) -> bool {
-        let Some(records) = self.records() else { return false };
+    pub(crate) fn roll_back(self) -> bool {
+        let Some(records) = self.records() else {
+            return false;
+        };
         let memory = &self.attached.memory;
         let data = memory.layout().data(self.attached.size());
         let mut piece = [0; PIECE];
         for record in records.into_iter().rev() {
             for (done, len) in pieces(record.len) {
-                let restored = memory.copy_out(self.area(), record.kept_at + done, &mut piece[..len])
-                    && memory.copy_in(data, record.offset + done, &piece[..len]);
+                let restored =
+                    memory.copy_out(self.area(), record.kept_at + done, &mut piece[..len])
+                        && memory.copy_in(data, record.offset + done, &piece[..len]);
                 debug_assert!(restored, "`records` has checked the bounds");
             }
         }
@@ -113,7 +116,7 @@ impl<'a> UndoLog<'a> {
     }
 
     /// Finds the records, each checked to lie in the log and to be of bytes that exist.
-    fn records(&self) -> Option<Vec<Record>> {
+    fn records(self) -> Option<Vec<Record>> {
         let end = usize::try_from(self.logged().load(Ordering::Acquire)).ok()?;
         let size = self.attached.size();
         let mut records = Vec::new();
@@ -126,12 +129,16 @@ impl<'a> UndoLog<'a> {
             if at > end || offset.checked_add(len)? > size {
                 return None;
             }
-            records.push(Record { kept_at, offset, len });
+            records.push(Record {
+                kept_at,
+                offset,
+                len,
+            });
         }
         Some(records)
     }
 
-    fn number(&self, at: usize) -> Option<usize> {
+    fn number(self, at: usize) -> Option<usize> {
         let mut bytes = [0; 8];
         let read = self.attached.memory.copy_out(self.area(), at, &mut bytes);
         read.then(|| usize::try_from(u64::from_ne_bytes(bytes)).ok())?
@@ -140,5 +147,7 @@ impl<'a> UndoLog<'a> {
 
 /// Cuts a length into (start, length) of at most [`PIECE`] bytes each.
 fn pieces(len: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..len).step_by(PIECE).map(move |done| (done, PIECE.min(len - done)))
+    (0..len)
+        .step_by(PIECE)
+        .map(move |done| (done, PIECE.min(len - done)))
 }

@@ -130,7 +130,11 @@ impl Segment {
         let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
         let culprit = read_record(&words.culprit, hold.generation());
         let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left { cause, culprit, waited })))
+        Err(Trouble::Left(Box::new(Left {
+            cause,
+            culprit,
+            waited,
+        })))
     }
 
     /// Records that the calling thread panicked while it changed data. Called with the lock.
@@ -167,7 +171,9 @@ impl Segment {
             Refused::Own => NotAcquired::deadlock(self),
             Refused::HeldBy(owner) => {
                 let hold = Hold::from_word(owner & !Manner::ATOMIC);
-                let holder = self.recorded(hold).map(|found| Attachment::of(hold, &found));
+                let holder = self
+                    .recorded(hold)
+                    .map(|found| Attachment::of(hold, &found));
                 NotAcquired::held(self, holder, until == Until::Now)
             }
         })
@@ -188,7 +194,12 @@ impl<'a> Attempt<'a> {
     fn new(segment: &'a Segment, manner: Manner) -> Attempt<'a> {
         let words = &segment.attached().memory.header().lock;
         let me = segment.hold().word() | manner.bit();
-        Attempt { segment, words, me, first_sleep: Cell::new(None) }
+        Attempt {
+            segment,
+            words,
+            me,
+            first_sleep: Cell::new(None),
+        }
     }
 }
 
@@ -196,14 +207,18 @@ impl Steps for Attempt<'_> {
     #[inline(always)]
     fn try_acquire(&self) -> Result<(), u64> {
         let owner = &self.words.owner;
-        owner.compare_exchange(0, self.me, Ordering::Acquire, Ordering::Relaxed).map(|_| ())
+        owner
+            .compare_exchange(0, self.me, Ordering::Acquire, Ordering::Relaxed)
+            .map(|_| ())
     }
 
     fn try_take_over(&self, dead: u64) -> bool {
         // In the dead one's manner, since what it left is now this one's to leave.
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
-        owner.compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        owner
+            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     fn is_free(&self) -> bool {
@@ -250,7 +265,8 @@ impl Steps for Attempt<'_> {
     }
 
     fn is_gone(&self, owner: u64) -> bool {
-        self.segment.is_gone(Hold::from_word(owner & !Manner::ATOMIC))
+        self.segment
+            .is_gone(Hold::from_word(owner & !Manner::ATOMIC))
     }
 
     fn is_own(&self, owner: u64) -> bool {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::{Abandoned, LockError};
 use super::hold::{Manner, Trouble};
 use super::protocol::Until;
+use crate::error::Error;
 use crate::segment::{Bytes, Segment};
 
 impl Segment {
@@ -99,7 +100,7 @@ unsafe impl Sync for Guard<'_> {}
 
 impl<'a> Guard<'a> {
     #[inline(always)]
-    fn new(segment: &'a Segment) -> Guard<'a> {
+    pub(super) fn new(segment: &'a Segment) -> Guard<'a> {
         let bytes = Bytes::new(segment.attached());
         Guard {
             segment,
@@ -114,7 +115,7 @@ impl<'a> Guard<'a> {
     /// # Errors
     ///
     /// As [`Segment::grow`].
-    pub fn grow(&mut self, new_size: usize) -> crate::Result<()> {
+    pub fn grow(&mut self, new_size: usize) -> Result<(), Error> {
         self.segment.grow(new_size)
     }
 
@@ -135,7 +136,7 @@ impl<'a> Guard<'a> {
         self.segment.vouch();
     }
 
-    pub(super) fn segment(&self) -> &'a Segment {
+    pub(crate) fn segment(&self) -> &'a Segment {
         self.segment
     }
 }

@@ -5,7 +5,7 @@ use crate::tree::{library, shipped};
 use crate::{Finding, assert_none, lines};
 
 /// The files that may ask which system they are compiled for.
-const EDGES: &[&str] = &["src/sys/mod.rs"];
+const EDGES: &[&str] = &["src/sys/mod.rs", "crates/sharehold-sweep/src/ptrace/mod.rs"];
 
 /// Which system it is compiled for is asked at the edge only.
 fn systems_told_apart_at_the_edge(source: &Source) -> Vec<Finding> {

@@ -67,6 +67,7 @@ fn map_own_page() -> Result<&'static OwnPage, Errno> {
     Ok(unsafe { &*page.cast::<OwnPage>() })
 }
 
+// SAFETY: the signature is POSIX's, whose function pointers may be null.
 unsafe extern "C" {
     /// POSIX `pthread_atfork`, which the `libc` crate does not declare for Linux.
     fn pthread_atfork(
@@ -238,7 +239,7 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
 /// The kernel's mark of a task that is being ended, in the flags of `/proc/pid/stat` (`include/linux/sched.h`).
 const PF_EXITING: u64 = 0x4;
 
-/// The fields of `/proc/pid/stat` that say how a process is; see proc_pid_stat(5).
+/// The fields of `/proc/pid/stat` that say how a process is; see `proc_pid_stat(5)`.
 struct Stat {
     state: u8,
     flags: u64,

@@ -78,6 +78,10 @@ impl SegmentFile {
         match self.0 {}
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn share(&self, _mode: u32, _group: Option<u32>) -> io::Result<()> {
         match self.0 {}
     }

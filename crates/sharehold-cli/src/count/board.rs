@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// How many tallies there are.
 pub(super) const PLACES: usize = 1024;
 /// How many recoveries are kept until the parent has read them.
-const RECOVERIES: u64 = 8192;
+const RECOVERIES: usize = 8192;
 
 /// The first block of the segment.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -46,7 +46,7 @@ const VALUE: usize = 0;
 const TALLIES: usize = 64;
 const LOG: usize = TALLIES + PLACES * size_of::<Tally>();
 /// How large the segment is.
-pub(super) const SIZE: usize = LOG + RECOVERIES as usize * size_of::<Recovery>();
+pub(super) const SIZE: usize = LOG + RECOVERIES * size_of::<Recovery>();
 
 /// The board, for whoever holds the lock.
 pub(super) struct Board<'a> {
@@ -83,7 +83,7 @@ impl<'a> Board<'a> {
             }
             guard.write_at(VALUE, &sum)?;
             let mut head: Head = guard.read_at(0)?;
-            let entry = usize::try_from(head.recoveries % RECOVERIES)?;
+            let entry = usize::try_from(head.recoveries)? % RECOVERIES;
             guard.write_at(LOG + entry * size_of::<Recovery>(), &recovery)?;
             head.recoveries += 1;
             guard.write_at(0, &head)?;
@@ -146,10 +146,10 @@ impl<'a> Board<'a> {
     /// The recoveries from number `first` on, as far as they are still kept, and how many there were in all.
     pub(super) fn recoveries_since(&self, first: u64) -> Result<(Vec<Recovery>, u64)> {
         let head: Head = self.guard.read_at(0)?;
-        let kept = first.max(head.recoveries.saturating_sub(RECOVERIES));
+        let kept = first.max(head.recoveries.saturating_sub(RECOVERIES as u64));
         let log = (kept..head.recoveries)
             .map(|number| {
-                let entry = usize::try_from(number % RECOVERIES)?;
+                let entry = usize::try_from(number)? % RECOVERIES;
                 Ok(self.guard.read_at(LOG + entry * size_of::<Recovery>())?)
             })
             .collect::<Result<_>>()?;

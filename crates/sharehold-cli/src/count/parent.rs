@@ -190,12 +190,11 @@ impl<'a> Team<'a> {
         Ok(working)
     }
 
+    /// Kills the worker in a random place. One that has ended is spared, so that the last ones are not killed more often than
+    /// the others were.
     fn kill_one(&mut self) -> Result<()> {
-        let living: Vec<usize> = (0..self.workers.len())
-            .filter(|&i| self.workers[i].is_some())
-            .collect();
-        if let Some(&chosen) = fastrand::choice(&living)
-            && let Some(child) = &mut self.workers[chosen]
+        let chosen = fastrand::usize(..self.workers.len());
+        if let Some(child) = &mut self.workers[chosen]
             && !self.kills.contains_key(&child.id().into())
         {
             self.kills.insert(child.id().into(), now());

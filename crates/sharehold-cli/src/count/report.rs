@@ -1,6 +1,7 @@
 //! What people and programs are told of a count: lines in a pipe, a bar on a terminal, JSON on request.
 
-use std::io::{IsTerminal, stdout};
+use std::fmt;
+use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -99,12 +100,12 @@ impl Report {
         let percent = 100.0 * as_f64(value) / as_f64(total);
         match &self.form {
             Form::Bar(bar) => bar.set_position(value),
-            Form::Lines => println!(
+            Form::Lines => say(format_args!(
                 "{} of {} ({percent:.1} %), {}/s",
                 HumanCount(value),
                 HumanCount(total),
                 whole(per_second)
-            ),
+            )),
             Form::Json => print_json(&ProgressLine {
                 value,
                 total,
@@ -136,7 +137,7 @@ impl Report {
             });
             return;
         }
-        println!(
+        say(format_args!(
             "{} counted by {} {} in {:.3} s: {}/s, {:.1} ns per locked increment",
             HumanCount(outcome.value),
             outcome.workers,
@@ -148,22 +149,24 @@ impl Report {
             outcome.elapsed.as_secs_f64(),
             whole(outcome.per_second()),
             outcome.ns_per_increment(),
-        );
+        ));
         if outcome.by_hand > 0 {
-            println!(
+            say(format_args!(
                 "of these, {} by workers started by hand",
                 HumanCount(outcome.by_hand)
-            );
+            ));
         }
         if outcome.killed > 0 {
-            println!(
+            say(format_args!(
                 "{} killed, {} of them holding the lock; the longest wait for a recovery was {:.2} ms",
                 HumanCount(outcome.killed),
                 HumanCount(outcome.killed_holding),
                 outcome.longest_recovery.as_secs_f64() * 1e3,
-            );
+            ));
         }
-        println!("every worker's own count and the shared value agree");
+        say(format_args!(
+            "every worker's own count and the shared value agree"
+        ));
     }
 }
 
@@ -175,9 +178,14 @@ fn bar(total: u64) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Prints a line. Whoever reads it may have gone, `head` for example: the count goes on.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stdout(), "{line}");
+}
+
 fn print_json(line: &impl Serialize) {
     match serde_json::to_string(line) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => say(format_args!("{text}")),
         Err(error) => eprintln!("sharehold: cannot write JSON: {error}"),
     }
 }

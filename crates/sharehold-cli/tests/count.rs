@@ -1,0 +1,254 @@
+//! `sharehold count` through the real command: exact however many count, killed or not, and nothing is left.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The key that a count has by itself.
+const KEY: &str = "sharehold.count";
+
+/// A directory of segments that is this test's own.
+struct World(TempDir);
+
+impl World {
+    fn new() -> World {
+        World(TempDir::new_in("/dev/shm").expect("the memory file system has room"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn sharehold(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sharehold"));
+        command.args(arguments).env("SHAREHOLD_DIR", self.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.sharehold(arguments)
+            .output()
+            .expect("the command starts")
+    }
+
+    /// Fails if a segment is left.
+    fn expect_nothing_left(&self) {
+        let left: Vec<_> = self
+            .path()
+            .read_dir()
+            .expect("the directory is there")
+            .collect();
+        assert!(left.is_empty(), "left over: {left:?}");
+    }
+}
+
+/// The last line of what a successful command printed, as JSON.
+fn result_of(output: &Output) -> Value {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let last = stdout.lines().last().expect("a result");
+    serde_json::from_str(last).expect("JSON")
+}
+
+#[test]
+fn counts_exactly_with_any_number_of_workers() {
+    for workers in [1, 2, 4, 8, 64] {
+        let world = World::new();
+        let output = world.run(&[
+            "count",
+            "--json",
+            "--to=100003",
+            &format!("--workers={workers}"),
+        ]);
+        let result = result_of(&output);
+        assert_eq!(result["value"], 100_003);
+        assert_eq!(result["total"], 100_003);
+        assert_eq!(result["workers"], workers);
+        assert_eq!(result["killed"], 0);
+        assert!(
+            result["elapsed_s"].as_f64().is_some_and(|it| it > 0.0),
+            "{result}"
+        );
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn counts_exactly_while_workers_are_killed() {
+    let world = World::new();
+    let output = world.run(&["count", "--json", "--to=5000000", "--chaos=200"]);
+    let result = result_of(&output);
+    assert_eq!(result["value"], 5_000_000);
+    assert!(
+        result["killed"].as_u64().is_some_and(|it| it > 0),
+        "{result}"
+    );
+    assert!(
+        result["killed_holding"].is_u64() && result["longest_recovery_ms"].is_f64(),
+        "{result}"
+    );
+    world.expect_nothing_left();
+}
+
+#[test]
+fn says_it_in_plain_words() {
+    let world = World::new();
+    let output = world.run(&["count", "--workers=2", "--to=1000"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.starts_with("1,000 counted by 2 processes in "),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("every worker's own count and the shared value agree\n"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}'),
+        "there are colours in a pipe: {text:?}"
+    );
+}
+
+#[test]
+fn a_worker_can_be_started_by_hand() {
+    let world = World::new();
+    let mut count = start_endless(&world, KEY);
+    let hand = world.run(&["count-worker", KEY, "5"]);
+    assert!(
+        hand.status.success(),
+        "{}",
+        String::from_utf8_lossy(&hand.stderr)
+    );
+    stop(&mut count, Signal::TERM);
+
+    let late = world.run(&["count-worker", KEY, "5"]);
+    assert_eq!(late.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&late.stderr);
+    assert!(text.contains("no segment has this key"), "{text}");
+}
+
+#[test]
+fn a_signal_ends_it_and_leaves_nothing() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let world = World::new();
+        let mut count = start_endless(&world, KEY);
+        assert_eq!(stop(&mut count, signal), Some(code));
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_second_count_under_one_key_is_refused_and_does_not_disturb() {
+    let world = World::new();
+    let mut first = start_endless(&world, KEY);
+    let second = world.run(&["count"]);
+    assert_eq!(second.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(text.contains("--key"), "the next step is not named: {text}");
+    let third = world.run(&["count", "--json", "--to=1000", "--key=another"]);
+    assert_eq!(result_of(&third)["value"], 1000);
+    assert!(
+        first.try_wait().expect("it is ours").is_none(),
+        "the first one ended"
+    );
+    stop(&mut first, Signal::TERM);
+}
+
+#[test]
+fn what_a_killed_parent_leaves_is_cleared_away() {
+    let world = World::new();
+    let mut count = start_endless(&world, &marker(&world));
+    stop(&mut count, Signal::KILL);
+    // Its workers live on, and count.
+    let workers = Command::new("pkill")
+        .args(["-KILL", "-f", &marker(&world)])
+        .status();
+    assert!(workers.expect("procps is there").success());
+    let again = loop {
+        let output = world.run(&["count", "--json", "--to=1000", "--key", &marker(&world)]);
+        // The killed are gone a moment after the signal.
+        if !String::from_utf8_lossy(&output.stderr).contains("Another count runs") {
+            break output;
+        }
+    };
+    assert_eq!(result_of(&again)["value"], 1000);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn wrong_usage_is_told_and_ends_with_2() {
+    let world = World::new();
+    for arguments in [
+        &["count", "--workers=0"][..],
+        &["count", "--to=0"],
+        &["count", "--chaos=x"],
+        &["cuont"],
+    ] {
+        let output = world.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_break_the_count() {
+    let world = World::new();
+    let mut count = world
+        .sharehold(&["count", "--to=1000"])
+        .spawn()
+        .expect("it starts");
+    drop(count.stdout.take());
+    let mut errors = String::new();
+    let mut stderr = count.stderr.take().expect("it is piped");
+    stderr.read_to_string(&mut errors).expect("text");
+    assert!(count.wait().expect("it ends").success(), "{errors}");
+    assert_eq!(errors, "");
+}
+
+/// The key that a test's endless count has: unlike any other's, and to be found in its workers' arguments.
+fn marker(world: &World) -> String {
+    world.path().display().to_string()
+}
+
+/// Starts a count that does not end by itself, and waits until it counts.
+fn start_endless(world: &World, key: &str) -> Child {
+    let total = u64::MAX.to_string();
+    let mut count = world
+        .sharehold(&[
+            "count",
+            "--json",
+            "--workers=2",
+            "--to",
+            &total,
+            "--key",
+            key,
+        ])
+        .spawn()
+        .expect("it starts");
+    let stdout = count.stdout.as_mut().expect("it is piped");
+    let mut line = String::new();
+    while !line.contains("\"value\":") || line.contains("\"value\":0,") {
+        line.clear();
+        let read = BufReader::new(&mut *stdout)
+            .read_line(&mut line)
+            .expect("text");
+        assert_ne!(read, 0, "it ended");
+    }
+    count
+}
+
+/// Signals it and returns its exit code.
+fn stop(count: &mut Child, signal: Signal) -> Option<i32> {
+    let pid = Pid::from_child(count);
+    kill_process(pid, signal).expect("it runs");
+    count.wait().expect("it is ours").code()
+}

@@ -1,0 +1,148 @@
+//! What programs do to themselves behind a library's back, as tests need it.
+
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+
+/// A way to make a child that shares the program so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    /// `fork`, which runs the handlers of `pthread_atfork`.
+    Fork,
+    /// `_Fork`, which does not.
+    AsyncSignalSafe,
+    /// The system call `clone`, of which the C library knows nothing.
+    Clone,
+}
+
+unsafe extern "C" {
+    /// POSIX.1-2024, in glibc since 2.34; the `libc` crate does not declare it.
+    fn _Fork() -> libc::pid_t;
+}
+
+/// A forked child of this process.
+#[derive(Debug)]
+pub struct Forked(Pid);
+
+impl Fork {
+    /// Runs `body` in a forked child, which ends with what it returns, or with 101 if it panics.
+    ///
+    /// The process must have a single thread.
+    pub fn start(self, body: impl FnOnce() -> i32) -> Forked {
+        let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        assert_eq!(
+            threads, 1,
+            "a process with more threads must not go on after a fork"
+        );
+        let pid = match self {
+            // SAFETY: the process has one thread, so that the child may do all that the parent may.
+            Fork::Fork => unsafe { libc::fork() },
+            // SAFETY: the process has one thread, so that no lock of the C library is held.
+            Fork::AsyncSignalSafe => unsafe { _Fork() },
+            Fork::Clone => {
+                // SAFETY: without flags, and with no stack of its own, `clone` does what `fork` does.
+                let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+                i32::try_from(pid).expect("process identifiers are small")
+            }
+        };
+        match pid {
+            0 => {
+                let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+                // SAFETY: it ends the child without running what the parent registered for its own end.
+                unsafe { libc::_exit(code) }
+            }
+            pid => Forked(Pid::from_raw(pid).expect("the fork succeeds")),
+        }
+    }
+}
+
+impl Forked {
+    /// Its process identifier.
+    pub fn pid(&self) -> u32 {
+        self.0.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Waits for its end; `None` if a signal ended it.
+    pub fn exit_code(self) -> Option<i32> {
+        let (_, status) = rustix::process::waitpid(Some(self.0), WaitOptions::empty())
+            .expect("it is a child")
+            .expect("it has ended");
+        WaitStatus::exit_status(status)
+    }
+}
+
+/// Closes every descriptor but the first three, as daemons do.
+pub fn close_all_descriptors() {
+    // SAFETY: what this breaks is what the test is about.
+    let closed = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    assert_eq!(closed, 0, "close_range succeeds");
+}
+
+/// Loads a byte of a file that is mapped shared; a signal ends the process where the mapping does not allow it.
+pub fn load(address: NonNull<u8>) -> u8 {
+    assert_mapped_shared(address);
+    // SAFETY: the byte is in a shared mapping, in which any process may store at any time: all use it atomically.
+    unsafe { AtomicU8::from_ptr(address.as_ptr()) }.load(Ordering::Relaxed)
+}
+
+/// Stores a byte of a file that is mapped shared; a signal ends the process where the mapping does not allow it.
+pub fn store(address: NonNull<u8>, value: u8) {
+    assert_mapped_shared(address);
+    // SAFETY: the byte is in a shared mapping, in which any process may store at any time: all use it atomically.
+    unsafe { AtomicU8::from_ptr(address.as_ptr()) }.store(value, Ordering::Relaxed);
+}
+
+fn assert_mapped_shared(address: NonNull<u8>) {
+    let address = address.as_ptr() as usize;
+    let maps = fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
+    let is_shared = maps.lines().any(|line| {
+        let mut words = line.split([' ', '-']);
+        let mut number = || usize::from_str_radix(words.next()?, 16).ok();
+        let range = number().unwrap_or(0)..number().unwrap_or(0);
+        range.contains(&address) && line.split(' ').nth(1).is_some_and(|it| it.ends_with('s'))
+    });
+    assert!(is_shared, "the address is in no shared mapping");
+}
+
+/// Becomes another user for good, without any supplementary group but those given.
+pub fn become_user(user: u32, group: u32, groups: &[u32]) {
+    // SAFETY: the pointer and length are those of a slice of `gid_t`.
+    let set = unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+    assert_eq!(set, 0, "root may set its groups");
+    // SAFETY: the call takes a plain number.
+    let set = unsafe { libc::setgid(group) };
+    assert_eq!(set, 0, "root may set its group");
+    // SAFETY: the call takes a plain number.
+    let set = unsafe { libc::setuid(user) };
+    assert_eq!(set, 0, "root may become anybody");
+}
+
+/// Interrupts the process with a handled signal again and again, as a profiler does.
+pub fn interrupt_every(period: Duration) {
+    extern "C" fn ignore(_: libc::c_int) {}
+    let handler = ignore as extern "C" fn(libc::c_int);
+    // SAFETY: all zero is a valid `sigaction`.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    // SAFETY: the handler does nothing, which any signal handler may; the old action is not asked for.
+    let set = unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) };
+    assert_eq!(set, 0, "the handler is set");
+    let micros = libc::suseconds_t::from(period.subsec_micros());
+    let every = libc::timeval {
+        tv_sec: 0,
+        tv_usec: micros,
+    };
+    let timer = libc::itimerval {
+        it_interval: every,
+        it_value: every,
+    };
+    // SAFETY: the pointer is to a timer value on the stack; the old value is not asked for.
+    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) };
+    assert_eq!(set, 0, "the timer is set");
+}

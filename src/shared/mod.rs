@@ -1,0 +1,7 @@
+//! Data that are old or new, never in between: values with a type, and transactions on bytes.
+
+mod transaction;
+mod value;
+
+pub use transaction::Transaction;
+pub use value::{ReadOnlyShared, Shared};

@@ -1,0 +1,477 @@
+//! `Shared<T>`: one typed value in a segment, old or new, never torn.
+//!
+//! # Layout
+//!
+//! The data area holds two words, `version` and `writing`, then two copies of the value, each from a multiple of 64 on. The value
+//! is the copy that the lowest bit of `version` says.
+//!
+//! # Protocol
+//!
+//! The writer has the lock. To go from version *v* to *v + 1* it stores *v + 1* into `writing`, then the new value into the
+//! copy of *v + 1*, which nobody reads, then *v + 1* into `version`: that store is the commit.
+//!
+//! A reader loads `version` *v*, then the copy, then `writing`. The copy of *v* is overwritten on the way to *v + 2* only, so what
+//! it read is whole exactly when `writing` is still below *v + 2*. It writes nothing that others see, and a writer would have to make
+//! one and a half changes while it reads once to make it start again.
+//!
+//! Orderings: the writer's release fence between `writing` and the copy, and the reader's acquire fence between the copy and
+//! `writing`, make a reader that saw one word of *v + 2* see `writing` at *v + 2*, too (the pattern of Boehm, *Can seqlocks
+//! get along with programming language memory models?*, 2012). The words move by relaxed atomics.
+//!
+//! # Deaths
+//!
+//! Before the commit the old copy is the value, after it the new one; the next writer begins at `version` in either case.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::thread;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{Memory, Words};
+use crate::schema::Shareable;
+use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
+
+const HEAD: usize = 64;
+/// Copies begin at multiples of a cache line.
+const LINE: usize = 64;
+/// How often a reader starts again before it asks for the lock, or gives up if it may not.
+const TRIES: u32 = 1000;
+
+const READ: &str = "read";
+const CHANGE: &str = "change";
+
+/// Where the parts of a `Shared<T>` are.
+struct Place<'a> {
+    memory: &'a Memory,
+    version: &'a AtomicU64,
+    writing: &'a AtomicU64,
+}
+
+/// What one reading without the lock found.
+enum Snapshot<T> {
+    Value(T),
+    /// The bytes are no value of the type.
+    Damaged,
+    /// A writer was quicker.
+    Overwritten,
+}
+
+const fn stride(size: usize) -> usize {
+    size.next_multiple_of(LINE)
+}
+
+/// The bytes of data that a `Shared<T>` takes.
+pub(super) const fn size_for(size: usize) -> usize {
+    HEAD + 2 * stride(size)
+}
+
+impl<'a> Place<'a> {
+    /// `None` when the segment is too small, which was refused when it was attached.
+    #[inline]
+    fn of(memory: &'a Memory) -> Option<Place<'a>> {
+        let [version, writing] = memory.data_words(0, 2)? else {
+            return None;
+        };
+        Some(Place {
+            memory,
+            version,
+            writing,
+        })
+    }
+
+    #[inline]
+    fn copy<T: Shareable>(&self, version: u64) -> Option<Words<'a>> {
+        let offset = if version.is_multiple_of(2) {
+            HEAD
+        } else {
+            HEAD + stride(T::SIZE)
+        };
+        Words::new(self.memory, offset, T::SIZE)
+    }
+
+    /// Reads the value once.
+    #[inline]
+    fn try_read<T: Shareable>(&self) -> Snapshot<T> {
+        let version = self.version.load(Ordering::Acquire);
+        let value = self.load(version);
+        fence(Ordering::Acquire);
+        let overwritten = self.writing.load(Ordering::Relaxed).wrapping_sub(version) > 1;
+        match value {
+            _ if overwritten => Snapshot::Overwritten,
+            Some(value) => Snapshot::Value(value),
+            None => Snapshot::Damaged,
+        }
+    }
+
+    /// Reads the value while nobody can change it. The caller holds the lock.
+    #[inline]
+    fn read_locked<T: Shareable>(&self) -> Option<T> {
+        self.load(self.version.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn load<T: Shareable>(&self, version: u64) -> Option<T> {
+        T::load(&self.copy::<T>(version)?, 0)
+    }
+
+    /// Makes `value` the next version. The caller holds the lock.
+    #[inline]
+    fn commit<T: Shareable>(&self, value: &T) {
+        let next = self.version.load(Ordering::Relaxed).wrapping_add(1);
+        self.writing.store(next, Ordering::Relaxed);
+        fence(Ordering::Release);
+        if let Some(copy) = self.copy::<T>(next) {
+            value.store(&copy, 0);
+        }
+        self.version.store(next, Ordering::Release);
+    }
+}
+
+#[inline]
+fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
+    attached.check_fork(operation)?;
+    Place::of(&attached.memory).ok_or_else(|| damaged(attached, operation))
+}
+
+#[cold]
+fn damaged(attached: &Attached, operation: &'static str) -> Error {
+    let detail = "its bytes are no value of its type: somebody overwrote them; destroy it and create it again";
+    Error::new(ErrorKind::Damaged, operation, detail).with_key(attached.key())
+}
+
+/// Holds one typed value that any number of processes share: always old or new, never torn.
+///
+/// Changes are made on a private copy and committed by one store. Reading takes no lock, writes nothing, and
+/// never waits for a writer, living or dead. A value costs its size twice, and a change moves it out and in once.
+///
+/// # When a process dies
+///
+/// In the middle of a change: the value is the old one, and the next one to change it gets on within 10 ms. Nobody has
+/// anything to repair, or is told. For the segment itself see [`Segment`].
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Shareable, Shared};
+///
+/// #[derive(Shareable, Default)]
+/// #[repr(C)]
+/// struct Tally {
+///     value: u64,
+///     by_worker: [u64; 8],
+/// }
+///
+/// let tally = Shared::open_or_create("com.example.tally", Tally::default)?;
+/// tally.update(|tally| {
+///     tally.value += 1;
+///     tally.by_worker[3] += 1;
+/// })?;
+/// assert_eq!(tally.get()?.value, 1);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Shared<T> {
+    segment: Segment,
+    value: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Shareable> Shared<T> {
+    pub(super) fn new(segment: Segment) -> Shared<T> {
+        Shared {
+            segment,
+            value: PhantomData,
+        }
+    }
+
+    /// Creates a segment with `first` as its value. See [`Options::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::create`].
+    pub fn create(key: &str, first: &T) -> Result<Shared<T>> {
+        Segment::options().create_shared(key, first)
+    }
+
+    /// Attaches to a segment that holds a value of this type. See [`Options::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::attach`], and [`ErrorKind::TypeMismatch`], which names the first field that differs.
+    pub fn attach(key: &str) -> Result<Shared<T>> {
+        Segment::options().attach_shared(key)
+    }
+
+    /// Attaches to a segment that holds a value of this type, only to read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::attach`].
+    pub fn attach_read_only(key: &str) -> Result<ReadOnlyShared<T>> {
+        Segment::options().attach_shared_read_only(key)
+    }
+
+    /// Attaches to the segment, or creates it with the value that `first` returns; of any number of processes that ask at once,
+    /// one creates.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::attach`] and [`Shared::create`], without their `NotFound` and `AlreadyExists`.
+    pub fn open_or_create(key: &str, first: impl Fn() -> T) -> Result<Shared<T>> {
+        Segment::options().open_or_create_shared(key, first)
+    }
+
+    /// Returns the value as it was at one moment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        let place = place(self.segment.attached(), READ)?;
+        match place.try_read() {
+            Snapshot::Value(value) => Ok(value),
+            _ => self.get_contended(),
+        }
+    }
+
+    #[cold]
+    fn get_contended(&self) -> Result<T> {
+        let attached = self.segment.attached();
+        match read_patiently(attached) {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                let _hold = self.segment.lock_atomically()?;
+                place(attached, READ)?
+                    .read_locked()
+                    .ok_or_else(|| damaged(attached, READ))
+            }
+            read => read,
+        }
+    }
+
+    /// Makes `value` the value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Segment::lock`]: [`ErrorKind::Deadlock`] inside another change, [`ErrorKind::Forked`].
+    #[inline]
+    pub fn set(&self, value: &T) -> Result<()> {
+        let _hold = self.segment.lock_atomically()?;
+        place(self.segment.attached(), CHANGE)?.commit(value);
+        Ok(())
+    }
+
+    /// Makes `value` the value and returns the one before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::update`].
+    #[inline]
+    pub fn replace(&self, value: T) -> Result<T> {
+        self.update(|current| std::mem::replace(current, value))
+    }
+
+    /// Changes the value with `change`, which works on a copy: all of the change is made, or, if it panics, nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::set`], and [`ErrorKind::Damaged`] as for [`Shared::get`].
+    #[inline]
+    pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> Result<R> {
+        self.try_update(|value| Ok(change(value)))
+    }
+
+    /// Changes the value with `change`, which works on a copy: all of the change is made, or, if it returns an error or
+    /// panics, nothing.
+    ///
+    /// # Errors
+    ///
+    /// The error of `change`, and those of [`Shared::update`].
+    #[inline]
+    pub fn try_update<R, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut T) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let attached = self.segment.attached();
+        let _hold = self.segment.lock_atomically()?;
+        let current = place(attached, CHANGE)?.read_locked();
+        let mut value = current.ok_or_else(|| damaged(attached, CHANGE))?;
+        let result = change(&mut value)?;
+        // Asks again whether this is a forked child that comes out of `change`.
+        place(attached, CHANGE)?.commit(&value);
+        Ok(result)
+    }
+
+    /// Makes `new` the value if it is `current` now: `Ok` with the one before, else `Err` with the one that it is.
+    ///
+    /// # Errors
+    ///
+    /// The outer one as for [`Shared::update`].
+    #[inline]
+    pub fn compare_exchange(&self, current: &T, new: &T) -> Result<Result<T, T>>
+    where
+        T: PartialEq,
+    {
+        let attached = self.segment.attached();
+        let _hold = self.segment.lock_atomically()?;
+        let place = place(attached, CHANGE)?;
+        let found: T = place
+            .read_locked()
+            .ok_or_else(|| damaged(attached, CHANGE))?;
+        if found != *current {
+            return Ok(Err(found));
+        }
+        place.commit(new);
+        Ok(Ok(found))
+    }
+
+    /// Returns how often the value was changed since it was created.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    #[inline]
+    pub fn version(&self) -> Result<u64> {
+        Ok(place(self.segment.attached(), READ)?
+            .version
+            .load(Ordering::Acquire))
+    }
+
+    /// Returns the segment that holds the value, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Detaches and says whether that went well. See [`Segment::detach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::detach`].
+    pub fn detach(self) -> Result<()> {
+        self.segment.detach()
+    }
+}
+
+/// Reads one typed value that others share and change.
+///
+/// # When a process dies
+///
+/// As for [`Shared`]; nobody waits for one who reads.
+#[derive(Debug)]
+pub struct ReadOnlyShared<T> {
+    segment: ReadOnlySegment,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Shareable> ReadOnlyShared<T> {
+    pub(super) fn new(segment: ReadOnlySegment) -> ReadOnlyShared<T> {
+        ReadOnlyShared {
+            segment,
+            value: PhantomData,
+        }
+    }
+
+    /// Returns the value as it was at one moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::get`], and [`ErrorKind::Busy`] when it is changed so often that no moment was found.
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        let attached = self.segment.attached();
+        match place(attached, READ)?.try_read() {
+            Snapshot::Value(value) => Ok(value),
+            _ => read_patiently(attached),
+        }
+    }
+
+    /// Returns how often the value was changed since it was created.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    #[inline]
+    pub fn version(&self) -> Result<u64> {
+        Ok(place(self.segment.attached(), READ)?
+            .version
+            .load(Ordering::Acquire))
+    }
+
+    /// Returns the segment that holds the value, for its key and its attachments.
+    pub fn segment(&self) -> &ReadOnlySegment {
+        &self.segment
+    }
+}
+
+#[cold]
+fn read_patiently<T: Shareable>(attached: &Attached) -> Result<T> {
+    let place = place(attached, READ)?;
+    for _ in 0..TRIES {
+        match place.try_read() {
+            Snapshot::Value(value) => return Ok(value),
+            Snapshot::Damaged => return Err(damaged(attached, READ)),
+            Snapshot::Overwritten => thread::yield_now(),
+        }
+    }
+    let detail =
+        "others change it all the time; try again, or attach to it with the right to lock it";
+    Err(Error::new(ErrorKind::Busy, READ, detail).with_key(attached.key()))
+}
+
+impl Options {
+    /// Creates a segment with `first` as its value; its size is the type's. See [`Options::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::create`].
+    pub fn create_shared<T: Shareable>(&self, key: &str, first: &T) -> Result<Shared<T>> {
+        let segment = self
+            .typed::<T>()
+            .create_with(key, |bytes| write_first(bytes.attached(), first))?;
+        Ok(Shared::new(segment))
+    }
+
+    /// Attaches to a segment that holds a value of this type. See [`Options::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::attach`].
+    pub fn attach_shared<T: Shareable>(&self, key: &str) -> Result<Shared<T>> {
+        Ok(Shared::new(self.typed::<T>().attach(key)?))
+    }
+
+    /// Attaches to a segment that holds a value of this type, only to read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::attach`].
+    pub fn attach_shared_read_only<T: Shareable>(&self, key: &str) -> Result<ReadOnlyShared<T>> {
+        Ok(ReadOnlyShared::new(
+            self.typed::<T>().attach_read_only(key)?,
+        ))
+    }
+
+    /// Attaches to the segment, or creates it with the value that `first` returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shared::open_or_create`].
+    pub fn open_or_create_shared<T: Shareable>(
+        &self,
+        key: &str,
+        first: impl Fn() -> T,
+    ) -> Result<Shared<T>> {
+        let segment = self
+            .typed::<T>()
+            .open_or_create_with(key, |bytes| write_first(bytes.attached(), &first()))?;
+        Ok(Shared::new(segment))
+    }
+
+    fn typed<T: Shareable>(&self) -> Options {
+        self.clone().size(size_for(T::SIZE))
+    }
+}
+
+fn write_first<T: Shareable>(attached: &Attached, first: &T) -> Result<()> {
+    place(attached, CHANGE)?.commit(first);
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The lock for those who change data all or nothing: their death is rolled back, and nobody has to be told.
+
+use std::marker::PhantomData;
+
+use super::error::{Abandoned, LockError};
+use super::hold::{Manner, Trouble};
+use super::lock::Guard;
+use super::protocol::Until;
+use crate::error::Result;
+use crate::segment::Segment;
+
+/// Holds the segment's lock in the atomic manner; releases it when dropped.
+///
+/// What its owner changes must be decided by one committing store, or be kept in the undo log.
+#[derive(Debug)]
+pub(crate) struct AtomicHold<'a> {
+    segment: &'a Segment,
+    /// The lock belongs to a thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Segment {
+    /// Acquires the lock in the atomic manner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], where an abandonment is one by somebody who changed the data in place.
+    #[inline(always)]
+    pub(crate) fn lock_atomically(&self) -> Result<AtomicHold<'_>> {
+        match self.acquire(Manner::Atomic, Until::Acquired) {
+            Ok(()) => Ok(AtomicHold {
+                segment: self,
+                not_send: PhantomData,
+            }),
+            Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal).into()),
+            Err(Trouble::Left(left)) => {
+                // The guard releases the lock as the error is made of it.
+                Err(LockError::Abandoned(Abandoned::new(Guard::new(self), left)).into())
+            }
+        }
+    }
+}
+
+impl Drop for AtomicHold<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // A forked child has a copy of the hold, not the lock.
+        if self.segment.attached().is_ours() {
+            self.segment.release();
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Dies at every instruction of every operation, and has a survivor check the promises each time.
+//!
+//! `cargo test --test crash -- --every` kills after all instructions; without it, after those that others can notice and a
+//! sample of the rest. Each death has a world of its own, whose path is also the segment's key.
+
+mod data;
+mod life;
+mod lock;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sharehold::{ErrorKind, Guard, LockError, Segment};
+use sharehold_sweep::{Death, Outcome, World};
+
+/// Far more than anything here takes: a hang is a finding, a slow machine is not.
+const LONG: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let mut scenarios = life::scenarios();
+    scenarios.extend(lock::scenarios());
+    scenarios.extend(data::scenarios());
+    sharehold_sweep::main(&scenarios)
+}
+
+/// The key of the segment that a scenario is about.
+fn key(world: &World) -> String {
+    world.path().display().to_string()
+}
+
+fn create(world: &World, size: usize) -> sharehold::Result<Segment> {
+    // Two slots: a survivor and a victim. A slot that a death did not give back is missed at once.
+    Segment::options()
+        .size(size)
+        .max_size(1 << 20)
+        .slots(2)
+        .log(1024)
+        .create(&key(world))
+}
+
+fn attach(world: &World) -> sharehold::Result<Segment> {
+    Segment::attach(&key(world))
+}
+
+/// The lock, whatever a dead holder left; checks that it is this one, if any, that is reported.
+fn lock_after(segment: &Segment, death: Death) -> Result<(Guard<'_>, bool), String> {
+    match segment.lock_timeout(LONG) {
+        Ok(guard) => Ok((guard, false)),
+        Err(LockError::Abandoned(found)) => {
+            let culprit = found.culprit().ok_or("nobody knows who died")?;
+            if culprit.pid != death.pid() || culprit.executable.as_deref() != Some(executable()) {
+                return Err(format!("the wrong one is said to have died: {culprit:?}"));
+            }
+            Ok((found.mark_consistent(), true))
+        }
+        Err(error) => Err(format!("the lock was not had: {error}")),
+    }
+}
+
+/// The file name of this program, as far as a segment keeps it.
+fn executable() -> &'static str {
+    static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    NAME.get_or_init(|| {
+        let path = std::env::current_exe().unwrap_or_default();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.chars().take(16).collect()
+    })
+}
+
+/// Checks that the segment is as good as new for one who comes now: it can be attached to, locked and left.
+fn usable_by_a_new_one(world: &World) -> Outcome {
+    let other = attach(world)?;
+    match other.lock_timeout(LONG) {
+        Ok(_) => {}
+        Err(error) => return Err(format!("a new one cannot lock: {error}").into()),
+    }
+    other.detach()?;
+    Ok(())
+}
+
+/// Checks that nothing living is under the key, that asking clears away what is left, and that the key is free.
+fn nothing_left(world: &World) -> Outcome {
+    let key = key(world);
+    match Segment::attach(&key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("not simply gone: {error}").into()),
+        Ok(_) => return Err("somebody attached to what nobody uses".into()),
+    }
+    if is_listed(&key)? {
+        return Err("the file is still there after somebody asked for the key".into());
+    }
+    Segment::create(&key, 16)?.detach()?;
+    if is_listed(&key)? {
+        return Err("the last one out left the file".into());
+    }
+    Ok(())
+}
+
+fn is_listed(key: &str) -> Result<bool, String> {
+    let listed = sharehold::list().map_err(|error| error.to_string())?;
+    for entry in listed {
+        match entry.summary {
+            Ok(segment) if segment.key == key => return Ok(true),
+            Ok(_) => {}
+            Err(error) => return Err(format!("a file that is no segment is visible: {error}")),
+        }
+    }
+    Ok(false)
+}
