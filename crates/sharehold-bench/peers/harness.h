@@ -95,7 +95,8 @@ int main(int argc, char **argv)
 		peer_unmake(path);
 		return 0;
 	}
-	peer_join(path);
+	if (!is(verb, "life"))
+		peer_join(path);
 	if (is(verb, "value")) {
 		printf("value=%" PRIu64 "\n", *value);
 	} else if (is(verb, "count")) {
@@ -179,6 +180,11 @@ int main(int argc, char **argv)
 		say_times(begin, 1);
 		printf(" processor=%" PRIu64 "\n", used);
 		fflush(stdout);
+#endif
+#ifdef PEER_LIFE
+	} else if (is(verb, "life")) {
+		/* Creates, attaches, detaches and destroys NUMBER times. */
+		peer_life(path, number);
 #endif
 	} else {
 		fprintf(stderr, "%s does not know %s\n", argv[0], verb);

@@ -31,7 +31,7 @@ pub(crate) fn all(names: &[String]) -> Result<Peers> {
     };
     let wanted = |peer: &&Peer| names.is_empty() || names.iter().any(|name| name == peer.name);
     for peer in PEERS.iter().filter(wanted) {
-        match one(peer, false) {
+        match one(peer) {
             Ok(program) => peers.found.push(Found { peer, program }),
             Err(error) => peers.missing.push((peer, format!("{error:#}"))),
         }
@@ -39,7 +39,7 @@ pub(crate) fn all(names: &[String]) -> Result<Peers> {
     Ok(peers)
 }
 
-/// Installs what the peers need: Debian packages, and crates by building them.
+/// Installs the Debian packages that the peers and the tools need.
 pub(crate) fn install() -> Result<()> {
     let mut packages = vec!["gcc", "strace", "valgrind"];
     packages.extend(PEERS.iter().filter_map(|peer| peer.package));
@@ -49,15 +49,14 @@ pub(crate) fn install() -> Result<()> {
     apt.args(["-q", "-y", "install", "--no-install-recommends"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive");
-    run(&mut apt)?;
-    for peer in PEERS {
-        one(peer, true).with_context(|| format!("cannot make the peer {}", peer.name))?;
-    }
+    let status = apt.stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("cannot start {apt:?}"))?;
+    ensure!(status.success(), "{apt:?}: {status}");
     Ok(())
 }
 
 /// Makes one peer's program, unless it is there already.
-fn one(peer: &Peer, may_load: bool) -> Result<Program> {
+fn one(peer: &Peer) -> Result<Program> {
     let folder = env::current_exe()?
         .with_file_name("bench-peers")
         .join(peer.name);
@@ -84,24 +83,6 @@ fn one(peer: &Peer, may_load: bool) -> Result<Program> {
                     .chain(known.split_whitespace())
                     .collect();
                 compile(peer, "c++", &folder, "peer.cpp", &flags)?;
-            }
-        }
-        Source::Crate(manifest, text) => {
-            fs::create_dir_all(folder.join("src"))?;
-            fresh &= keep(&folder.join("Cargo.toml"), manifest)?;
-            fresh &= keep(&folder.join("src/main.rs"), text)?;
-            fresh &= keep(&folder.join("src/harness.rs"), include_str!("harness.rs"))?;
-            if !fresh {
-                ensure!(
-                    may_load,
-                    "not built yet; --install loads its crates and builds it"
-                );
-                let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-                cargo
-                    .args(["build", "--release", "--target-dir", "target"])
-                    .current_dir(&folder);
-                run(&mut cargo)?;
-                fs::copy(folder.join("target/release/peer"), &program)?;
             }
         }
         Source::Python(text) => {
@@ -169,13 +150,4 @@ fn advice(peer: &Peer) -> String {
         "needs apt-get install {} (--install does it)",
         peer.package.unwrap_or("gcc libc6-dev")
     )
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
 }

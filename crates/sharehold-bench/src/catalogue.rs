@@ -39,8 +39,6 @@ pub(crate) enum Source {
         &'static [&'static str],
         &'static [&'static str],
     ),
-    /// A crate of its own: its manifest and its `main.rs`.
-    Crate(&'static str, &'static str),
     /// A script.
     Python(&'static str),
 }
@@ -61,6 +59,8 @@ pub(crate) const HEADERS: &[(&str, &str)] = &[
 const LOCK: &[Skill] = &[Skill::Count, Skill::Lock];
 const PTHREAD: &str = include_str!("../peers/pthread.c");
 const FUTEX: &str = include_str!("../peers/futex.c");
+const BOOST: &str = include_str!("../peers/boost.cpp");
+const QT: &str = include_str!("../peers/qt.cpp");
 const LIFE: &str = include_str!("../peers/life.c");
 
 /// All peers, in the order in which they are shown.
@@ -120,6 +120,41 @@ pub(crate) const PEERS: &[Peer] = &[
         can: LOCK,
         source: Source::C(include_str!("../peers/sysv.c"), &[]),
         package: None,
+    },
+    Peer {
+        name: "boost",
+        title: "Boost interprocess_mutex",
+        can: LOCK,
+        source: Source::Cxx(BOOST, &["-pthread"], &[]),
+        package: Some("libboost-dev"),
+    },
+    Peer {
+        name: "boost-named",
+        title: "Boost named_mutex",
+        can: LOCK,
+        source: Source::Cxx(BOOST, &["-pthread", "-DNAMED"], &[]),
+        package: Some("libboost-dev"),
+    },
+    Peer {
+        name: "python",
+        title: "Python multiprocessing",
+        can: &[Skill::Count],
+        source: Source::Python(include_str!("../peers/python.py")),
+        package: Some("python3"),
+    },
+    Peer {
+        name: "qt5",
+        title: "Qt 5 QSharedMemory",
+        can: &[Skill::Count, Skill::Lock, Skill::Life],
+        source: Source::Cxx(QT, &["-fPIC"], &["Qt5Core"]),
+        package: Some("qtbase5-dev"),
+    },
+    Peer {
+        name: "qt6",
+        title: "Qt 6 QSharedMemory",
+        can: &[Skill::Count, Skill::Lock, Skill::Life],
+        source: Source::Cxx(QT, &["-fPIC", "-std=c++17"], &["Qt6Core"]),
+        package: Some("qt6-base-dev"),
     },
     Peer {
         name: "bare",

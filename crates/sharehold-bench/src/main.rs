@@ -5,6 +5,13 @@
 //! measured, `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
 //! `harness` as the peers in Rust.
 
+// What is measured becomes a number of 53 bits, and a number becomes a count or a place in a picture.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+
 mod build;
 mod catalogue;
 mod harness;

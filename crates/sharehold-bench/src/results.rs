@@ -100,11 +100,22 @@ pub(crate) const OURS: &str = "sharehold";
 
 impl Results {
     pub(crate) fn new() -> Results {
-        let arguments: Vec<String> = env::args().skip(1).collect();
+        // Where the results are written changes nothing in them.
+        let mut arguments = Vec::new();
+        let mut given = env::args().skip(1);
+        while let Some(argument) = given.next() {
+            match argument.as_str() {
+                "--svg" | "--json" => drop(given.next()),
+                "--check" | "--strict" => {}
+                _ => arguments.push(argument),
+            }
+        }
         let command = "cargo run --release -p sharehold-bench --";
         Results {
             machine: Machine::this(),
-            command: format!("{command} {}", arguments.join(" ")),
+            command: format!("{command} {}", arguments.join(" "))
+                .trim_end_matches([' ', '-'])
+                .to_owned(),
             rows: Vec::new(),
             distributions: Vec::new(),
         }
