@@ -73,12 +73,8 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
     let who = sys::identity().map_err(|error| system(operation, error))?;
     let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
-    let first = memory
-        .header()
-        .life
-        .next_slot
-        .fetch_add(1, Ordering::Relaxed) as usize
-        % slots;
+    let next = &memory.header().life.next_slot;
+    let first = next.fetch_add(1, Ordering::Relaxed) as usize % slots;
     for want_free in [true, false] {
         for index in (0..slots).map(|step| (first + step) % slots) {
             let Some(slot) = memory.slot(index) else {
@@ -90,6 +86,10 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
             if let Some(hold) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
+                if !want_free {
+                    // The table is nearly full: spare the next one the search among the living.
+                    next.store(u32::try_from(index + 1).unwrap_or(0), Ordering::Relaxed);
+                }
                 return Ok(hold);
             }
         }
