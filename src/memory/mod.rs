@@ -221,6 +221,10 @@ impl Memory {
             first.copy_from_slice(&word[at % WORD..][..first.len()]);
             at += first.len();
         }
+        if rest.is_empty() {
+            // What comes next need not be a word's beginning.
+            return;
+        }
         let (whole, last) = rest.split_at_mut(rest.len() / WORD * WORD);
         self.copy_words_out(at, whole);
         if !last.is_empty() {
@@ -258,6 +262,10 @@ impl Memory {
         if !first.is_empty() {
             self.change_word(at, first);
             at += first.len();
+        }
+        if rest.is_empty() {
+            // What comes next need not be a word's beginning.
+            return;
         }
         let (whole, last) = rest.split_at(rest.len() / WORD * WORD);
         self.copy_words_in(at, whole);
