@@ -7,6 +7,7 @@ mod error;
 mod inspect;
 mod key;
 mod memory;
+pub mod qt;
 mod schema;
 mod segment;
 mod shared;
@@ -22,7 +23,7 @@ pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseSchemaError,
     Schema, Shareable, Text, TextTooLong, Variant,
 };
-pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
+pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{ReadOnlyShared, Shared, Transaction};
 pub use sharehold_derive::Shareable;
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

@@ -73,12 +73,8 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
     let who = sys::identity().map_err(|error| system(operation, error))?;
     let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
-    let first = memory
-        .header()
-        .life
-        .next_slot
-        .fetch_add(1, Ordering::Relaxed) as usize
-        % slots;
+    let next = &memory.header().life.next_slot;
+    let first = next.fetch_add(1, Ordering::Relaxed) as usize % slots;
     for want_free in [true, false] {
         for index in (0..slots).map(|step| (first + step) % slots) {
             let Some(slot) = memory.slot(index) else {
@@ -90,6 +86,10 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
             if let Some(hold) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
+                if !want_free {
+                    // The table is nearly full: spare the next one the search among the living.
+                    next.store(u32::try_from(index + 1).unwrap_or(0), Ordering::Relaxed);
+                }
                 return Ok(hold);
             }
         }
@@ -230,6 +230,7 @@ pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
     record.generation.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
     record.pid.store(found.who.pid, Ordering::Relaxed);
+    record.program.store(found.who.program, Ordering::Relaxed);
     record
         .namespaces
         .store(found.who.namespaces, Ordering::Relaxed);
@@ -256,6 +257,7 @@ pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> 
     }
     let who = Identity {
         pid: record.pid.load(Ordering::Relaxed),
+        program: record.program.load(Ordering::Relaxed),
         namespaces: load(&record.namespaces),
         start_time: load(&record.start_time),
         name,

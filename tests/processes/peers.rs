@@ -87,6 +87,9 @@ pub(crate) fn peer(test: &mut Talk) {
                 test.say("unlocked");
             }
             "pass" => test.say(describe(segment.lock())),
+            "wait" => test.say(describe(
+                segment.lock_timeout(Duration::from_millis(number())),
+            )),
             "try" => test.say(describe(segment.try_lock())),
             "slot" => {
                 let mut all = segment.attachments().expect("it is attached").into_iter();
