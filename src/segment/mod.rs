@@ -57,27 +57,34 @@ impl Attached {
         self.generation.is_current()
     }
 
-    /// Copies data out; false when that reaches beyond the current size.
+    /// Copies data out; false when that reaches beyond the current size, or in a forked child.
     #[inline]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.memory
-            .copy_out(self.memory.layout().data(self.size()), offset, into)
+        let area = || self.memory.layout().data(self.size_there());
+        self.is_ours() && self.memory.copy_out(area(), offset, into)
     }
 
-    /// Copies data in; false when that reaches beyond the current size.
+    /// Copies data in; false when that reaches beyond the current size, or in a forked child.
     #[inline]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        self.memory
-            .copy_in(self.memory.layout().data(self.size()), offset, from)
+        let area = || self.memory.layout().data(self.size_there());
+        self.is_ours() && self.memory.copy_in(area(), offset, from)
     }
 
     /// The current size: what the header says, as far as the file really is that long.
     #[inline]
     fn size(&self) -> usize {
-        let known = self.known_size.load(Ordering::Relaxed);
-        if !self.is_ours() {
-            return known;
+        if self.is_ours() {
+            self.size_there()
+        } else {
+            self.known_size.load(Ordering::Relaxed)
         }
+    }
+
+    /// The same, where the memory is known to be there.
+    #[inline]
+    fn size_there(&self) -> usize {
+        let known = self.known_size.load(Ordering::Relaxed);
         let said = self.memory.header().life.size.load(Ordering::Acquire);
         let said = usize::try_from(said).unwrap_or(usize::MAX);
         if said == known {

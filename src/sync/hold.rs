@@ -227,7 +227,7 @@ impl Steps for Attempt<'_> {
         self.words.owner.load(Ordering::Relaxed) == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn free(&self) {
         if self.words.fenced.load(Ordering::Relaxed) == 0 {
             self.words.owner.store(0, Ordering::Release);
@@ -239,7 +239,7 @@ impl Steps for Attempt<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_awaited(&self) -> bool {
         self.words.waiting.load(Ordering::Relaxed) != 0
     }
@@ -248,6 +248,7 @@ impl Steps for Attempt<'_> {
         self.words.waiting.store(1, Ordering::SeqCst);
     }
 
+    #[inline(always)]
     fn take_announcement(&self) -> bool {
         self.words.waiting.swap(0, Ordering::SeqCst) != 0
     }
@@ -265,6 +266,7 @@ impl Steps for Attempt<'_> {
         sys::wait(&self.words.waiting, 1, Some(limit));
     }
 
+    #[inline(always)]
     fn wake(&self) {
         sys::wake_one(&self.words.waiting);
     }

@@ -182,8 +182,8 @@ pub(super) fn release(steps: &impl Steps) {
     }
 }
 
-#[cold]
-#[inline(never)]
+// Inlined, so that `steps` stay in registers; the call to wake is the system's.
+#[inline(always)]
 fn wake_one(steps: &impl Steps) {
     if steps.take_announcement() {
         steps.wake();

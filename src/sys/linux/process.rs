@@ -127,12 +127,13 @@ pub(crate) fn thread_id(generation: Generation) -> u32 {
             .get()
             .unsigned_abs()
     }
-    let (number, id) = KNOWN.get();
+    // Not `get`, which is a call. While a thread ends, its cell may be gone.
+    let (number, id) = KNOWN.try_with(Cell::get).unwrap_or_default();
     if number == generation.number {
         return id;
     }
     let id = ask();
-    KNOWN.set((generation.number, id));
+    let _ = KNOWN.try_with(|known| known.set((generation.number, id)));
     id
 }
 
