@@ -158,6 +158,8 @@ pub enum ErrorKind {
     System = 19,
     /// A transaction changes more than the segment's log can take.
     LogFull = 20,
+    /// The segment holds another type, another version of it, or plain bytes.
+    TypeMismatch = 21,
 }
 
 impl ErrorKind {

@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod format;
+pub(crate) mod region;
 mod words;
 
 use std::ptr::NonNull;

@@ -26,26 +26,21 @@ impl<'a> Words<'a> {
         Some(Words(words))
     }
 
+    #[cfg(test)]
+    pub(crate) fn over(words: &'a [AtomicU64]) -> Words<'a> {
+        Words(words)
+    }
+
     /// Starts to read `len` bytes at `at`; `None` when they are not within the piece.
     #[inline]
     pub(crate) fn reader(&self, at: usize, len: usize) -> Option<Reader<'a>> {
-        let mut reader = Reader::new(self.part(at, len)?);
-        if !at.is_multiple_of(WORD) {
-            reader.word = reader.word_at(0);
-            reader.at = at % WORD;
-        }
-        Some(reader)
+        Some(Reader::new(self.part(at, len)?, at % WORD))
     }
 
     /// Starts to write `len` bytes at `at`; `None` when they are not within the piece.
     #[inline]
     pub(crate) fn writer(&self, at: usize, len: usize) -> Option<Writer<'a>> {
-        let words = self.part(at, len)?;
-        let at = at % WORD;
-        let word = words.first().filter(|_| at > 0).map_or(0, |word| {
-            word.load(Ordering::Relaxed).to_le() & low_bytes(at)
-        });
-        Some(Writer { words, at, word })
+        Some(Writer::new(self.part(at, len)?, at % WORD))
     }
 
     #[inline]
@@ -59,89 +54,107 @@ impl<'a> Words<'a> {
 #[derive(Debug)]
 pub struct Reader<'a> {
     words: &'a [AtomicU64],
-    /// How many bytes were read.
-    at: usize,
-    /// The word that holds the next byte, as little-endian memory has it; of no meaning at a word's beginning.
+    /// The next byte is byte `inside` of word `index`.
+    index: usize,
+    inside: usize,
+    /// That word, as little-endian memory has it; of no meaning where `inside` is 0.
     word: u64,
     invalid: bool,
 }
 
+// Everything is inlined by force: the positions must become constants, and once the address of the reader is given to a
+// function, they are not.
 impl<'a> Reader<'a> {
-    #[inline]
-    fn new(words: &'a [AtomicU64]) -> Reader<'a> {
-        Reader {
+    #[inline(always)]
+    fn new(words: &'a [AtomicU64], inside: usize) -> Reader<'a> {
+        let mut reader = Reader {
             words,
-            at: 0,
+            index: 0,
+            inside,
             word: 0,
             invalid: false,
-        }
+        };
+        reader.skip(0);
+        reader
     }
 
-    /// Reads zeros, and says that they are invalid.
-    #[inline]
+    /// A reader that has nothing to read but zeros.
+    #[inline(always)]
     pub(crate) fn empty() -> Reader<'static> {
-        Reader::new(&[])
+        Reader::new(&[], 0)
     }
 
     /// Notes that what was read is no value of its type; the reader goes on.
-    #[inline]
+    #[inline(always)]
     pub fn reject(&mut self) {
         self.invalid = true;
     }
 
-    #[inline]
+    /// Whether nothing was rejected.
+    #[inline(always)]
     pub(crate) fn is_valid(&self) -> bool {
         !self.invalid
     }
 
     /// Reads `size` bytes, at most 8, into the low bytes of the result, in the order they have in memory; what is in
     /// its other bytes is unspecified.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bits(&mut self, size: usize) -> u64 {
-        let inside = self.at % WORD;
-        if inside + size > WORD {
-            let mut bytes = [0; WORD];
-            self.bytes(&mut bytes[..size]);
-            return u64::from_le_bytes(bytes);
+        if self.inside == 0 {
+            self.word = self.word_at(self.index);
         }
-        if inside == 0 {
-            self.word = self.word_at(self.at / WORD);
+        let mut bits = self.word >> (8 * self.inside);
+        let end = self.inside + size;
+        if end > WORD {
+            self.word = self.word_at(self.index + 1);
+            bits |= self.word << (8 * (WORD - self.inside));
         }
-        self.at += size;
-        self.word >> (8 * inside)
+        self.index += end / WORD;
+        self.inside = end % WORD;
+        bits
     }
 
     /// Reads bytes until `into` is full.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self, into: &mut [u8]) {
-        let head = (self.at.wrapping_neg() % WORD).min(into.len());
-        let (first, rest) = into.split_at_mut(head);
-        if !first.is_empty() {
-            let word = self.bits(head).to_le_bytes();
-            first.copy_from_slice(&word[..head]);
-        }
-        let mut words = rest.chunks_exact_mut(WORD);
+        let mut words = into.chunks_exact_mut(WORD);
         for bytes in &mut words {
-            bytes.copy_from_slice(&self.word_at(self.at / WORD).to_le_bytes());
-            self.at += WORD;
+            bytes.copy_from_slice(&self.bits(WORD).to_le_bytes());
         }
-        let last = words.into_remainder();
-        if !last.is_empty() {
-            let word = self.bits(last.len()).to_le_bytes();
-            last.copy_from_slice(&word[..last.len()]);
+        let rest = words.into_remainder();
+        if !rest.is_empty() {
+            let word = self.bits(rest.len()).to_le_bytes();
+            rest.copy_from_slice(&word[..rest.len()]);
         }
+    }
+
+    /// Reads values of `size` bytes that follow each other.
+    #[inline(always)]
+    pub(crate) fn array<T, const N: usize>(
+        &mut self,
+        size: usize,
+        read: impl Fn(&mut Reader<'a>) -> T,
+    ) -> [T; N] {
+        // Another reader, because `from_fn` is not always inlined.
+        let mut elements = Reader { ..*self };
+        let values = std::array::from_fn(|_| read(&mut elements));
+        self.invalid |= elements.invalid;
+        self.skip(N * size);
+        values
     }
 
     /// Goes on behind the next `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self, len: usize) {
-        self.at += len;
-        if !self.at.is_multiple_of(WORD) {
-            self.word = self.word_at(self.at / WORD);
+        let end = self.inside + len;
+        self.index += end / WORD;
+        self.inside = end % WORD;
+        if self.inside > 0 {
+            self.word = self.word_at(self.index);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn word_at(&mut self, index: usize) -> u64 {
         let Some(word) = self.words.get(index) else {
             self.invalid = true;
@@ -155,87 +168,99 @@ impl<'a> Reader<'a> {
 #[derive(Debug)]
 pub struct Writer<'a> {
     words: &'a [AtomicU64],
-    /// How many bytes were written.
-    at: usize,
-    /// The word that holds the next byte, as little-endian memory has it, as far as it was written.
+    /// The next byte is byte `inside` of word `index`.
+    index: usize,
+    inside: usize,
+    /// The first `inside` bytes of that word, as little-endian memory has them; the others are zero.
     word: u64,
 }
 
-impl Writer<'_> {
-    /// Writes the low `size` bytes, at most 8, of `bits`, in which all others are zero.
-    #[inline]
+// Inlined by force: see `Reader`.
+impl<'a> Writer<'a> {
+    #[inline(always)]
+    fn new(words: &'a [AtomicU64], inside: usize) -> Writer<'a> {
+        let mut writer = Writer {
+            words,
+            index: 0,
+            inside,
+            word: 0,
+        };
+        if inside > 0 {
+            writer.word = writer.old_word() & low_bytes(inside);
+        }
+        writer
+    }
+
+    /// Writes the low `size` bytes, at most 8, of `bits`; its other bytes are zero.
+    #[inline(always)]
     pub(crate) fn bits(&mut self, bits: u64, size: usize) {
-        let inside = self.at % WORD;
-        if inside + size > WORD {
-            self.bytes(&bits.to_le_bytes()[..size]);
-            return;
+        self.word |= bits << (8 * self.inside);
+        let end = self.inside + size;
+        if end >= WORD {
+            self.store();
+            self.word = if self.inside == 0 {
+                0
+            } else {
+                bits >> (8 * (WORD - self.inside))
+            };
         }
-        self.word |= bits << (8 * inside);
-        self.at += size;
-        if inside + size == WORD {
-            self.store(self.at / WORD - 1);
-        }
+        self.index += end / WORD;
+        self.inside = end % WORD;
     }
 
     /// Writes all of `from`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self, from: &[u8]) {
-        let head = (self.at.wrapping_neg() % WORD).min(from.len());
-        let (first, rest) = from.split_at(head);
-        if !first.is_empty() {
-            self.bits(bits_of(first), first.len());
-        }
-        let mut words = rest.chunks_exact(WORD);
+        let mut words = from.chunks_exact(WORD);
         for bytes in &mut words {
             self.bits(bits_of(bytes), WORD);
         }
-        let last = words.remainder();
-        if !last.is_empty() {
-            self.bits(bits_of(last), last.len());
+        let rest = words.remainder();
+        if !rest.is_empty() {
+            self.bits(bits_of(rest), rest.len());
         }
     }
 
     /// Writes `len` zeros.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn zeros(&mut self, len: usize) {
-        let mut left = len;
-        while left > 0 {
-            let size = (WORD - self.at % WORD).min(left);
-            self.bits(0, size);
-            left -= size;
+        for _ in 0..len / WORD {
+            self.bits(0, WORD);
         }
+        self.bits(0, len % WORD);
     }
 
-    /// Stores the last word, if it was not filled, with the bytes that others have in it.
-    #[inline]
+    /// Stores the last word if it was not filled; the bytes behind the value stay as they are.
+    #[inline(always)]
     pub(crate) fn finish(mut self) {
-        let inside = self.at % WORD;
-        let index = self.at / WORD;
-        if inside > 0
-            && let Some(word) = self.words.get(index)
-        {
-            self.word |= word.load(Ordering::Relaxed).to_le() & !low_bytes(inside);
-            self.store(index);
+        if self.inside > 0 {
+            self.word |= self.old_word() & !low_bytes(self.inside);
+            self.store();
         }
     }
 
-    #[inline]
-    fn store(&mut self, index: usize) {
-        if let Some(word) = self.words.get(index) {
+    #[inline(always)]
+    fn old_word(&self) -> u64 {
+        let word = self.words.get(self.index);
+        word.map_or(0, |word| word.load(Ordering::Relaxed).to_le())
+    }
+
+    #[inline(always)]
+    fn store(&self) {
+        if let Some(word) = self.words.get(self.index) {
             word.store(u64::from_le(self.word), Ordering::Relaxed);
         }
-        self.word = 0;
     }
 }
 
 /// The first `count` bytes of a word, fewer than 8, all ones.
-#[inline]
+#[inline(always)]
 fn low_bytes(count: usize) -> u64 {
     (1 << (8 * count)) - 1
 }
 
 /// At most 8 bytes as they are in a word.
-#[inline]
+#[inline(always)]
 fn bits_of(bytes: &[u8]) -> u64 {
     let mut word = [0; WORD];
     word[..bytes.len()].copy_from_slice(bytes);

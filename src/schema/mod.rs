@@ -1,19 +1,113 @@
 //! Schemas: what a type looks like in shared memory.
 //!
 //! [`Shareable`] moves values between Rust and shared words, and describes them; [`Schema`] is that description, as
-//! it stands in a segment.
+//! it stands in a segment. A program compares its own with the segment's before it touches a value; a tool that does not
+//! have the type reads and changes values by it alone.
 
+mod difference;
+mod entry;
+mod kind;
+mod lines;
+mod list;
 mod number;
+pub mod support;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
 
 use crate::memory::{Reader, Words, Writer};
+pub use difference::Difference;
+pub use kind::{Kind, Member, Number, Variant};
+pub use lines::{Field, ParseSchemaError};
+pub use list::List;
+pub use text::{Text, TextTooLong};
+pub use value::{FieldError, FieldValue};
 
-/// Can live in shared memory.
+/// Can live in shared memory: has a fixed layout, no pointers, and is copied out and in.
 ///
-/// Use `#[derive(Shareable)]`.
+/// It is implemented for numbers of fixed width, `bool`, arrays, [`Text`] and [`List`]. For structs of
+/// them and for enums without fields, derive it.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{List, Schema, Shareable, Text};
+///
+/// #[derive(Shareable)]
+/// #[repr(u8)]
+/// enum State { Idle, Busy }
+///
+/// #[derive(Shareable)]
+/// #[repr(C)]
+/// struct Limits { min: u64, max: u64 }
+///
+/// #[derive(Shareable)]
+/// #[repr(C)]
+/// #[shareable(version = 2)]
+/// struct Worker {
+///     limits: Limits,
+///     name: Text<24>,
+///     jobs: List<u32, 4>,
+///     state: State,
+///     reserved: [u8; 7],
+/// }
+///
+/// assert_eq!(
+///     Schema::of::<Worker>().to_text(),
+///     "\
+/// size 80 version 2 type Worker
+/// 0 16 limits struct
+/// 0 8 limits.min u64
+/// 8 8 limits.max u64
+/// 16 32 name Text<24>
+/// 48 24 jobs List<u32, 4>
+/// 72 1 state enum u8 {Idle=0, Busy=1}
+/// 73 7 reserved [u8; 7]
+/// "
+/// );
+/// ```
+///
+/// # The derive
+///
+/// A struct is `#[repr(C)]`, an enum has a fixed width such as `#[repr(u8)]`. Neither has generic parameters or
+/// `Drop`. All that would mean something else in another process, or in another program, is refused when the program is
+/// compiled, and the message says which field it is and what to use instead:
+///
+/// | instead of | use |
+/// |---|---|
+/// | `usize`, `isize` | `u64`, `i64` |
+/// | `char` | `u32`, with `char::from_u32` |
+/// | `String`, `&str` | [`Text<N>`](Text) |
+/// | `Vec<T>`, `&[T]`, `Option<T>` | [`List<T, N>`](List) |
+/// | `Box<T>`, references, pointers | the value itself, or an index into an array |
+/// | `HashMap` | an array, or a [`List`] of pairs |
+/// | padding between or after fields | another order, or `reserved: [u8; N]` |
+///
+/// # Versions
+///
+/// Types that differ in their fields are told apart by their schemas. `#[shareable(version = 2)]` is for a change that the fields do not
+/// show, such as another unit. It is 1 unless given. The name of the type is for people: renaming it changes nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot live in shared memory",
+    label = "not `Shareable`",
+    note = "for your own type: `#[derive(Shareable)]` with `#[repr(C)]`, or `#[repr(u8)]` for an enum without fields",
+    note = "instead of `usize` and `isize` use `u64` and `i64`; instead of `char` use `u32`",
+    note = "instead of `String` and `&str` use `Text<N>`; instead of `Vec` and `Option` use `List<T, N>`",
+    note = "instead of a pointer or reference use the value itself, or its index in an array"
+)]
 pub trait Shareable: Sized + 'static {
     /// How many bytes it has in shared memory.
     #[doc(hidden)]
     const SIZE: usize = size_of::<Self>();
+
+    /// What its bytes are.
+    #[doc(hidden)]
+    fn describe() -> Description;
 
     /// Reads a value; `reject`s what is none, and returns any value then.
     #[doc(hidden)]
@@ -25,14 +119,14 @@ pub trait Shareable: Sized + 'static {
 
     /// Reads values that follow each other.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn read_array<const N: usize>(from: &mut Reader<'_>) -> [Self; N] {
-        std::array::from_fn(|_| Self::read(from))
+        from.array(Self::SIZE, |from| Self::read(from))
     }
 
     /// Writes values one behind another.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn write_slice(values: &[Self], to: &mut Writer<'_>) {
         for value in values {
             value.write(to);
@@ -41,7 +135,7 @@ pub trait Shareable: Sized + 'static {
 
     /// Loads the value at `at`; `None` when the bytes there are no value of this type.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn load(from: &Words<'_>, at: usize) -> Option<Self> {
         let mut reader = from.reader(at, Self::SIZE)?;
         let value = Self::read(&mut reader);
@@ -50,11 +144,208 @@ pub trait Shareable: Sized + 'static {
 
     /// Stores the value at `at`, where only this thread may store, now. Stores nothing beyond the piece.
     #[doc(hidden)]
-    #[inline]
+    #[inline(always)]
     fn store(&self, to: &Words<'_>, at: usize) {
         if let Some(mut writer) = to.writer(at, Self::SIZE) {
             self.write(&mut writer);
             writer.finish();
         }
+    }
+}
+
+/// A type's name and what its bytes are.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Description {
+    name: String,
+    kind: Kind,
+}
+
+impl Description {
+    /// Describes a type whose name is its kind.
+    fn of(kind: Kind) -> Description {
+        let name = kind.to_string();
+        Description { name, kind }
+    }
+
+    /// Describes a struct by the names and descriptions of its fields.
+    pub fn of_struct<const N: usize>(
+        name: &str,
+        version: u32,
+        fields: [(&str, Description); N],
+    ) -> Description {
+        let members = fields.into_iter().map(|(name, field)| Member {
+            name: name.to_owned(),
+            kind: field.kind,
+        });
+        Description {
+            name: name.to_owned(),
+            kind: Kind::Struct {
+                version,
+                members: members.collect(),
+            },
+        }
+    }
+
+    /// Describes an enum made of the number `T` by the names and numbers of its variants.
+    pub fn of_enum<T: Shareable, const N: usize>(
+        name: &str,
+        variants: [(&str, i128); N],
+    ) -> Description {
+        let Kind::Number(repr) = T::describe().kind else {
+            return T::describe();
+        };
+        let variants = variants.into_iter().map(|(name, number)| Variant {
+            name: name.to_owned(),
+            number,
+        });
+        Description {
+            name: name.to_owned(),
+            kind: Kind::Enum {
+                repr,
+                variants: variants.collect(),
+            },
+        }
+    }
+}
+
+/// Describes a type as it is in shared memory: name, version, and every field.
+///
+/// Two schemas are equal if they are equal in all of these. Whether two programs understand each other is for
+/// [`first_difference`](Schema::first_difference) to say, or for the [hash](Schema::hash): the name plays no part in it.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Schema, Shareable};
+///
+/// #[derive(Shareable)]
+/// #[repr(C)]
+/// struct Tally { value: u64, by_worker: [u64; 8] }
+///
+/// let schema = Schema::of::<Tally>();
+/// assert_eq!(schema.size(), 72);
+/// assert_eq!(schema.fields()[1].to_string(), "8 64 by_worker [u64; 8]");
+///
+/// // Whoever has only the text knows as much.
+/// let found = Schema::parse(&schema.to_text())?;
+/// assert_eq!(found.hash(), schema.hash());
+///
+/// let mut bytes = [0; 72];
+/// found.set(&mut bytes, "by_worker[3]", "7")?;
+/// assert_eq!(found.get(&bytes, "by_worker")?.to_string(), "[0, 0, 0, 7, 0, 0, 0, 0]");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    name: String,
+    kind: Kind,
+}
+
+impl Schema {
+    /// Describes `T`.
+    pub fn of<T: Shareable>() -> Schema {
+        let Description { name, kind } = T::describe();
+        Schema { name, kind }
+    }
+
+    /// Reads a schema from its text, which must be exactly as [`Schema::to_text`] writes it.
+    ///
+    /// # Errors
+    ///
+    /// The text is not such a text; the error names the line.
+    pub fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
+        lines::parse(text)
+    }
+
+    /// Returns the text, as it stands in a segment: one line for the type, then one line a field.
+    ///
+    /// The first line is `size`, the bytes of a value, `version`, a number, `type` and the name. The others are
+    /// offset, size, path and kind of a [`Field`]. Numbers are decimal, words are set apart by one space, and name and
+    /// kind come last because they may contain spaces.
+    pub fn to_text(&self) -> String {
+        lines::write(self, true)
+    }
+
+    /// Returns the first 8 bytes of the SHA-256 of the text without the name, the first one highest.
+    pub fn hash(&self) -> u64 {
+        let digest = Sha256::digest(lines::write(self, false));
+        digest
+            .iter()
+            .take(size_of::<u64>())
+            .fold(0, |hash, &byte| hash << 8 | u64::from(byte))
+    }
+
+    /// Returns the name of the type, as its program has it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the version of the type, 1 unless it says otherwise.
+    pub fn version(&self) -> u32 {
+        match self.kind {
+            Kind::Struct { version, .. } => version,
+            _ => 1,
+        }
+    }
+
+    /// Returns how many bytes a value has.
+    pub fn size(&self) -> usize {
+        self.kind.size()
+    }
+
+    /// Returns what the bytes of a value are.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Returns every field in the order of offsets, a struct before its members.
+    ///
+    /// The members of an element of an array or a list have `[]` in their paths, and offsets from the element's
+    /// beginning. A value that is no struct has one field, `.`.
+    pub fn fields(&self) -> Vec<Field> {
+        lines::fields(&self.kind)
+    }
+
+    /// Returns the first difference between this schema, `here`, and another, `there`; the names are not compared.
+    pub fn first_difference(&self, there: &Schema) -> Option<Difference> {
+        difference::first(self, there)
+    }
+
+    /// Finds a field by its path, such as `limits.max`, `by_worker[3]` or `moves[1].amount`; `.` is the whole.
+    ///
+    /// Its offset is from the beginning of the value. Elements of a list are found up to its capacity, whether or not they
+    /// are there.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Unknown`], [`FieldError::OutOfRange`].
+    pub fn field(&self, path: &str) -> Result<Field, FieldError> {
+        value::find(&self.kind, path, None)
+    }
+
+    /// Reads a field from the bytes of a value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::field`], also for an element that the list does not have now; [`FieldError::WrongSize`];
+    /// [`FieldError::Invalid`] when the field's bytes are no value.
+    pub fn get(&self, bytes: &[u8], path: &str) -> Result<FieldValue, FieldError> {
+        value::get(&self.kind, bytes, path)
+    }
+
+    /// Changes a field in the bytes of a value to what `text` says, which is what [`FieldValue`] would print.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::get`], and [`FieldError::Unfit`] with what the field can have; nothing is changed then.
+    pub fn set(&self, bytes: &mut [u8], path: &str, text: &str) -> Result<(), FieldError> {
+        value::set(&self.kind, bytes, path, text)
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
     }
 }

@@ -2,25 +2,27 @@
 
 use super::header::{self, Found, Policy, damaged};
 use super::location::{Location, system};
+use super::options::Options;
 use super::presence::{Gate, Passage, Patience, reader_byte};
 use super::remove::{self, Name};
 use super::{Attached, ReadOnlySegment, Segment, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
+use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, Mapping, SegmentFile};
 
 const ATTACH: &str = "attach to";
 
-pub(super) fn attach(owner: Option<u32>, key: &Key) -> Result<Segment> {
-    let (attached, hold) = enter(owner, key, Access::ReadWrite, |attached| {
+pub(super) fn attach(options: &Options, key: &Key) -> Result<Segment> {
+    let (attached, hold) = enter(options, key, Access::ReadWrite, |attached| {
         table::take(&attached.memory, &attached.file, ATTACH)
     })?;
     Ok(Segment::new(attached, hold))
 }
 
-pub(super) fn attach_read_only(owner: Option<u32>, key: &Key) -> Result<ReadOnlySegment> {
-    let (attached, ()) = enter(owner, key, Access::ReadOnly, |attached| {
+pub(super) fn attach_read_only(options: &Options, key: &Key) -> Result<ReadOnlySegment> {
+    let (attached, ()) = enter(options, key, Access::ReadOnly, |attached| {
         let failed = |error| system(ATTACH, error);
         let me = sys::identity().map_err(failed)?;
         let present = attached
@@ -39,20 +41,20 @@ pub(super) fn attach_read_only(owner: Option<u32>, key: &Key) -> Result<ReadOnly
 /// Goes in through the gate, as often as it takes to find the segment that has the name, and becomes present there
 /// with `appear`.
 fn enter<P>(
-    owner: Option<u32>,
+    options: &Options,
     key: &Key,
     access: Access,
     appear: impl Fn(&Attached) -> Result<P>,
 ) -> Result<(Attached, P)> {
     let failed = |error| system(ATTACH, error);
-    let location = Location::of(key, owner);
+    let location = Location::of(key, options.owner);
     let directory = location.open(ATTACH)?;
     let mut patience = Patience::new();
     loop {
         let file = location
             .open_file(&directory, access, ATTACH)?
             .ok_or_else(not_found)?;
-        let attached = map_checked(file, location.clone(), key, access)?;
+        let attached = map_checked(options, file, location.clone(), key, access)?;
         let gate = Gate::pass(&attached.file, Passage::Shared, ATTACH)?;
         if directory
             .names_file(location.name(), &attached.file)
@@ -78,6 +80,7 @@ fn enter<P>(
 
 /// Maps an opened file, if it is a whole segment and the key's own.
 fn map_checked(
+    options: &Options,
     file: SegmentFile,
     location: Location,
     key: &Key,
@@ -86,6 +89,10 @@ fn map_checked(
     let found = header::read(&file, ATTACH)?;
     if found.key != key.as_str() {
         return Err(damaged(ATTACH, "its file is another key's"));
+    }
+    if let Some(here) = &options.schema {
+        let there = header::read_schema(&file, &found, ATTACH)?;
+        check_type(here, there.as_ref())?;
     }
     let memory = map(&file, &found, access, ATTACH)?;
     let generation = Generation::current().map_err(|error| system(ATTACH, error))?;
@@ -99,6 +106,20 @@ fn map_checked(
         memory,
         file,
     })
+}
+
+fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
+    let detail = match there {
+        None => format!("it holds plain bytes, no {}; use another key", here.name()),
+        Some(there) => match here.first_difference(there) {
+            None => return Ok(()),
+            Some(difference) => format!(
+                "its type is another: {difference}; use the same version of {} everywhere, or another key",
+                here.name()
+            ),
+        },
+    };
+    Err(Error::new(ErrorKind::TypeMismatch, ATTACH, detail))
 }
 
 pub(super) fn not_found() -> Error {

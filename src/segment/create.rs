@@ -16,6 +16,7 @@ use super::{Attached, Bytes, Segment, attach};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::{Layout, Memory, Sizes};
+use crate::schema::Schema;
 use crate::sys::{Access, Directory, Generation, Mapping};
 
 const CREATE: &str = "create";
@@ -59,7 +60,7 @@ pub(super) fn open_or_create(
 ) -> Result<Segment> {
     let mut patience = Patience::new();
     loop {
-        match attach::attach(options.owner, key) {
+        match attach::attach(options, key) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             attached => return attached,
         }
@@ -84,10 +85,15 @@ fn draft(
         let detail = "no process has address space for its largest size; make it smaller";
         Error::new(ErrorKind::InvalidOption, CREATE, detail)
     };
+    let schema = options
+        .schema
+        .as_ref()
+        .map(Schema::to_text)
+        .unwrap_or_default();
     let sizes = Sizes {
         slots: options.slots,
         key: key.as_str().len(),
-        schema: 0,
+        schema: schema.len(),
         log: options.log,
         max_data: max_size,
     };
@@ -100,7 +106,7 @@ fn draft(
     file.reserve(file_len as u64).map_err(failed)?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
     let memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
-    header::write(&memory, key, options.policy, size);
+    header::write(&memory, key, &schema, options.policy, size);
     let attached = Attached {
         key: key.clone(),
         location: location.clone(),
@@ -112,6 +118,8 @@ fn draft(
         file,
     };
     first(&mut Bytes::new(&attached))?;
+    // Whoever forked in there has two processes now, of which one has the memory.
+    attached.check_fork(CREATE)?;
     let hold = table::take(&attached.memory, &attached.file, CREATE)?;
     Ok((attached, hold))
 }

@@ -7,7 +7,8 @@ use super::table::MAX_SLOTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, MAX_KEY_LEN};
 use crate::memory::format::{Header, MAGIC, VERSION};
-use crate::memory::{Layout, Memory, Sizes};
+use crate::memory::{Area, Layout, Memory, Sizes};
+use crate::schema::Schema;
 use crate::sys::{self, SegmentFile};
 
 /// When a segment is removed.
@@ -50,7 +51,7 @@ pub(crate) struct Found {
 }
 
 /// Fills in the header of a segment that nobody else sees yet. Its table is all zero: free.
-pub(crate) fn write(memory: &Memory, key: &Key, policy: Policy, size: usize) {
+pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, size: usize) {
     let header = memory.header();
     let layout = memory.layout();
     let sizes = layout.sizes;
@@ -77,8 +78,9 @@ pub(crate) fn write(memory: &Memory, key: &Key, policy: Policy, size: usize) {
         .created_at
         .store(sys::now_since_epoch(), Ordering::Relaxed);
     header.life.size.store(size as u64, Ordering::Relaxed);
-    let written = memory.copy_in(layout.key, 0, key.as_str().as_bytes());
-    debug_assert!(written, "the layout was made for this key");
+    let written = memory.copy_in(layout.key, 0, key.as_str().as_bytes())
+        && memory.copy_in(layout.schema, 0, schema.as_bytes());
+    debug_assert!(written, "the layout was made for these");
 }
 
 /// Reads and checks the header of a file, each field once.
@@ -105,16 +107,39 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
     }
     let found =
         checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
-    let mut key = vec![0; found.layout.key.len];
-    if file
-        .read_at(&mut key, found.layout.key.start as u64)
-        .map_err(failed)?
-        != key.len()
-    {
-        return Err(damaged(operation, "its key is cut off"));
-    }
-    let key = String::from_utf8(key).map_err(|_| damaged(operation, "its key is not text"))?;
+    let key = read_text(file, found.layout.key, operation)?;
     Ok(Found { key, ..found })
+}
+
+/// Reads what the segment says of the type of its data; nothing for plain bytes.
+pub(crate) fn read_schema(
+    file: &SegmentFile,
+    found: &Found,
+    operation: &'static str,
+) -> Result<Option<Schema>> {
+    if found.layout.schema.len == 0 {
+        return Ok(None);
+    }
+    let text = read_text(file, found.layout.schema, operation)?;
+    let schema = Schema::parse(&text);
+    schema
+        .map(Some)
+        .map_err(|_| damaged(operation, "the description of its type is none"))
+}
+
+fn read_text(file: &SegmentFile, area: Area, operation: &'static str) -> Result<String> {
+    // What the header says is no more than the file's length, and may still be more than there is memory.
+    let mut text = Vec::new();
+    let lack = |_| damaged(operation, "it claims to be larger than memory");
+    text.try_reserve_exact(area.len).map_err(lack)?;
+    text.resize(area.len, 0);
+    let read = file
+        .read_at(&mut text, area.start as u64)
+        .map_err(|error| system(operation, error))?;
+    if read != text.len() {
+        return Err(damaged(operation, "it is cut off"));
+    }
+    String::from_utf8(text).map_err(|_| damaged(operation, "what should be text in it is none"))
 }
 
 fn checked(fields: &Fields, len: u64) -> Option<Found> {

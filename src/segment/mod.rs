@@ -278,6 +278,16 @@ impl Segment {
         self.attached.attachments(Some(self.hold))
     }
 
+    /// Returns how often the lock was taken over from a holder that had died.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn recoveries(&self) -> Result<Recoveries> {
+        self.attached.check_fork("look at")?;
+        Ok(Recoveries::of(&self.attached.memory))
+    }
+
     /// Makes the segment at least `new_size` bytes long, for everyone attached; the new bytes are zero.
     ///
     /// Addresses stay as they are and nobody attaches again: others see the new size at their next call. Asking
@@ -447,6 +457,26 @@ impl Drop for ReadOnlySegment {
         }
         // Nobody could be told.
         let _ = remove::last_out(&self.attached);
+    }
+}
+
+/// Says how often a lock was taken over from the dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recoveries {
+    /// How often, since the segment was created.
+    pub count: u64,
+    /// The longest time it took, from the holder's last sign of life to the take-over by one who slept for the lock.
+    pub longest: Duration,
+}
+
+impl Recoveries {
+    pub(crate) fn of(memory: &Memory) -> Recoveries {
+        let life = &memory.header().life;
+        Recoveries {
+            count: life.recoveries.load(Ordering::Relaxed),
+            longest: Duration::from_nanos(life.longest_recovery.load(Ordering::Relaxed)),
+        }
     }
 }
 

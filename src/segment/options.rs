@@ -5,6 +5,7 @@ use super::table::MAX_SLOTS;
 use super::{Bytes, ReadOnlySegment, Segment, attach, create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
+use crate::schema::Schema;
 
 const DEFAULT_SLOTS: usize = 128;
 const OWNER_ONLY: u32 = 0o600;
@@ -38,6 +39,7 @@ pub struct Options {
     pub(super) mode: u32,
     pub(super) group: Option<u32>,
     pub(super) owner: Option<u32>,
+    pub(super) schema: Option<Schema>,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             mode: OWNER_ONLY,
             group: None,
             owner: None,
+            schema: None,
         }
     }
 
@@ -146,7 +149,7 @@ impl Options {
     /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`]; [`ErrorKind::NotTrusted`]; [`ErrorKind::PermissionDenied`].
     pub fn attach(&self, key: &str) -> Result<Segment> {
         let checked = Key::new(key)?;
-        attach::attach(self.owner, &checked).map_err(|error| error.with_key(key))
+        attach::attach(self, &checked).map_err(|error| error.with_key(key))
     }
 
     /// Attaches to an existing segment, only to look: the memory cannot be written through it.
@@ -156,7 +159,7 @@ impl Options {
     /// As [`Options::attach`], except that it takes no slot.
     pub fn attach_read_only(&self, key: &str) -> Result<ReadOnlySegment> {
         let checked = Key::new(key)?;
-        attach::attach_read_only(self.owner, &checked).map_err(|error| error.with_key(key))
+        attach::attach_read_only(self, &checked).map_err(|error| error.with_key(key))
     }
 
     /// Attaches to the segment, or creates it if there is none; of any number of processes that ask at once, one creates.
@@ -181,6 +184,15 @@ impl Options {
     ) -> Result<Segment> {
         let checked = Key::new(key)?;
         create::open_or_create(self, &checked, first).map_err(|error| error.with_key(key))
+    }
+
+    /// The same for a segment that holds `size` bytes of values of one type.
+    pub(crate) fn typed(&self, schema: Schema, size: usize) -> Options {
+        let options = self.clone().size(size).max_size(size);
+        Options {
+            schema: Some(schema),
+            ..options
+        }
     }
 
     /// The sizes to create with.

@@ -109,11 +109,13 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
         file,
         ..
     } = attached;
-    if *policy == Policy::Persistent || table::any_present(memory, file) {
+    // A daemon may have closed it, and cannot ask it anything.
+    let is_open = file.facts().is_ok();
+    if *policy == Policy::Persistent || is_open && table::any_present(memory, file) {
         return Ok(());
     }
-    // A file that was opened to read cannot pass the gate alone, nor one that a daemon has closed.
-    let own_file_will_do = *access == Access::ReadWrite && file.is_open();
+    // Nor can a file that was opened to read pass the gate alone.
+    let own_file_will_do = *access == Access::ReadWrite && is_open;
     let removed = location.open(DETACH).and_then(|directory| {
         if own_file_will_do {
             remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())

@@ -132,8 +132,11 @@ fn try_take(
 /// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned.
 pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
     if let Some(slot) = memory.slot(hold.index()) {
-        slot.generation
-            .store(hold.generation() + 1, Ordering::Release);
+        // Unless somebody has taken it, which can happen to one that closed its descriptors and cannot be seen.
+        let (own, free) = (hold.generation(), hold.generation() + 1);
+        let _ = slot
+            .generation
+            .compare_exchange(own, free, Ordering::Release, Ordering::Relaxed);
     }
     // If it fails the file is about to be closed, and the lock with it.
     let _ = file.unlock(slot_byte(hold.index()));
@@ -146,8 +149,8 @@ pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
 /// or by an opener that has no slot; never about an attachment of the same [`SegmentFile`].
 ///
 /// Proof is one of: the slot has a newer generation; the byte is free and no veto stands; the byte is kept by somebody
-/// else (a forked child inherited it) and the recorded process has visibly ended. "Not proven" may become "gone" at
-/// the next question.
+/// else (a forked child inherited it), or cannot be asked about, and the recorded process has visibly ended. "Not
+/// proven" may become "gone" at the next question.
 pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
     let Some(slot) = memory.slot(hold.index()) else {
         // No attachment was ever named by such a word: the segment was overwritten.
@@ -159,15 +162,12 @@ pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
     }
     let byte = slot_byte(hold.index());
     match file.first_locked(byte..byte + 1) {
-        Ok(Some(_)) => read_record(record_of(slot, generation), generation)
-            .is_some_and(|found| sys::fate_of(&found.who) == Fate::Gone),
         Ok(None) => {
-            let moved_on = slot.generation.load(Ordering::Acquire) != generation;
-            // A daemon that has closed its descriptors would ask some other file, where everything is free.
-            moved_on || (!is_vetoed(slot, generation) && file.is_open())
+            slot.generation.load(Ordering::Acquire) != generation || !is_vetoed(slot, generation)
         }
-        // Whoever cannot ask has no proof.
-        Err(_) => false,
+        // A daemon that closed its descriptors cannot ask, and sees only whose process has ended.
+        Ok(Some(_)) | Err(_) => read_record(record_of(slot, generation), generation)
+            .is_some_and(|found| sys::fate_of(&found.who) == Fate::Gone),
     }
 }
 
@@ -230,6 +230,7 @@ pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
     record.generation.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
     record.pid.store(found.who.pid, Ordering::Relaxed);
+    record.program.store(found.who.program, Ordering::Relaxed);
     record
         .namespaces
         .store(found.who.namespaces, Ordering::Relaxed);
@@ -256,6 +257,7 @@ pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> 
     }
     let who = Identity {
         pid: record.pid.load(Ordering::Relaxed),
+        program: record.program.load(Ordering::Relaxed),
         namespaces: load(&record.namespaces),
         start_time: load(&record.start_time),
         name,

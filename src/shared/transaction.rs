@@ -187,6 +187,7 @@ impl Transaction<'_> {
     /// Keeps what stands there in the log.
     #[inline]
     fn keep(&self, offset: usize, len: usize) -> Result<()> {
+        self.bytes.attached().check_fork(TRANSACT)?;
         // Out of bounds is for the write to say.
         let exists = offset
             .checked_add(len)

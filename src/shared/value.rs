@@ -28,7 +28,7 @@ use std::thread;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Memory, Words};
-use crate::schema::Shareable;
+use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
 
 const HEAD: usize = 64;
@@ -425,7 +425,7 @@ impl Options {
     /// As [`Options::create`].
     pub fn create_shared<T: Shareable>(&self, key: &str, first: &T) -> Result<Shared<T>> {
         let segment = self
-            .typed::<T>()
+            .of_type::<T>()
             .create_with(key, |bytes| write_first(bytes.attached(), first))?;
         Ok(Shared::new(segment))
     }
@@ -436,7 +436,7 @@ impl Options {
     ///
     /// As [`Shared::attach`].
     pub fn attach_shared<T: Shareable>(&self, key: &str) -> Result<Shared<T>> {
-        Ok(Shared::new(self.typed::<T>().attach(key)?))
+        Ok(Shared::new(self.of_type::<T>().attach(key)?))
     }
 
     /// Attaches to a segment that holds a value of this type, only to read it.
@@ -446,7 +446,7 @@ impl Options {
     /// As [`Shared::attach`].
     pub fn attach_shared_read_only<T: Shareable>(&self, key: &str) -> Result<ReadOnlyShared<T>> {
         Ok(ReadOnlyShared::new(
-            self.typed::<T>().attach_read_only(key)?,
+            self.of_type::<T>().attach_read_only(key)?,
         ))
     }
 
@@ -461,13 +461,13 @@ impl Options {
         first: impl Fn() -> T,
     ) -> Result<Shared<T>> {
         let segment = self
-            .typed::<T>()
+            .of_type::<T>()
             .open_or_create_with(key, |bytes| write_first(bytes.attached(), &first()))?;
         Ok(Shared::new(segment))
     }
 
-    fn typed<T: Shareable>(&self) -> Options {
-        self.clone().size(size_for(T::SIZE))
+    fn of_type<T: Shareable>(&self) -> Options {
+        self.typed(Schema::of::<T>(), size_for(T::SIZE))
     }
 }
 

@@ -133,7 +133,10 @@ impl<'a> Guard<'a> {
 
     /// Vouches for the data: the next one to lock is told nothing of what happened before.
     pub(super) fn vouch(&mut self) {
-        self.segment.vouch();
+        // A forked child has a copy of the guard, and no memory behind it.
+        if self.segment.attached().is_ours() {
+            self.segment.vouch();
+        }
     }
 
     pub(crate) fn segment(&self) -> &'a Segment {

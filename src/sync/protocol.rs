@@ -14,26 +14,35 @@
 //!
 //! # Invariants
 //!
-//! 1. `owner` leaves 0 only by compare-exchange, and becomes 0 only by its living owner. It goes from one hold to another only
-//!    by compare-exchange from a hold that is proven dead, which never owns again; so of several that prove it one takes over.
+//! 1. `owner` leaves 0 only by compare-exchange, and becomes 0 only by its living owner, once: what that one stored is there before
+//!    its death can be proven. It goes from one hold to another only by compare-exchange from a hold that is proven dead,
+//!    which never owns again; so of several that prove it one takes over.
 //! 2. Who sleeps has stored 1 into `waiting`, *then* passed a barrier in all processes, *then* seen `owner` held.
 //!    Who releases stores 0 into `owner`, *then* loads `waiting`. The barrier orders the two plain accesses of the releaser on
 //!    behalf of the sleeper (Dekker's pattern with the fence moved to the rare side), so that one of the two sees the other.
 //! 3. Sleeping is on `waiting` itself while it is 1: a release that has taken the 1 away is never slept through.
-//! 4. While somebody sleeps, `waiting` is 1 or a woken one is under way, who stores 1 again when it acquires or before it
-//!    sleeps or gives up. So one wake at a time is under way, and a release in between costs no system call.
+//! 4. While somebody sleeps, `waiting` is 1, or whoever took the 1 away is about to wake one, or a woken one is under way, who
+//!    stores 1 again: when it acquires, or before it looks at the owner again, be it then to sleep or to give up. So one
+//!    wake at a time is under way, and a release in between costs no system call.
+//! 5. Who gives up has seen a holder after its 1 and the barrier. That holder's release is still to come, and sees the 1.
+//!    Who only tries once has never slept: it uses up no wake, announces nothing, and troubles nobody.
 //!
 //! # Deaths
 //!
 //! | of | leaves | and then |
 //! |---|---|---|
 //! | a holder | its hold in `owner` | a waiter proves it dead and takes over |
+//! | one who took over, before it recorded that | the same | the same: the data count as left by this one |
 //! | a releaser between storing 0 and waking | `waiting` 1, or a wake that never comes | sleepers look again after their period |
-//! | a sleeper | `waiting` 1 | one superfluous wake |
+//! | a waiter, asleep or about to | `waiting` 1 | one superfluous wake |
 //! | a woken one | a wake used up (4 broken) | sleepers look again after their period, and restore 4 |
 //!
-//! Every sleep ends after at most [`LONGEST_SLEEP`], which is what bounds the second and fourth line, and how often the holder is
-//! asked to be alive.
+//! A process that is stopped is like a dead one, except that what it holds it keeps.
+//!
+//! Every sleep ends after at most [`LONGEST_SLEEP`], and a holder is asked about by whoever finds it again after a sleep. So from a
+//! death to the question it takes a waiter what is left of one sleep, and at most one [`FIRST_SLEEP`] more, if the holder was new to it.
+//!
+//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
 
 use std::time::{Duration, Instant};
 
@@ -74,6 +83,8 @@ pub(super) trait Steps {
     fn is_own(&self, owner: u64) -> bool;
     /// Passes a little time: spins `pauses` times, or gives the processor away for 0.
     fn relax(&self, pauses: u32);
+    /// The time, for deadlines.
+    fn now(&self) -> Instant;
 }
 
 /// How long a lock is waited for.
@@ -87,12 +98,12 @@ pub(super) enum Until {
 
 impl Until {
     /// The time left, at most `period`; `None` when there is none.
-    fn left(self, period: Duration) -> Option<Duration> {
+    fn left(self, steps: &impl Steps, period: Duration) -> Option<Duration> {
         match self {
             Until::Acquired => Some(period),
             Until::Now => None,
             Until::Deadline(end) => {
-                let left = end.saturating_duration_since(Instant::now());
+                let left = end.saturating_duration_since(steps.now());
                 (!left.is_zero()).then(|| left.min(period))
             }
         }
@@ -123,37 +134,38 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
     let mut period = FIRST_SLEEP;
     let mut slept = false;
     loop {
-        if until != Until::Now && spin(steps) {
-            if slept {
-                steps.announce();
+        if until != Until::Now {
+            if spin(steps) {
+                if slept {
+                    steps.announce();
+                }
+                return Ok(Acquired::Free);
             }
-            return Ok(Acquired::Free);
+            steps.announce();
+            steps.barrier();
         }
-        steps.announce();
-        steps.barrier();
         let Err(owner) = steps.try_acquire() else {
             return Ok(Acquired::Free);
         };
         if steps.is_own(owner) {
             return Err(Refused::Own);
         }
-        // Asking costs system calls: a holder is asked only after it has kept somebody waiting for a whole period.
-        let stayed = owner == suspect;
+        let stays = owner == suspect;
         suspect = owner;
-        period = if stayed {
+        period = if stays {
             LONGEST_SLEEP.min(period * 2)
         } else {
             FIRST_SLEEP
         };
-        let left = until.left(period);
-        if (stayed || left.is_none()) && steps.is_gone(owner) {
+        let left = until.left(steps, period);
+        // Asking costs system calls: a holder is asked only when somebody has slept on it.
+        if (stays || left.is_none()) && steps.is_gone(owner) {
             if steps.try_take_over(owner) {
                 return Ok(Acquired::TakenOver(owner));
             }
             continue;
         }
         let Some(left) = left else {
-            pass_on(steps);
             return Err(Refused::HeldBy(owner));
         };
         steps.sleep(left);
@@ -175,15 +187,6 @@ pub(super) fn release(steps: &impl Steps) {
 fn wake_one(steps: &impl Steps) {
     if steps.take_announcement() {
         steps.wake();
-    }
-}
-
-/// Gives a wake that this one may have used up to another sleeper, since it does not acquire.
-fn pass_on(steps: &impl Steps) {
-    steps.announce();
-    steps.barrier();
-    if steps.is_free() {
-        wake_one(steps);
     }
 }
 

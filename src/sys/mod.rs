@@ -16,6 +16,8 @@
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
 //!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process.
+//! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
+//!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
 //! - **Barrier**: when `barrier()` returns, every thread of every process that has called `join_barriers()` has passed a full
 //!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence.
 
@@ -41,7 +43,7 @@ mod platform;
 
 pub(crate) use platform::{
     Directory, Generation, Mapping, SegmentFile, barrier, default_directory, effective_user,
-    fate_of, identity, join_barriers, now_since_epoch, thread_id, wait, wake_all, wake_one,
+    fate_of, identity, ipc, join_barriers, now_since_epoch, thread_id, wait, wake_all, wake_one,
 };
 
 /// What the system says about a file.
@@ -77,6 +79,8 @@ pub(crate) struct Identity {
     pub(crate) namespaces: u64,
     /// When the process started, in the system's own unit.
     pub(crate) start_time: u64,
+    /// Tells one program that the process runs from the next one that it becomes; 0 is unknown and compares with nothing.
+    pub(crate) program: u32,
     /// The executable's file name, cut to fit, padded with zero bytes.
     pub(crate) name: [u8; 16],
 }
@@ -88,7 +92,8 @@ pub(crate) enum Fate {
     Living,
     /// It will execute no further instruction of its own, but its memory and files may not be closed yet.
     Exiting,
-    /// It has ended: its memory and files are closed, except what a child inherited.
+    /// It has ended, or has become another program: its memory is gone and its files are closed, except what a child
+    /// inherited.
     Gone,
     /// It cannot be seen from here.
     Unknown,

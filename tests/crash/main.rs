@@ -6,6 +6,7 @@
 mod data;
 mod life;
 mod lock;
+mod value;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let mut scenarios = life::scenarios();
     scenarios.extend(lock::scenarios());
     scenarios.extend(data::scenarios());
+    scenarios.extend(value::scenarios());
     sharehold_sweep::main(&scenarios)
 }
 

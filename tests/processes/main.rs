@@ -4,17 +4,23 @@
 //! children are processes of this program: see `sharehold_testkit`.
 
 mod create;
+mod daemons;
+mod forks;
 mod life;
 mod locks;
 mod peers;
+mod qt;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     sharehold_testkit::main([
         create::suite(),
+        daemons::suite(),
+        forks::suite(),
         life::suite(),
         locks::suite(),
         peers::suite(),
+        qt::suite(),
     ])
 }

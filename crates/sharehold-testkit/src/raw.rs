@@ -35,6 +35,17 @@ impl Fork {
     ///
     /// The process must have a single thread.
     pub fn start(self, body: impl FnOnce() -> i32) -> Forked {
+        self.continue_in_child().unwrap_or_else(|| {
+            let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+            // SAFETY: it ends the child without running what the parent registered for its own end.
+            unsafe { libc::_exit(code) }
+        })
+    }
+
+    /// Forks, and returns the child in the parent, and nothing in the child.
+    ///
+    /// The process must have a single thread.
+    pub fn continue_in_child(self) -> Option<Forked> {
         let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         assert_eq!(
             threads, 1,
@@ -51,14 +62,8 @@ impl Fork {
                 i32::try_from(pid).expect("process identifiers are small")
             }
         };
-        match pid {
-            0 => {
-                let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
-                // SAFETY: it ends the child without running what the parent registered for its own end.
-                unsafe { libc::_exit(code) }
-            }
-            pid => Forked(Pid::from_raw(pid).expect("the fork succeeds")),
-        }
+        assert!(pid >= 0, "the fork succeeds");
+        Pid::from_raw(pid).map(Forked)
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, Stat};
 
@@ -147,7 +147,7 @@ impl SegmentFile {
     fn own(fd: OwnedFd) -> io::Result<SegmentFile> {
         let generation = Generation::current()?;
         let id = facts(&fs::fstat(&fd)?).id;
-        let entry = Inheritable::enter(fd.as_raw_fd());
+        let entry = Inheritable::enter(fd.as_raw_fd(), id);
         Ok(SegmentFile {
             fd: fd.into_raw_fd(),
             id,
@@ -158,18 +158,23 @@ impl SegmentFile {
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor is open until `drop`, which ends the borrow. (A program that closes descriptors
-        // it does not own breaks this for every library; `is_open` notices.)
+        // it does not own breaks this for every library; `facts` notices.)
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
     /// Says what the file is now.
+    ///
+    /// # Errors
+    ///
+    /// The descriptor is closed or is another file by now: a daemon may have closed all of its descriptors. All that is
+    /// done through the descriptor asks this first.
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
-        Ok(facts(&fs::fstat(self.as_fd())?))
-    }
-
-    /// Tells whether the descriptor still is this file: a daemon may have closed all of its descriptors.
-    pub(crate) fn is_open(&self) -> bool {
-        self.facts().is_ok_and(|facts| facts.id == self.id)
+        let found = facts(&fs::fstat(self.as_fd())?);
+        if found.id == self.id {
+            Ok(found)
+        } else {
+            Err(rustix::io::Errno::BADF.into())
+        }
     }
 
     /// Sets permission bits and, if given, the group, whatever the umask says.
@@ -182,6 +187,7 @@ impl SegmentFile {
 
     /// Reserves memory for all bytes below `len` and makes the file at least that long; new bytes are zero.
     pub(crate) fn reserve(&self, len: u64) -> io::Result<()> {
+        self.facts()?;
         loop {
             match fs::fallocate(self.as_fd(), FallocateFlags::empty(), 0, len) {
                 Err(rustix::io::Errno::INTR) => {}
@@ -250,6 +256,7 @@ impl SegmentFile {
             l_len: i64::try_from(bytes.end.saturating_sub(bytes.start)).map_err(invalid)?,
             l_pid: 0,
         };
+        self.facts()?;
         // SAFETY: the command takes a pointer to a `flock`, which lives across the call.
         let result = unsafe { libc::fcntl(self.fd, command, ptr::from_mut(&mut lock)) };
         if result == -1 {
@@ -263,11 +270,11 @@ impl SegmentFile {
 impl Drop for SegmentFile {
     fn drop(&mut self) {
         // In a forked child the descriptor was closed at the fork, and its number may be somebody else's by now;
-        // a daemon may have closed it under us.
+        // a daemon may have closed it under us, and even have opened the same file under the same number.
         if self.generation.is_current() {
-            let ours = self.is_open();
-            self.entry.leave();
-            if ours {
+            let is_open = self.facts().is_ok();
+            let was_entered = self.entry.leave(self.fd);
+            if is_open && was_entered {
                 // SAFETY: the descriptor is open, is our file, and is closed once.
                 unsafe { rustix::io::close(self.fd) };
             }
@@ -281,11 +288,17 @@ impl Drop for SegmentFile {
 /// child can walk it right after `fork`, whatever other threads were doing.
 #[derive(Debug)]
 struct Inheritable {
+    /// The descriptor, [`NOBODY`], or [`NOTHING`].
     fd: AtomicI32,
+    /// Device and inode of its file.
+    id: [AtomicU64; 2],
     next: AtomicPtr<Inheritable>,
 }
 
+/// The entry is free to be used.
 const NOBODY: i32 = -1;
+/// The entry is somebody's who has no descriptor: not yet, or not any more.
+const NOTHING: i32 = -2;
 static INHERITABLE: AtomicPtr<Inheritable> = AtomicPtr::new(ptr::null_mut());
 
 impl Inheritable {
@@ -297,18 +310,30 @@ impl Inheritable {
         std::iter::successors(at(&INHERITABLE), move |entry| at(&entry.next))
     }
 
-    fn enter(fd: RawFd) -> &'static Inheritable {
+    fn enter(fd: RawFd, id: (u64, u64)) -> &'static Inheritable {
+        for entry in Inheritable::all() {
+            // The number was just given out, so that whoever had it lost it to somebody who closes what is not their own.
+            let _ = entry
+                .fd
+                .compare_exchange(fd, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
+        }
         let free = Inheritable::all().find(|entry| {
             entry
                 .fd
-                .compare_exchange(NOBODY, fd, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(NOBODY, NOTHING, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         });
-        if let Some(entry) = free {
-            return entry;
-        }
+        let entry = free.unwrap_or_else(Inheritable::add);
+        entry.id[0].store(id.0, Ordering::Relaxed);
+        entry.id[1].store(id.1, Ordering::Relaxed);
+        entry.fd.store(fd, Ordering::Release);
+        entry
+    }
+
+    fn add() -> &'static Inheritable {
         let entry = Box::leak(Box::new(Inheritable {
-            fd: AtomicI32::new(fd),
+            fd: AtomicI32::new(NOTHING),
+            id: [AtomicU64::new(0), AtomicU64::new(0)],
             next: AtomicPtr::new(ptr::null_mut()),
         }));
         let mut head = INHERITABLE.load(Ordering::Relaxed);
@@ -327,17 +352,24 @@ impl Inheritable {
         }
     }
 
-    fn leave(&self) {
-        self.fd.store(NOBODY, Ordering::Release);
+    /// Frees the entry; whether it was still the descriptor's.
+    fn leave(&self, fd: RawFd) -> bool {
+        self.fd.swap(NOBODY, Ordering::Release) == fd
     }
 }
 
 /// Closes what a forked child inherited. Called in the child, before `fork` returns there.
 pub(super) fn close_inherited() {
     for entry in Inheritable::all() {
-        let fd = entry.fd.swap(NOBODY, Ordering::Relaxed);
-        if fd != NOBODY {
-            // SAFETY: an entered descriptor is open in the parent, hence in this copy, and is left before it is closed.
+        let fd = entry.fd.swap(NOBODY, Ordering::Acquire);
+        if fd < 0 {
+            continue;
+        }
+        // SAFETY: the number is not negative, and is used for the one question what it is.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        let id = [&entry.id[0], &entry.id[1]].map(|half| half.load(Ordering::Relaxed));
+        if fs::fstat(borrowed).is_ok_and(|found| facts(&found).id == (id[0], id[1])) {
+            // SAFETY: an entered descriptor that is still its file is nobody else's, and is left before it is closed.
             unsafe { rustix::io::close(fd) };
         }
     }

@@ -1,6 +1,7 @@
 //! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, `/proc`.
 
 mod file;
+pub(crate) mod ipc;
 mod mapping;
 mod process;
 mod wait;

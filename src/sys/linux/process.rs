@@ -33,6 +33,7 @@ struct OwnPage {
     pid: AtomicU64,
     namespaces: AtomicU64,
     start_time: AtomicU64,
+    program: AtomicU64,
     name: [AtomicU64; 2],
     /// 1 when `/proc` shows this process's own PID namespace.
     proc_is_ours: AtomicU64,
@@ -159,9 +160,10 @@ pub(crate) fn identity() -> io::Result<Identity> {
             .unsigned_abs();
         page.pid.store(pid.into(), Ordering::Relaxed);
         page.namespaces.store(own_namespaces(), Ordering::Relaxed);
-        let own = read_stat(Path::new("/proc/self/stat"));
-        page.start_time
-            .store(own.map_or(0, |stat| stat.start_time), Ordering::Relaxed);
+        if let Some(own) = read_stat(Path::new("/proc/self/stat")) {
+            page.start_time.store(own.start_time, Ordering::Relaxed);
+            page.program.store(own.program.into(), Ordering::Relaxed);
+        }
         let name = executable_name();
         for (word, bytes) in page.name.iter().zip(name.chunks_exact(8)) {
             let bytes = <[u8; 8]>::try_from(bytes).unwrap_or_default();
@@ -181,6 +183,7 @@ pub(crate) fn identity() -> io::Result<Identity> {
         pid: u32::try_from(page.pid.load(Ordering::Relaxed)).unwrap_or(0),
         namespaces: page.namespaces.load(Ordering::Relaxed),
         start_time: page.start_time.load(Ordering::Relaxed),
+        program: u32::try_from(page.program.load(Ordering::Relaxed)).unwrap_or(0),
         name,
     })
 }
@@ -232,6 +235,10 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
     match read_stat(Path::new(&format!("/proc/{}/stat", who.pid))) {
         None => Fate::Unknown,
         Some(stat) if stat.start_time != who.start_time => Fate::Gone,
+        // `exec` ends all threads and the memory of the old program before the new one shows.
+        Some(stat) if stat.program != 0 && who.program != 0 && stat.program != who.program => {
+            Fate::Gone
+        }
         // A leader may have ended while other threads of the process run on.
         Some(stat) if stat.threads > 1 => Fate::Living,
         Some(stat) if matches!(stat.state, b'Z' | b'X') => Fate::Gone,
@@ -249,6 +256,8 @@ struct Stat {
     flags: u64,
     threads: u64,
     start_time: u64,
+    /// See [`program_at`].
+    program: u32,
 }
 
 fn read_stat(path: &Path) -> Option<Stat> {
@@ -263,17 +272,32 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let name_end = text.iter().rposition(|&byte| byte == b')')?;
     let rest = str::from_utf8(text.get(name_end + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    // `nth` counts on from where it stopped: fields 3, 9, 20 and 22 of the line.
+    // `nth` counts on from where it stopped: fields 3, 9, 20, 22, 26 and 28 of the line.
     let state = *fields.next()?.as_bytes().first()?;
     let flags = fields.nth(5)?.parse().ok()?;
     let threads = fields.nth(10)?.parse().ok()?;
     let start_time = fields.nth(1)?.parse().ok()?;
+    let code = fields.nth(3)?.parse().ok()?;
+    let stack = fields.nth(1)?.parse().ok()?;
     Some(Stat {
         state,
         flags,
         threads,
         start_time,
+        program: program_at(code, stack),
     })
+}
+
+/// Tells programs that run in one process after another apart by where their code and stack begin, which the kernel
+/// chooses anew at each `exec`; 0 where it does not say: of an ending process, or of another user's.
+fn program_at(code: u64, stack: u64) -> u32 {
+    if stack == 0 {
+        return 0;
+    }
+    // Code begins at a page, a stack at a multiple of 16.
+    let mixed = (stack >> 4) ^ (code >> 12);
+    let folded = (mixed ^ (mixed >> 32)) & u64::from(u32::MAX);
+    u32::try_from(folded).unwrap_or(0).max(1)
 }
 
 #[cfg(test)]
@@ -282,12 +306,13 @@ mod tests {
 
     #[test]
     fn stat_is_parsed_with_any_name() {
-        let line = b"42 (a) b (c) S 1 42 42 0 -1 4194564 6 0 0 0 7 8 9 10 20 0 3 0 123456 1000 1 2";
+        let line = b"42 (a) b (c) S 1 42 42 0 -1 4194564 6 0 0 0 7 8 9 10 20 0 3 0 123456 1000 1 2 4096 5 160 6";
         let stat = parse_stat(line).expect("a whole line");
         assert_eq!(
             (stat.state, stat.flags, stat.threads, stat.start_time),
             (b'S', 4_194_564, 3, 123_456)
         );
+        assert_eq!(stat.program, program_at(4096, 160));
         assert!(parse_stat(b"42 (cut off").is_none());
         assert!(parse_stat(b"").is_none());
     }
@@ -304,6 +329,14 @@ mod tests {
             }),
             Fate::Gone
         );
+        assert_eq!(
+            fate_of(&Identity {
+                program: me.program ^ 2,
+                ..me
+            }),
+            Fate::Gone
+        );
+        assert_eq!(fate_of(&Identity { program: 0, ..me }), Fate::Living);
         assert_eq!(
             fate_of(&Identity {
                 namespaces: 0,

@@ -1,0 +1,318 @@
+//! Shared memory in the manner of Qt's `QSharedMemory`, without its faults: the handle and its documentation.
+
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::error::{Error, ErrorKind, Result};
+use super::guard::Guard;
+use super::key::NativeIpcKey;
+use super::options::Options;
+use super::status::Status;
+use super::until::Until;
+
+/// How long `drop` may wait for the lock in order to remove what nobody else uses.
+const PARTING: Duration = Duration::from_millis(100);
+
+/// Says which of two things [`SharedMemory::open_or_create`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// The memory is new, and all zero.
+    Created,
+    /// The memory was there.
+    Attached,
+}
+
+/// Says what destroying does about others who are attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destroy {
+    /// Waits until all have detached, for as long as it takes.
+    Wait,
+    /// Refuses.
+    NoWait,
+    /// Takes the name away from under them: they keep their memory until they detach, newcomers do not find it.
+    ForceNoWait,
+}
+
+/// Shares memory with every process, Qt or not, that uses the same key.
+///
+/// A handle names memory, which may or may not exist; [`create`](Self::create) and [`attach`](Self::attach) bring it
+/// into this process, [`lock`](Self::lock) gives a [`Guard`] through which bytes are read and written. The last one
+/// to detach removes a System V segment, key files and lock.
+///
+/// # When a process dies
+///
+/// The kernel detaches it and gives its lock to the next, who is *not* told; data that it was changing stay half
+/// changed. If it was the last one, the segment stays, with its data: [`attach`](Self::attach) finds them,
+/// [`replace_stale`](Self::replace_stale) and [`remove_stale`](Self::remove_stale) clear them away. With POSIX keys
+/// the lock stays taken, see [`recover_lock`](Self::recover_lock). Sharehold's own segments have none of these limits.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::qt::SharedMemory;
+///
+/// # let key = &format!("sharehold-doc-memory-{}", std::process::id());
+/// let mut memory = SharedMemory::new(key);
+/// memory.create(1024)?;
+/// memory.lock()?.write(0, b"Hello from another process!")?;
+/// # Ok::<(), sharehold::qt::Error>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "QSharedMemory")]
+pub struct SharedMemory {
+    key: NativeIpcKey,
+    /// Or why no object can have such a key.
+    engine: Result<Engine, String>,
+    patience: Duration,
+}
+
+impl SharedMemory {
+    /// Makes a handle for the memory that Qt programs mean by a text key; touches no system object.
+    ///
+    /// [`Options`] says how to do otherwise.
+    pub fn new(key: &str) -> SharedMemory {
+        Options::new().shared_memory(key)
+    }
+
+    pub(super) fn from_keys(
+        key: NativeIpcKey,
+        lock_key: &NativeIpcKey,
+        options: &Options,
+    ) -> SharedMemory {
+        let engine = Engine::new(&key, lock_key, options);
+        SharedMemory {
+            key,
+            engine,
+            patience: options.patience,
+        }
+    }
+
+    /// Does something with the objects, and says in an error what it was.
+    pub(super) fn doing<T>(
+        &mut self,
+        operation: &'static str,
+        action: impl FnOnce(&mut Engine) -> Result<T>,
+    ) -> Result<T> {
+        let engine = self.engine.as_mut().map_err(|detail| refused(detail));
+        engine
+            .and_then(action)
+            .map_err(|error| error.during(operation, self.key.label()))
+    }
+
+    /// As `doing`, without changing the handle.
+    pub(super) fn asking<T>(
+        &self,
+        operation: &'static str,
+        question: impl FnOnce(&Engine) -> Result<T>,
+    ) -> Result<T> {
+        let engine = self.engine.as_ref().map_err(|detail| refused(detail));
+        engine
+            .and_then(question)
+            .map_err(|error| error.during(operation, self.key.label()))
+    }
+
+    fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref().ok()
+    }
+
+    /// Returns the text key, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.text_key()
+    }
+
+    /// Returns the native key; it is empty exactly when the text key is.
+    #[doc(alias = "nativeIpcKey")]
+    pub fn native_key(&self) -> &NativeIpcKey {
+        &self.key
+    }
+
+    /// Tells whether this handle has the memory in this process.
+    pub fn is_attached(&self) -> bool {
+        self.engine().is_some_and(Engine::is_attached)
+    }
+
+    /// Tells whether this handle holds the lock: a [`Guard`] lives, or was leaked.
+    pub fn holds_lock(&self) -> bool {
+        self.engine().is_some_and(Engine::holds_lock)
+    }
+
+    /// Tells whether nobody had the memory when this handle attached to it: those who used it before may have died.
+    pub fn was_stale(&self) -> bool {
+        self.engine().is_some_and(Engine::was_stale)
+    }
+
+    /// Returns the size in bytes, exactly as its maker asked for; 0 when not attached.
+    pub fn size(&self) -> usize {
+        self.engine().map_or(0, Engine::size)
+    }
+
+    /// Returns the address of the memory, for those who can do without a lock and without checks.
+    ///
+    /// It is valid until this handle detaches. Other processes may store there at any time, so reading and writing
+    /// through it needs volatile or atomic accesses.
+    #[doc(alias = "data")]
+    #[doc(alias = "constData")]
+    pub fn as_ptr(&self) -> Option<NonNull<u8>> {
+        self.engine().and_then(Engine::address)
+    }
+
+    /// Makes the memory and attaches to it. New memory is all zero.
+    ///
+    /// # When a process dies
+    ///
+    /// Killed midway, it leaves nothing, or a stale segment of zeroes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidSize`] for 0 or more than the system allows, [`ErrorKind::AlreadyExists`] when the key has
+    /// memory or this handle is attached, [`ErrorKind::OutOfResources`], [`ErrorKind::PermissionDenied`];
+    /// [`ErrorKind::LockError`] when somebody holds the lock for longer than [`Options::patience`];
+    /// [`ErrorKind::KeyError`] for a key that nothing can have.
+    pub fn create(&mut self, size: usize) -> Result<()> {
+        self.doing("create", |engine| engine.create(size))
+    }
+
+    /// Makes the memory unless it exists, and attaches to it, in one step for everybody who uses the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`attach`](Self::attach). The size of memory that exists is as it is.
+    pub fn open_or_create(&mut self, size: usize) -> Result<Opened> {
+        self.doing("create or attach to", |engine| engine.open_or_create(size))
+    }
+
+    /// Makes the memory, in place of memory that nobody is attached to.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create); [`ErrorKind::AlreadyExists`] when somebody is attached.
+    pub fn replace_stale(&mut self, size: usize) -> Result<()> {
+        self.doing("replace", |engine| engine.replace_stale(size))
+    }
+
+    /// Removes memory that nobody is attached to, with its lock and key files; false when there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyExists`] when somebody is attached; else as [`create`](Self::create).
+    pub fn remove_stale(&mut self) -> Result<bool> {
+        self.doing("remove", Engine::remove_stale)
+    }
+
+    /// Attaches to memory that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] when the key has no memory, which leaves nothing behind;
+    /// [`ErrorKind::PermissionDenied`] when it is another user's, or open to others, unless
+    /// [`Options::allow_others`]; [`ErrorKind::AlreadyExists`] when this handle is attached;
+    /// [`ErrorKind::LockError`] when somebody holds the lock for longer than [`Options::patience`];
+    /// [`ErrorKind::KeyError`] for a key that nothing can have, or that shares its objects with another key.
+    pub fn attach(&mut self) -> Result<()> {
+        self.doing("attach to", Engine::attach)
+    }
+
+    /// Detaches; the last one to do so removes a System V segment, with key files and lock.
+    ///
+    /// The memory is gone from this process in any case. Dropping the handle detaches too, with a shorter patience.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] when this handle is not attached; [`ErrorKind::LockError`] when this was the last one and
+    /// somebody held the lock for longer than [`Options::patience`]: the segment stays then, stale.
+    pub fn detach(&mut self) -> Result<()> {
+        let until = Until::after(self.patience);
+        self.doing("detach from", |engine| engine.detach(until))
+    }
+
+    /// Takes the lock, waiting for as long as it takes.
+    ///
+    /// It excludes every handle of the key in every process and thread, Qt's included, and needs no memory to be attached.
+    ///
+    /// # When a process dies
+    ///
+    /// System V: a lock that it held is free at once. POSIX: it stays taken, see [`recover_lock`](Self::recover_lock).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::OutOfResources`], [`ErrorKind::KeyError`] as for
+    /// [`create`](Self::create); [`ErrorKind::InvalidSize`] when attached memory was cut.
+    pub fn lock(&mut self) -> Result<Guard<'_>> {
+        self.doing("lock", |engine| engine.lock(Until::Forever))?;
+        Ok(Guard::new(self))
+    }
+
+    /// Takes the lock if nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn try_lock(&mut self) -> Result<Option<Guard<'_>>> {
+        self.lock_timeout(Duration::ZERO)
+    }
+
+    /// Takes the lock if it can be had within `wait`.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn lock_timeout(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
+        let locked = self.doing("lock", |engine| engine.lock(Until::after(wait)))?;
+        Ok(if locked { Some(Guard::new(self)) } else { None })
+    }
+
+    /// Gives back a POSIX lock whose holder is dead; false when there was nothing to give back.
+    ///
+    /// The proof is the kernel's word that nobody else has the semaphore, in any process. System V needs no such thing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LockError`] when somebody else has the semaphore, another handle of this process included.
+    pub fn recover_lock(&mut self) -> Result<bool> {
+        self.doing("recover the lock of", Engine::recover_lock)
+    }
+
+    /// Looks at the memory and its lock without touching either; `None` when there is no memory.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] and [`ErrorKind::KeyError`] as for [`create`](Self::create).
+    pub fn status(&self) -> Result<Option<Status>> {
+        self.asking("look at", Engine::status)
+    }
+
+    /// Tells whether there is memory that nobody is attached to: its users have died, or none has come yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create): the lock is taken to know that nobody is just making it.
+    pub fn is_stale(&mut self) -> Result<bool> {
+        self.doing("look at", Engine::is_stale)
+    }
+
+    /// Removes the memory, and lock and key files if nobody else uses them; false when there was none.
+    ///
+    /// With [`Destroy::Wait`] it waits for others to detach, for as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyExists`] when somebody is attached and `how` is [`Destroy::NoWait`], or this handle is and
+    /// `how` is not [`Destroy::ForceNoWait`]; else as [`create`](Self::create).
+    pub fn destroy(&mut self, how: Destroy) -> Result<bool> {
+        self.doing("destroy", |engine| engine.destroy(how))
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        if self.is_attached() {
+            // There is nobody to tell; what stays is stale, and healed by the next one who asks for it.
+            let _ = self.doing("detach from", |engine| engine.detach(Until::after(PARTING)));
+        }
+    }
+}
+
+fn refused(detail: &str) -> Error {
+    Error::new(ErrorKind::KeyError, detail)
+}

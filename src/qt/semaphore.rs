@@ -1,0 +1,240 @@
+//! Counting semaphores in the manner of Qt's `QSystemSemaphore`.
+
+use std::time::Duration;
+
+use super::backend::{SemaphoreName, Set, Taken};
+use super::error::{Error, ErrorKind, Result};
+use super::key::NativeIpcKey;
+use super::names;
+use super::options::Options;
+use super::status::LockStatus;
+use super::until::Until;
+use crate::sys::Generation;
+
+/// How often a semaphore that is removed while it is being taken is replaced before giving up.
+const TRIES: usize = 100;
+
+/// Counts permits for every process, Qt or not, that uses the same key.
+///
+/// The semaphore with the text key of a [`SharedMemory`](super::SharedMemory) *is* that memory's lock.
+/// It stays until somebody calls [`remove`](Self::remove), or a Qt program that made it ends.
+///
+/// # When a process dies
+///
+/// System V: the kernel gives back what it took, and takes back what it gave. POSIX: neither.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::qt::SystemSemaphore;
+///
+/// # let key = &format!("sharehold-doc-semaphore-{}", std::process::id());
+/// let mut printers = SystemSemaphore::new(key, 2);
+/// let permit = printers.acquire()?;
+/// drop(permit);
+/// printers.remove()?;
+/// # Ok::<(), sharehold::qt::Error>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "QSystemSemaphore")]
+pub struct SystemSemaphore {
+    key: NativeIpcKey,
+    /// Or why no object can have such a key.
+    name: Result<Box<dyn SemaphoreName>, String>,
+    initial: u16,
+    patience: Duration,
+    set: Option<Box<dyn Set>>,
+}
+
+impl SystemSemaphore {
+    /// Makes a handle for the semaphore that Qt programs mean by a text key; touches no system object.
+    ///
+    /// If the semaphore has to be made, it starts with `initial` permits. One that exists is never reset, which is what
+    /// Qt's access mode `Open` means; there is no `Create`, because it takes permits away from those who hold them.
+    pub fn new(key: &str, initial: u16) -> SystemSemaphore {
+        Options::new().semaphore(key, initial)
+    }
+
+    pub(super) fn from_key(key: NativeIpcKey, initial: u16, options: &Options) -> SystemSemaphore {
+        let name = names::semaphore(&key, options.trust);
+        SystemSemaphore {
+            key,
+            name,
+            initial,
+            patience: options.patience,
+            set: None,
+        }
+    }
+
+    /// Returns the text key, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.text_key()
+    }
+
+    /// Returns the native key.
+    pub fn native_key(&self) -> &NativeIpcKey {
+        &self.key
+    }
+
+    /// Takes a permit, waiting for as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedMemory::lock`](super::SharedMemory::lock).
+    pub fn acquire(&mut self) -> Result<Permit<'_>> {
+        self.acquire_until(Until::Forever)?;
+        Permit::of(self)
+    }
+
+    /// Takes a permit if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn try_acquire(&mut self) -> Result<Option<Permit<'_>>> {
+        self.acquire_timeout(Duration::ZERO)
+    }
+
+    /// Takes a permit if one can be had within `wait`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_timeout(&mut self, wait: Duration) -> Result<Option<Permit<'_>>> {
+        let taken = self.acquire_until(Until::after(wait))?;
+        if taken {
+            Permit::of(self).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Adds permits, whether or not this process took them.
+    ///
+    /// System V takes them away again when this process ends, as with Qt.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire); [`ErrorKind::OutOfResources`] beyond 32767 permits.
+    pub fn release(&mut self, permits: u16) -> Result<()> {
+        self.doing("release", |semaphore| {
+            for _ in 0..TRIES {
+                if semaphore.set()?.give(permits)? {
+                    return Ok(());
+                }
+                semaphore.set = None;
+            }
+            Err(vanishing())
+        })
+    }
+
+    /// Looks at the semaphore without touching it; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] when it is another user's.
+    pub fn status(&self) -> Result<Option<LockStatus>> {
+        let name = self
+            .name
+            .as_ref()
+            .map_err(|detail| Error::new(ErrorKind::KeyError, detail));
+        let looked = name.and_then(|name| name.look());
+        let looked = looked.map_err(|error| error.during("look at", self.key.label()))?;
+        Ok(looked.map(LockStatus::from))
+    }
+
+    /// Removes the semaphore, whoever uses it; false when there was none.
+    ///
+    /// Those who wait for it, Qt programs included, make a new one and go on with that.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn remove(&mut self) -> Result<bool> {
+        if self.status()?.is_none() {
+            return Ok(false);
+        }
+        self.set = None;
+        // With 0 nothing needs to be waited for: any value will do.
+        self.doing("remove", |semaphore| semaphore.open(0)?.remove())
+            .map(|()| true)
+    }
+
+    fn doing<T>(
+        &mut self,
+        operation: &'static str,
+        action: impl FnOnce(&mut SystemSemaphore) -> Result<T>,
+    ) -> Result<T> {
+        action(self).map_err(|error| error.during(operation, self.key.label()))
+    }
+
+    fn acquire_until(&mut self, until: Until) -> Result<bool> {
+        self.doing("acquire", |semaphore| {
+            for _ in 0..TRIES {
+                let set = semaphore.set()?;
+                match set.take(until)? {
+                    Taken::NotInTime => return Ok(false),
+                    Taken::Yes if set.is_named()? => return Ok(true),
+                    // A permit of a semaphore that newcomers do not find is worth nothing.
+                    Taken::Yes => drop(set.give(1)?),
+                    Taken::Gone => {}
+                }
+                semaphore.set = None;
+            }
+            Err(vanishing())
+        })
+    }
+
+    fn set(&mut self) -> Result<&dyn Set> {
+        let set = match self.set.take() {
+            Some(set) => set,
+            None => self.open(self.initial)?,
+        };
+        Ok(&**self.set.insert(set))
+    }
+
+    fn open(&self, initial: u16) -> Result<Box<dyn Set>> {
+        let name = self
+            .name
+            .as_ref()
+            .map_err(|detail| Error::new(ErrorKind::KeyError, detail))?;
+        name.open(initial, Until::after(self.patience))
+    }
+}
+
+fn vanishing() -> Error {
+    let detail = "it is removed again and again; find out which program does so, and end it";
+    Error::new(ErrorKind::LockError, detail)
+}
+
+/// Holds one permit of a [`SystemSemaphore`], and gives it back when dropped.
+#[derive(Debug)]
+#[must_use = "the permit is given back when dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a mut SystemSemaphore,
+    holder: Generation,
+}
+
+impl<'a> Permit<'a> {
+    fn of(semaphore: &'a mut SystemSemaphore) -> Result<Permit<'a>> {
+        Ok(Permit {
+            semaphore,
+            holder: Generation::current()?,
+        })
+    }
+
+    /// Keeps the permit taken, for somebody else to [`release`](SystemSemaphore::release) one.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        // A forked child holds nothing: the kernel counts by process.
+        if self.holder.is_current() {
+            // There is nobody to tell; the kernel gives back at the end of the process what could not be given back here.
+            let _ = self.semaphore.release(1);
+        }
+    }
+}

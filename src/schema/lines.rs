@@ -1,0 +1,334 @@
+//! A schema as lines of text: how it stands in a segment, for programs of any language and for people.
+//!
+//! ```text
+//! size 88 version 1 type Account
+//! 0 8 id u64
+//! 8 32 name Text<24>
+//! 40 16 limits struct
+//! 40 8 limits.min u64
+//! 48 8 limits.max u64
+//! 56 32 moves [struct; 2]
+//! 0 8 moves[].amount i64
+//! 8 8 moves[].at u64
+//! ```
+//!
+//! The first line has the size of a value in bytes, the version of its type, and the type's name, which may contain
+//! spaces. Each further line is a field: its offset, its size, its path, its kind, which may contain spaces. Every line
+//! ends with a line feed. Fields come in the order of their offsets, a struct before its members. The members of an element
+//! have `[]` in their path, once for each array or list they are in, and offsets from the beginning of
+//! the element. A value that is no struct has one field with the path `.`.
+//!
+//! A kind is a number (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), `bool`, `Text<capacity>`, `[kind; count]`,
+//! `List<kind, capacity>`, `enum number {Name=1, Other=2}`, `struct`, or `struct version 2` where the version is
+//! not 1. Texts and lists begin with eight bytes of length. There is no padding.
+//!
+//! There is one way to write a schema, so that equal texts mean equal schemas. Its hash is the first eight bytes of the
+//! SHA-256 of the text without ` type ` and the name.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::Schema;
+use super::kind::{Kind, Member, Number, Variant};
+
+pub(super) const BOOL: &str = "bool";
+pub(super) const ENUM: &str = "enum";
+pub(super) const STRUCT: &str = "struct";
+/// The path of a value that is no struct.
+pub(super) const WHOLE: &str = ".";
+const ELEMENT: &str = "[]";
+/// How deep kinds and paths from outside may be nested.
+const MOST_LEVELS: usize = 32;
+
+/// Says where a field is and what its bytes are.
+///
+/// Its text is its line in a schema: offset, size, path and kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Field {
+    /// Its name, after those of the structs it is in: `limits.max`.
+    pub path: String,
+    /// What its bytes are.
+    pub kind: Kind,
+    /// Where it begins, in bytes from the beginning of the value; from that of the element if the path contains `[]`.
+    pub offset: usize,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Field { path, kind, offset } = self;
+        write!(f, "{offset} {} {path} {kind}", kind.size())
+    }
+}
+
+/// Says what is wrong with a text that is no schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a schema: line {line} {detail}")]
+pub struct ParseSchemaError {
+    line: usize,
+    detail: &'static str,
+}
+
+/// The fields of a value of this kind, in the order of their lines.
+pub(super) fn fields(root: &Kind) -> Vec<Field> {
+    let mut found = Vec::new();
+    match root {
+        Kind::Struct { members, .. } => add_members(members, "", 0, &mut found),
+        other => add(other, WHOLE, 0, &mut found),
+    }
+    found
+}
+
+fn add(kind: &Kind, path: &str, offset: usize, found: &mut Vec<Field>) {
+    found.push(Field {
+        path: path.to_owned(),
+        kind: kind.clone(),
+        offset,
+    });
+    let mut inner = kind;
+    let mut path = path.trim_start_matches(WHOLE).to_owned();
+    let mut start = offset;
+    while let Some((element, _)) = inner.element() {
+        inner = element;
+        path.push_str(ELEMENT);
+        start = 0;
+    }
+    if let Kind::Struct { members, .. } = inner {
+        add_members(members, &path, start, found);
+    }
+}
+
+fn add_members(members: &[Member], path: &str, mut offset: usize, found: &mut Vec<Field>) {
+    let dot = if path.is_empty() { "" } else { "." };
+    for Member { name, kind } in members {
+        add(kind, &format!("{path}{dot}{name}"), offset, found);
+        offset = offset.saturating_add(kind.size());
+    }
+}
+
+/// The text, with or without the name.
+pub(super) fn write(schema: &Schema, with_name: bool) -> String {
+    let mut text = format!("size {} version {}", schema.size(), schema.version());
+    if with_name {
+        text.push_str(" type ");
+        text.push_str(schema.name());
+    }
+    text.push('\n');
+    for field in schema.fields() {
+        text.push_str(&field.to_string());
+        text.push('\n');
+    }
+    text
+}
+
+pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
+    let refuse = |line, detail| ParseSchemaError { line, detail };
+    let mut lines = (1..).zip(text.lines());
+    let first = lines.next().map_or("", |(_, line)| line);
+    let (version, name) = head(first).ok_or(refuse(
+        1,
+        "is not `size` and `version` and `type`, each with its value",
+    ))?;
+    let mut kind = Kind::Struct {
+        version,
+        members: Vec::new(),
+    };
+    for (number, line) in lines {
+        let mut words = line.splitn(4, ' ').skip(2);
+        let (Some(path), Some(mut rest)) = (words.next(), words.next()) else {
+            return Err(refuse(
+                number,
+                "is not an offset, a size, a path and a kind",
+            ));
+        };
+        let found = kind_from(&mut rest, 0).filter(|_| rest.is_empty());
+        let found = found.ok_or(refuse(number, "has no kind that is known here"))?;
+        if path == WHOLE && number == 2 {
+            kind = found;
+        } else {
+            place(&mut kind, path, found).ok_or(refuse(number, "has a path that leads nowhere"))?;
+        }
+    }
+    check(&kind).map_err(|detail| refuse(1, detail))?;
+    let schema = Schema {
+        name: name.to_owned(),
+        kind,
+    };
+    // What was read leniently must be what would be written: sizes and offsets, order, and every character.
+    let written = schema.to_text();
+    if written == text {
+        return Ok(schema);
+    }
+    let mut pairs = (1..).zip(written.lines().zip(text.lines()));
+    let differs = pairs.find(|(_, (written, given))| written != given);
+    let line = differs.map_or(text.lines().count(), |(line, _)| line);
+    Err(refuse(line, "is not as a schema has it"))
+}
+
+/// Version and name from the first line.
+fn head(line: &str) -> Option<(u32, &str)> {
+    let rest = line.strip_prefix("size ")?;
+    let (_, rest) = rest.split_once(" version ")?;
+    let (version, name) = rest.split_once(" type ")?;
+    let is_name = !name.is_empty() && !name.contains(char::is_control);
+    is_name.then_some((version.parse().ok()?, name))
+}
+
+/// Puts a field into the struct that its path leads to, which is the last one.
+fn place(root: &mut Kind, path: &str, kind: Kind) -> Option<()> {
+    let mut node = root;
+    let mut parts = path.split('.').enumerate().peekable();
+    while let Some((level, part)) = parts.next() {
+        if level > MOST_LEVELS {
+            return None;
+        }
+        let is_last = parts.peek().is_none();
+        let name = part.trim_end_matches(ELEMENT);
+        if !name.is_empty() {
+            let Kind::Struct { members, .. } = node else {
+                return None;
+            };
+            if is_last {
+                members.push(Member {
+                    name: name.to_owned(),
+                    kind,
+                });
+                return Some(());
+            }
+            let last = members.last_mut()?;
+            if last.name != name {
+                return None;
+            }
+            node = &mut last.kind;
+        } else if level > 0 {
+            return None;
+        }
+        while let Kind::Array { element, .. } | Kind::List { element, .. } = node {
+            node = element;
+        }
+    }
+    None
+}
+
+/// Whether a kind from outside is one that a program could have.
+fn check(kind: &Kind) -> Result<(), &'static str> {
+    match kind {
+        Kind::Struct { members, .. } => {
+            let mut names = HashSet::new();
+            if members.is_empty() {
+                return Err("has a struct without fields");
+            }
+            if !members
+                .iter()
+                .all(|it| is_name(&it.name) && names.insert(&it.name))
+            {
+                return Err("has a struct with two fields of one name, or a name that is none");
+            }
+            members.iter().try_for_each(|it| check(&it.kind))?;
+        }
+        Kind::Enum { repr, variants } => {
+            let range = repr
+                .range()
+                .ok_or("has an enum of numbers it cannot have")?;
+            let mut names = HashSet::new();
+            let mut numbers = HashSet::new();
+            let sound = variants.iter().all(|Variant { name, number }| {
+                let fits = range.contains(number);
+                fits && is_name(name) && names.insert(name) && numbers.insert(*number)
+            });
+            if variants.is_empty() || !sound {
+                return Err("has an enum that is none");
+            }
+        }
+        Kind::Array { element, len } => {
+            if *len == 0 {
+                return Err("has an array of nothing");
+            }
+            check(element)?;
+        }
+        Kind::List { element, .. } => check(element)?,
+        Kind::Number(_) | Kind::Bool | Kind::Text { .. } => {}
+    }
+    if kind.size() > isize::MAX.unsigned_abs() {
+        return Err("has a size that no memory has");
+    }
+    Ok(())
+}
+
+/// Whether it can be told from what stands around it. Rust has names in many scripts; which letters, is not ours to say.
+fn is_name(name: &str) -> bool {
+    let is_other = |it: char| it.is_whitespace() || it.is_control() || ".,;=[]{}<>".contains(it);
+    !name.is_empty() && !name.contains(is_other)
+}
+
+/// Takes a kind from the beginning of the text; structs come without their members.
+fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
+    if level > MOST_LEVELS {
+        return None;
+    }
+    let boxed = |rest: &mut &str| kind_from(rest, level + 1).map(Box::new);
+    if take(rest, "[").is_some() {
+        let element = boxed(rest)?;
+        take(rest, "; ")?;
+        let len = count(rest)?;
+        take(rest, "]")?;
+        return Some(Kind::Array { element, len });
+    }
+    if take(rest, "List<").is_some() {
+        let element = boxed(rest)?;
+        take(rest, ", ")?;
+        let capacity = count(rest)?;
+        take(rest, ">")?;
+        return Some(Kind::List { element, capacity });
+    }
+    if take(rest, "Text<").is_some() {
+        let capacity = count(rest)?;
+        take(rest, ">")?;
+        return Some(Kind::Text { capacity });
+    }
+    if take(rest, STRUCT).is_some() {
+        let version = match take(rest, " version ") {
+            Some(()) => count(rest)?.try_into().ok()?,
+            None => 1,
+        };
+        let members = Vec::new();
+        return Some(Kind::Struct { version, members });
+    }
+    if take(rest, ENUM).is_some() {
+        take(rest, " ")?;
+        let repr = number_from(rest)?;
+        take(rest, " {")?;
+        let (inside, behind) = rest.split_once('}')?;
+        *rest = behind;
+        let variant = |text: &str| {
+            let (name, number) = text.split_once('=')?;
+            Some(Variant {
+                name: name.to_owned(),
+                number: number.parse().ok()?,
+            })
+        };
+        let variants = inside.split(", ").map(variant).collect::<Option<_>>()?;
+        return Some(Kind::Enum { repr, variants });
+    }
+    if take(rest, BOOL).is_some() {
+        return Some(Kind::Bool);
+    }
+    number_from(rest).map(Kind::Number)
+}
+
+fn number_from(rest: &mut &str) -> Option<Number> {
+    let mut all = Number::ALL.into_iter();
+    all.find(|it| take(rest, it.name()).is_some())
+}
+
+fn count(rest: &mut &str) -> Option<usize> {
+    let end = rest.find(|it: char| !it.is_ascii_digit());
+    let (digits, behind) = rest.split_at(end.unwrap_or(rest.len()));
+    *rest = behind;
+    digits.parse().ok()
+}
+
+fn take(rest: &mut &str, what: &str) -> Option<()> {
+    *rest = rest.strip_prefix(what)?;
+    Some(())
+}

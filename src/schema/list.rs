@@ -1,0 +1,329 @@
+//! `List<T, N>`: a list of a fixed capacity.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::mem;
+use std::ops::{Deref, DerefMut};
+
+use super::kind::LEN;
+use super::{Description, Kind, Shareable};
+use crate::memory::{Reader, Writer};
+
+/// Holds at most `N` elements, in place: what a struct in shared memory has instead of a `Vec`.
+///
+/// It can be used as a slice. In memory it is its length in eight bytes, then `N` elements, of which those that are not there
+/// are zero; all zeros are the empty list. It is aligned as `T` is.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::List;
+///
+/// let mut list = List::<u32, 3>::try_from_iter([4, 5]).expect("room for two");
+/// list.push(6).expect("room for one more");
+/// assert_eq!(list.push(7), Err(7));
+///
+/// assert_eq!(list.remove(0), Some(4));
+/// list[0] += 10;
+/// assert_eq!(list, [15, 6]);
+/// assert_eq!(list.iter().sum::<u32>(), 21);
+/// ```
+///
+/// A map of fixed capacity is a list of pairs:
+///
+/// ```
+/// use sharehold::{List, Shareable, Text};
+///
+/// #[derive(Shareable)]
+/// #[repr(C)]
+/// struct Entry { name: Text<24>, count: u64 }
+///
+/// #[derive(Shareable, Default)]
+/// #[repr(C)]
+/// struct Counts { entries: List<Entry, 100> }
+///
+/// impl Counts {
+///     /// The count of `name`, which is put in if need be; `None` when there is no room.
+///     fn entry(&mut self, name: &str) -> Option<&mut u64> {
+///         let found = self.entries.iter().position(|it| it.name == name);
+///         let index = match found {
+///             Some(index) => index,
+///             None => {
+///                 let name = Text::try_from(name).ok()?;
+///                 self.entries.push(Entry { name, count: 0 }).ok()?;
+///                 self.entries.len() - 1
+///             }
+///         };
+///         Some(&mut self.entries[index].count)
+///     }
+/// }
+///
+/// let mut counts = Counts::default();
+/// *counts.entry("red").expect("room") += 1;
+/// *counts.entry("red").expect("room") += 1;
+/// assert_eq!(counts.entries[0].count, 2);
+/// ```
+#[doc(alias = "Vec")]
+#[doc(alias = "ArrayVec")]
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct List<T, const N: usize> {
+    /// The length, at most `N`. As bytes, so that the elements alone say where a list may stand.
+    len: [u8; LEN],
+    /// The elements, then others that nobody sees.
+    elements: [T; N],
+}
+
+impl<T: Shareable, const N: usize> List<T, N> {
+    const NO_PADDING: () = assert!(
+        align_of::<T>() <= LEN,
+        "a list has padding before elements of 16 bytes' alignment: use [u64; 2] instead of u128"
+    );
+
+    /// Makes an empty list.
+    pub fn new() -> List<T, N> {
+        const { Self::NO_PADDING };
+        List {
+            len: [0; LEN],
+            elements: std::array::from_fn(|_| nobody()),
+        }
+    }
+
+    /// Makes a list of all that the iterator gives.
+    ///
+    /// # Errors
+    ///
+    /// It gives more than `N`: the list of the first `N`, and the next one.
+    pub fn try_from_iter(
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<List<T, N>, (List<T, N>, T)> {
+        let mut list = List::new();
+        for value in values {
+            if let Err(value) = list.push(value) {
+                return Err((list, value));
+            }
+        }
+        Ok(list)
+    }
+
+    /// Adds a value at the end.
+    ///
+    /// # Errors
+    ///
+    /// The list is full: the value.
+    pub fn push(&mut self, value: T) -> Result<(), T> {
+        let len = self.len();
+        let Some(place) = self.elements.get_mut(len) else {
+            return Err(value);
+        };
+        *place = value;
+        self.set_len(len + 1);
+        Ok(())
+    }
+
+    /// Takes the last element out.
+    pub fn pop(&mut self) -> Option<T> {
+        let last = mem::replace(self.last_mut()?, nobody());
+        self.set_len(self.len() - 1);
+        Some(last)
+    }
+
+    /// Takes an element out and moves those behind it up; `None` beyond the end.
+    pub fn remove(&mut self, index: usize) -> Option<T> {
+        if index >= self.len() {
+            return None;
+        }
+        self[index..].rotate_left(1);
+        self.pop()
+    }
+
+    /// Takes an element out and puts the last one into its place; `None` beyond the end.
+    pub fn swap_remove(&mut self, index: usize) -> Option<T> {
+        if index >= self.len() {
+            return None;
+        }
+        let last = self.len() - 1;
+        self.swap(index, last);
+        self.pop()
+    }
+
+    /// Puts a value before the element at `index`, or at the end.
+    ///
+    /// # Errors
+    ///
+    /// The list is full, or the index is beyond its end: the value.
+    pub fn insert(&mut self, index: usize, value: T) -> Result<(), T> {
+        if index > self.len() {
+            return Err(value);
+        }
+        self.push(value)?;
+        self[index..].rotate_right(1);
+        Ok(())
+    }
+
+    /// Keeps the elements for which `keep` is true, in their order.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.len() {
+            if keep(&self[index]) {
+                self.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
+    }
+
+    /// Takes all but the first `len` elements out.
+    pub fn truncate(&mut self, len: usize) {
+        while self.len() > len {
+            self.pop();
+        }
+    }
+
+    /// Takes all elements out.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.len = (len.min(N) as u64).to_ne_bytes();
+    }
+}
+
+impl<T, const N: usize> List<T, N> {
+    /// Returns the most elements it can hold: `N`.
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// Tells whether nothing can be added.
+    pub fn is_full(&self) -> bool {
+        self.len() == N
+    }
+
+    /// Returns the elements.
+    pub fn as_slice(&self) -> &[T] {
+        &self.elements[..self.used()]
+    }
+
+    /// Returns the elements, to change them.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        let used = self.used();
+        &mut self.elements[..used]
+    }
+
+    fn used(&self) -> usize {
+        usize::try_from(u64::from_ne_bytes(self.len)).map_or(N, |len| len.min(N))
+    }
+}
+
+/// What stands in a place where no element is: some value of the type, which nobody sees.
+fn nobody<T: Shareable>() -> T {
+    T::read(&mut Reader::empty())
+}
+
+impl<T: Shareable, const N: usize> Shareable for List<T, N> {
+    fn describe() -> Description {
+        const { Self::NO_PADDING };
+        let Description { name, kind } = T::describe();
+        Description {
+            name: format!("List<{name}, {N}>"),
+            kind: Kind::List {
+                element: Box::new(kind),
+                capacity: N,
+            },
+        }
+    }
+
+    #[inline(always)]
+    fn read(from: &mut Reader<'_>) -> List<T, N> {
+        let said = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
+        if said > N {
+            from.reject();
+        }
+        let mut list = List::new();
+        list.set_len(said);
+        for element in list.as_mut_slice() {
+            *element = T::read(from);
+        }
+        from.skip((N - list.used()) * T::SIZE);
+        list
+    }
+
+    #[inline(always)]
+    fn write(&self, to: &mut Writer<'_>) {
+        to.bytes(&self.len);
+        T::write_slice(self.as_slice(), to);
+        to.zeros((N - self.used()) * T::SIZE);
+    }
+}
+
+impl<T, const N: usize> Deref for List<T, N> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.as_slice()
+    }
+}
+
+impl<T, const N: usize> DerefMut for List<T, N> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.as_mut_slice()
+    }
+}
+
+impl<'a, T, const N: usize> IntoIterator for &'a List<T, N> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a, T, const N: usize> IntoIterator for &'a mut List<T, N> {
+    type Item = &'a mut T;
+    type IntoIter = std::slice::IterMut<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
+
+impl<T: Shareable, const N: usize> Default for List<T, N> {
+    fn default() -> List<T, N> {
+        List::new()
+    }
+}
+
+impl<T: fmt::Debug, const N: usize> fmt::Debug for List<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice().fmt(f)
+    }
+}
+
+impl<T: PartialEq, const N: usize, const M: usize> PartialEq<List<T, M>> for List<T, N> {
+    fn eq(&self, other: &List<T, M>) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl<T: Eq, const N: usize> Eq for List<T, N> {}
+
+impl<T: PartialEq, const N: usize> PartialEq<[T]> for List<T, N> {
+    fn eq(&self, other: &[T]) -> bool {
+        self.as_slice() == other
+    }
+}
+
+impl<T: PartialEq, const N: usize, const M: usize> PartialEq<[T; M]> for List<T, N> {
+    fn eq(&self, other: &[T; M]) -> bool {
+        self.as_slice() == other
+    }
+}
+
+impl<T: Hash, const N: usize> Hash for List<T, N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}

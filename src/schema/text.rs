@@ -1,0 +1,242 @@
+//! `Text<N>`: text of a fixed capacity.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+
+use super::kind::LEN;
+use super::{Description, Kind, Shareable};
+use crate::memory::{Reader, Writer};
+
+/// Holds text of at most `N` bytes of UTF-8, in place: what a struct in shared memory has instead of a `String`.
+///
+/// It can be used as a `&str`. In memory it is its length in eight bytes, then `N` bytes, of which those behind the
+/// text are zero; all zeros are the empty text. It stands at any offset, so no padding comes before it, and none
+/// comes after it either where `N` is a multiple of 8.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::Text;
+///
+/// let mut name = Text::<8>::try_from("import")?;
+/// assert_eq!(name, "import");
+/// assert!(name.starts_with("imp"));
+///
+/// let refused = name.push_str("er 12").unwrap_err();
+/// assert_eq!(refused.to_string(), "`er 12` does not fit: 2 of 8 bytes are free");
+/// assert_eq!(name, "import");
+/// # Ok::<(), sharehold::TextTooLong<'static>>(())
+/// ```
+#[doc(alias = "String")]
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Text<const N: usize> {
+    /// The length, at most `N`. As bytes, which may stand anywhere.
+    len: [u8; LEN],
+    /// UTF-8, then zeros.
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Text<N> {
+    /// Makes an empty text.
+    pub const fn new() -> Text<N> {
+        Text {
+            len: [0; LEN],
+            bytes: [0; N],
+        }
+    }
+
+    /// Returns the most bytes it can hold: `N`.
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        // Each way to make one sees to it that this is UTF-8; to trust that would need unsafe code.
+        str::from_utf8(self.used()).unwrap_or_default()
+    }
+
+    /// Adds all of `text` at the end.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit, and nothing is added; the error has it.
+    pub fn push_str<'a>(&mut self, text: &'a str) -> Result<(), TextTooLong<'a>> {
+        let len = self.used().len();
+        let free = &mut self.bytes[len..];
+        let Some(place) = free.get_mut(..text.len()) else {
+            let free = free.len();
+            return Err(TextTooLong {
+                text,
+                free,
+                capacity: N,
+            });
+        };
+        place.copy_from_slice(text.as_bytes());
+        self.set_len(len + text.len());
+        Ok(())
+    }
+
+    /// Takes the last character away.
+    pub fn pop(&mut self) -> Option<char> {
+        let last = self.as_str().chars().next_back()?;
+        self.truncate(self.used().len() - last.len_utf8());
+        Some(last)
+    }
+
+    /// Cuts the text to its first `len` bytes, or to fewer where that is inside of a character; a shorter one stays as it is.
+    pub fn truncate(&mut self, len: usize) {
+        let len = self.as_str().floor_char_boundary(len);
+        self.bytes[len..].fill(0);
+        self.set_len(len);
+    }
+
+    /// Makes it empty.
+    pub fn clear(&mut self) {
+        *self = Text::new();
+    }
+
+    #[inline(always)]
+    fn used(&self) -> &[u8] {
+        // The length fits: `set_len` is the only one to set it.
+        let len = usize::try_from(u64::from_ne_bytes(self.len)).unwrap_or(N);
+        &self.bytes[..len.min(N)]
+    }
+
+    #[inline(always)]
+    fn set_len(&mut self, len: usize) {
+        self.len = (len.min(N) as u64).to_ne_bytes();
+    }
+}
+
+/// Reports a text that does not fit into a [`Text`], and has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` does not fit: {free} of {capacity} bytes are free")]
+#[non_exhaustive]
+pub struct TextTooLong<'a> {
+    /// The text that does not fit.
+    pub text: &'a str,
+    /// How many bytes were free.
+    pub free: usize,
+    /// How many bytes there are in all.
+    pub capacity: usize,
+}
+
+impl<const N: usize> Shareable for Text<N> {
+    fn describe() -> Description {
+        Description::of(Kind::Text { capacity: N })
+    }
+
+    #[inline(always)]
+    fn read(from: &mut Reader<'_>) -> Text<N> {
+        let mut text = Text::new();
+        let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
+        if len > N {
+            from.reject();
+        }
+        text.set_len(len);
+        let used = text.used().len();
+        from.bytes(&mut text.bytes[..used]);
+        from.skip(N - used);
+        if str::from_utf8(text.used()).is_err() {
+            from.reject();
+            text.clear();
+        }
+        text
+    }
+
+    #[inline(always)]
+    fn write(&self, to: &mut Writer<'_>) {
+        to.bytes(&self.len);
+        to.bytes(&self.bytes);
+    }
+}
+
+impl<const N: usize> Deref for Text<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<'a, const N: usize> TryFrom<&'a str> for Text<N> {
+    type Error = TextTooLong<'a>;
+
+    fn try_from(text: &'a str) -> Result<Text<N>, TextTooLong<'a>> {
+        let mut new = Text::new();
+        new.push_str(text).map(|()| new)
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Text<N> {
+        Text::new()
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// Adds what fits in full; an error when something does not.
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text).map_err(|_| fmt::Error)
+    }
+}
+
+impl<const N: usize> AsRef<str> for Text<N> {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<const N: usize, const M: usize> PartialEq<Text<M>> for Text<N> {
+    fn eq(&self, other: &Text<M>) -> bool {
+        self.used() == other.used()
+    }
+}
+
+impl<const N: usize> Eq for Text<N> {}
+
+impl<const N: usize> PartialEq<str> for Text<N> {
+    fn eq(&self, other: &str) -> bool {
+        self.used() == other.as_bytes()
+    }
+}
+
+impl<const N: usize> PartialEq<&str> for Text<N> {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl<const N: usize> PartialOrd for Text<N> {
+    fn partial_cmp(&self, other: &Text<N>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for Text<N> {
+    fn cmp(&self, other: &Text<N>) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl<const N: usize> Hash for Text<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}

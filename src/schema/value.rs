@@ -1,0 +1,293 @@
+//! Values without their Rust type: finding a field by its path, and reading it from bytes.
+
+use std::fmt;
+
+use super::entry;
+use super::kind::{Kind, LEN, Number, Variant};
+use super::lines::{Field, WHOLE};
+
+/// Holds what a field is, as far as its schema can tell.
+///
+/// Its text is what people read, and what [`Schema::set`](crate::Schema::set) takes. A text stands alone as it is, and quoted inside of anything else.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum FieldValue {
+    /// A number without a sign.
+    Unsigned(u128),
+    /// A number that may have a sign.
+    Signed(i128),
+    /// An `f32`.
+    F32(f32),
+    /// An `f64`.
+    F64(f64),
+    /// True or false.
+    Bool(bool),
+    /// A value of an enum.
+    Variant(Variant),
+    /// Text.
+    Text(String),
+    /// The elements of an array or a list.
+    Sequence(Vec<FieldValue>),
+    /// The members of a struct, each with its name.
+    Struct(Vec<(String, FieldValue)>),
+}
+
+/// Says why a field cannot be read or changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FieldError {
+    /// The schema has no such field.
+    #[error("there is no field `{path}`")]
+    Unknown {
+        /// The path that was asked for.
+        path: String,
+    },
+    /// The array or list has no such element.
+    #[error("there is no element {index} in `{path}`, which has {len}, counted from 0")]
+    OutOfRange {
+        /// The path of the array or list.
+        path: String,
+        /// The index that was asked for.
+        index: usize,
+        /// How many elements there are.
+        len: usize,
+    },
+    /// The bytes are not as many as a value has.
+    #[error("{found} bytes are no value, which has {expected}")]
+    WrongSize {
+        /// How many bytes a value has.
+        expected: usize,
+        /// How many bytes there were.
+        found: usize,
+    },
+    /// The bytes are not those of a value of the kind.
+    #[error("the bytes of `{path}` are no value of {kind}")]
+    Invalid {
+        /// The path of the field.
+        path: String,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// The text is not that of a value of the kind.
+    #[error("`{path}` cannot be changed: {reason}")]
+    Unfit {
+        /// The path of the field.
+        path: String,
+        /// What the text is, and what it may be.
+        reason: String,
+    },
+}
+
+/// Finds a field; with the bytes of a value, an element of a list only if it is there.
+pub(super) fn find(root: &Kind, path: &str, bytes: Option<&[u8]>) -> Result<Field, FieldError> {
+    let unknown = || FieldError::Unknown {
+        path: path.to_owned(),
+    };
+    let mut kind = root;
+    let mut offset = 0;
+    let mut rest = match path {
+        "" => return Err(unknown()),
+        WHOLE => "",
+        path => path,
+    };
+    while !rest.is_empty() {
+        let before = &path[..path.len() - rest.len()];
+        if let Some(inside) = rest.strip_prefix('[') {
+            let (index, behind) = inside.split_once(']').ok_or_else(unknown)?;
+            let index = index.parse().map_err(|_| unknown())?;
+            let (element, start) = kind.element().ok_or_else(unknown)?;
+            let value = bytes.and_then(|bytes| bytes.get(offset..));
+            let len = count(kind, value).ok_or_else(|| invalid(before, kind))?;
+            if index >= len {
+                let path = before.to_owned();
+                return Err(FieldError::OutOfRange { path, index, len });
+            }
+            offset += start + index * element.size();
+            kind = element;
+            rest = behind;
+        } else {
+            let name = if before.is_empty() {
+                rest
+            } else {
+                rest.strip_prefix('.').ok_or_else(unknown)?
+            };
+            let (name, behind) = name.split_at(name.find(['.', '[']).unwrap_or(name.len()));
+            let Kind::Struct { members, .. } = kind else {
+                return Err(unknown());
+            };
+            let index = members.iter().position(|it| it.name == name);
+            let index = index.ok_or_else(unknown)?;
+            offset += members[..index]
+                .iter()
+                .map(|it| it.kind.size())
+                .sum::<usize>();
+            kind = &members[index].kind;
+            rest = behind;
+        }
+    }
+    Ok(Field {
+        path: path.to_owned(),
+        kind: kind.clone(),
+        offset,
+    })
+}
+
+/// How many elements an array has, or can have, or a list has whose bytes are given; `None` when they are none of a list.
+fn count(kind: &Kind, bytes: Option<&[u8]>) -> Option<usize> {
+    match (kind, bytes) {
+        (Kind::Array { len, .. }, _) => Some(*len),
+        (Kind::List { capacity, .. }, None) => Some(*capacity),
+        (Kind::List { capacity, .. }, Some(bytes)) => length(bytes, *capacity),
+        _ => None,
+    }
+}
+
+/// The length that a text or a list begins with, if it is within the capacity.
+fn length(bytes: &[u8], capacity: usize) -> Option<usize> {
+    let len = u64::from_ne_bytes(*bytes.first_chunk()?);
+    usize::try_from(len).ok().filter(|&len| len <= capacity)
+}
+
+pub(super) fn get(root: &Kind, bytes: &[u8], path: &str) -> Result<FieldValue, FieldError> {
+    check_size(root, bytes)?;
+    let Field { kind, offset, .. } = find(root, path, Some(bytes))?;
+    let value = bytes.get(offset..offset + kind.size());
+    let value = value.and_then(|bytes| decode(&kind, bytes));
+    value.ok_or_else(|| invalid(path, &kind))
+}
+
+pub(super) fn set(root: &Kind, bytes: &mut [u8], path: &str, text: &str) -> Result<(), FieldError> {
+    check_size(root, bytes)?;
+    let Field { kind, offset, .. } = find(root, path, Some(bytes))?;
+    let new = entry::encode(&kind, text).map_err(|reason| FieldError::Unfit {
+        path: path.to_owned(),
+        reason,
+    })?;
+    if let Some(place) = bytes.get_mut(offset..offset + new.len()) {
+        place.copy_from_slice(&new);
+    }
+    Ok(())
+}
+
+fn check_size(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {
+    let (expected, found) = (root.size(), bytes.len());
+    if expected == found {
+        Ok(())
+    } else {
+        Err(FieldError::WrongSize { expected, found })
+    }
+}
+
+fn invalid(path: &str, kind: &Kind) -> FieldError {
+    FieldError::Invalid {
+        path: path.to_owned(),
+        kind: kind.clone(),
+    }
+}
+
+/// What the bytes are; `None` when they are no value of the kind.
+fn decode(kind: &Kind, bytes: &[u8]) -> Option<FieldValue> {
+    match kind {
+        Kind::Number(number) => number_from(*number, bytes),
+        Kind::Bool => match bytes {
+            [0] => Some(FieldValue::Bool(false)),
+            [1] => Some(FieldValue::Bool(true)),
+            _ => None,
+        },
+        Kind::Enum { repr, variants } => {
+            let number = match number_from(*repr, bytes)? {
+                FieldValue::Unsigned(number) => number.try_into().ok()?,
+                FieldValue::Signed(number) => number,
+                _ => return None,
+            };
+            let variant = variants.iter().find(|it| it.number == number)?;
+            Some(FieldValue::Variant(variant.clone()))
+        }
+        Kind::Text { capacity } => {
+            let text = bytes.get(LEN..)?.get(..length(bytes, *capacity)?)?;
+            Some(FieldValue::Text(str::from_utf8(text).ok()?.to_owned()))
+        }
+        Kind::Array { element, .. } | Kind::List { element, .. } => {
+            let (element, start) = (element, kind.element()?.1);
+            let elements = bytes.get(start..)?.chunks_exact(element.size().max(1));
+            let there = elements.take(count(kind, Some(bytes))?);
+            let values = there
+                .map(|bytes| decode(element, bytes))
+                .collect::<Option<_>>()?;
+            Some(FieldValue::Sequence(values))
+        }
+        Kind::Struct { members, .. } => {
+            let mut rest = bytes;
+            let mut values = Vec::new();
+            for member in members {
+                let (bytes, behind) = rest.split_at_checked(member.kind.size())?;
+                values.push((member.name.clone(), decode(&member.kind, bytes)?));
+                rest = behind;
+            }
+            Some(FieldValue::Struct(values))
+        }
+    }
+}
+
+fn number_from(number: Number, bytes: &[u8]) -> Option<FieldValue> {
+    macro_rules! read {
+        ($type:ident) => {
+            $type::from_ne_bytes(bytes.try_into().ok()?)
+        };
+    }
+    Some(match number {
+        Number::U8 => FieldValue::Unsigned(read!(u8).into()),
+        Number::U16 => FieldValue::Unsigned(read!(u16).into()),
+        Number::U32 => FieldValue::Unsigned(read!(u32).into()),
+        Number::U64 => FieldValue::Unsigned(read!(u64).into()),
+        Number::U128 => FieldValue::Unsigned(read!(u128)),
+        Number::I8 => FieldValue::Signed(read!(i8).into()),
+        Number::I16 => FieldValue::Signed(read!(i16).into()),
+        Number::I32 => FieldValue::Signed(read!(i32).into()),
+        Number::I64 => FieldValue::Signed(read!(i64).into()),
+        Number::I128 => FieldValue::Signed(read!(i128)),
+        Number::F32 => FieldValue::F32(read!(f32)),
+        Number::F64 => FieldValue::F64(read!(f64)),
+    })
+}
+
+impl FieldValue {
+    /// Writes it as a part of something else.
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FieldValue::Text(text) => write!(f, "{text:?}"),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FieldValue::Unsigned(number) => number.fmt(f),
+            FieldValue::Signed(number) => number.fmt(f),
+            FieldValue::F32(number) => write!(f, "{number:?}"),
+            FieldValue::F64(number) => write!(f, "{number:?}"),
+            FieldValue::Bool(value) => value.fmt(f),
+            FieldValue::Variant(variant) => f.write_str(&variant.name),
+            FieldValue::Text(text) => f.write_str(text),
+            FieldValue::Sequence(values) => {
+                f.write_str("[")?;
+                for (index, value) in values.iter().enumerate() {
+                    f.write_str(if index > 0 { ", " } else { "" })?;
+                    value.write(f)?;
+                }
+                f.write_str("]")
+            }
+            FieldValue::Struct(members) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in members.iter().enumerate() {
+                    let comma = if index > 0 { ", " } else { "" };
+                    write!(f, "{comma}{name}: ")?;
+                    value.write(f)?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}

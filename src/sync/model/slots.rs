@@ -1,0 +1,386 @@
+//! A slot in all interleavings: taking it, giving it up, dying with it, and asking whether who had it is gone.
+//!
+//! The steps are those of `segment::table`, written down once more, since they are not apart from the system there: what changes
+//! in `try_take`, `give_up` or `is_gone` has to change here. Two attach to the only slot, up to twice each, and one
+//! asks about an attachment that it has seen until it hears that it is gone.
+//!
+//! A byte lock and its query are one step, and a death frees the byte, or leaves it to a child that inherited the file. A
+//! record is read in one step: it is valid for its generation or not at all. Loads come in order, as the kernel's locks see to
+//! where it matters.
+
+use std::fmt::Debug;
+
+use super::search::{Broken, Seen, Step, World, search};
+
+const ACTORS: usize = 2;
+const ASKER: u8 = 2;
+
+/// What there is, and what can happen.
+#[derive(Clone, Copy)]
+struct Slots {
+    deaths: u8,
+    /// A living process may close the file.
+    closes: bool,
+    /// The dead leave the byte to a child.
+    inherits: bool,
+    /// Whether processes see each other's fate.
+    visible: bool,
+    mistake: Mistake,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    NoVeto,
+    /// Gives the byte up before the generation.
+    ByteFirst,
+    /// Whose byte is taken lives.
+    ByteOnly,
+    /// Takes a slot by its generation alone.
+    NoByte,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Law {
+    /// Somebody attached is said to be gone, or its slot is taken.
+    Robbed,
+    /// Two attachments have one name.
+    Shared,
+    /// The generation went back.
+    Backwards,
+    /// Nobody is told that the dead are gone.
+    NeverGone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct State {
+    generation: u8,
+    /// Who has the byte.
+    byte: Option<u8>,
+    /// Generation and process; generation 0 while it is written.
+    records: [(u8, u8); 2],
+    actors: [Actor; ACTORS],
+    asker: Asker,
+    /// The generations that named an attachment, a bit each.
+    named: u32,
+    deaths: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Actor {
+    at: At,
+    /// The generation found, then the one it has.
+    generation: u8,
+    lives: u8,
+    dead: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum At {
+    Outside,
+    /// It has the byte.
+    Locked,
+    /// It has read the generation.
+    Found,
+    /// It has raised the generation.
+    Raised,
+    /// It has made the record invalid.
+    Recording,
+    Attached,
+    /// It has done half of giving up.
+    Leaving,
+    Done,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Asker {
+    /// Has not seen anybody.
+    Idle,
+    /// Asks about this generation.
+    Asks(u8),
+    /// The generation is still the same.
+    Same(u8),
+    /// The byte is free.
+    Free(u8),
+    /// The byte is taken.
+    Taken(u8),
+    Told,
+}
+
+/// What the byte of a dead process is held by, if a child has it.
+const CHILD: u8 = 9;
+
+impl State {
+    fn is_attached(&self, generation: u8) -> bool {
+        self.actors.iter().any(|actor| {
+            let attached = matches!(actor.at, At::Raised | At::Recording | At::Attached);
+            attached && !actor.dead && actor.generation == generation
+        })
+    }
+
+    /// Who is recorded under a generation.
+    fn recorded(&self, generation: u8) -> Option<Actor> {
+        let (valid, who) = self.records[usize::from(generation / 2 % 2)];
+        (valid == generation).then(|| self.actors[usize::from(who)])
+    }
+
+    fn raise(&mut self, to: u8) -> Result<(), Law> {
+        if to <= self.generation {
+            return Err(Law::Backwards);
+        }
+        self.generation = to;
+        Ok(())
+    }
+}
+
+impl Slots {
+    fn is_vetoed(self, state: &State, generation: u8) -> bool {
+        let visible = self.visible && self.mistake != Mistake::NoVeto;
+        visible && state.recorded(generation).is_some_and(|it| !it.dead)
+    }
+
+    /// The next step of one who attaches and detaches.
+    fn act(self, state: &mut State, who: u8) -> Result<(), Law> {
+        let index = usize::from(who);
+        let me = state.actors[index];
+        let record = usize::from(me.generation / 2 % 2);
+        let mut generation = me.generation;
+        let next = match me.at {
+            At::Outside if self.mistake == Mistake::NoByte => At::Locked,
+            At::Outside if state.byte.is_some() => At::Done,
+            At::Outside => {
+                state.byte = Some(who);
+                At::Locked
+            }
+            At::Locked => {
+                generation = state.generation;
+                At::Found
+            }
+            At::Found if generation % 2 == 1 && self.is_vetoed(state, generation) => {
+                state.byte = None;
+                At::Done
+            }
+            At::Found => {
+                if state.is_attached(generation) {
+                    return Err(Law::Robbed);
+                }
+                generation += if generation % 2 == 1 { 2 } else { 1 };
+                if state.named >> generation & 1 == 1 {
+                    return Err(Law::Shared);
+                }
+                state.named |= 1 << generation;
+                state.raise(generation)?;
+                At::Raised
+            }
+            At::Raised => {
+                state.records[record].0 = 0;
+                At::Recording
+            }
+            At::Recording => {
+                state.records[record] = (generation, who);
+                At::Attached
+            }
+            At::Attached if self.mistake == Mistake::ByteFirst => {
+                state.byte = state.byte.filter(|&it| it != who);
+                At::Leaving
+            }
+            At::Attached => {
+                state.raise(generation + 1)?;
+                At::Leaving
+            }
+            At::Leaving => {
+                if self.mistake == Mistake::ByteFirst {
+                    state.raise(generation + 1)?;
+                }
+                state.byte = state.byte.filter(|&it| it != who);
+                state.actors[index].lives -= 1;
+                if state.actors[index].lives == 0 {
+                    At::Done
+                } else {
+                    At::Outside
+                }
+            }
+            At::Done => At::Done,
+        };
+        state.actors[index].at = next;
+        state.actors[index].generation = generation;
+        Ok(())
+    }
+
+    /// The next step of `is_gone`.
+    fn ask(self, state: &mut State) -> Result<(), Law> {
+        let verdict = |gone: bool, asked: u8| match gone {
+            true if state.is_attached(asked) => Err(Law::Robbed),
+            true => Ok(Asker::Told),
+            false => Ok(Asker::Asks(asked)),
+        };
+        state.asker = match state.asker {
+            Asker::Asks(asked) if state.generation != asked => verdict(true, asked)?,
+            Asker::Asks(asked) => Asker::Same(asked),
+            Asker::Same(asked) if state.byte.is_none() => Asker::Free(asked),
+            Asker::Same(asked) => Asker::Taken(asked),
+            Asker::Free(asked) => {
+                let gone = state.generation != asked || !self.is_vetoed(state, asked);
+                verdict(gone, asked)?
+            }
+            Asker::Taken(asked) => {
+                let seen = self.visible && self.mistake != Mistake::ByteOnly;
+                let gone = seen && state.recorded(asked).is_some_and(|it| it.dead);
+                verdict(gone, asked)?
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    fn step(
+        deed: String,
+        agent: u8,
+        sure: bool,
+        from: State,
+        effect: impl FnOnce(&mut State) -> Result<(), Law>,
+    ) -> Step<Slots> {
+        let mut to = from;
+        let effect = effect(&mut to);
+        Step {
+            deed,
+            agent,
+            sure,
+            to: effect.map(|()| to),
+        }
+    }
+}
+
+impl World for Slots {
+    type State = State;
+    type Law = Law;
+    type Deed = String;
+
+    fn start(&self) -> State {
+        let actor = Actor {
+            at: At::Outside,
+            generation: 0,
+            lives: 2,
+            dead: false,
+        };
+        State {
+            generation: 0,
+            byte: None,
+            records: [(0, 0); 2],
+            actors: [actor; ACTORS],
+            asker: Asker::Idle,
+            named: 0,
+            deaths: self.deaths,
+        }
+    }
+
+    fn steps(&self, from: State, into: &mut Vec<Step<Slots>>) {
+        for (who, actor) in (0..).zip(from.actors) {
+            if actor.dead || actor.at == At::Done {
+                continue;
+            }
+            let deed = |what: &dyn Debug| format!("{who}: {what:?}");
+            into.push(Slots::step(deed(&actor.at), who, true, from, |state| {
+                self.act(state, who)
+            }));
+            if actor.at == At::Attached && from.asker == Asker::Idle {
+                into.push(Slots::step(deed(&"is seen"), who, false, from, |state| {
+                    state.asker = Asker::Asks(actor.generation);
+                    Ok(())
+                }));
+            }
+            if actor.at == At::Attached && self.closes {
+                into.push(Slots::step(deed(&"closes"), who, false, from, |state| {
+                    state.byte = state.byte.filter(|&it| it != who);
+                    Ok(())
+                }));
+            }
+            if from.deaths > 0 {
+                into.push(Slots::step(deed(&"dies"), who, false, from, |state| {
+                    state.deaths -= 1;
+                    state.actors[usize::from(who)].dead = true;
+                    if state.byte == Some(who) {
+                        state.byte = self.inherits.then_some(CHILD);
+                    }
+                    Ok(())
+                }));
+            }
+        }
+        if !matches!(from.asker, Asker::Idle | Asker::Told) {
+            let deed = format!("asker: {:?}", from.asker);
+            into.push(Slots::step(deed, ASKER, true, from, |state| {
+                self.ask(state)
+            }));
+        }
+    }
+
+    fn end(&self, state: State) -> Result<(), Law> {
+        match state.asker {
+            Asker::Idle | Asker::Told => Ok(()),
+            _ => Err(Law::NeverGone),
+        }
+    }
+
+    fn endless(&self) -> Law {
+        Law::NeverGone
+    }
+}
+
+const USUAL: Slots = Slots {
+    deaths: 2,
+    closes: false,
+    inherits: false,
+    visible: true,
+    mistake: Mistake::None,
+};
+
+fn judged(slots: Slots) -> Result<Seen, Law> {
+    search(&slots).map_err(|Broken { law, way }| {
+        println!("{law:?} after\n{way}");
+        law
+    })
+}
+
+#[test]
+fn whoever_has_a_slot_is_not_gone_and_the_dead_are() {
+    for visible in [true, false] {
+        assert!(judged(Slots { visible, ..USUAL }).is_ok());
+    }
+    let inherits = Slots {
+        inherits: true,
+        ..USUAL
+    };
+    assert!(judged(inherits).is_ok());
+    let closes = Slots {
+        closes: true,
+        ..USUAL
+    };
+    assert!(judged(closes).is_ok());
+}
+
+#[test]
+fn slots_that_are_robbed_are_found() {
+    let law = |slots| judged(slots).map(|_| ()).map_err(Some);
+    let with = |mistake| Slots { mistake, ..USUAL };
+    let closes = |mistake| Slots {
+        closes: true,
+        ..with(mistake)
+    };
+    let hidden = |slots| Slots {
+        visible: false,
+        ..slots
+    };
+    assert_eq!(law(with(Mistake::NoByte)), Err(Some(Law::Robbed)));
+    assert_eq!(law(closes(Mistake::NoVeto)), Err(Some(Law::Robbed)));
+    assert_eq!(
+        law(hidden(with(Mistake::ByteFirst))),
+        Err(Some(Law::Backwards))
+    );
+    let inherits = Slots {
+        inherits: true,
+        ..with(Mistake::ByteOnly)
+    };
+    assert_eq!(law(inherits), Err(Some(Law::NeverGone)));
+    // Who closes the file where nobody can see the process has only itself to blame: the veto cannot help.
+    assert_eq!(law(hidden(closes(Mistake::None))), Err(Some(Law::Robbed)));
+}

@@ -1,0 +1,151 @@
+//! One state of the lock's world, in few bytes.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use super::program::Op;
+
+/// The most threads there can be.
+pub(super) const THREADS: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) threads: [Thread; THREADS],
+    pub(super) owner: u8,
+    pub(super) waiting: bool,
+    /// Whether a death is recorded for those who acquire.
+    pub(super) recorded: bool,
+    /// How many attachments may still die.
+    pub(super) deaths: u8,
+    /// How many threads may still stop.
+    pub(super) stops: u8,
+    /// The thread between acquiring and releasing, plus one; 0 for none. It may be dead.
+    pub(super) holder: u8,
+    /// Whether somebody died as the holder.
+    pub(super) abandoned: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Thread {
+    /// Where it is in its program.
+    pub(super) node: u16,
+    pub(super) life: Life,
+    pub(super) buffer: Buffer,
+    /// For one who waits in a barrier: two bits for each thread, how many of its stores it waits for.
+    pub(super) owed: u8,
+    /// How often it has gone to sleep since the present owner died.
+    pub(super) sleeps: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Running,
+    Asleep,
+    /// Waiting for barriers.
+    Fencing,
+    Stopped,
+    Dead,
+}
+
+/// Stores that others do not see yet: a bit each, the oldest the highest, below a 1 that marks the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Buffer(u8);
+
+/// A store that is buffered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    /// 1 into `waiting`.
+    Announce,
+    /// 0 into `owner`.
+    Free,
+}
+
+impl Buffer {
+    pub(super) const EMPTY: Buffer = Buffer(1);
+
+    pub(super) fn len(self) -> u8 {
+        self.0.ilog2().to_le_bytes()[0]
+    }
+
+    pub(super) fn push(&mut self, store: Store) {
+        assert!(self.len() < 3, "nobody makes four stores without a fence");
+        self.0 = self.0 << 1 | store as u8;
+    }
+
+    /// Takes the oldest one out.
+    pub(super) fn pop(&mut self) -> Option<Store> {
+        let last = self.len().checked_sub(1)?;
+        let oldest = self.0 >> last & 1;
+        self.0 = self.0 & ((1 << last) - 1) | 1 << last;
+        Some(if oldest == Store::Free as u8 {
+            Store::Free
+        } else {
+            Store::Announce
+        })
+    }
+
+    pub(super) fn has(self, store: Store) -> bool {
+        self != Buffer::EMPTY && (0..self.len()).any(|bit| self.0 >> bit & 1 == store as u8)
+    }
+}
+
+impl State {
+    pub(super) fn is_holder(&self, thread: usize) -> bool {
+        usize::from(self.holder) == thread + 1
+    }
+
+    pub(super) fn holder_is_stopped(&self) -> bool {
+        let holder = self.holder.checked_sub(1);
+        holder.is_some_and(|it| self.threads[usize::from(it)].life == Life::Stopped)
+    }
+}
+
+// By whole words, which is much quicker than by fields.
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        for thread in self.threads {
+            let [low, high] = thread.node.to_le_bytes();
+            let mut word = [low, high, thread.life as u8, 0, 0, 0, 0, 0];
+            word[3..6].copy_from_slice(&[thread.buffer.0, thread.owed, thread.sleeps]);
+            hasher.write_u64(u64::from_le_bytes(word));
+        }
+        let [waiting, recorded, abandoned] =
+            [self.waiting, self.recorded, self.abandoned].map(u8::from);
+        let flags = waiting | recorded << 1 | abandoned << 2;
+        let words = [self.owner, self.holder, self.deaths, self.stops, flags];
+        let mut word = [0; 8];
+        word[..words.len()].copy_from_slice(&words);
+        hasher.write_u64(u64::from_le_bytes(word));
+    }
+}
+
+/// What a thread does in a step.
+#[derive(Clone, Copy)]
+pub(super) enum Deed {
+    /// Does its next step, with this answer.
+    Does(u8, Op, u8),
+    /// Begins to sleep, or to wait for the barriers of others.
+    Waits(u8, Op),
+    /// Wakes the second.
+    Wakes(u8, u8),
+    /// A store of it becomes visible.
+    Drains(u8),
+    /// Its sleep ends by itself.
+    Rises(u8),
+    Stops(u8),
+    Dies(u8),
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deed::Does(thread, op, answer) => write!(f, "{thread}: {op:?}, answer {answer}"),
+            Deed::Waits(thread, op) => write!(f, "{thread}: {op:?}, which takes time"),
+            Deed::Wakes(thread, sleeper) => write!(f, "{thread}: wakes {sleeper}"),
+            Deed::Drains(thread) => write!(f, "{thread}: a store becomes visible"),
+            Deed::Rises(thread) => write!(f, "{thread}: wakes up by itself"),
+            Deed::Stops(thread) => write!(f, "{thread}: stops"),
+            Deed::Dies(thread) => write!(f, "{thread}: dies"),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The key files of System V, by path.
+
+use std::ffi::OsString;
+use std::fs::read_dir;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirEntryExt;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::sys::FileFacts;
+
+const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct NamedFile {
+    fd: OwnedFd,
+}
+
+impl NamedFile {
+    /// Opens a file for reading; a symbolic link is not followed, a pipe or device is not waited for.
+    pub(crate) fn open(path: &Path) -> io::Result<NamedFile> {
+        let flags =
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(NamedFile {
+            fd: fs::open(path, flags, Mode::empty())?,
+        })
+    }
+
+    /// Makes an empty file without a name on the file system of `directory`; it vanishes unless it gets one.
+    pub(crate) fn make_unnamed(directory: &Path) -> io::Result<NamedFile> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(NamedFile {
+            fd: fs::open(directory, flags, OWNER_ONLY)?,
+        })
+    }
+
+    /// Makes an empty file under its name, for file systems without unnamed ones; `AlreadyExists` when it is taken.
+    pub(crate) fn make(path: &Path) -> io::Result<NamedFile> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(NamedFile {
+            fd: fs::open(path, flags, OWNER_ONLY)?,
+        })
+    }
+
+    /// Gives an unnamed file its name, in one step; `AlreadyExists` when it is taken.
+    pub(crate) fn give_name(&self, path: &Path) -> io::Result<()> {
+        let own = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        Ok(fs::linkat(
+            fs::CWD,
+            own,
+            fs::CWD,
+            path,
+            AtFlags::SYMLINK_FOLLOW,
+        )?)
+    }
+
+    /// Says what the file is now.
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        Ok(facts(&fs::fstat(&self.fd)?))
+    }
+
+    /// Takes the file's lock, which the kernel drops with this value or this process; false when another one has it.
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+}
+
+fn facts(stat: &Stat) -> FileFacts {
+    FileFacts {
+        regular: FileType::from_raw_mode(stat.st_mode).is_file(),
+        owner: stat.st_uid,
+        mode: stat.st_mode & 0o7777,
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+        id: (stat.st_dev, stat.st_ino),
+    }
+}
+
+/// Says what the file of that name is; a symbolic link is not followed.
+pub(crate) fn file_facts(path: &Path) -> io::Result<FileFacts> {
+    Ok(facts(&fs::lstat(path)?))
+}
+
+/// Takes a name away; whoever has the file open keeps it.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    Ok(fs::unlink(path)?)
+}
+
+/// The names in a directory with their inode numbers, in no order.
+pub(crate) fn inodes_in(directory: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    read_dir(directory)?
+        .map(|entry| entry.map(|entry| (entry.file_name(), entry.ino())))
+        .collect()
+}

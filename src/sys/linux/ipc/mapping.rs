@@ -1,0 +1,145 @@
+//! Shared memory of programs without this library, in this process's memory.
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+
+use super::sysv;
+use crate::sys::{Access, Generation, SegmentFile};
+
+/// The bytes of a System V segment or of a POSIX object, at one address until dropped.
+///
+/// The address is a page's, and the last page is there as a whole. A forked child has no such memory, so that it
+/// does not count as attached.
+#[derive(Debug)]
+pub(crate) struct IpcMapping {
+    base: NonNull<u8>,
+    len: usize,
+    access: Access,
+    kind: Kind,
+    generation: Generation,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    SystemV,
+    File,
+}
+
+// SAFETY: a mapping is an address range of the process, the same for every thread.
+unsafe impl Send for IpcMapping {}
+// SAFETY: the type itself offers nothing but its address and length.
+unsafe impl Sync for IpcMapping {}
+
+impl IpcMapping {
+    /// Attaches the System V segment `id`, all of it.
+    pub(crate) fn attach_segment(id: i32, access: Access) -> io::Result<IpcMapping> {
+        let generation = Generation::current()?;
+        let flags = match access {
+            Access::ReadWrite => 0,
+            Access::ReadOnly => libc::SHM_RDONLY,
+        };
+        // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+        let base = unsafe { libc::shmat(id, ptr::null(), flags) };
+        if base.addr() == usize::MAX {
+            return Err(io::Error::last_os_error());
+        }
+        let base = not_at_zero(base.cast())?;
+        let mut mapping = IpcMapping {
+            base,
+            len: 0,
+            access,
+            kind: Kind::SystemV,
+            generation,
+        };
+        // Asked only now: an identifier that is attached cannot become another segment's.
+        mapping.len = sysv::segment_facts(id)?.size;
+        mapping.keep_from_children()?;
+        Ok(mapping)
+    }
+
+    /// Maps the first `len` bytes of a file that has as many.
+    pub(crate) fn map_file(
+        file: &SegmentFile,
+        len: usize,
+        access: Access,
+    ) -> io::Result<IpcMapping> {
+        let generation = Generation::current()?;
+        let protection = match access {
+            Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+            Access::ReadOnly => ProtFlags::READ,
+        };
+        // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+        let base = unsafe {
+            mm::mmap(
+                ptr::null_mut(),
+                len,
+                protection,
+                MapFlags::SHARED,
+                file.as_fd(),
+                0,
+            )
+        }?;
+        let base = not_at_zero(base.cast())?;
+        let mapping = IpcMapping {
+            base,
+            len,
+            access,
+            kind: Kind::File,
+            generation,
+        };
+        mapping.keep_from_children()?;
+        Ok(mapping)
+    }
+
+    fn keep_from_children(&self) -> io::Result<()> {
+        let base = self.base.as_ptr().cast();
+        // SAFETY: the range is exactly a mapping that this value owns.
+        Ok(unsafe { mm::madvise(base, self.len, Advice::LinuxDontFork) }?)
+    }
+
+    /// The address of the first byte.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The number of bytes, as the maker of the memory asked for.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What the mapping allows.
+    pub(crate) fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Tells whether the memory is there: not so in a forked child of the process that attached.
+    pub(crate) fn is_here(&self) -> bool {
+        self.generation.is_current()
+    }
+}
+
+fn not_at_zero(base: *mut u8) -> io::Result<NonNull<u8>> {
+    NonNull::new(base).ok_or_else(|| io::Error::other("the system mapped memory at address 0"))
+}
+
+impl Drop for IpcMapping {
+    fn drop(&mut self) {
+        if !self.is_here() {
+            return;
+        }
+        let base = self.base.as_ptr().cast();
+        let gone = match self.kind {
+            Kind::SystemV => {
+                // SAFETY: the address is what `shmat` returned, and is given back once.
+                unsafe { libc::shmdt(base) == 0 }
+            }
+            Kind::File => {
+                // SAFETY: the range was mapped by `map_file` and is unmapped once.
+                unsafe { mm::munmap(base, self.len) }.is_ok()
+            }
+        };
+        debug_assert!(gone, "a mapping is given back once");
+    }
+}

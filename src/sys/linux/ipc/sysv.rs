@@ -1,0 +1,224 @@
+//! System V segments and semaphore sets. The sets meant here have one semaphore, number 0.
+
+use std::ffi::{c_int, c_long, c_short};
+use std::io;
+use std::ptr;
+use std::time::Instant;
+
+/// What the kernel says about a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentFacts {
+    /// The size asked for when it was made.
+    pub(crate) size: usize,
+    /// The user it belongs to.
+    pub(crate) owner: u32,
+    /// The user who made it.
+    pub(crate) maker: u32,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
+    /// How many mappings of it exist.
+    pub(crate) attached: u64,
+    /// The process that made it; 0 when that one is not visible from here.
+    pub(crate) made_by: u32,
+    /// The process that attached or detached last; 0 when nobody did, or it is not visible.
+    pub(crate) last_used_by: u32,
+}
+
+/// What the kernel says about a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SetFacts {
+    /// The user it belongs to.
+    pub(crate) owner: u32,
+    /// The user who made it.
+    pub(crate) maker: u32,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
+    /// The semaphore's value.
+    pub(crate) value: u32,
+    /// The process that changed the value last; 0 when none did, or it is not visible.
+    pub(crate) last_changed_by: u32,
+    /// How many threads wait for the value to grow.
+    pub(crate) waiters: u32,
+    /// Whether any operation was ever done on it.
+    pub(crate) operated: bool,
+}
+
+const MODE: c_int = 0o600;
+const PERMISSIONS: u32 = 0o777;
+const FIRST: c_int = 0;
+
+/// Tells whether it says that the object with this identifier is removed.
+pub(crate) fn is_removed(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIDRM | libc::EINVAL))
+}
+
+fn checked(result: c_int) -> io::Result<c_int> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// A number that the kernel never reports as negative.
+fn count(number: c_int) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// Makes a segment for this user alone; `EEXIST` when the key has one.
+pub(crate) fn make_segment(key: i32, size: usize) -> io::Result<i32> {
+    // SAFETY: the call takes numbers only.
+    checked(unsafe { libc::shmget(key, size, MODE | libc::IPC_CREAT | libc::IPC_EXCL) })
+}
+
+/// Finds the segment of a key; `ENOENT` when there is none.
+pub(crate) fn find_segment(key: i32) -> io::Result<i32> {
+    // SAFETY: the call takes numbers only.
+    checked(unsafe { libc::shmget(key, 0, 0) })
+}
+
+/// Asks about a segment; `EINVAL` or `EIDRM` when it is gone.
+pub(crate) fn segment_facts(id: i32) -> io::Result<SegmentFacts> {
+    // SAFETY: the structure is plain numbers, for which zero is a value.
+    let mut facts: libc::shmid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: IPC_STAT fills in the structure, which lives across the call.
+    checked(unsafe { libc::shmctl(id, libc::IPC_STAT, ptr::from_mut(&mut facts)) })?;
+    Ok(SegmentFacts {
+        size: facts.shm_segsz,
+        owner: facts.shm_perm.uid,
+        maker: facts.shm_perm.cuid,
+        mode: u32::from(facts.shm_perm.mode) & PERMISSIONS,
+        attached: facts.shm_nattch,
+        made_by: count(facts.shm_cpid),
+        last_used_by: count(facts.shm_lpid),
+    })
+}
+
+/// Removes a segment: its key is free at once, its memory goes with the last mapping.
+pub(crate) fn remove_segment(id: i32) -> io::Result<()> {
+    // SAFETY: IPC_RMID does not look at the pointer.
+    checked(unsafe { libc::shmctl(id, libc::IPC_RMID, ptr::null_mut()) }).map(drop)
+}
+
+/// Makes a set of one semaphore with the given permission bits and, so far, the value 0; `EEXIST` when the key has one.
+pub(crate) fn make_set(key: i32, mode: u32) -> io::Result<i32> {
+    let mode = c_int::try_from(mode & PERMISSIONS).unwrap_or(MODE);
+    // SAFETY: the call takes numbers only.
+    checked(unsafe { libc::semget(key, 1, mode | libc::IPC_CREAT | libc::IPC_EXCL) })
+}
+
+/// Finds the set of a key; `ENOENT` when there is none.
+pub(crate) fn find_set(key: i32) -> io::Result<i32> {
+    // SAFETY: the call takes numbers only.
+    checked(unsafe { libc::semget(key, 0, 0) })
+}
+
+/// Asks about a set; `EINVAL` or `EIDRM` when it is gone.
+pub(crate) fn set_facts(id: i32) -> io::Result<SetFacts> {
+    // SAFETY: the structure is plain numbers, for which zero is a value.
+    let mut facts: libc::semid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: IPC_STAT fills in the structure, which lives across the call.
+    checked(unsafe { libc::semctl(id, FIRST, libc::IPC_STAT, ptr::from_mut(&mut facts)) })?;
+    let ask = |command| {
+        // SAFETY: the three commands take no fourth argument.
+        checked(unsafe { libc::semctl(id, FIRST, command) }).map(count)
+    };
+    Ok(SetFacts {
+        owner: facts.sem_perm.uid,
+        maker: facts.sem_perm.cuid,
+        mode: u32::from(facts.sem_perm.mode) & PERMISSIONS,
+        value: ask(libc::GETVAL)?,
+        last_changed_by: ask(libc::GETPID)?,
+        waiters: ask(libc::GETNCNT)?,
+        operated: facts.sem_otime != 0,
+    })
+}
+
+/// Asks which process changed the value last; 0 when none did, or it is not visible.
+pub(crate) fn last_changed_by(id: i32) -> io::Result<u32> {
+    // SAFETY: GETPID takes no fourth argument.
+    checked(unsafe { libc::semctl(id, FIRST, libc::GETPID) }).map(count)
+}
+
+/// Gives the semaphore a value, whatever it was, and forgets what the kernel would undo.
+pub(crate) fn set_value(id: i32, value: u16) -> io::Result<()> {
+    // SAFETY: SETVAL takes an int.
+    checked(unsafe { libc::semctl(id, FIRST, libc::SETVAL, c_int::from(value)) }).map(drop)
+}
+
+/// Removes a set: whoever waits on it wakes with `EIDRM`.
+pub(crate) fn remove_set(id: i32) -> io::Result<()> {
+    // SAFETY: IPC_RMID takes no fourth argument.
+    checked(unsafe { libc::semctl(id, FIRST, libc::IPC_RMID) }).map(drop)
+}
+
+/// Flags of an operation, in the type of its field.
+const UNDO: c_short = 0x1000;
+const NO_WAIT: c_short = 0x800;
+const _: () = assert!(UNDO as c_int == libc::SEM_UNDO && NO_WAIT as c_int == libc::IPC_NOWAIT);
+
+fn change(by: c_short, flags: c_short) -> libc::sembuf {
+    libc::sembuf {
+        sem_num: 0,
+        sem_op: by,
+        sem_flg: flags,
+    }
+}
+
+/// Does all operations at once, or none; false when they would have to wait longer than until `deadline`.
+fn operate(
+    id: i32,
+    operations: &mut [libc::sembuf],
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| libc::timespec {
+            tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        let timeout = left.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: the call reads as many operations as the slice has, and a timeout that is null or lives across it.
+        let result: c_long = unsafe {
+            libc::syscall(
+                libc::SYS_semtimedop,
+                id,
+                operations.as_mut_ptr(),
+                operations.len(),
+                timeout,
+            )
+        };
+        if result != -1 {
+            return Ok(true);
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN) => return Ok(false),
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Takes one from the semaphore, to be given back by the kernel if this process dies. False when there was none
+/// until `deadline`; without one, waits.
+pub(crate) fn take(id: i32, deadline: Option<Instant>) -> io::Result<bool> {
+    operate(id, &mut [change(-1, UNDO)], deadline)
+}
+
+/// Adds to the semaphore; the kernel takes as much away again when this process dies.
+pub(crate) fn give(id: i32, number: u16) -> io::Result<()> {
+    let number = c_short::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
+    match operate(id, &mut [change(number, UNDO)], None) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => {
+            Err(io::Error::new(io::ErrorKind::QuotaExceeded, error))
+        }
+        done => done.map(drop),
+    }
+}
+
+/// Gives one back, if nobody has in the meantime: false, and nothing done, when the value is not 0.
+pub(crate) fn give_back(id: i32) -> io::Result<bool> {
+    let only_at_zero = change(0, NO_WAIT);
+    operate(id, &mut [only_at_zero, change(1, UNDO)], None)
+}

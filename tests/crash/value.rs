@@ -1,0 +1,141 @@
+//! Deaths in changes of a typed value: it is the old one or the new one, whatever its size, and nobody has to repair it.
+
+use sharehold::{Segment, Shared};
+use sharehold_sweep::{Outcome, Scenario, Victim, World};
+
+use super::key;
+
+/// A value of `N` words that are all the same, so that a mixture shows.
+type Uniform<const N: usize> = [u64; N];
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        set::<1>("set-8"),
+        set::<8>("set-64"),
+        set::<512>("set-4096"),
+        // Every store of this many would take minutes: those to the head and the first words, and a sample.
+        set::<8192>("set-65536").watched(20 * 1024),
+        update::<1>("update-8"),
+        update::<8>("update-64"),
+        update::<512>("update-4096"),
+        compare_exchange::<8>("compare-exchange-64"),
+        first::<8>("first-value-64"),
+        update_after_a_death(),
+    ]
+}
+
+fn set<const N: usize>(name: &str) -> Scenario {
+    changing::<N>(name, |value| value.set(&[2; N]))
+}
+
+fn update<const N: usize>(name: &str) -> Scenario {
+    changing::<N>(name, |value| {
+        value.update(|it| it.iter_mut().for_each(|word| *word += 1))
+    })
+}
+
+fn compare_exchange<const N: usize>(name: &str) -> Scenario {
+    changing::<N>(name, |value| {
+        let exchanged = value.compare_exchange(&[1; N], &[2; N])?;
+        assert!(exchanged.is_ok(), "it was another value");
+        Ok(())
+    })
+}
+
+/// A victim changes the value from 1 to 2.
+fn changing<const N: usize>(
+    name: &str,
+    change: impl Fn(&Shared<Uniform<N>>) -> sharehold::Result<()> + Copy + 'static,
+) -> Scenario {
+    Scenario::new(
+        name,
+        move |world| {
+            let value = Shared::attach(&key(world)).expect("the survivor created it");
+            move || change(&value)
+        },
+        |world, victim| {
+            let survivor = Shared::create(&key(world), &[1; N])?;
+            let reader = Shared::<Uniform<N>>::attach_read_only(&key(world))?;
+            let death = victim.die()?;
+            let found = survivor.get()?;
+            if reader.get()? != found {
+                return Err("two readers see two values".into());
+            }
+            let allowed: &[u64] = if death.completed() { &[2] } else { &[1, 2] };
+            if !allowed.iter().any(|&word| found == [word; N]) {
+                return Err(format!("a mixture: {found:?}").into());
+            }
+            changeable(&survivor)
+        },
+    )
+}
+
+/// Checks that the value can be changed as if nothing had happened.
+fn changeable<const N: usize>(value: &Shared<Uniform<N>>) -> Outcome {
+    value.update(|it| *it = [9; N])?;
+    if value.get()? != [9; N] {
+        return Err("a change did not change it".into());
+    }
+    Ok(())
+}
+
+/// Nobody sees the segment before it has its first value.
+fn first<const N: usize>(name: &str) -> Scenario {
+    Scenario::new(
+        name,
+        |world| {
+            let key = key(world);
+            let options = Segment::options().policy(sharehold::Policy::Persistent);
+            move || options.create_shared(&key, &[1_u64; N])
+        },
+        |world: &World, victim: Victim<'_>| {
+            let death = victim.die()?;
+            let key = key(world);
+            if Segment::exists(&key)? {
+                let value = Shared::<Uniform<N>>::attach(&key)?;
+                if value.get()? != [1; N] {
+                    return Err("the first value is not there".into());
+                }
+                changeable(&value)?;
+                Segment::destroy(&key, sharehold::When::Now)?;
+            } else if death.completed() {
+                return Err("a created value is not there".into());
+            }
+            super::nothing_left(world)
+        },
+    )
+}
+
+/// A victim makes a change after another one died in the middle of one.
+fn update_after_a_death() -> Scenario {
+    changing_after_a_death("update-after-a-death").helper("changer", |world| {
+        let value: Shared<Uniform<8>> = Shared::attach(&key(world))?;
+        value.update(|it| {
+            it[0] = 7;
+            std::process::abort()
+        })?;
+        Ok(())
+    })
+}
+
+fn changing_after_a_death(name: &str) -> Scenario {
+    Scenario::new(
+        name,
+        |world| {
+            let value: Shared<Uniform<8>> = Shared::attach(&key(world)).expect("created");
+            move || value.set(&[2; 8])
+        },
+        |world, victim| {
+            let survivor = Shared::create(&key(world), &[1; 8])?;
+            if world.helper("changer").status()?.success() {
+                return Err("the helper did not die".into());
+            }
+            let death = victim.die()?;
+            let found = survivor.get()?;
+            if found != [2; 8] && (found != [1; 8] || death.completed()) {
+                return Err(format!("a mixture: {found:?}").into());
+            }
+            changeable(&survivor)
+        },
+    )
+}

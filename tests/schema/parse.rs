@@ -1,0 +1,134 @@
+//! Any text either is a schema, written as we write it, or is refused.
+
+use proptest::prelude::*;
+use sharehold::{List, Schema};
+
+use crate::{Everything, Move};
+
+#[test]
+fn a_text_is_read_back() {
+    for schema in [
+        Schema::of::<Everything>(),
+        Schema::of::<u8>(),
+        Schema::of::<[[List<[Move; 2], 3>; 4]; 5]>(),
+    ] {
+        let found = Schema::parse(&schema.to_text()).expect("our own text");
+        assert_eq!(found, schema);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    for (text, line) in [
+        ("", 1),
+        ("size 8 version 1 type T", 1),
+        ("size 8 version 1 type \n0 8 a u64\n", 1),
+        ("size 8 version x type T\n0 8 a u64\n", 1),
+        ("size 9 version 1 type T\n0 8 a u64\n", 1),
+        ("size 8 version 2 type T\n0 8 . u64\n", 1),
+        ("size 8 version 1 type T\n", 1),
+        ("size 8 version 1 type T\n0 8 a u64", 2),
+        ("size 8 version 1 type T\n0 8 a u64\r\n", 2),
+        ("size 8 version 1 type T\n0 8 a\n", 2),
+        ("size 8 version 1 type T\n0 8 a u65\n", 2),
+        ("size 8 version 1 type T\n1 8 a u64\n", 2),
+        ("size 8 version 1 type T\n0 08 a u64\n", 2),
+        ("size 8 version 1 type T\n0 8 a[] u64\n", 2),
+        ("size 8 version 1 type T\n0 8 a.b u64\n", 2),
+        ("size 8 version 1 type T\n0 8 a  u64\n", 2),
+        ("size 8 version 1 type T\n0 8 a [u8;8]\n", 2),
+        ("size 8 version 1 type T\n0 8 a [u8; +8]\n", 2),
+        ("size 0 version 1 type T\n0 0 a struct\n", 1),
+        ("size 0 version 1 type T\n0 0 a [u8; 0]\n", 1),
+        ("size 2 version 1 type T\n0 1 a u8\n1 1 a u8\n", 1),
+        ("size 1 version 1 type T\n0 1 a enum u8 {A=256}\n", 1),
+        ("size 1 version 1 type T\n0 1 a enum u8 {A=1, B=1}\n", 1),
+        ("size 4 version 1 type T\n0 4 a enum f32 {A=1}\n", 1),
+        ("size 1 version 1 type T\n0 1 a enum u8 {}\n", 2),
+        ("size 1 version 1 type T\n0 1 . u8\n0 1 a u8\n", 3),
+    ] {
+        let error = Schema::parse(text).expect_err(text).to_string();
+        let start = format!("not a schema: line {line} ");
+        assert!(error.starts_with(&start), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn sizes_beyond_all_memory_are_refused() {
+    let max = usize::MAX;
+    for kind in [
+        format!("[u64; {max}]"),
+        format!("List<[u8; {max}], {max}>"),
+        format!("Text<{max}>"),
+        format!("[[u8; 4294967296]; 4294967296]"),
+    ] {
+        for size in [0, 8, max] {
+            let text = format!("size {size} version 1 type T\n0 {size} a {kind}\n");
+            assert!(Schema::parse(&text).is_err(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_before_it_hurts() {
+    let deep = format!("{}u8{}", "[".repeat(100_000), "; 1]".repeat(100_000));
+    assert!(Schema::parse(&format!("size 1 version 1 type T\n0 1 a {deep}\n")).is_err());
+
+    let mut text = "size 1 version 1 type T\n".to_owned();
+    let mut path = "a".to_owned();
+    for _ in 0..1000 {
+        text += &format!("0 1 {path} struct\n");
+        path += ".a";
+    }
+    text += &format!("0 1 {path} u8\n");
+    assert!(Schema::parse(&text).is_err());
+}
+
+proptest! {
+    /// Whatever is accepted is exactly what would be written.
+    #[test]
+    fn any_text_is_a_schema_or_none(text in any::<String>()) {
+        if let Ok(schema) = Schema::parse(&text) {
+            prop_assert_eq!(schema.to_text(), text);
+        }
+    }
+
+    #[test]
+    fn words_of_schemas_in_any_order_are_a_schema_or_none(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "size", "version", "type", "T", " ", " ", " ", "\n", "\n", "0", "1", "2", "8", "16", ".", "a",
+                "b", "a.b", "a[]", "[]", "[].a", "u8", "u64", "f32", "bool", "struct", "enum", "{", "}", "A=1",
+                ", ", "=", "[", "]", "; ", "List<", "Text<", ">", "-", "\r", "é",
+            ]),
+            0..60,
+        )
+    ) {
+        let text = words.concat();
+        if let Ok(schema) = Schema::parse(&text) {
+            prop_assert_eq!(schema.to_text(), text);
+        }
+    }
+
+    /// A real schema in which some bytes were overwritten.
+    #[test]
+    fn a_changed_schema_is_a_schema_or_none(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), 9_u8..127), 1..4),
+    ) {
+        let original = Schema::of::<Everything>();
+        let mut bytes = original.to_text().into_bytes();
+        for (index, byte) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        let text = String::from_utf8(bytes).expect("ASCII stays ASCII");
+        if let Ok(schema) = Schema::parse(&text) {
+            prop_assert_eq!(schema.to_text(), text.as_str());
+            let differs = original.first_difference(&schema).is_some();
+            prop_assert_eq!(differs, original.hash() != schema.hash());
+            let bytes = vec![0; schema.size()];
+            // No value of it makes trouble either.
+            let _ = schema.get(&bytes, ".");
+        }
+    }
+}
