@@ -115,18 +115,13 @@ fn agree(
         Access::Read(offset, len) => {
             let mut into = vec![1; len];
             let result = bytes.read(offset, &mut into);
-            match offset
-                .checked_add(len)
-                .and_then(|end| model.get(offset..end))
-            {
-                Some(expected) => {
-                    prop_assert!(result.is_ok());
-                    prop_assert_eq!(&into[..], expected);
-                }
-                None => {
-                    prop_assert!(into.iter().all(|&byte| byte == 1));
-                    outside(result)?;
-                }
+            let end = offset.checked_add(len);
+            if let Some(expected) = end.and_then(|end| model.get(offset..end)) {
+                prop_assert!(result.is_ok());
+                prop_assert_eq!(&into[..], expected);
+            } else {
+                prop_assert!(into.iter().all(|&byte| byte == 1));
+                outside(result)?;
             }
         }
         Access::Write(offset, data) => {

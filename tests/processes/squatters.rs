@@ -186,6 +186,10 @@ fn a_directory_that_others_may_write_is_refused() {
     fs::remove_dir(&place).expect("it is empty again");
 }
 
+fn link_to(target: &str, path: &Path) {
+    symlink(target, path).expect("one may");
+}
+
 fn what_is_no_directory_is_refused_as_one() {
     let place = directory().join("place");
     let real = directory().join("real");
@@ -193,15 +197,9 @@ fn what_is_no_directory_is_refused_as_one() {
     let plant: [(&str, &dyn Fn()); 5] = [
         ("a file", &|| drop(File::create(&place).expect("one may"))),
         ("a pipe", &|| run("mkfifo", &[&place])),
-        ("a link to a directory", &|| {
-            symlink(&real, &place).expect("one may")
-        }),
-        ("a link to nothing", &|| {
-            symlink("missing", &place).expect("one may")
-        }),
-        ("a link to itself", &|| {
-            symlink("place", &place).expect("one may")
-        }),
+        ("a link to a directory", &|| link_to("real", &place)),
+        ("a link to nothing", &|| link_to("missing", &place)),
+        ("a link to itself", &|| link_to("place", &place)),
     ];
     for (what, plant) in plant {
         plant();

@@ -260,7 +260,7 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
         // A leader may have ended while other threads of the process run on.
         Some(stat) if stat.threads > 1 => Fate::Living,
         Some(stat) if matches!(stat.state, b'Z' | b'X') => Fate::Gone,
-        Some(stat) if stat.flags & PF_EXITING != 0 => Fate::Exiting,
+        Some(stat) if stat.flags & PF_EXITING != 0 => Fate::Unknown,
         Some(_) => Fate::Living,
     }
 }
