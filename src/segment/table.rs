@@ -43,9 +43,9 @@ impl Hold {
         Hold(generation << INDEX_BITS | index as u64)
     }
 
-    /// Reads a word from a segment, which may be anything.
+    /// Reads a word from a segment, which may be anything. Its highest bit is not the hold's: see [`GENERATIONS`].
     pub(crate) fn from_word(word: u64) -> Hold {
-        Hold(word)
+        Hold(word & !(1 << 63))
     }
 
     #[inline]

@@ -114,7 +114,7 @@ impl Segment {
         let undo = UndoLog::of(self.attached());
         let undone = !undo.is_open() || undo.roll_back();
         if dead & Manner::ATOMIC == 0 || !undone {
-            self.record(Hold::from_word(dead & !Manner::ATOMIC), HOLDER_DIED);
+            self.record(Hold::from_word(dead), HOLDER_DIED);
         }
         let life = &self.attached().memory.header().life;
         life.recoveries.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +171,7 @@ impl Segment {
         Trouble::NotAcquired(match refused {
             Refused::Own => NotAcquired::deadlock(self),
             Refused::HeldBy(owner) => {
-                let hold = Hold::from_word(owner & !Manner::ATOMIC);
+                let hold = Hold::from_word(owner);
                 let holder = self
                     .recorded(hold)
                     .map(|found| Attachment::of(hold, &found));
@@ -272,9 +272,7 @@ impl Steps for Attempt<'_> {
     }
 
     fn is_gone(&self, owner: u64) -> bool {
-        let gone = self
-            .segment
-            .is_gone(Hold::from_word(owner & !Manner::ATOMIC));
+        let gone = self.segment.is_gone(Hold::from_word(owner));
         if !gone {
             self.last_sign.set(Some(Instant::now()));
         }
@@ -282,7 +280,7 @@ impl Steps for Attempt<'_> {
     }
 
     fn is_own(&self, owner: u64) -> bool {
-        let hold = Hold::from_word(owner & !Manner::ATOMIC);
+        let hold = Hold::from_word(owner);
         let attached = self.segment.attached();
         let thread = sys::thread_id(attached.generation);
         let Some(slot) = attached.memory.slot(hold.index()) else {
