@@ -29,6 +29,9 @@ use crate::sys::{self, Fate, Identity, SegmentFile};
 pub(crate) const MAX_SLOTS: usize = 4000;
 
 const INDEX_BITS: u32 = 12;
+/// Generations stay below this, so that a hold leaves the highest bit of a lock word to the lock. No slot is taken so often;
+/// one that says so was overwritten.
+const GENERATIONS: u64 = 1 << (63 - INDEX_BITS);
 const _: () = assert!(MAX_SLOTS <= 1 << INDEX_BITS);
 
 /// One attachment, named for ever: slot index and generation in one word, never 0.
@@ -110,7 +113,7 @@ fn try_take(
         return Ok(None);
     }
     let found = slot.generation.load(Ordering::Acquire);
-    if is_taken(found) && is_vetoed(slot, found) {
+    if found >= GENERATIONS - 2 || is_taken(found) && is_vetoed(slot, found) {
         file.unlock(slot_byte(index))?;
         return Ok(None);
     }
