@@ -176,15 +176,15 @@ impl Memory {
         Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
     }
 
-    /// The `count` words from `position` on, which is a word's beginning; the caller has seen that they lie in an area.
+    /// The `count` words from the one that holds the byte at `position`; the caller has seen that they lie in an area.
     #[inline]
     fn words(&self, position: usize, count: usize) -> &[AtomicU64] {
         debug_assert!(
             position + count * WORD <= self.mapping.len(),
             "the caller checks bounds"
         );
-        // SAFETY: an area lies inside the mapping.
-        let first = unsafe { self.mapping.base().add(position) };
+        // SAFETY: an area lies inside the mapping, whose length is a multiple of a word.
+        let first = unsafe { self.mapping.base().add(position / WORD * WORD) };
         // SAFETY: as above; a mapping begins at a page, so the words are aligned, and every value is valid.
         unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) }
     }

@@ -11,6 +11,10 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
+// A flag of the command line is a bool.
+#![allow(clippy::struct_excessive_bools)]
+// What is measured is inlined as it is in C.
+#![allow(clippy::inline_always)]
 
 mod build;
 mod catalogue;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 /// No measurement takes as long as this.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a peer is run: the program, and what stands before the verb.
 #[derive(Debug, Clone)]

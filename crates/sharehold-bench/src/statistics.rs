@@ -110,8 +110,8 @@ mod tests {
         }
         let mut histogram = Histogram::default();
         histogram.add_text("16:3,32:1,", 33.0);
-        assert_eq!((histogram.count(), histogram.longest()), (4, 33.0));
-        assert_eq!(histogram.quantile(0.75), 17.0);
-        assert_eq!(histogram.quantile(1.0), 33.0);
+        assert_eq!(histogram.count(), 4);
+        let found = [0.75, 1.0].map(|part| format!("{}", histogram.quantile(part)));
+        assert_eq!(found, ["17", "33"]);
     }
 }

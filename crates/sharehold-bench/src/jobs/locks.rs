@@ -89,7 +89,7 @@ fn check_value(place: &Place<'_>, total: u64) -> Result<()> {
     let answer = process.answer(std::time::Duration::from_secs(10))?;
     let value = answer.context("it says no value")?.number("value")?;
     ensure!(
-        value == total as f64,
+        value as u64 == total,
         "{} counted to {value}, not to {total}",
         place.program.path.display()
     );
@@ -179,7 +179,7 @@ pub(super) fn wake(bench: &mut Bench<'_>) -> Result<()> {
             giver.expect("ready")?;
             taker.expect("ready")?;
             drop(gun);
-            let answer = taker.answer(std::time::Duration::from_secs(60))?;
+            let answer = taker.answer(std::time::Duration::from_mins(1))?;
             let answer = answer.context("it is not woken")?;
             let (text, longest) = (answer.text("waits")?, answer.number("longest")?);
             let mut histogram = Histogram::default();
@@ -222,7 +222,7 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
         holder.let_go();
         let mut used = 0.0;
         for waiter in &waiters {
-            let answer = waiter.answer(std::time::Duration::from_secs(60))?;
+            let answer = waiter.answer(std::time::Duration::from_mins(1))?;
             used += answer
                 .context("it has not got the lock")?
                 .number("processor")?;

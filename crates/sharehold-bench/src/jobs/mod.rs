@@ -42,7 +42,7 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
         results: Results::new(),
         places: Cell::new(0),
     };
-    let jobs: [(Job, fn(&mut Bench<'_>) -> Result<()>); 11] = [
+    let jobs: [(Job, Measure); 11] = [
         (Job::Uncontended, locks::uncontended),
         (Job::Count, locks::count),
         (Job::Waits, locks::waits),
@@ -63,6 +63,8 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
     clear_line();
     Ok(bench.results)
 }
+
+type Measure = fn(&mut Bench<'_>) -> Result<()>;
 
 /// What all jobs have.
 struct Bench<'a> {
