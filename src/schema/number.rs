@@ -35,7 +35,7 @@ macro_rules! numbers {
 macro_rules! slices {
     ($type:ident) => {
         #[inline(always)]
-        fn read_array<const N: usize>(from: &mut Reader<'_>) -> [$type; N] {
+        fn read_array<const N: usize>(from: &mut Reader<'_>, _len: usize) -> [$type; N] {
             let mut values = [$type::default(); N];
             from.bytes(values.as_mut_bytes());
             values
@@ -125,7 +125,7 @@ impl<T: Shareable, const N: usize> Shareable for [T; N] {
 
     #[inline(always)]
     fn read(from: &mut Reader<'_>) -> [T; N] {
-        T::read_array(from)
+        T::read_array(from, N)
     }
 
     #[inline(always)]

@@ -193,6 +193,15 @@ fn a_waiter_that_is_killed_takes_no_turn_with_it() {
     }
 }
 
+/// Locks the segment when it is dropped.
+struct LocksWhenDropped<'a>(&'a Segment);
+
+impl Drop for LocksWhenDropped<'_> {
+    fn drop(&mut self) {
+        drop(self.0.lock().expect("it is free"));
+    }
+}
+
 fn a_holder_that_panicked_is_reported_and_the_lock_is_free() {
     let segment = created();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
@@ -216,12 +225,6 @@ fn a_holder_that_panicked_is_reported_and_the_lock_is_free() {
     assert_eq!(other.ask("try"), "locked");
 
     // A guard that is made and dropped while something else unwinds is an ordinary one.
-    struct LocksWhenDropped<'a>(&'a Segment);
-    impl Drop for LocksWhenDropped<'_> {
-        fn drop(&mut self) {
-            drop(self.0.lock().expect("it is free"));
-        }
-    }
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _locks = LocksWhenDropped(&segment);
         panic!("on purpose");

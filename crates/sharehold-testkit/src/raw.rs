@@ -21,6 +21,7 @@ pub enum Fork {
     Clone,
 }
 
+// SAFETY: the signature is POSIX's.
 unsafe extern "C" {
     /// POSIX.1-2024, in glibc since 2.34; the `libc` crate does not declare it.
     fn _Fork() -> libc::pid_t;

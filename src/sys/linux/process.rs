@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::ffi::c_int;
 use std::fs;
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -136,6 +137,23 @@ pub(crate) fn thread_id(generation: Generation) -> u32 {
     id
 }
 
+/// Runs `body` while no signal interrupts it, other than SIGKILL and SIGSTOP; those that come meanwhile are handled after it.
+pub(super) fn without_signals<R>(body: impl FnOnce() -> R) -> R {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: the call fills in the set that it is given, and knows no failure for one.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` was filled in, and `before` is written to; the mask is the calling thread's own.
+    let blocked =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) };
+    let result = body();
+    if blocked == 0 {
+        // SAFETY: `before` was filled in by the call that succeeded.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    }
+    result
+}
+
 /// Returns the effective user of this process.
 pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -242,7 +260,7 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
         // A leader may have ended while other threads of the process run on.
         Some(stat) if stat.threads > 1 => Fate::Living,
         Some(stat) if matches!(stat.state, b'Z' | b'X') => Fate::Gone,
-        Some(stat) if stat.flags & PF_EXITING != 0 => Fate::Exiting,
+        Some(stat) if stat.flags & PF_EXITING != 0 => Fate::Unknown,
         Some(_) => Fate::Living,
     }
 }

@@ -205,13 +205,12 @@ impl Step for Begin {
     type Output = (usize, u64);
 
     fn on(self, numbers: &mut impl Numbers) -> Result<(usize, u64)> {
-        let place = match self.place {
-            Some(place) => place,
-            None => {
-                let free = numbers.number(PLACES_TAKEN)?;
-                numbers.set(PLACES_TAKEN, free + 1)?;
-                usize::try_from(free)?
-            }
+        let place = if let Some(place) = self.place {
+            place
+        } else {
+            let free = numbers.number(PLACES_TAKEN)?;
+            numbers.set(PLACES_TAKEN, free + 1)?;
+            usize::try_from(free)?
         };
         ensure!(
             place < PLACES,
