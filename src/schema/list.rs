@@ -6,6 +6,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use super::kind::LEN;
+use super::support::require;
 use super::{Description, Kind, Shareable};
 use crate::memory::{Reader, Writer};
 
@@ -75,9 +76,9 @@ pub struct List<T, const N: usize> {
 }
 
 impl<T: Shareable, const N: usize> List<T, N> {
-    const NO_PADDING: () = assert!(
+    const NO_PADDING: () = require(
         align_of::<T>() <= LEN,
-        "a list has padding before elements of 16 bytes' alignment: use [u64; 2] instead of u128"
+        "a list has padding before elements that are aligned to more than 8 bytes: use `[u64; 2]` instead of `u128`",
     );
 
     /// Makes an empty list.

@@ -2,6 +2,7 @@
 
 use zerocopy::IntoBytes;
 
+use super::support::require;
 use super::{Description, Kind, Number, Shareable};
 use crate::memory::{Reader, Writer};
 
@@ -112,7 +113,7 @@ impl Shareable for bool {
 
 impl<T: Shareable, const N: usize> Shareable for [T; N] {
     fn describe() -> Description {
-        const { assert!(N > 0, "an array of 0 elements has nothing to share") };
+        const { require(N > 0, "an array of 0 elements has nothing to share") };
         let Description { name, kind } = T::describe();
         Description {
             name: format!("[{name}; {N}]"),

@@ -12,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// No measurement takes as long as this.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -83,6 +85,11 @@ impl Program {
             }
         }
         drop(start);
+        if !self.forks {
+            for (number, runner) in runners.iter().enumerate() {
+                runner.pin(number)?;
+            }
+        }
         let each = numbers.len() / runners.len();
         for runner in &runners {
             for _ in 0..each {
@@ -187,6 +194,16 @@ impl Process {
         let input = self.child.stdin.as_mut().context("its input is a pipe")?;
         input.write_all(b"\n")?;
         Ok(input.flush()?)
+    }
+
+    /// Keeps it on one processor, the processes on all of them in turn: a scheduler that lets them run one after another
+    /// measures a lock that nobody wants.
+    fn pin(&self, number: usize) -> Result<()> {
+        let cores = thread::available_parallelism()?.get();
+        let mut one = CpuSet::new();
+        one.set(number % cores);
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        Ok(sched_setaffinity(pid, &one)?)
     }
 
     /// Lets it end by itself.

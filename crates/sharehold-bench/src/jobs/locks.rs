@@ -204,9 +204,6 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
     let case = format!("{WAITERS} waiters, processor time in {seconds} s");
     let measure = |program: &Program| {
         let place = bench.place(program)?;
-        let command = program.command("hold", &place.path, &[]);
-        let mut holder = Process::start(command, std::process::Stdio::piped())?;
-        holder.expect("held")?;
         let (start, gun) = std::io::pipe()?;
         let mut waiters = Vec::new();
         for _ in 0..WAITERS {
@@ -217,6 +214,10 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
         for waiter in &waiters {
             waiter.expect("ready")?;
         }
+        // Only now: Qt cannot attach while somebody holds the lock.
+        let command = program.command("hold", &place.path, &[]);
+        let mut holder = Process::start(command, std::process::Stdio::piped())?;
+        holder.expect("held")?;
         drop(gun);
         std::thread::sleep(std::time::Duration::from_secs(seconds));
         holder.let_go();
