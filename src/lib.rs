@@ -1,4 +1,42 @@
 //! Keyed shared memory between processes that no process's death can break.
+//!
+//! A [`Segment`] is memory with a key: any number of processes create it, attach to it and lock it by that key. Any of them may be killed at
+//! any instruction; the others get the lock within milliseconds, see whole data, and have nothing to clear away.
+//!
+//! | you want | use |
+//! |---|---|
+//! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`Guard`] |
+//! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
+//! | many writes that become final together | [`Segment::transaction`] |
+//! | to see what there is | [`list`] |
+//! | to work with Qt programs | [`qt`] |
+//!
+//! # A death is a value, not a hang
+//!
+//! ```
+//! use sharehold::{LockError, Segment};
+//!
+//! let segment = Segment::options().size(1024).open_or_create("com.example.crate")?;
+//! let mut bytes = match segment.lock() {
+//!     Ok(bytes) => bytes,
+//!     Err(LockError::Abandoned(found)) => {
+//!         eprintln!("{found}"); // "pid 4711 (importer) died holding it"
+//!         found.recover(|bytes| bytes.fill(0..1024, 0))?
+//!     }
+//!     Err(other) => return Err(other.into()),
+//! };
+//! bytes.write(0, b"Hello from another process!")?;
+//! # Ok::<(), sharehold::Error>(())
+//! ```
+//!
+//! In a function that returns another error type, `lock().map_err(sharehold::Error::from)?` makes an error that
+//! can leave it: the one that `lock` returns may carry the guard, and with it a borrow of the segment.
+//!
+//! # Whom to trust
+//!
+//! By default a segment belongs to one user, in a directory that only this user can enter, and the processes that attach cooperate
+//! through this library. Peers that are buggy or killed are covered by what is promised; a hostile process of the
+//! same user is not: it can truncate the file, or stop yours with a debugger.
 
 #[cfg(test)]
 extern crate self as sharehold; // For derived code in our own tests.
@@ -23,7 +61,7 @@ pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseSchemaError,
     Schema, Shareable, Text, TextTooLong, Variant,
 };
-pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Segment, When};
+pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{ReadOnlyShared, Shared, Transaction};
 pub use sharehold_derive::Shareable;
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::segment::table::{self, Hold};
-use crate::segment::{Attachment, Policy, View, all_views};
+use crate::segment::{Attachment, Policy, Recoveries, View, all_views};
 
 /// Says what a segment is and who uses it, as of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Summary {
     /// Who holds the lock; also a dead one that nobody has taken over from yet.
     pub holder: Option<Attachment>,
     /// How often the lock was taken over from a holder that had died.
-    pub recoveries: u64,
+    pub recoveries: Recoveries,
 }
 
 impl Summary {
@@ -52,7 +52,7 @@ impl Summary {
             holder: (owner != 0)
                 .then(|| named(Hold::from_word(owner)))
                 .flatten(),
-            recoveries: header.life.recoveries.load(Ordering::Relaxed),
+            recoveries: Recoveries::of(&view.memory),
         })
     }
 

@@ -43,9 +43,11 @@ pub(crate) struct Life {
     pub(crate) next_slot: AtomicU32,
     /// How many holds of dead processes were taken over.
     pub(crate) recoveries: AtomicU64,
+    /// The longest of them, in nanoseconds: from the holder's last sign of life to the take-over.
+    pub(crate) longest_recovery: AtomicU64,
     /// Bytes of undo records in the log; 0 outside a transaction.
     pub(crate) logged: AtomicU64,
-    pub(crate) reserved: [AtomicU64; 4],
+    pub(crate) reserved: [AtomicU64; 3],
 }
 
 /// A lock: who holds it, whether somebody may sleep, and what condition the last holder left the data in.

@@ -176,56 +176,94 @@ impl Memory {
         Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
     }
 
+    /// The `count` words from the one that holds the byte at `position`; the caller has seen that they lie in an area.
+    #[inline]
+    fn words(&self, position: usize, count: usize) -> &[AtomicU64] {
+        debug_assert!(
+            position + count * WORD <= self.mapping.len(),
+            "the caller checks bounds"
+        );
+        // SAFETY: an area lies inside the mapping, whose length is a multiple of a word.
+        let first = unsafe { self.mapping.base().add(position / WORD * WORD) };
+        // SAFETY: as above; a mapping begins at a page, so the words are aligned, and every value is valid.
+        unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) }
+    }
+
     /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
     #[inline]
     #[must_use]
     pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
-        let Some(mut at) = position(area, offset, into.len()) else {
+        let Some(at) = position(area, offset, into.len()) else {
             return false;
         };
+        // Numbers are whole words: of a known length, this is their load and nothing else.
+        if (at | into.len()).is_multiple_of(WORD) {
+            self.copy_words_out(at, into);
+        } else {
+            self.copy_parts_out(at, into);
+        }
+        true
+    }
+
+    #[inline]
+    fn copy_words_out(&self, at: usize, into: &mut [u8]) {
+        let words = self.words(at, into.len() / WORD);
+        for (bytes, word) in into.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+    }
+
+    #[inline(never)]
+    fn copy_parts_out(&self, mut at: usize, into: &mut [u8]) {
         let (first, rest) = into.split_at_mut(head_len(at, into.len()));
         if !first.is_empty() {
             let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
             first.copy_from_slice(&word[at % WORD..][..first.len()]);
             at += first.len();
         }
-        let mut words = rest.chunks_exact_mut(WORD);
-        for bytes in &mut words {
-            bytes.copy_from_slice(&self.word(at).load(Ordering::Relaxed).to_ne_bytes());
-            at += WORD;
+        let (whole, last) = rest.split_at_mut(rest.len() / WORD * WORD);
+        self.copy_words_out(at, whole);
+        if !last.is_empty() {
+            let word = self.word(at + whole.len()).load(Ordering::Relaxed);
+            last.copy_from_slice(&word.to_ne_bytes()[..last.len()]);
         }
-        let tail = words.into_remainder();
-        if !tail.is_empty() {
-            let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
-            tail.copy_from_slice(&word[..tail.len()]);
-        }
-        true
     }
 
     /// Copies bytes into an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
     #[inline]
     #[must_use]
     pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
-        let Some(mut at) = position(area, offset, from.len()) else {
+        let Some(at) = position(area, offset, from.len()) else {
             return false;
         };
+        if (at | from.len()).is_multiple_of(WORD) {
+            self.copy_words_in(at, from);
+        } else {
+            self.copy_parts_in(at, from);
+        }
+        true
+    }
+
+    #[inline]
+    fn copy_words_in(&self, at: usize, from: &[u8]) {
+        let words = self.words(at, from.len() / WORD);
+        for (bytes, word) in from.as_chunks::<WORD>().0.iter().zip(words) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    }
+
+    #[inline(never)]
+    fn copy_parts_in(&self, mut at: usize, from: &[u8]) {
         let (first, rest) = from.split_at(head_len(at, from.len()));
         if !first.is_empty() {
             self.change_word(at, first);
             at += first.len();
         }
-        let mut words = rest.chunks_exact(WORD);
-        for bytes in &mut words {
-            let mut word = [0; WORD];
-            word.copy_from_slice(bytes);
-            self.word(at)
-                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
-            at += WORD;
+        let (whole, last) = rest.split_at(rest.len() / WORD * WORD);
+        self.copy_words_in(at, whole);
+        if !last.is_empty() {
+            self.change_word(at + whole.len(), last);
         }
-        if !words.remainder().is_empty() {
-            self.change_word(at, words.remainder());
-        }
-        true
     }
 
     /// Stores part of one word.

@@ -128,17 +128,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads values of `size` bytes that follow each other.
+    /// Reads values of `size` bytes that follow each other. What is rejected beyond the first `len` is no matter.
     #[inline(always)]
     pub(crate) fn array<T, const N: usize>(
         &mut self,
         size: usize,
+        len: usize,
         read: impl Fn(&mut Reader<'a>) -> T,
     ) -> [T; N] {
         // Another reader, because `from_fn` is not always inlined.
         let mut elements = Reader { ..*self };
-        let values = std::array::from_fn(|_| read(&mut elements));
-        self.invalid |= elements.invalid;
+        let values = std::array::from_fn(|index| {
+            let invalid = elements.invalid;
+            let value = read(&mut elements);
+            if index >= len {
+                elements.invalid = invalid;
+            }
+            value
+        });
+        self.invalid = elements.invalid;
         self.skip(N * size);
         values
     }

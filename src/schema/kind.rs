@@ -33,7 +33,7 @@ pub enum Kind {
         /// The variants, in the order in which they are declared.
         variants: Vec<Variant>,
     },
-    /// The length in eight bytes, then so many bytes of UTF-8 and zeros up to the capacity: `Text<24>`.
+    /// The length in eight bytes, then so many bytes of UTF-8, then others up to the capacity: `Text<24>`.
     Text {
         /// The most bytes of UTF-8 there can be.
         capacity: usize,
@@ -45,7 +45,7 @@ pub enum Kind {
         /// How many there are.
         len: usize,
     },
-    /// The length in eight bytes, then so many elements and zeros up to the capacity: `List<u64, 8>`.
+    /// The length in eight bytes, then so many elements, then others up to the capacity: `List<u64, 8>`.
     List {
         /// What each element is.
         element: Box<Kind>,

@@ -6,13 +6,14 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use super::kind::LEN;
+use super::support::require;
 use super::{Description, Kind, Shareable};
 use crate::memory::{Reader, Writer};
 
 /// Holds at most `N` elements, in place: what a struct in shared memory has instead of a `Vec`.
 ///
 /// It can be used as a slice. In memory it is its length in eight bytes, then `N` elements, of which those that are not there
-/// are zero; all zeros are the empty list. It is aligned as `T` is.
+/// mean nothing; all zeros are the empty list. It is aligned as `T` is.
 ///
 /// # Examples
 ///
@@ -75,9 +76,9 @@ pub struct List<T, const N: usize> {
 }
 
 impl<T: Shareable, const N: usize> List<T, N> {
-    const NO_PADDING: () = assert!(
+    const NO_PADDING: () = require(
         align_of::<T>() <= LEN,
-        "a list has padding before elements of 16 bytes' alignment: use [u64; 2] instead of u128"
+        "a list has padding before elements that are aligned to more than 8 bytes: use `[u64; 2]` instead of `u128`",
     );
 
     /// Makes an empty list.
@@ -237,16 +238,15 @@ impl<T: Shareable, const N: usize> Shareable for List<T, N> {
 
     #[inline(always)]
     fn read(from: &mut Reader<'_>) -> List<T, N> {
-        let said = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
-        if said > N {
+        let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
+        if len > N {
             from.reject();
         }
-        let mut list = List::new();
-        list.set_len(said);
-        for element in list.as_mut_slice() {
-            *element = T::read(from);
-        }
-        from.skip((N - list.used()) * T::SIZE);
+        let mut list = List {
+            len: [0; LEN],
+            elements: T::read_array(from, len),
+        };
+        list.set_len(len);
         list
     }
 

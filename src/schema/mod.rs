@@ -117,11 +117,11 @@ pub trait Shareable: Sized + 'static {
     #[doc(hidden)]
     fn write(&self, to: &mut Writer<'_>);
 
-    /// Reads values that follow each other.
+    /// Reads values that follow each other, of which only the first `len` must be values.
     #[doc(hidden)]
     #[inline(always)]
-    fn read_array<const N: usize>(from: &mut Reader<'_>) -> [Self; N] {
-        from.array(Self::SIZE, |from| Self::read(from))
+    fn read_array<const N: usize>(from: &mut Reader<'_>, len: usize) -> [Self; N] {
+        from.array(Self::SIZE, len, |from| Self::read(from))
     }
 
     /// Writes values one behind another.

@@ -2,6 +2,7 @@
 
 use zerocopy::IntoBytes;
 
+use super::support::require;
 use super::{Description, Kind, Number, Shareable};
 use crate::memory::{Reader, Writer};
 
@@ -35,7 +36,7 @@ macro_rules! numbers {
 macro_rules! slices {
     ($type:ident) => {
         #[inline(always)]
-        fn read_array<const N: usize>(from: &mut Reader<'_>) -> [$type; N] {
+        fn read_array<const N: usize>(from: &mut Reader<'_>, _len: usize) -> [$type; N] {
             let mut values = [$type::default(); N];
             from.bytes(values.as_mut_bytes());
             values
@@ -112,7 +113,7 @@ impl Shareable for bool {
 
 impl<T: Shareable, const N: usize> Shareable for [T; N] {
     fn describe() -> Description {
-        const { assert!(N > 0, "an array of 0 elements has nothing to share") };
+        const { require(N > 0, "an array of 0 elements has nothing to share") };
         let Description { name, kind } = T::describe();
         Description {
             name: format!("[{name}; {N}]"),
@@ -125,7 +126,7 @@ impl<T: Shareable, const N: usize> Shareable for [T; N] {
 
     #[inline(always)]
     fn read(from: &mut Reader<'_>) -> [T; N] {
-        T::read_array(from)
+        T::read_array(from, N)
     }
 
     #[inline(always)]

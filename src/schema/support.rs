@@ -47,6 +47,14 @@ pub const fn no_drop<T>(name: &str) {
     }
 }
 
+/// Stops the compilation with this text when something does not hold.
+#[track_caller]
+pub(super) const fn require(holds: bool, text: &str) {
+    if !holds {
+        Message::new().text(text).panic();
+    }
+}
+
 /// A text that is put together while compiling.
 struct Message {
     bytes: [u8; 512],

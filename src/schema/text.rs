@@ -12,8 +12,8 @@ use crate::memory::{Reader, Writer};
 /// Holds text of at most `N` bytes of UTF-8, in place: what a struct in shared memory has instead of a `String`.
 ///
 /// It can be used as a `&str`. In memory it is its length in eight bytes, then `N` bytes, of which those behind the
-/// text are zero; all zeros are the empty text. It stands at any offset, so no padding comes before it, and none
-/// comes after it either where `N` is a multiple of 8.
+/// text mean nothing; all zeros are the empty text. It may stand at any offset, so that it has no padding before it, and where
+/// `N` is a multiple of 8, what follows has none either.
 ///
 /// # Examples
 ///
@@ -35,7 +35,7 @@ use crate::memory::{Reader, Writer};
 pub struct Text<const N: usize> {
     /// The length, at most `N`. As bytes, which may stand anywhere.
     len: [u8; LEN],
-    /// UTF-8, then zeros.
+    /// UTF-8, then bytes that mean nothing.
     bytes: [u8; N],
 }
 
@@ -106,6 +106,12 @@ impl<const N: usize> Text<N> {
         &self.bytes[..len.min(N)]
     }
 
+    /// By value, since a text whose address is given away is not kept in registers.
+    #[inline(never)]
+    fn is_utf8(self) -> bool {
+        str::from_utf8(self.used()).is_ok()
+    }
+
     #[inline(always)]
     fn set_len(&mut self, len: usize) {
         self.len = (len.min(N) as u64).to_ne_bytes();
@@ -138,10 +144,9 @@ impl<const N: usize> Shareable for Text<N> {
             from.reject();
         }
         text.set_len(len);
-        let used = text.used().len();
-        from.bytes(&mut text.bytes[..used]);
-        from.skip(N - used);
-        if str::from_utf8(text.used()).is_err() {
+        from.bytes(&mut text.bytes);
+        // Mostly, one look at all the words is enough.
+        if !text.bytes.is_ascii() && !text.is_utf8() {
             from.reject();
             text.clear();
         }

@@ -67,8 +67,14 @@ fn enter<P>(
                 return Ok((attached, presence));
             }
             drop(gate);
-            if remove::clear_name(&location, &directory, ATTACH)? == Name::Free {
-                return Err(not_found());
+            match remove::clear_name(&location, &directory, key, ATTACH) {
+                Ok(Name::Free) => return Err(not_found()),
+                // It is stale all the same, and its owner's to remove.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    return Err(not_found());
+                }
+                Ok(Name::Taken(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         if !patience.rest() {
@@ -86,14 +92,12 @@ fn map_checked(
     key: &Key,
     access: Access,
 ) -> Result<Attached> {
-    let found = header::read(&file, ATTACH)?;
-    if found.key != key.as_str() {
-        return Err(damaged(ATTACH, "its file is another key's"));
-    }
+    let found = header::read_of(&file, key, ATTACH)?;
     if let Some(here) = &options.schema {
         let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;
     }
+    fill_holes(&file, &found, access)?;
     let memory = map(&file, &found, access, ATTACH)?;
     let generation = Generation::current().map_err(|error| system(ATTACH, error))?;
     Ok(Attached {
@@ -120,6 +124,17 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
         },
     };
     Err(Error::new(ErrorKind::TypeMismatch, ATTACH, detail))
+}
+
+/// Reserves the memory that creation had reserved, if a program that copied the file left holes where there were zeros:
+/// on a full file system a store there would fault.
+fn fill_holes(file: &SegmentFile, found: &Found, access: Access) -> Result<()> {
+    let failed = |error| system(ATTACH, error);
+    let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
+    if access == Access::ReadOnly || file.reserved().map_err(failed)? >= len {
+        return Ok(());
+    }
+    file.reserve(len).map_err(failed)
 }
 
 pub(super) fn not_found() -> Error {

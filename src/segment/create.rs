@@ -27,6 +27,7 @@ pub(super) fn create(
     first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
 ) -> Result<Segment> {
     options.checked_sizes(CREATE)?;
+    options.check_owner(CREATE)?;
     let location = Location::of(key, options.owner);
     let directory = location.open_or_make(CREATE, options.is_shared())?;
     let free = |name| match name {
@@ -34,14 +35,14 @@ pub(super) fn create(
         Name::Taken(policy) => Err(already_exists(policy)),
     };
     // Before the work of making one: mostly the answer is already there.
-    free(remove::clear_name(&location, &directory, CREATE)?)?;
+    free(remove::clear_name(&location, &directory, key, CREATE)?)?;
     let (draft, hold) = draft(options, key, &location, &directory, first)?;
     let mut patience = Patience::new();
     loop {
         match directory.give_name(&draft.file, location.name()) {
             Ok(()) => return Ok(Segment::new(draft, hold)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                free(remove::clear_name(&location, &directory, CREATE)?)?;
+                free(remove::clear_name(&location, &directory, key, CREATE)?)?;
             }
             Err(error) => return Err(system(CREATE, error)),
         }

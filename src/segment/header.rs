@@ -83,6 +83,16 @@ pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, si
     debug_assert!(written, "the layout was made for these");
 }
 
+/// Reads and checks the header of the file that stands under the name of `key`, and that it is that key's.
+pub(crate) fn read_of(file: &SegmentFile, key: &Key, operation: &'static str) -> Result<Found> {
+    let found = read(file, operation)?;
+    if found.key == key.as_str() {
+        Ok(found)
+    } else {
+        Err(damaged(operation, "its file is another key's"))
+    }
+}
+
 /// Reads and checks the header of a file, each field once.
 pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found> {
     let failed = |error| system(operation, error);

@@ -75,8 +75,13 @@ impl Location {
     /// Opens the directory, making it if it is missing; `shared` lets others reach the files that admit them.
     pub(crate) fn open_or_make(&self, operation: &'static str, shared: bool) -> Result<Directory> {
         let mode = if shared { SEARCHABLE } else { PRIVATE };
-        let opened =
-            Directory::make(&self.directory, mode).and_then(|()| Directory::open(&self.directory));
+        let opened = match Directory::open(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Directory::make(&self.directory, mode)
+                    .and_then(|()| Directory::open(&self.directory))
+            }
+            opened => opened,
+        };
         let directory = self.trusted(
             opened.map_err(|error| self.unusable(operation, error))?,
             operation,
@@ -176,9 +181,11 @@ impl Location {
         error: io::Error,
         operation: &'static str,
     ) -> Result<Option<T>> {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Ok(None);
+        }
         let found = directory.facts_of(&self.name).ok().flatten();
         match (error.kind(), found) {
-            (io::ErrorKind::NotFound, _) => Ok(None),
             (io::ErrorKind::PermissionDenied, Some(facts)) => {
                 let detail = format!(
                     "it belongs to uid {}, mode {:04o}: ask its owner to share it with `--mode`, or run as that user",

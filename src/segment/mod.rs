@@ -57,27 +57,34 @@ impl Attached {
         self.generation.is_current()
     }
 
-    /// Copies data out; false when that reaches beyond the current size.
+    /// Copies data out; false when that reaches beyond the current size, or in a forked child.
     #[inline]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.memory
-            .copy_out(self.memory.layout().data(self.size()), offset, into)
+        let area = || self.memory.layout().data(self.size_there());
+        self.is_ours() && self.memory.copy_out(area(), offset, into)
     }
 
-    /// Copies data in; false when that reaches beyond the current size.
+    /// Copies data in; false when that reaches beyond the current size, or in a forked child.
     #[inline]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        self.memory
-            .copy_in(self.memory.layout().data(self.size()), offset, from)
+        let area = || self.memory.layout().data(self.size_there());
+        self.is_ours() && self.memory.copy_in(area(), offset, from)
     }
 
     /// The current size: what the header says, as far as the file really is that long.
     #[inline]
     fn size(&self) -> usize {
-        let known = self.known_size.load(Ordering::Relaxed);
-        if !self.is_ours() {
-            return known;
+        if self.is_ours() {
+            self.size_there()
+        } else {
+            self.known_size.load(Ordering::Relaxed)
         }
+    }
+
+    /// The same, where the memory is known to be there.
+    #[inline]
+    fn size_there(&self) -> usize {
+        let known = self.known_size.load(Ordering::Relaxed);
         let said = self.memory.header().life.size.load(Ordering::Acquire);
         let said = usize::try_from(said).unwrap_or(usize::MAX);
         if said == known {
@@ -271,6 +278,16 @@ impl Segment {
         self.attached.attachments(Some(self.hold))
     }
 
+    /// Returns how often the lock was taken over from a holder that had died.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn recoveries(&self) -> Result<Recoveries> {
+        self.attached.check_fork("look at")?;
+        Ok(Recoveries::of(&self.attached.memory))
+    }
+
     /// Makes the segment at least `new_size` bytes long, for everyone attached; the new bytes are zero.
     ///
     /// Addresses stay as they are and nobody attaches again: others see the new size at their next call. Asking
@@ -440,6 +457,26 @@ impl Drop for ReadOnlySegment {
         }
         // Nobody could be told.
         let _ = remove::last_out(&self.attached);
+    }
+}
+
+/// Says how often a lock was taken over from the dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recoveries {
+    /// How often, since the segment was created.
+    pub count: u64,
+    /// The longest time it took, from the holder's last sign of life to the take-over by one who slept for the lock.
+    pub longest: Duration,
+}
+
+impl Recoveries {
+    pub(crate) fn of(memory: &Memory) -> Recoveries {
+        let life = &memory.header().life;
+        Recoveries {
+            count: life.recoveries.load(Ordering::Relaxed),
+            longest: Duration::from_nanos(life.longest_recovery.load(Ordering::Relaxed)),
+        }
     }
 }
 

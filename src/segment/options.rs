@@ -6,6 +6,7 @@ use super::{Bytes, ReadOnlySegment, Segment, attach, create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::schema::Schema;
+use crate::sys;
 
 const DEFAULT_SLOTS: usize = 128;
 const OWNER_ONLY: u32 = 0o600;
@@ -105,7 +106,7 @@ impl Options {
         self
     }
 
-    /// Looks for the key among the segments of another user, by number, and trusts that user.
+    /// Looks for the key among the segments of another user, by number, and trusts that user. Nobody creates for another.
     pub fn owner(mut self, user: u32) -> Options {
         self.owner = Some(user);
         self
@@ -221,6 +222,20 @@ impl Options {
             ));
         }
         Ok((self.size, max_size))
+    }
+
+    /// A segment belongs to the user who creates it.
+    pub(super) fn check_owner(&self, operation: &'static str) -> Result<()> {
+        let me = sys::effective_user();
+        match self.owner {
+            Some(owner) if owner != me => {
+                let detail = format!(
+                    "uid {me} cannot create a segment of uid {owner}; run as that user, or leave `owner` out"
+                );
+                Err(Error::new(ErrorKind::InvalidOption, operation, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether anyone but the owner may attach.

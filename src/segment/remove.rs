@@ -31,6 +31,7 @@ pub(super) enum Name {
 pub(super) fn clear_name(
     location: &Location,
     directory: &Directory,
+    key: &Key,
     operation: &'static str,
 ) -> Result<Name> {
     let mut patience = Patience::new();
@@ -38,7 +39,7 @@ pub(super) fn clear_name(
         let Some(file) = location.open_file(directory, Access::ReadWrite, operation)? else {
             return Ok(Name::Free);
         };
-        let found = header::read(&file, operation)?;
+        let found = header::read_of(&file, key, operation)?;
         let memory = map(&file, &found, Access::ReadWrite, operation)?;
         if found.policy == Policy::Persistent || table::any_present(&memory, &file) {
             return Ok(Name::Taken(found.policy));
@@ -102,6 +103,7 @@ fn remove_unless(
 /// one sees nobody.
 pub(super) fn last_out(attached: &Attached) -> Result<()> {
     let Attached {
+        key,
         location,
         policy,
         access,
@@ -120,7 +122,7 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
         if own_file_will_do {
             remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
         } else {
-            clear_name(location, &directory, DETACH).map(|_| ())
+            clear_name(location, &directory, key, DETACH).map(|_| ())
         }
     });
     match removed {

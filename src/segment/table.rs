@@ -29,6 +29,9 @@ use crate::sys::{self, Fate, Identity, SegmentFile};
 pub(crate) const MAX_SLOTS: usize = 4000;
 
 const INDEX_BITS: u32 = 12;
+/// Generations stay below this, so that a hold leaves the highest bit of a lock word to the lock. No slot is taken so often;
+/// one that says so was overwritten.
+const GENERATIONS: u64 = 1 << (63 - INDEX_BITS);
 const _: () = assert!(MAX_SLOTS <= 1 << INDEX_BITS);
 
 /// One attachment, named for ever: slot index and generation in one word, never 0.
@@ -40,9 +43,9 @@ impl Hold {
         Hold(generation << INDEX_BITS | index as u64)
     }
 
-    /// Reads a word from a segment, which may be anything.
+    /// Reads a word from a segment, which may be anything. Its highest bit is not the hold's: see [`GENERATIONS`].
     pub(crate) fn from_word(word: u64) -> Hold {
-        Hold(word)
+        Hold(word & !(1 << 63))
     }
 
     #[inline]
@@ -73,12 +76,8 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
     let who = sys::identity().map_err(|error| system(operation, error))?;
     let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
-    let first = memory
-        .header()
-        .life
-        .next_slot
-        .fetch_add(1, Ordering::Relaxed) as usize
-        % slots;
+    let next = &memory.header().life.next_slot;
+    let first = next.fetch_add(1, Ordering::Relaxed) as usize % slots;
     for want_free in [true, false] {
         for index in (0..slots).map(|step| (first + step) % slots) {
             let Some(slot) = memory.slot(index) else {
@@ -90,6 +89,10 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
             if let Some(hold) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
+                if !want_free {
+                    // The table is nearly full: spare the next one the search among the living.
+                    next.store(u32::try_from(index + 1).unwrap_or(0), Ordering::Relaxed);
+                }
                 return Ok(hold);
             }
         }
@@ -110,7 +113,7 @@ fn try_take(
         return Ok(None);
     }
     let found = slot.generation.load(Ordering::Acquire);
-    if is_taken(found) && is_vetoed(slot, found) {
+    if found >= GENERATIONS - 2 || is_taken(found) && is_vetoed(slot, found) {
         file.unlock(slot_byte(index))?;
         return Ok(None);
     }

@@ -1,7 +1,6 @@
 //! Why a lock was not had, and what its last holder left.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::lock::Guard;
 use crate::error::{Error, ErrorKind};
@@ -89,7 +88,6 @@ pub struct Abandoned<'a> {
 pub(super) struct Left {
     pub(super) cause: Cause,
     pub(super) culprit: Option<Attachment>,
-    pub(super) waited: Duration,
 }
 
 impl<'a> Abandoned<'a> {
@@ -106,11 +104,6 @@ impl<'a> Abandoned<'a> {
     /// Returns who it was: process, executable, slot; `None` when two later attachments have had its slot since.
     pub fn culprit(&self) -> Option<&Attachment> {
         self.left.culprit.as_ref()
-    }
-
-    /// Returns how long this thread slept for the lock, from its first sleep on.
-    pub fn waited(&self) -> Duration {
-        self.left.waited
     }
 
     /// Gives access to the data, to look at them or repair them.

@@ -64,7 +64,7 @@ impl Segment {
         if attempt.words.condition.load(Ordering::Relaxed) == CONSISTENT {
             Ok(())
         } else {
-            self.report(Duration::ZERO)
+            self.report()
         }
     }
 
@@ -79,12 +79,15 @@ impl Segment {
         let acquired = acquired.map_err(|refused| self.refused(refused, until))?;
         self.enter();
         if let Acquired::TakenOver(dead) = acquired {
-            self.recover(dead);
+            let took = attempt
+                .last_sign
+                .get()
+                .map_or(Duration::ZERO, |sign| sign.elapsed());
+            self.recover(dead, took);
             // Only now may this one's own death leave something else than the dead one's did.
             attempt.words.owner.store(attempt.me, Ordering::Release);
         }
-        let first_sleep = attempt.first_sleep.get();
-        self.report(first_sleep.map_or(Duration::ZERO, |start| start.elapsed()))
+        self.report()
     }
 
     /// Releases the lock, which the calling thread holds.
@@ -107,20 +110,22 @@ impl Segment {
 
     /// Undoes what a dead holder left of a transaction, and records its death where that may not be all that it left.
     /// Dying in here is the same death again: the next one takes over in the dead one's manner and does it all.
-    fn recover(&self, dead: u64) {
+    fn recover(&self, dead: u64, took: Duration) {
         let undo = UndoLog::of(self.attached());
         let undone = !undo.is_open() || undo.roll_back();
         if dead & Manner::ATOMIC == 0 || !undone {
-            self.record(Hold::from_word(dead & !Manner::ATOMIC), HOLDER_DIED);
+            self.record(Hold::from_word(dead), HOLDER_DIED);
         }
-        let recoveries = &self.attached().memory.header().life.recoveries;
-        recoveries.fetch_add(1, Ordering::Relaxed);
+        let life = &self.attached().memory.header().life;
+        life.recoveries.fetch_add(1, Ordering::Relaxed);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        life.longest_recovery.fetch_max(took, Ordering::Relaxed);
     }
 
     /// Says what somebody left that nobody has vouched for since. Called with the lock.
     #[cold]
     #[inline(never)]
-    fn report(&self, waited: Duration) -> Result<(), Trouble> {
+    fn report(&self) -> Result<(), Trouble> {
         let words = &self.attached().memory.header().lock;
         let cause = match words.condition.load(Ordering::Relaxed) {
             CONSISTENT => return Ok(()),
@@ -130,11 +135,7 @@ impl Segment {
         let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
         let culprit = read_record(&words.culprit, hold.generation());
         let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left {
-            cause,
-            culprit,
-            waited,
-        })))
+        Err(Trouble::Left(Box::new(Left { cause, culprit })))
     }
 
     /// Records that the calling thread panicked while it changed data. Called with the lock.
@@ -170,7 +171,7 @@ impl Segment {
         Trouble::NotAcquired(match refused {
             Refused::Own => NotAcquired::deadlock(self),
             Refused::HeldBy(owner) => {
-                let hold = Hold::from_word(owner & !Manner::ATOMIC);
+                let hold = Hold::from_word(owner);
                 let holder = self
                     .recorded(hold)
                     .map(|found| Attachment::of(hold, &found));
@@ -186,7 +187,8 @@ struct Attempt<'a> {
     words: &'a LockWords,
     /// The owner word of this attachment.
     me: u64,
-    first_sleep: Cell<Option<Instant>>,
+    /// When the holder was last seen to live, or this attempt began to sleep.
+    last_sign: Cell<Option<Instant>>,
 }
 
 impl<'a> Attempt<'a> {
@@ -198,7 +200,7 @@ impl<'a> Attempt<'a> {
             segment,
             words,
             me,
-            first_sleep: Cell::new(None),
+            last_sign: Cell::new(None),
         }
     }
 }
@@ -225,7 +227,7 @@ impl Steps for Attempt<'_> {
         self.words.owner.load(Ordering::Relaxed) == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn free(&self) {
         if self.words.fenced.load(Ordering::Relaxed) == 0 {
             self.words.owner.store(0, Ordering::Release);
@@ -237,7 +239,7 @@ impl Steps for Attempt<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_awaited(&self) -> bool {
         self.words.waiting.load(Ordering::Relaxed) != 0
     }
@@ -246,6 +248,7 @@ impl Steps for Attempt<'_> {
         self.words.waiting.store(1, Ordering::SeqCst);
     }
 
+    #[inline(always)]
     fn take_announcement(&self) -> bool {
         self.words.waiting.swap(0, Ordering::SeqCst) != 0
     }
@@ -257,23 +260,27 @@ impl Steps for Attempt<'_> {
     }
 
     fn sleep(&self, limit: Duration) {
-        if self.first_sleep.get().is_none() {
-            self.first_sleep.set(Some(Instant::now()));
+        if self.last_sign.get().is_none() {
+            self.last_sign.set(Some(Instant::now()));
         }
         sys::wait(&self.words.waiting, 1, Some(limit));
     }
 
+    #[inline(always)]
     fn wake(&self) {
         sys::wake_one(&self.words.waiting);
     }
 
     fn is_gone(&self, owner: u64) -> bool {
-        self.segment
-            .is_gone(Hold::from_word(owner & !Manner::ATOMIC))
+        let gone = self.segment.is_gone(Hold::from_word(owner));
+        if !gone {
+            self.last_sign.set(Some(Instant::now()));
+        }
+        gone
     }
 
     fn is_own(&self, owner: u64) -> bool {
-        let hold = Hold::from_word(owner & !Manner::ATOMIC);
+        let hold = Hold::from_word(owner);
         let attached = self.segment.attached();
         let thread = sys::thread_id(attached.generation);
         let Some(slot) = attached.memory.slot(hold.index()) else {

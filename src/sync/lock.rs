@@ -90,7 +90,7 @@ impl Segment {
 pub struct Guard<'a> {
     segment: &'a Segment,
     bytes: Bytes<'a>,
-    was_panicking: bool,
+    then: Then,
     /// The lock belongs to a thread.
     not_send: PhantomData<*const ()>,
 }
@@ -105,7 +105,7 @@ impl<'a> Guard<'a> {
         Guard {
             segment,
             bytes,
-            was_panicking: thread::panicking(),
+            then: Then::now(),
             not_send: PhantomData,
         }
     }
@@ -160,6 +160,27 @@ impl<'a> DerefMut for Guard<'a> {
     }
 }
 
+/// Whether the thread was panicking when it acquired the lock.
+///
+/// As wide as a pointer: a guard without padding stays in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Then {
+    Calm,
+    Panicking,
+}
+
+impl Then {
+    #[inline(always)]
+    fn now() -> Then {
+        if thread::panicking() {
+            Then::Panicking
+        } else {
+            Then::Calm
+        }
+    }
+}
+
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
@@ -167,7 +188,7 @@ impl Drop for Guard<'_> {
         if !self.segment.attached().is_ours() {
             return;
         }
-        if thread::panicking() && !self.was_panicking {
+        if thread::panicking() && self.then == Then::Calm {
             self.segment.record_panic();
         }
         self.segment.release();

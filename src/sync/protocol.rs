@@ -44,6 +44,7 @@
 //!
 //! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 /// The first sleep; it doubles from there while the same holder stays.
@@ -52,8 +53,8 @@ const FIRST_SLEEP: Duration = Duration::from_micros(250);
 const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
-/// How often a waiter gives its processor away before it sleeps.
-const YIELDS: u32 = 10;
+/// How often a waiter gives its processor away before its first sleep.
+const YIELDS: usize = 10;
 
 /// The steps that the lock is made of; each is indivisible, and a process may die between any two.
 pub(super) trait Steps {
@@ -135,7 +136,8 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
     let mut slept = false;
     loop {
         if until != Until::Now {
-            if spin(steps) {
+            // Who has slept may have a dead holder to ask about: on a busy machine each turn given away would delay that.
+            if spin(steps, if slept { 0 } else { YIELDS }) {
                 if slept {
                     steps.announce();
                 }
@@ -182,18 +184,18 @@ pub(super) fn release(steps: &impl Steps) {
     }
 }
 
-#[cold]
-#[inline(never)]
+// Inlined, so that `steps` stay in registers; the call to wake is the system's.
+#[inline(always)]
 fn wake_one(steps: &impl Steps) {
     if steps.take_announcement() {
         steps.wake();
     }
 }
 
-/// Tries for some microseconds, then some turns of the scheduler.
-fn spin(steps: &impl Steps) -> bool {
-    let pauses = (0..POLLS).map(|poll| 1 << poll).chain([0; YIELDS as usize]);
-    for pauses in pauses {
+/// Tries for some microseconds, then for some turns of the scheduler.
+fn spin(steps: &impl Steps, yields: usize) -> bool {
+    let polls = (0..POLLS).map(|poll| 1 << poll);
+    for pauses in polls.chain(iter::repeat_n(0, yields)) {
         steps.relax(pauses);
         if steps.is_free() && steps.try_acquire().is_ok() {
             return true;

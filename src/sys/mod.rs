@@ -90,11 +90,9 @@ pub(crate) struct Identity {
 pub(crate) enum Fate {
     /// It exists and may run.
     Living,
-    /// It will execute no further instruction of its own, but its memory and files may not be closed yet.
-    Exiting,
     /// It has ended, or has become another program: its memory is gone and its files are closed, except what a child
     /// inherited.
     Gone,
-    /// It cannot be seen from here.
+    /// It cannot be seen from here, or is between the two: it executes nothing more, but may not be closed yet.
     Unknown,
 }

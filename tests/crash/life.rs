@@ -1,7 +1,7 @@
 //! Deaths in create, attach, grow, detach and destroy: the segment is there whole or not at all, and nothing is left over.
 
 use sharehold::{Policy, Segment, When};
-use sharehold_sweep::Scenario;
+use sharehold_sweep::{Outcome, Scenario, World};
 
 use super::{
     attach as attach_to, create as create_in, key, lock_after, nothing_left, usable_by_a_new_one,
@@ -99,12 +99,7 @@ fn attach() -> Scenario {
         |world, victim| {
             let survivor = create_in(world, 100)?;
             victim.die()?;
-            if survivor.attachments()?.len() != 1 {
-                return Err("a dead one counts as attached".into());
-            }
-            usable_by_a_new_one(world)?;
-            survivor.detach()?;
-            nothing_left(world)
+            alone(world, survivor)
         },
     )
 }
@@ -119,11 +114,7 @@ fn attach_read_only() -> Scenario {
         |world, victim| {
             let survivor = create_in(world, 100)?;
             victim.die()?;
-            if survivor.attachments()?.len() != 1 {
-                return Err("a dead one counts as attached".into());
-            }
-            survivor.detach()?;
-            nothing_left(world)
+            alone(world, survivor)
         },
     )
 }
@@ -138,12 +129,7 @@ fn detach() -> Scenario {
         |world, victim| {
             let survivor = create_in(world, 100)?;
             victim.die()?;
-            if survivor.attachments()?.len() != 1 {
-                return Err("a dead one counts as attached".into());
-            }
-            usable_by_a_new_one(world)?;
-            survivor.detach()?;
-            nothing_left(world)
+            alone(world, survivor)
         },
     )
 }
@@ -221,4 +207,14 @@ fn destroy() -> Scenario {
             nothing_left(world)
         },
     )
+}
+
+/// Checks that the survivor is the only one attached, that a new one can come and go, and that its own end is the segment's.
+fn alone(world: &World, survivor: Segment) -> Outcome {
+    if survivor.attachments()?.len() != 1 {
+        return Err("a dead one counts as attached".into());
+    }
+    usable_by_a_new_one(world)?;
+    survivor.detach()?;
+    nothing_left(world)
 }

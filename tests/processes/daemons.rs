@@ -135,7 +135,7 @@ fn a_handle_without_its_descriptor_touches_no_file_that_took_the_number() {
         let all_open = foreign
             .iter()
             .all(|file| fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).is_ok());
-        if all_open { 0 } else { 1 }
+        i32::from(!all_open)
     });
     assert_eq!(child.exit_code(), Some(0), "a forked child lost a file");
     drop(segment);

@@ -208,7 +208,7 @@ fn a_child_forked_while_creating_gets_an_error() {
         match child {
             None => {
                 let as_it_should = kind(created) == Some(ErrorKind::Forked);
-                std::process::exit(if as_it_should { 0 } else { 1 });
+                std::process::exit(i32::from(!as_it_should));
             }
             Some(child) => assert_eq!(child.exit_code(), Some(0), "{fork:?}"),
         }
@@ -231,7 +231,7 @@ fn a_child_forked_in_a_change_changes_nothing() {
         match child {
             None => {
                 let as_it_should = kind(written) == Some(ErrorKind::Forked);
-                std::process::exit(if as_it_should { 0 } else { 1 });
+                std::process::exit(i32::from(!as_it_should));
             }
             Some(child) => assert_eq!(child.exit_code(), Some(0), "{fork:?}"),
         }

@@ -22,6 +22,7 @@ pub(crate) fn suite() -> Suite {
         .test(try_lock_never_waits_and_takes_over_from_the_dead)
         .test(locking_twice_on_one_thread_is_an_error)
         .test(threads_that_share_a_handle_exclude_each_other)
+        .test(whoever_holds_it_in_whatever_way_is_listed)
         .test(a_forgotten_guard_is_released_by_detaching)
         .test(counts_of_threads_and_processes_are_exact)
         .test(counts_are_exact_while_counters_are_killed)
@@ -193,6 +194,15 @@ fn a_waiter_that_is_killed_takes_no_turn_with_it() {
     }
 }
 
+/// Locks the segment when it is dropped.
+struct LocksWhenDropped<'a>(&'a Segment);
+
+impl Drop for LocksWhenDropped<'_> {
+    fn drop(&mut self) {
+        drop(self.0.lock().expect("it is free"));
+    }
+}
+
 fn a_holder_that_panicked_is_reported_and_the_lock_is_free() {
     let segment = created();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
@@ -216,12 +226,6 @@ fn a_holder_that_panicked_is_reported_and_the_lock_is_free() {
     assert_eq!(other.ask("try"), "locked");
 
     // A guard that is made and dropped while something else unwinds is an ordinary one.
-    struct LocksWhenDropped<'a>(&'a Segment);
-    impl Drop for LocksWhenDropped<'_> {
-        fn drop(&mut self) {
-            drop(self.0.lock().expect("it is free"));
-        }
-    }
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _locks = LocksWhenDropped(&segment);
         panic!("on purpose");
@@ -335,6 +339,29 @@ fn threads_that_share_a_handle_exclude_each_other() {
             });
         }
     });
+}
+
+fn whoever_holds_it_in_whatever_way_is_listed() {
+    let holder = || {
+        let mut listed = sharehold::list().expect("one may look");
+        let segment = listed.remove(0).summary.expect("it is whole");
+        assert_eq!((segment.key.as_str(), segment.attachments.len()), (KEY, 2));
+        segment.holder
+    };
+    let options = Segment::options().size(64).log(64);
+    let segment = options.create(KEY).expect("nothing has the key");
+    let mut child = attached();
+    assert_eq!(holder(), None);
+    assert_eq!(child.ask("lock"), "locked");
+    assert_eq!(holder().map(|it| it.pid), Some(child.pid()));
+    assert_eq!(child.ask("unlock"), "unlocked");
+    let inside: sharehold::Result<_> = segment.transaction(|_| Ok(holder()));
+    let inside = inside.expect("it is free").expect("this process holds it");
+    assert_eq!(
+        (inside.pid, inside.executable),
+        (std::process::id(), Some(own_name()))
+    );
+    assert_eq!(holder(), None);
 }
 
 fn a_forgotten_guard_is_released_by_detaching() {

@@ -3,24 +3,42 @@
 //! Each file is about one kind of trouble and each test is named after what is promised about it. Tests and their
 //! children are processes of this program: see `sharehold_testkit`.
 
+mod bytes;
 mod create;
 mod daemons;
 mod forks;
+mod grow;
+mod keys;
 mod life;
 mod locks;
+mod namespaces;
 mod peers;
 mod qt;
+mod read_only;
+mod shortage;
+mod slots;
+mod squatters;
+mod users;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     sharehold_testkit::main([
+        bytes::suite(),
         create::suite(),
         daemons::suite(),
         forks::suite(),
+        grow::suite(),
+        keys::suite(),
         life::suite(),
         locks::suite(),
+        namespaces::suite(),
         peers::suite(),
         qt::suite(),
+        read_only::suite(),
+        shortage::suite(),
+        slots::suite(),
+        squatters::suite(),
+        users::suite(),
     ])
 }

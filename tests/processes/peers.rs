@@ -62,8 +62,8 @@ pub(crate) fn peer(test: &mut Talk) {
     test.say("attached");
     let mut guard = None;
     loop {
-        let told = test.hear();
-        let (order, argument) = told.split_once(' ').unwrap_or((&told, ""));
+        let line = test.hear();
+        let (order, argument) = line.split_once(' ').unwrap_or((&line, ""));
         let number = || argument.parse::<u64>().expect("a number");
         match order {
             "" => break,
@@ -76,9 +76,9 @@ pub(crate) fn peer(test: &mut Talk) {
             },
             "recover" => match segment.lock() {
                 Err(LockError::Abandoned(found)) => {
-                    let text = found.to_string();
+                    let report = found.to_string();
                     guard = Some(found.mark_consistent());
-                    test.say(text);
+                    test.say(report);
                 }
                 other => test.say(describe(other)),
             },
@@ -87,6 +87,9 @@ pub(crate) fn peer(test: &mut Talk) {
                 test.say("unlocked");
             }
             "pass" => test.say(describe(segment.lock())),
+            "wait" => test.say(describe(
+                segment.lock_timeout(Duration::from_millis(number())),
+            )),
             "try" => test.say(describe(segment.try_lock())),
             "slot" => {
                 let mut all = segment.attachments().expect("it is attached").into_iter();

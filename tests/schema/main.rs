@@ -5,6 +5,7 @@ mod difference;
 mod field;
 mod list;
 mod parse;
+mod python;
 mod text;
 
 use sharehold::{List, Shareable, Text};

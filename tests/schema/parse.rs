@@ -60,7 +60,7 @@ fn sizes_beyond_all_memory_are_refused() {
         format!("[u64; {max}]"),
         format!("List<[u8; {max}], {max}>"),
         format!("Text<{max}>"),
-        format!("[[u8; 4294967296]; 4294967296]"),
+        "[[u8; 4294967296]; 4294967296]".to_owned(),
     ] {
         for size in [0, 8, max] {
             let text = format!("size {size} version 1 type T\n0 {size} a {kind}\n");
@@ -74,13 +74,10 @@ fn deep_nesting_is_refused_before_it_hurts() {
     let deep = format!("{}u8{}", "[".repeat(100_000), "; 1]".repeat(100_000));
     assert!(Schema::parse(&format!("size 1 version 1 type T\n0 1 a {deep}\n")).is_err());
 
-    let mut text = "size 1 version 1 type T\n".to_owned();
-    let mut path = "a".to_owned();
-    for _ in 0..1000 {
-        text += &format!("0 1 {path} struct\n");
-        path += ".a";
-    }
-    text += &format!("0 1 {path} u8\n");
+    let path = |level| ["a"].repeat(level).join(".");
+    let structs = (1..1000).map(|level| format!("0 1 {} struct\n", path(level)));
+    let structs: String = structs.collect();
+    let text = format!("size 1 version 1 type T\n{structs}0 1 {} u8\n", path(1000));
     assert!(Schema::parse(&text).is_err());
 }
 

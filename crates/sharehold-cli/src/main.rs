@@ -8,7 +8,12 @@ use clap::{Parser, Subcommand};
 
 /// Keyed shared memory between processes that no process's death can break.
 #[derive(Debug, Parser)]
-#[command(name = "sharehold", version, propagate_version = true)]
+#[command(
+    name = "sharehold",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -14,8 +14,8 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
             let message = format!(
-                "variant `{}` has fields, which another process may change before it reads which variant it is: use a \
-                 struct with the fields, and an enum without fields that says what is in it",
+                "variant `{}` has fields: use a struct that has them, beside an enum without fields that says which of \
+                 them count",
                 variant.ident.unraw()
             );
             return Err(Error::new_spanned(variant, message));
@@ -36,7 +36,7 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream
             fn describe() -> __support::Description {
                 __support::Description::of_enum::<#number, _>(
                     #text,
-                    [#((#names, ::core::primitive::i128::from(#name::#variants as #number))),*],
+                    [#((#names, ::core::convert::From::from(#name::#variants as #number))),*],
                 )
             }
 

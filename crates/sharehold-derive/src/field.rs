@@ -44,7 +44,7 @@ fn refused(ty: &Type) -> Option<(&Type, &'static str)> {
             "Rust may lay a tuple out differently in each program; use a struct with `#[repr(C)]`"
         }
         Type::TraitObject(_) | Type::ImplTrait(_) => {
-            "which type this is, only this program knows; use an enum without fields and the data beside it"
+            "only this process knows which type this is; use an enum without fields, and match on it"
         }
         _ => return None,
     };

@@ -37,8 +37,8 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream> {
         Data::Union(data) => {
             return Err(Error::new(
                 data.union_token.span,
-                "nobody can tell which field of a union another process meant: use a struct, with an enum without \
-                 fields that says what is in it",
+                "nobody can tell which field of a union counts: use a struct that has them, beside an enum without fields \
+                 that says which of them count",
             ));
         }
     };

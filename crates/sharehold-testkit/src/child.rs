@@ -145,14 +145,7 @@ impl Child {
 
     /// Waits until it sleeps in the kernel on a word of memory, as those do who wait for a lock.
     pub fn waits_for_memory(&self) {
-        let call = format!("/proc/{}/syscall", self.pid());
-        let futex = format!("{} ", libc::SYS_futex);
-        while !fs::read_to_string(&call)
-            .expect("it is a child, not yet reaped")
-            .starts_with(&futex)
-        {
-            thread::yield_now();
-        }
+        wait_until_asleep(self.pid());
     }
 
     /// Tells it that nothing more will be said, and waits for its end.
@@ -166,6 +159,18 @@ impl Child {
     pub fn ends_well(&mut self) {
         let status = self.end();
         assert!(status.success(), "the child failed: {status}");
+    }
+}
+
+/// Waits until the first thread of a process, which is not yet reaped, sleeps in the kernel on a word of memory.
+pub fn wait_until_asleep(pid: u32) {
+    let call = format!("/proc/{pid}/syscall");
+    let futex = format!("{} ", libc::SYS_futex);
+    while !fs::read_to_string(&call)
+        .expect("it is a process that this one may look at")
+        .starts_with(&futex)
+    {
+        thread::yield_now();
     }
 }
 

@@ -15,5 +15,5 @@ mod child;
 pub mod raw;
 mod suite;
 
-pub use child::{Child, Talk};
+pub use child::{Child, Talk, wait_until_asleep};
 pub use suite::{Suite, directory, left_in_directory, main, need_root};

@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,6 +22,7 @@ pub enum Fork {
     Clone,
 }
 
+// SAFETY: the signature is POSIX's.
 unsafe extern "C" {
     /// POSIX.1-2024, in glibc since 2.34; the `libc` crate does not declare it.
     fn _Fork() -> libc::pid_t;
@@ -150,4 +152,19 @@ pub fn interrupt_every(period: Duration) {
     // SAFETY: the pointer is to a timer value on the stack; the old value is not asked for.
     let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) };
     assert_eq!(set, 0, "the timer is set");
+}
+
+/// Takes an open-file-description lock on a byte of a file, alone or together with others, until the file is closed; false when
+/// somebody is in the way.
+pub fn lock_byte(file: &File, byte: u64, alone: bool) -> bool {
+    let kind = if alone { libc::F_WRLCK } else { libc::F_RDLCK };
+    let lock = libc::flock {
+        l_type: kind.try_into().expect("it is small"),
+        l_whence: 0,
+        l_start: byte.try_into().expect("files are shorter"),
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: the descriptor is open, and the command takes a pointer to a `flock`.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) == 0 }
 }

@@ -49,7 +49,7 @@ impl Suite {
         self
     }
 
-    /// Adds a role, to be played by a [`Child::of`] it.
+    /// Adds a role, to be played by a [`Child::of`](crate::Child::of) it.
     pub fn role<F: Fn(&mut Talk) + 'static>(mut self, body: F) -> Suite {
         self.roles.push((type_name::<F>(), Box::new(body)));
         self

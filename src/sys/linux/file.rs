@@ -10,8 +10,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, Stat};
+use rustix::process::Resource;
 
-use super::process::Generation;
+use super::process::{self, Generation};
 use crate::sys::{Access, FileFacts};
 
 /// Where a user's segments are when nothing else is said: on the memory file system, in a directory of their own.
@@ -188,12 +189,26 @@ impl SegmentFile {
     /// Reserves memory for all bytes below `len` and makes the file at least that long; new bytes are zero.
     pub(crate) fn reserve(&self, len: u64) -> io::Result<()> {
         self.facts()?;
-        loop {
-            match fs::fallocate(self.as_fd(), FallocateFlags::empty(), 0, len) {
-                Err(rustix::io::Errno::INTR) => {}
-                done => return Ok(done?),
-            }
+        // Beyond this limit the system would not only refuse, but send a signal that ends the process.
+        let limit = rustix::process::getrlimit(Resource::Fsize).current;
+        if limit.is_some_and(|limit| limit < len) {
+            return Err(rustix::io::Errno::FBIG.into());
         }
+        let reserve = || fs::fallocate(self.as_fd(), FallocateFlags::empty(), 0, len);
+        match reserve() {
+            // A signal makes the system undo all of it and begin anew: of a timer's there is always another.
+            Err(rustix::io::Errno::INTR) => Ok(process::without_signals(|| {
+                rustix::io::retry_on_intr(reserve)
+            })?),
+            done => Ok(done?),
+        }
+    }
+
+    /// Says how many bytes of memory the file has, which are fewer than its length when it has holes.
+    pub(crate) fn reserved(&self) -> io::Result<u64> {
+        let blocks = fs::fstat(self.as_fd())?.st_blocks;
+        // Their unit is 512 bytes, whatever the file system's own is.
+        Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(512))
     }
 
     /// Reads up to `bytes.len()` bytes from `offset`; returns how many there were.

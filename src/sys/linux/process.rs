@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -126,13 +127,31 @@ pub(crate) fn thread_id(generation: Generation) -> u32 {
             .get()
             .unsigned_abs()
     }
-    let (number, id) = KNOWN.get();
+    // Not `get`, which is a call. While a thread ends, its cell may be gone.
+    let (number, id) = KNOWN.try_with(Cell::get).unwrap_or_default();
     if number == generation.number {
         return id;
     }
     let id = ask();
-    KNOWN.set((generation.number, id));
+    let _ = KNOWN.try_with(|known| known.set((generation.number, id)));
     id
+}
+
+/// Runs `body` while no signal interrupts it, other than SIGKILL and SIGSTOP; those that come meanwhile are handled after it.
+pub(super) fn without_signals<R>(body: impl FnOnce() -> R) -> R {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: the call fills in the set that it is given, and knows no failure for one.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` was filled in, and `before` is written to; the mask is the calling thread's own.
+    let blocked =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) };
+    let result = body();
+    if blocked == 0 {
+        // SAFETY: `before` was filled in by the call that succeeded.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    }
+    result
 }
 
 /// Returns the effective user of this process.
@@ -217,6 +236,9 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
     if me.namespaces == 0 || me.namespaces != who.namespaces || who.start_time == 0 {
         return Fate::Unknown;
     }
+    if me == *who {
+        return Fate::Living;
+    }
     let Some(pid) = i32::try_from(who.pid).ok().and_then(Pid::from_raw) else {
         return Fate::Unknown;
     };
@@ -238,7 +260,7 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
         // A leader may have ended while other threads of the process run on.
         Some(stat) if stat.threads > 1 => Fate::Living,
         Some(stat) if matches!(stat.state, b'Z' | b'X') => Fate::Gone,
-        Some(stat) if stat.flags & PF_EXITING != 0 => Fate::Exiting,
+        Some(stat) if stat.flags & PF_EXITING != 0 => Fate::Unknown,
         Some(_) => Fate::Living,
     }
 }
@@ -257,7 +279,10 @@ struct Stat {
 }
 
 fn read_stat(path: &Path) -> Option<Stat> {
-    parse_stat(&fs::read(path).ok()?)
+    // 52 numbers of at most 20 digits and a name: one read brings all of it.
+    let mut line = [0; 2048];
+    let len = fs::File::open(path).ok()?.read(&mut line).ok()?;
+    parse_stat(line.get(..len)?)
 }
 
 fn parse_stat(text: &[u8]) -> Option<Stat> {

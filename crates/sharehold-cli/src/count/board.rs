@@ -1,164 +1,289 @@
-//! What the processes of a count share: the value, a tally for each worker, and what became of the dead.
+//! What the processes of a count share, and the three ways to change it: bytes, a value, a transaction.
 //!
-//! Everything is read and written under the segment's lock. The rule is *value = sum of all tallies*; a worker that dies
-//! between its two stores breaks it, and the next holder restores it from the tallies.
+//! The rule is *value = sum of all tallies*. With plain bytes, a worker that dies between its two stores breaks it, and the next
+//! holder restores it from the tallies; a value and a transaction never break it.
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
-use sharehold::{Guard, LockError, Segment};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use sharehold::{Bytes, Guard, LockError, Recoveries, Segment, Shareable, Shared, Transaction};
 
 /// How many tallies there are.
-pub(super) const PLACES: usize = 1024;
-/// How many recoveries are kept until the parent has read them.
-const RECOVERIES: usize = 8192;
+pub(super) const PLACES: usize = 72;
 
-/// The first block of the segment.
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-struct Head {
-    value: u64,
-    places_taken: u64,
-    recoveries: u64,
-}
-
-/// One worker's own count, in one cache line.
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+/// All that is shared, as one type. With bytes and transactions each field is a number at the same offset.
+#[derive(Debug, Clone, Shareable)]
 #[repr(C)]
 pub(super) struct Tally {
-    pub(super) count: u64,
-    /// When counting began and ended, in nanoseconds of the system's monotonic clock; 0 for not yet.
+    pub(super) value: u64,
+    places_taken: u64,
+    /// When the first worker began and the last one ended, in nanoseconds of the system's monotonic clock; 0 for not yet.
     pub(super) began: u64,
     pub(super) ended: u64,
-    padding: [u64; 5],
+    pub(super) by_worker: [u64; PLACES],
 }
 
-/// A lock taken over: from whom, when, and how long that one had waited, in nanoseconds.
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub(super) struct Recovery {
-    pub(super) pid: u64,
-    pub(super) at: u64,
-    pub(super) waited: u64,
+const NUMBERS: usize = 4 + PLACES;
+
+/// How the shared numbers are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// Bytes under the lock, repaired after a death
+    Bytes,
+    /// One typed value, committed as a whole
+    Value,
+    /// Bytes in a transaction, rolled back after a death
+    Transaction,
 }
 
-const VALUE: usize = 0;
-const TALLIES: usize = 64;
-const LOG: usize = TALLIES + PLACES * size_of::<Tally>();
-/// How large the segment is.
-pub(super) const SIZE: usize = LOG + RECOVERIES * size_of::<Recovery>();
-
-/// The board, for whoever holds the lock.
-pub(super) struct Board<'a> {
-    guard: Guard<'a>,
+/// The shared numbers, attached to.
+pub(super) enum Board {
+    Bytes(Segment),
+    Value(Shared<Tally>),
+    Transaction(Segment),
 }
 
-impl<'a> Board<'a> {
-    /// Locks the segment; after a death, restores the rule and notes the recovery.
-    #[inline]
-    pub(super) fn lock(segment: &'a Segment) -> Result<Board<'a>> {
-        match segment.lock() {
-            Ok(guard) => Ok(Board { guard }),
-            Err(error) => Board::recover(error),
-        }
-    }
-
-    #[cold]
-    fn recover(error: LockError<'a>) -> Result<Board<'a>> {
-        let LockError::Abandoned(found) = error else {
-            return Err(sharehold::Error::from(error).into());
-        };
-        let recovery = Recovery {
-            pid: found.culprit().map_or(0, |it| it.pid.into()),
-            at: now(),
-            waited: u64::try_from(found.waited().as_nanos())?,
-        };
-        // Whoever dies in here is a dead holder in turn, and the next one does it again.
-        let guard = found.recover(|guard| {
-            let mut sum = 0;
-            for place in 0..PLACES {
-                sum += guard
-                    .read_at::<Tally>(TALLIES + place * size_of::<Tally>())?
-                    .count;
+impl Board {
+    pub(super) fn create(key: &str, way: Way) -> Result<Board> {
+        // Room for the slots of the dead until they are used again.
+        let options = Segment::options().slots(1024).size(NUMBERS * 8);
+        Ok(match way {
+            Way::Bytes => Board::Bytes(options.create(key)?),
+            Way::Transaction => Board::Transaction(options.log(256).create(key)?),
+            Way::Value => {
+                let none = Tally {
+                    value: 0,
+                    places_taken: 0,
+                    began: 0,
+                    ended: 0,
+                    by_worker: [0; PLACES],
+                };
+                Board::Value(options.create_shared(key, &none)?)
             }
-            guard.write_at(VALUE, &sum)?;
-            let mut head: Head = guard.read_at(0)?;
-            let entry = usize::try_from(head.recoveries)? % RECOVERIES;
-            guard.write_at(LOG + entry * size_of::<Recovery>(), &recovery)?;
-            head.recoveries += 1;
-            guard.write_at(0, &head)?;
-            anyhow::Ok(())
-        })?;
-        Ok(Board { guard })
+        })
     }
 
-    pub(super) fn value(&self) -> Result<u64> {
-        Ok(self.guard.read_at(VALUE)?)
+    pub(super) fn attach(key: &str, way: Way) -> Result<Board> {
+        Ok(match way {
+            Way::Bytes => Board::Bytes(Segment::attach(key)?),
+            Way::Transaction => Board::Transaction(Segment::attach(key)?),
+            Way::Value => Board::Value(Shared::attach(key)?),
+        })
     }
 
-    /// Adds one to the value and sets the tally in `place`, which only one worker changes.
-    #[inline]
-    pub(super) fn count(&mut self, place: usize, tally: u64) -> Result<()> {
-        let value: u64 = self.guard.read_at(VALUE)?;
-        self.guard
-            .write_at(TALLIES + place * size_of::<Tally>(), &tally)?;
-        self.guard.write_at(VALUE, &(value + 1))?;
+    pub(super) fn detach(self) -> Result<()> {
+        match self {
+            Board::Bytes(segment) | Board::Transaction(segment) => segment.detach()?,
+            Board::Value(value) => value.detach()?,
+        }
         Ok(())
     }
 
-    pub(super) fn tally(&self, place: usize) -> Result<Tally> {
-        ensure!(
-            place < PLACES,
-            "there is no place {}; they are numbered from 1 to {PLACES}",
-            place + 1
-        );
-        Ok(self.guard.read_at(TALLIES + place * size_of::<Tally>())?)
-    }
-
-    pub(super) fn set_tally(&mut self, place: usize, tally: &Tally) -> Result<()> {
-        Ok(self
-            .guard
-            .write_at(TALLIES + place * size_of::<Tally>(), tally)?)
-    }
-
-    /// Takes the first `places` for the parent's workers.
-    pub(super) fn reserve(&mut self, places: u32) -> Result<()> {
-        let head = Head {
-            places_taken: places.into(),
-            ..self.guard.read_at(0)?
+    pub(super) fn recoveries(&self) -> Result<Recoveries> {
+        let segment = match self {
+            Board::Bytes(segment) | Board::Transaction(segment) => segment,
+            Board::Value(value) => value.segment(),
         };
-        Ok(self.guard.write_at(0, &head)?)
+        Ok(segment.recoveries()?)
     }
 
-    /// Takes a place for a worker that has none.
-    pub(super) fn take_place(&mut self) -> Result<usize> {
-        let mut head: Head = self.guard.read_at(0)?;
-        let place = usize::try_from(head.places_taken)?;
+    /// Does one thing to the numbers while nobody else can.
+    #[inline]
+    pub(super) fn perform<S: Step>(&self, step: S) -> Result<S::Output> {
+        match self {
+            Board::Bytes(segment) => step.on(&mut *lock(segment)?),
+            Board::Value(value) => value.try_update(|tally| step.on(tally)),
+            Board::Transaction(segment) => segment.transaction(|tx| step.on(tx)),
+        }
+    }
+}
+
+/// Locks the bytes; after a death, restores the rule.
+#[inline]
+fn lock(segment: &Segment) -> Result<Guard<'_>> {
+    match segment.lock() {
+        Ok(guard) => Ok(guard),
+        // Whoever dies in the repair is a dead holder in turn, and the next one does it again.
+        Err(LockError::Abandoned(found)) => found.recover(|guard| {
+            let all = ReadAll.on(&mut **guard)?;
+            guard.set(VALUE, all.by_worker.iter().sum())
+        }),
+        Err(error) => Err(sharehold::Error::from(error).into()),
+    }
+}
+
+/// The numbers, by their place among the fields of [`Tally`].
+pub(super) trait Numbers {
+    fn number(&self, index: usize) -> Result<u64>;
+    fn set(&mut self, index: usize, number: u64) -> Result<()>;
+}
+
+const VALUE: usize = 0;
+const PLACES_TAKEN: usize = 1;
+const BEGAN: usize = 2;
+const ENDED: usize = 3;
+const TALLIES: usize = 4;
+
+impl Numbers for Bytes<'_> {
+    #[inline]
+    fn number(&self, index: usize) -> Result<u64> {
+        Ok(self.read_at(index * 8)?)
+    }
+
+    #[inline]
+    fn set(&mut self, index: usize, number: u64) -> Result<()> {
+        Ok(self.write_at(index * 8, &number)?)
+    }
+}
+
+impl Numbers for Transaction<'_> {
+    #[inline]
+    fn number(&self, index: usize) -> Result<u64> {
+        Ok(self.read_at(index * 8)?)
+    }
+
+    #[inline]
+    fn set(&mut self, index: usize, number: u64) -> Result<()> {
+        Ok(self.write_at(index * 8, &number)?)
+    }
+}
+
+impl Numbers for Tally {
+    #[inline]
+    fn number(&self, index: usize) -> Result<u64> {
+        Ok(match index {
+            VALUE => self.value,
+            PLACES_TAKEN => self.places_taken,
+            BEGAN => self.began,
+            ENDED => self.ended,
+            tally => self.by_worker[tally - TALLIES],
+        })
+    }
+
+    #[inline]
+    fn set(&mut self, index: usize, number: u64) -> Result<()> {
+        *match index {
+            VALUE => &mut self.value,
+            PLACES_TAKEN => &mut self.places_taken,
+            BEGAN => &mut self.began,
+            ENDED => &mut self.ended,
+            tally => &mut self.by_worker[tally - TALLIES],
+        } = number;
+        Ok(())
+    }
+}
+
+/// Something that is done to the numbers under one hold of the lock.
+pub(super) trait Step {
+    type Output;
+    fn on(self, numbers: &mut impl Numbers) -> Result<Self::Output>;
+}
+
+/// Adds one to the value, and sets the tally in a place, which only one worker changes.
+pub(super) struct Count {
+    pub(super) place: usize,
+    pub(super) tally: u64,
+}
+
+impl Step for Count {
+    type Output = ();
+
+    #[inline]
+    fn on(self, numbers: &mut impl Numbers) -> Result<()> {
+        let value = numbers.number(VALUE)?;
+        numbers.set(TALLIES + self.place, self.tally)?;
+        numbers.set(VALUE, value + 1)
+    }
+}
+
+/// Begins to count in a place, or in a free one; returns the place and the tally of one that was killed in it.
+pub(super) struct Begin {
+    pub(super) place: Option<usize>,
+}
+
+impl Step for Begin {
+    type Output = (usize, u64);
+
+    fn on(self, numbers: &mut impl Numbers) -> Result<(usize, u64)> {
+        let place = if let Some(place) = self.place {
+            place
+        } else {
+            let free = numbers.number(PLACES_TAKEN)?;
+            numbers.set(PLACES_TAKEN, free + 1)?;
+            usize::try_from(free)?
+        };
         ensure!(
             place < PLACES,
-            "all {PLACES} places are taken; start a new count"
+            "there are {PLACES} places, and all are taken; start a new count"
         );
-        head.places_taken += 1;
-        self.guard.write_at(0, &head)?;
-        Ok(place)
+        if numbers.number(BEGAN)? == 0 {
+            numbers.set(BEGAN, now())?;
+        }
+        Ok((place, numbers.number(TALLIES + place)?))
     }
+}
 
-    /// The recoveries from number `first` on, as far as they are still kept, and how many there were in all.
-    pub(super) fn recoveries_since(&self, first: u64) -> Result<(Vec<Recovery>, u64)> {
-        let head: Head = self.guard.read_at(0)?;
-        let kept = first.max(head.recoveries.saturating_sub(RECOVERIES as u64));
-        let log = (kept..head.recoveries)
-            .map(|number| {
-                let entry = usize::try_from(number)? % RECOVERIES;
-                Ok(self.guard.read_at(LOG + entry * size_of::<Recovery>())?)
-            })
-            .collect::<Result<_>>()?;
-        Ok((log, head.recoveries))
+/// Ends counting in a place; returns its tally.
+pub(super) struct End {
+    pub(super) place: usize,
+}
+
+impl Step for End {
+    type Output = u64;
+
+    fn on(self, numbers: &mut impl Numbers) -> Result<u64> {
+        numbers.set(ENDED, now())?;
+        numbers.number(TALLIES + self.place)
+    }
+}
+
+/// Takes the first places for the parent's workers.
+pub(super) struct Reserve {
+    pub(super) places: u32,
+}
+
+impl Step for Reserve {
+    type Output = ();
+
+    fn on(self, numbers: &mut impl Numbers) -> Result<()> {
+        numbers.set(PLACES_TAKEN, self.places.into())
+    }
+}
+
+/// Reads the value.
+pub(super) struct ReadValue;
+
+impl Step for ReadValue {
+    type Output = u64;
+
+    fn on(self, numbers: &mut impl Numbers) -> Result<u64> {
+        numbers.number(VALUE)
+    }
+}
+
+/// Reads everything.
+pub(super) struct ReadAll;
+
+impl Step for ReadAll {
+    type Output = Tally;
+
+    fn on(self, numbers: &mut impl Numbers) -> Result<Tally> {
+        let mut by_worker = [0; PLACES];
+        for (place, tally) in by_worker.iter_mut().enumerate() {
+            *tally = numbers.number(TALLIES + place)?;
+        }
+        Ok(Tally {
+            value: numbers.number(VALUE)?,
+            places_taken: numbers.number(PLACES_TAKEN)?,
+            began: numbers.number(BEGAN)?,
+            ended: numbers.number(ENDED)?,
+            by_worker,
+        })
     }
 }
 
 /// The system's monotonic clock in nanoseconds: the same in every process.
-pub(super) fn now() -> u64 {
+fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)).unwrap_or(0)
 }

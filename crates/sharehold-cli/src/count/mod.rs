@@ -10,6 +10,7 @@ mod worker;
 
 use std::num::{NonZeroU32, NonZeroU64};
 
+use board::Way;
 pub(crate) use parent::run;
 pub(crate) use worker::work;
 
@@ -23,6 +24,7 @@ Examples:
   sharehold count                             4 workers count to 1,000,000
   sharehold count --workers 8 --to 50000000   more of both
   sharehold count --to 400000000 --chaos 200  kill 200 workers a second meanwhile
+  sharehold count --with value --chaos 200    the same with nothing to repair
   sharehold count --json | tail -n 1          the result, for a program
 
 Exit status: 0 counted exactly, 1 not, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.")]
@@ -39,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY", default_value = "sharehold.count")]
     key: String,
 
+    /// How they change what they share
+    #[arg(long, value_enum, value_name = "WAY", default_value = "bytes")]
+    with: Way,
+
     /// One JSON object a line instead of text; the last one is the result
     #[arg(long)]
     json: bool,
@@ -49,7 +55,7 @@ pub(crate) struct Args {
 }
 
 /// As many as there are places on the board, less some for workers that are started by hand.
-const MAX_WORKERS: i64 = 1000;
+const MAX_WORKERS: i64 = 64;
 
 /// Count in the segment of a running `sharehold count`: what it starts its workers with
 ///
@@ -65,4 +71,8 @@ pub(crate) struct WorkerArgs {
     /// The place on the board where it keeps its tally, from 1; a free one unless given
     #[arg(long, value_name = "PLACE")]
     place: Option<NonZeroU32>,
+
+    /// How the count was started
+    #[arg(long, value_enum, value_name = "WAY", default_value = "bytes")]
+    with: Way,
 }

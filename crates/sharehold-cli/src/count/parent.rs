@@ -1,6 +1,6 @@
 //! The parent: makes the segment, starts the workers, watches and, if asked to, kills them, and settles the result.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::env;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use sharehold::{ErrorKind, Segment, When};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Args;
-use super::board::{self, Board, now};
+use super::board::{Board, ReadAll, ReadValue, Reserve};
 use super::report::{Outcome, Progress, Report};
 
 /// Between two looks at the workers.
@@ -27,9 +28,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for number in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), usize::try_from(number)?)?;
     }
-    let segment = fresh_segment(&args.key)?;
+    let board = fresh_board(args)?;
     let mut report = Report::new(args.to.get(), args.json);
-    let mut team = Team::start(args, &segment)?;
+    let mut team = Team::start(args, &board)?;
     let ended = team.watch(&mut report, || signal.load(Ordering::Relaxed));
     report.clear();
     team.stop();
@@ -60,8 +61,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Destroys what an earlier run may have left, and makes the segment.
-fn fresh_segment(key: &str) -> Result<Segment> {
-    match Segment::destroy(key, When::UnusedWithin(Duration::ZERO)) {
+fn fresh_board(args: &Args) -> Result<Board> {
+    match Segment::destroy(&args.key, When::UnusedWithin(Duration::ZERO)) {
         Err(error) if error.kind() == ErrorKind::Busy => {
             bail!(
                 "{error}. Another count runs under this key: wait for its end, or choose another with --key"
@@ -70,35 +71,29 @@ fn fresh_segment(key: &str) -> Result<Segment> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    // Some for workers started by hand, and for the slots of the dead until they are used again.
-    Ok(Segment::options()
-        .size(board::SIZE)
-        .slots(2 * board::PLACES)
-        .create(key)?)
+    Board::create(&args.key, args.with)
 }
 
 /// The workers and what happened to them.
 struct Team<'a> {
     args: &'a Args,
-    segment: &'a Segment,
+    board: &'a Board,
     workers: Vec<Option<Child>>,
-    /// When each was killed, by process.
-    kills: HashMap<u64, u64>,
-    recoveries_read: u64,
-    longest_recovery: u64,
+    /// The workers that were killed and not replaced yet, by process.
+    dying: HashSet<u32>,
     killed: u64,
 }
 
 impl<'a> Team<'a> {
-    fn start(args: &'a Args, segment: &'a Segment) -> Result<Team<'a>> {
-        Board::lock(segment)?.reserve(args.workers)?;
+    fn start(args: &'a Args, board: &'a Board) -> Result<Team<'a>> {
+        board.perform(Reserve {
+            places: args.workers,
+        })?;
         let mut team = Team {
             args,
-            segment,
+            board,
             workers: Vec::new(),
-            kills: HashMap::new(),
-            recoveries_read: 0,
-            longest_recovery: 0,
+            dying: HashSet::new(),
             killed: 0,
         };
         for place in 0..args.workers {
@@ -119,11 +114,17 @@ impl<'a> Team<'a> {
         total / workers + remainder
     }
 
+    fn with(&self) -> String {
+        let way = self.args.with.to_possible_value();
+        way.map(|way| way.get_name().to_owned()).unwrap_or_default()
+    }
+
     fn start_worker(&self, place: u32) -> Result<Child> {
         let own = env::current_exe().context("cannot find this command's own file")?;
         Command::new(own)
             .arg("count-worker")
             .arg(format!("--place={}", place + 1))
+            .arg(format!("--with={}", self.with()))
             .arg("--")
             .arg(&self.args.key)
             .arg(self.share(place).to_string())
@@ -154,10 +155,7 @@ impl<'a> Team<'a> {
             }
             if now >= next_telling {
                 next_telling += TELL;
-                let board = Board::lock(self.segment)?;
-                let value = board.value()?;
-                drop(board);
-                self.read_recoveries()?;
+                let value = self.board.perform(ReadValue)?;
                 report.tell(&Progress {
                     value,
                     total: self.args.to.get(),
@@ -179,7 +177,7 @@ impl<'a> Team<'a> {
             match child.try_wait()? {
                 None => working = true,
                 Some(status) if status.success() => self.workers[place as usize] = None,
-                Some(_) if self.kills.contains_key(&child.id().into()) => {
+                Some(_) if self.dying.remove(&child.id()) => {
                     let successor = self.start_worker(place)?;
                     self.workers[place as usize] = Some(successor);
                     working = true;
@@ -195,26 +193,10 @@ impl<'a> Team<'a> {
     fn kill_one(&mut self) -> Result<()> {
         let chosen = fastrand::usize(..self.workers.len());
         if let Some(child) = &mut self.workers[chosen]
-            && !self.kills.contains_key(&child.id().into())
+            && self.dying.insert(child.id())
         {
-            self.kills.insert(child.id().into(), now());
             child.kill().context("cannot kill a worker")?;
             self.killed += 1;
-        }
-        Ok(())
-    }
-
-    /// Reads the recoveries that have not been read yet, and how long each took: from the kill on, or from when
-    /// somebody first wanted the lock after it.
-    fn read_recoveries(&mut self) -> Result<()> {
-        let (recoveries, read) =
-            Board::lock(self.segment)?.recoveries_since(self.recoveries_read)?;
-        self.recoveries_read = read;
-        for recovery in recoveries {
-            if let Some(killed_at) = self.kills.get(&recovery.pid) {
-                let took = recovery.waited.min(recovery.at.saturating_sub(*killed_at));
-                self.longest_recovery = self.longest_recovery.max(took);
-            }
         }
         Ok(())
     }
@@ -229,37 +211,28 @@ impl<'a> Team<'a> {
     }
 
     /// Compares every worker's own count with the value.
-    fn settle(&mut self) -> Result<Outcome> {
-        self.read_recoveries()?;
-        let board = Board::lock(self.segment)?;
-        let value = board.value()?;
-        let places = 0..board::PLACES;
-        let tallies: Vec<_> = places
-            .map(|place| board.tally(place))
-            .collect::<Result<_>>()?;
-        drop(board);
-        let (own, by_hand) = tallies.split_at(self.workers.len());
-        for (place, tally) in (0..).zip(own) {
+    fn settle(&self) -> Result<Outcome> {
+        let all = self.board.perform(ReadAll)?;
+        let recoveries = self.board.recoveries()?;
+        let (own, by_hand) = all.by_worker.split_at(self.workers.len());
+        for (place, &tally) in (0..).zip(own) {
             let share = self.share(place);
             ensure!(
-                tally.count == share,
-                "worker {} counted {} of {share}",
-                place + 1,
-                tally.count
+                tally == share,
+                "worker {} counted {tally} of {share}",
+                place + 1
             );
         }
-        let began = own.iter().map(|tally| tally.began).min().unwrap_or(0);
-        let ended = own.iter().map(|tally| tally.ended).max().unwrap_or(0);
         Ok(Outcome {
-            value,
-            tallies: tallies.iter().map(|tally| tally.count).sum(),
-            by_hand: by_hand.iter().map(|tally| tally.count).sum(),
+            value: all.value,
+            tallies: all.by_worker.iter().sum(),
+            by_hand: by_hand.iter().sum(),
             total: self.args.to.get(),
             workers: self.args.workers,
-            elapsed: Duration::from_nanos(ended.saturating_sub(began)),
+            elapsed: Duration::from_nanos(all.ended.saturating_sub(all.began)),
             killed: self.killed,
-            killed_holding: self.recoveries_read,
-            longest_recovery: Duration::from_nanos(self.longest_recovery),
+            killed_holding: recoveries.count,
+            longest_recovery: recoveries.longest,
         })
     }
 }

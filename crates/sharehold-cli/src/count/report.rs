@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 /// How far the count is.
@@ -172,10 +172,15 @@ impl Report {
 
 fn bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "{bar:40.cyan/dim} {human_pos} of {human_len} ({percent} %), {per_sec}, {eta} left",
+        "{wide_bar:.cyan/dim} {human_pos} of {human_len} ({percent} %), {rate}/s, {eta} left",
     );
-    let bar = ProgressBar::new(total);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be drawn is not worth an error.
+            let _ = write!(out, "{}", whole(state.per_sec()));
+        });
+    ProgressBar::new(total).with_style(style)
 }
 
 /// Prints a line. Whoever reads it may have gone, `head` for example: the count goes on.

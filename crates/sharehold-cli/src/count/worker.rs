@@ -3,43 +3,30 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use sharehold::Segment;
 
 use super::WorkerArgs;
-use super::board::{Board, now};
+use super::board::{Begin, Board, Count, End};
 
 /// Runs `sharehold count-worker`.
 pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
-    let segment = Segment::attach(&args.key)?;
-    let mut board = Board::lock(&segment)?;
-    let place = match args.place {
-        Some(place) => usize::try_from(place.get() - 1)?,
-        None => board.take_place()?,
-    };
-    // One that was killed in this place may have begun.
-    let mut tally = board.tally(place)?;
-    if tally.began == 0 {
-        tally.began = now();
-        board.set_tally(place, &tally)?;
-    }
-    drop(board);
-
-    let mut counted = tally.count;
+    let board = Board::attach(&args.key, args.with)?;
+    let place = args
+        .place
+        .map(|place| usize::try_from(place.get() - 1))
+        .transpose()?;
+    let (place, mut counted) = board.perform(Begin { place })?;
     while counted < args.share {
         counted += 1;
-        Board::lock(&segment)?.count(place, counted)?;
+        board.perform(Count {
+            place,
+            tally: counted,
+        })?;
     }
-
-    let mut board = Board::lock(&segment)?;
-    tally = board.tally(place)?;
+    let tally = board.perform(End { place })?;
     ensure!(
-        tally.count == counted,
-        "counted {counted}, but the tally says {}",
-        tally.count
+        tally == counted,
+        "counted {counted}, but the tally says {tally}"
     );
-    tally.ended = now();
-    board.set_tally(place, &tally)?;
-    drop(board);
-    segment.detach()?;
+    board.detach()?;
     Ok(ExitCode::SUCCESS)
 }

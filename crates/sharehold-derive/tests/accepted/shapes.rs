@@ -14,7 +14,6 @@ mod names {
 
     #[derive(::sharehold::Shareable)]
     #[repr(i64)]
-    #[expect(dead_code)]
     pub enum Cell {
         None = -1,
         Some,
@@ -25,7 +24,6 @@ mod names {
 #[derive(Shareable)]
 #[repr(C, align(8))]
 #[shareable(version = 4_000_000_000)]
-#[expect(dead_code)]
 struct Line {
     r#type: names::Cell,
     choice: [names::Option; 4],

@@ -1,0 +1,74 @@
+//! The `sharehold-bench` command: measures sharehold against what else processes use, both sides in one run.
+//!
+//! A *peer* is a small program that does the same loop with another lock; `catalogue` names them, `build` makes them,
+//! `process` starts them behind one start line. `jobs` interleaves ours and theirs pair by pair, `results` keeps what was
+//! measured, `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
+//! `harness` as the peers in Rust.
+
+// What is measured becomes a number of 53 bits, and a number becomes a count or a place in a picture.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+// A flag of the command line is a bool.
+#![allow(clippy::struct_excessive_bools)]
+// What is measured is inlined as it is in C.
+#![allow(clippy::inline_always)]
+
+mod build;
+mod catalogue;
+mod harness;
+mod jobs;
+mod options;
+mod ours;
+mod process;
+mod report;
+mod results;
+mod statistics;
+mod targets;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use options::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.worker {
+        Some(Command::Worker(worker)) => ours::work(worker).map(|()| ExitCode::SUCCESS),
+        None => measure(&cli),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("sharehold-bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(cli: &Cli) -> Result<ExitCode> {
+    if cli.install {
+        build::install()?;
+    }
+    let peers = build::all(&cli.peers)?;
+    report::peers(&peers);
+    if cli.list {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let results = jobs::run(cli, peers)?;
+    report::table(&results);
+    if let Some(path) = &cli.json {
+        report::json(&results, path)?;
+    }
+    if let Some(folder) = &cli.svg {
+        report::pictures(&results, folder)?;
+    }
+    if cli.check || cli.strict {
+        let all_met = report::targets(&targets::check(&results));
+        if cli.strict && !all_met {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

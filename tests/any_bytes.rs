@@ -1,0 +1,419 @@
+//! Any bytes: whatever stands in a segment's file, asking for its key gives an error or a segment that works.
+//!
+//! Files are made by changing whole ones, or of nothing but chance; every way into the library is tried on them. The second
+//! half scribbles over segments that are in use. A crash, a signal or a hang fails the test, which is a process of its own.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use sharehold::{Error, ErrorKind, LockError, Policy, Segment, Shared, When};
+use sharehold_testkit::{Suite, directory, left_in_directory};
+
+fn main() -> ExitCode {
+    let suite = Suite::new()
+        .test(a_changed_file_is_an_error_or_a_segment_that_works)
+        .test(a_random_file_is_an_error_and_can_be_destroyed)
+        .test(a_slot_that_claims_to_have_had_too_many_owners_is_not_used)
+        .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs);
+    sharehold_testkit::main([suite])
+}
+
+const KEY: &str = "com.example.any-bytes";
+const SLOTS: usize = 4;
+/// As long as anything may wait that another one seems to hold.
+const SHORT: Duration = Duration::from_millis(3);
+
+/// Where one of a file's bytes are changed, and to what.
+#[derive(Debug, Clone)]
+enum Change {
+    /// A field of the header or the table becomes a value at which something might break.
+    Field {
+        offset: usize,
+        wide: bool,
+        value: u64,
+    },
+    Bytes {
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        len: usize,
+    },
+    Extend {
+        by: usize,
+    },
+}
+
+/// The length of a whole file, as made by [`options`].
+const LEN: usize = 2 * 4096;
+const TABLE: usize = 256;
+
+fn change() -> impl Strategy<Value = Change> {
+    let value = prop_oneof![
+        3 => 0..16_u64,
+        1 => 4090..4110_u64,
+        1 => 8180..8200_u64,
+        1 => (0..64_u32).prop_map(|bit| 1 << bit),
+        1 => (0..64_u32).prop_map(|bit| (1 << bit) - 1),
+        1 => (0..16_u64).prop_map(|less| u64::MAX - less),
+        // A hold: generation and slot, as lock words have it.
+        2 => (0..4_u64, 0..5_u64).prop_map(|(generation, slot)| generation << 12 | slot),
+        1 => any::<u64>(),
+    ];
+    let place = prop_oneof![
+        3 => 0..TABLE / 4,
+        2 => TABLE / 4..(TABLE + SLOTS * 128) / 4,
+        1 => 0..LEN / 4,
+    ];
+    prop_oneof![
+        6 => (place, any::<bool>(), value).prop_map(|(word, wide, value)| {
+            Change::Field { offset: 4 * word, wide, value }
+        }),
+        2 => (0..LEN, prop::collection::vec(any::<u8>(), 1..24))
+            .prop_map(|(offset, bytes)| Change::Bytes { offset, bytes }),
+        1 => (0..=LEN).prop_map(|len| Change::Cut { len }),
+        1 => (1..3 * 4096_usize).prop_map(|by| Change::Extend { by }),
+    ]
+}
+
+fn apply(file: &mut Vec<u8>, change: &Change) {
+    let mut put = |offset: usize, bytes: &[u8]| {
+        let end = file.len().min(offset + bytes.len());
+        if let Some(place) = file.get_mut(offset..end) {
+            place.copy_from_slice(&bytes[..place.len()]);
+        }
+    };
+    match change {
+        Change::Field {
+            offset,
+            wide,
+            value,
+        } => {
+            put(*offset, &value.to_ne_bytes()[..if *wide { 8 } else { 4 }]);
+        }
+        Change::Bytes { offset, bytes } => put(*offset, bytes),
+        Change::Cut { len } => file.truncate(*len),
+        Change::Extend { by } => file.resize(file.len() + by, 0),
+    }
+}
+
+/// A way to ask for the key.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    Attach,
+    AttachReadOnly,
+    AttachShared,
+    Create,
+    OpenOrCreate,
+    Exists,
+    List,
+    DestroyNow,
+    DestroyUnused,
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    prop_oneof![
+        4 => Just(Ask::Attach),
+        2 => Just(Ask::AttachReadOnly),
+        2 => Just(Ask::AttachShared),
+        1 => Just(Ask::Create),
+        1 => Just(Ask::OpenOrCreate),
+        1 => Just(Ask::Exists),
+        1 => Just(Ask::List),
+        1 => Just(Ask::DestroyNow),
+        1 => Just(Ask::DestroyUnused),
+    ]
+}
+
+fn options() -> sharehold::Options {
+    Segment::options()
+        .size(200)
+        .max_size(1 << 20)
+        .slots(SLOTS)
+        .log(256)
+}
+
+/// The path that the key's file has.
+fn path() -> PathBuf {
+    drop(
+        options()
+            .policy(Policy::Persistent)
+            .create(KEY)
+            .expect("nothing has the key"),
+    );
+    let path = directory().join(left_in_directory().remove(0));
+    Segment::destroy(KEY, When::Now).expect("it is there");
+    path
+}
+
+/// The bytes of a whole segment that nobody is attached to.
+fn whole(policy: Policy, typed: bool) -> Vec<u8> {
+    let options = options().policy(policy);
+    let (segment, shared) = if typed {
+        (None, options.create_shared::<[u32; 8]>(KEY, &[7; 8]).ok())
+    } else {
+        (options.create(KEY).ok(), None)
+    };
+    let bytes = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
+    drop((segment, shared));
+    // Gone with its last user, or not.
+    let _ = Segment::destroy(KEY, When::Now);
+    bytes
+}
+
+/// Asks, and uses what there is.
+fn asked(ask: Ask) -> Result<(), Error> {
+    match ask {
+        Ask::Attach => used(&Segment::attach(KEY)?),
+        Ask::AttachReadOnly => {
+            let segment = Segment::attach_read_only(KEY)?;
+            assert!(!segment.attachments()?.is_empty());
+            assert_eq!(segment.key(), KEY);
+            assert!(segment.size() > 0);
+        }
+        Ask::AttachShared => {
+            let shared = Shared::<[u32; 8]>::attach(KEY)?;
+            if free_of_others(shared.segment()) {
+                shared.update(|value| value[3] += 0)?;
+            }
+        }
+        Ask::Create => used(&options().create(KEY)?),
+        Ask::OpenOrCreate => used(&options().open_or_create(KEY)?),
+        Ask::Exists => drop(Segment::exists(KEY)?),
+        Ask::List => {
+            for listed in sharehold::list()? {
+                let _ = format!("{listed:?}");
+            }
+        }
+        Ask::DestroyNow => Segment::destroy(KEY, When::Now)?,
+        Ask::DestroyUnused => Segment::destroy(KEY, When::UnusedWithin(SHORT))?,
+    }
+    Ok(())
+}
+
+/// Takes the lock if nobody living seems to have it, vouches for the data, and releases it.
+fn free_of_others(segment: &Segment) -> bool {
+    match segment.lock_timeout(SHORT) {
+        Ok(_) => true,
+        Err(LockError::Abandoned(found)) => {
+            let _ = format!("{found} {found:?}");
+            drop(found.mark_consistent());
+            true
+        }
+        Err(error) => {
+            assert!(
+                [ErrorKind::Timeout, ErrorKind::Deadlock].contains(&error.kind()),
+                "{error}"
+            );
+            false
+        }
+    }
+}
+
+/// Does everything that can be done with a segment.
+fn used(segment: &Segment) {
+    let size = segment.size();
+    assert!(size > 0 && size <= segment.max_size());
+    let _ = format!("{segment:?} {:?}", segment.attachments());
+    if size < 1 << 20 {
+        let _ = segment.grow(size + 5000);
+    }
+    if !free_of_others(segment) {
+        return;
+    }
+    let mut bytes = segment.lock().expect("it was vouched for");
+    let size = bytes.size();
+    let mut data = vec![0; size];
+    bytes.read(0, &mut data).expect("so large it is");
+    bytes.write(0, &data).expect("so large it is");
+    bytes.fill(size / 2..size, 0x55).expect("so large it is");
+    assert_eq!(bytes.read_at::<u8>(size - 1).expect("so large it is"), 0x55);
+    drop(bytes);
+    let changed = segment.transaction(|tx| tx.write_at(0, &1_u8));
+    let expected = [None, Some(ErrorKind::LogFull)];
+    assert!(expected.contains(&changed.err().map(|error| error.kind())));
+}
+
+fn run<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        ..Config::default()
+    };
+    if let Err(error) = TestRunner::new(config).run(strategy, test) {
+        panic!("{error}");
+    }
+}
+
+/// Lays the file down, asks for the key, and takes away what is left.
+fn try_file(path: &Path, bytes: &[u8], asks: &[Ask]) {
+    fs::write(path, bytes).expect("there is memory");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is there");
+    for &ask in asks {
+        if let Err(error) = asked(ask) {
+            let _ = format!("{error} {error:?}");
+            assert_ne!(error.kind(), ErrorKind::System, "{ask:?}: {error}");
+        }
+    }
+    match Segment::destroy(KEY, When::Now) {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+    }
+    assert!(left_in_directory().is_empty());
+}
+
+fn a_changed_file_is_an_error_or_a_segment_that_works() {
+    let path = path();
+    let bases = [
+        whole(Policy::Persistent, false),
+        whole(Policy::Persistent, true),
+        whole(Policy::RemoveOnLastDetach, false),
+    ];
+    assert!(bases.iter().all(|base| base.len() == LEN));
+    let changes = prop::collection::vec(change(), 1..5);
+    let asks = prop::collection::vec(ask(), 1..4);
+    run(
+        6000,
+        &(0..bases.len(), changes, asks),
+        |(base, changes, asks)| {
+            let mut bytes = bases[base].clone();
+            for change in &changes {
+                apply(&mut bytes, change);
+            }
+            try_file(&path, &bytes, &asks);
+            Ok(())
+        },
+    );
+}
+
+fn a_random_file_is_an_error_and_can_be_destroyed() {
+    let path = path();
+    let bytes = prop_oneof![
+        1 => Just(Vec::new()),
+        4 => prop::collection::vec(any::<u8>(), 0..600),
+        1 => prop::collection::vec(any::<u8>(), 0..20_000),
+        1 => (0..20_000_usize, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
+    ];
+    run(
+        1000,
+        &(bytes, any::<bool>(), ask()),
+        |(mut bytes, with_magic, ask)| {
+            if with_magic && bytes.len() >= 12 {
+                bytes[..12].copy_from_slice(b"sharehld\x01\0\0\0");
+            }
+            try_file(&path, &bytes, &[ask]);
+            Ok(())
+        },
+    );
+}
+
+fn a_slot_that_claims_to_have_had_too_many_owners_is_not_used() {
+    let path = path();
+    let options = Segment::options()
+        .size(8)
+        .slots(1)
+        .policy(Policy::Persistent);
+    drop(options.create(KEY).expect("nothing has the key"));
+    let base = fs::read(&path).expect("it is there");
+    for bit in 48..64 {
+        for value in [
+            (1_u64 << bit) - 2,
+            (1 << bit) - 1,
+            1 << bit,
+            (1 << bit) + 1,
+            u64::MAX << bit,
+        ] {
+            let mut bytes = base.clone();
+            bytes[TABLE..TABLE + 8].copy_from_slice(&value.to_ne_bytes());
+            fs::write(&path, &bytes).expect("there is memory");
+            match Segment::attach(KEY) {
+                Ok(segment) => {
+                    // Then it is as good as any other: seen, and not given away again.
+                    assert_eq!(
+                        segment.attachments().expect("one may look").len(),
+                        1,
+                        "{value:#x}"
+                    );
+                    let again = Segment::attach(KEY).map_err(|error| error.kind());
+                    assert_eq!(
+                        again.err(),
+                        Some(ErrorKind::TooManyAttachments),
+                        "{value:#x}"
+                    );
+                    used(&segment);
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::TooManyAttachments, "{value:#x}"),
+            }
+        }
+    }
+    Segment::destroy(KEY, When::Unused).expect("it is there");
+}
+
+/// Changes the bytes of a file that processes have mapped, without cutting it.
+fn scribble(file: &File, changes: &[Change]) {
+    for change in changes {
+        let written = match change {
+            Change::Field {
+                offset,
+                wide,
+                value,
+            } => file.write_all_at(
+                &value.to_ne_bytes()[..if *wide { 8 } else { 4 }],
+                *offset as u64,
+            ),
+            Change::Bytes { offset, bytes } => file.write_all_at(bytes, *offset as u64),
+            // A file that shrinks under its users is not what the library promises to survive.
+            Change::Cut { .. } | Change::Extend { .. } => Ok(()),
+        };
+        written.expect("there is memory");
+    }
+}
+
+fn a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs() {
+    let path = path();
+    let changes = prop::collection::vec(change(), 1..6);
+    let asks = prop::collection::vec(ask(), 1..4);
+    run(
+        2000,
+        &(changes, asks, any::<bool>()),
+        |(changes, asks, held)| {
+            let segment = options().create(KEY).expect("nothing has the key");
+            let other = Segment::attach(KEY).expect("it is there");
+            let reader = Segment::attach_read_only(KEY).expect("it is there");
+            let file = File::options()
+                .write(true)
+                .open(&path)
+                .expect("it is there");
+            let guard = held.then(|| other.lock().expect("it is free"));
+            scribble(&file, &changes);
+            used(&segment);
+            let _ = format!("{:?} {}", reader.attachments(), reader.size());
+            drop(guard);
+            used(&other);
+            for ask in asks {
+                if let Err(error) = asked(ask) {
+                    let _ = format!("{error} {error:?}");
+                }
+            }
+            let _ = segment.detach();
+            let _ = other.detach();
+            drop(reader);
+            match Segment::destroy(KEY, When::Now) {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+            }
+            assert!(left_in_directory().is_empty());
+            Ok(())
+        },
+    );
+}

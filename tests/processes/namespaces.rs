@@ -1,0 +1,116 @@
+//! PID namespaces: processes that cannot see each other, and have the same numbers.
+
+use std::time::Duration;
+
+use sharehold::{ErrorKind, LockError, Segment};
+use sharehold_testkit::{Child, Suite, left_in_directory, need_root};
+
+use crate::peers::{KEY, LONG, created, peer};
+
+pub(crate) fn suite() -> Suite {
+    Suite::new()
+        .test(processes_with_equal_numbers_exclude_each_other)
+        .test(a_death_in_another_namespace_is_seen)
+        .test(a_living_holder_in_another_namespace_is_not_robbed)
+        .test(a_segment_lives_as_long_as_somebody_in_any_namespace)
+}
+
+/// With a `/proc` of its own, and with one that shows other processes under its numbers.
+const NAMESPACES: [&[&str]; 2] = [
+    &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"],
+    &["unshare", "--pid", "--fork", "--kill-child"],
+];
+
+/// Starts a peer as process 1 of a namespace of its own.
+fn alone(namespace: &[&str]) -> Child {
+    need_root("make PID namespaces");
+    let mut child = Child::under(namespace.iter().copied(), peer, [KEY]);
+    child.hears("attached");
+    child
+}
+
+fn pairs() -> impl Iterator<Item = (Child, Child)> {
+    let beside = |one| NAMESPACES.into_iter().map(move |other| (one, other));
+    let pairs = NAMESPACES.into_iter().flat_map(beside);
+    pairs.map(|(one, other)| (alone(one), alone(other)))
+}
+
+fn processes_with_equal_numbers_exclude_each_other() {
+    let segment = created();
+    for (mut one, mut other) in pairs() {
+        let all = segment.attachments().expect("one may look");
+        assert_eq!(all.iter().filter(|it| it.pid == 1).count(), 2, "{all:?}");
+        assert_eq!(one.ask("lock"), "locked");
+        // Process 1, thread 1: as this one is. It is another all the same.
+        let said = other.ask("try");
+        assert!(
+            said.starts_with("WouldBlock") && said.contains("pid 1 ("),
+            "{said}"
+        );
+        other.tell("pass");
+        assert_eq!(one.ask("write 1"), "written");
+        assert_eq!(one.ask("unlock"), "unlocked");
+        other.hears("locked");
+        one.ends_well();
+        other.ends_well();
+    }
+}
+
+fn a_death_in_another_namespace_is_seen() {
+    let segment = created();
+    for (mut one, mut other) in pairs() {
+        assert_eq!(one.ask("lock"), "locked");
+        one.kill();
+        let said = other.ask("recover");
+        assert!(
+            said.starts_with("pid 1 (") && said.ends_with("died holding it"),
+            "{said}"
+        );
+        other.kill();
+        let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
+            panic!("the dead one still holds it")
+        };
+        assert_eq!(found.culprit().expect("it is known").pid, 1);
+        drop(found.mark_consistent());
+    }
+    // And the other way round.
+    for namespace in NAMESPACES {
+        let mut inside = alone(namespace);
+        let mut outside = crate::peers::holding();
+        outside.kill();
+        let said = inside.ask("recover");
+        assert!(
+            said.starts_with(&format!("pid {} (", outside.pid())),
+            "{said}"
+        );
+        inside.ends_well();
+    }
+}
+
+fn a_living_holder_in_another_namespace_is_not_robbed() {
+    let segment = created();
+    for (mut one, mut other) in pairs() {
+        assert_eq!(one.ask("lock"), "locked");
+        let refused = segment.lock_timeout(Duration::from_millis(100));
+        assert_eq!(refused.expect_err("it is held").kind(), ErrorKind::Timeout);
+        assert!(other.ask("wait 100").starts_with("Timeout"));
+        assert_eq!(one.ask("unlock"), "unlocked");
+        drop(segment.lock().expect("nobody died"));
+        one.ends_well();
+        other.ends_well();
+    }
+}
+
+fn a_segment_lives_as_long_as_somebody_in_any_namespace() {
+    for [one, other] in [[0, 0], [0, 1], [1, 0], [1, 1]] {
+        let segment = created();
+        let mut one = alone(NAMESPACES[one]);
+        let mut other = alone(NAMESPACES[other]);
+        drop(segment);
+        one.ends_well();
+        assert!(Segment::exists(KEY).expect("one may look"));
+        assert_eq!(other.ask("lock"), "locked");
+        other.ends_well();
+        assert!(left_in_directory().is_empty());
+    }
+}
