@@ -82,8 +82,8 @@ fn die_in(start: impl Fn() -> Child) {
     let bytes = Bytes::open();
     let mut dice = Rng::with_seed(5);
     let mut deaths = Deaths::default();
-    // Kept so that some deaths come too late: then the others are all over the change.
-    let mut longest = Duration::from_millis(1);
+    // Follows the middle of the change, however quick the machine is.
+    let mut middle = Duration::from_millis(1);
     let mut inside = 0;
     while inside < DEATHS {
         let old = bytes.version();
@@ -91,7 +91,7 @@ fn die_in(start: impl Fn() -> Child) {
         victim.hears("ready");
         victim.tell("go");
         victim.hears("begins");
-        let moment = Instant::now() + longest.mul_f64(dice.f64());
+        let moment = Instant::now() + middle.mul_f64(0.5 + dice.f64());
         while Instant::now() < moment {
             spin_loop();
         }
@@ -111,7 +111,11 @@ fn die_in(start: impl Fn() -> Child) {
             (false, true, _) => &mut deaths.after,
         };
         *place += 1;
-        longest = longest.mul_f64(if locked || !committed { 1.03 } else { 0.9 });
+        middle = match (locked, committed) {
+            (true, _) => middle,
+            (false, true) => middle.mul_f64(0.95),
+            (false, false) => middle.mul_f64(1.05),
+        };
         inside += u32::from(locked);
 
         let before = value.update(|it| {
