@@ -30,39 +30,73 @@ use crate::memory::{Reader, Writer};
 /// assert_eq!(list.iter().sum::<u32>(), 21);
 /// ```
 ///
-/// A map of fixed capacity is a list of pairs:
+/// # A map of fixed capacity
+///
+/// It is a list of pairs. In a [`Shared`](crate::Shared) all its changes are all-or-nothing, also several made by one
+/// [`update`](crate::Shared::update); and whatever else has to agree with it is another field of the same struct. Several values under one
+/// lock are one value.
 ///
 /// ```
-/// use sharehold::{List, Shareable, Text};
+/// use sharehold::{List, Shareable, Shared, Text};
 ///
 /// #[derive(Shareable)]
 /// #[repr(C)]
-/// struct Entry { name: Text<24>, count: u64 }
+/// struct Entry { name: Text<24>, stock: u64 }
 ///
 /// #[derive(Shareable, Default)]
 /// #[repr(C)]
-/// struct Counts { entries: List<Entry, 100> }
+/// struct Store { total: u64, entries: List<Entry, 100> }
 ///
-/// impl Counts {
-///     /// The count of `name`, which is put in if need be; `None` when there is no room.
-///     fn entry(&mut self, name: &str) -> Option<&mut u64> {
-///         let found = self.entries.iter().position(|it| it.name == name);
-///         let index = match found {
-///             Some(index) => index,
+/// impl Store {
+///     fn position(&self, name: &str) -> Option<usize> {
+///         self.entries.iter().position(|it| it.name == name)
+///     }
+///
+///     fn get(&self, name: &str) -> Option<u64> {
+///         Some(self.entries[self.position(name)?].stock)
+///     }
+///
+///     /// Puts in or replaces; `None` when the name is too long, or there is no room.
+///     fn insert(&mut self, name: &str, stock: u64) -> Option<()> {
+///         match self.position(name) {
+///             Some(index) => {
+///                 let entry = &mut self.entries[index];
+///                 self.total = self.total - entry.stock + stock;
+///                 entry.stock = stock;
+///             }
 ///             None => {
 ///                 let name = Text::try_from(name).ok()?;
-///                 self.entries.push(Entry { name, count: 0 }).ok()?;
-///                 self.entries.len() - 1
+///                 self.entries.push(Entry { name, stock }).ok()?;
+///                 self.total += stock;
 ///             }
-///         };
-///         Some(&mut self.entries[index].count)
+///         }
+///         Some(())
+///     }
+///
+///     fn remove(&mut self, name: &str) -> Option<u64> {
+///         let entry = self.entries.swap_remove(self.position(name)?)?;
+///         self.total -= entry.stock;
+///         Some(entry.stock)
 ///     }
 /// }
 ///
-/// let mut counts = Counts::default();
-/// *counts.entry("red").expect("room") += 1;
-/// *counts.entry("red").expect("room") += 1;
-/// assert_eq!(counts.entries[0].count, 2);
+/// let store = Shared::open_or_create("com.example.store", Store::default)?;
+/// store.update(|it| {
+///     it.insert("pears", 7)?;
+///     it.insert("plums", 20)
+/// })?.expect("there is room");
+///
+/// // Others see plums or prunes, and the total that goes with them; never both, nor neither.
+/// // If there were no room for the prunes, the plums would stay.
+/// store.try_update(|it| {
+///     let plums = it.remove("plums").ok_or("there are no plums")?;
+///     it.insert("prunes", plums / 4).ok_or("there is no room")?;
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// })?;
+///
+/// let now = store.get()?;
+/// assert_eq!((now.get("plums"), now.get("prunes"), now.total), (None, Some(5), 12));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "Vec")]
 #[doc(alias = "ArrayVec")]

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use sharehold::Shared;
 use sharehold_testkit::{Child, Suite, Talk};
 
-use super::{Bytes, KEY, MEBIBYTE, Uniform, version_of, with_stack};
+use super::{Bytes, KEY, MEBIBYTE, Uniform, uniform, version_of, with_stack};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -35,7 +35,7 @@ fn whoever_dies_in_update_leaves_the_old_value_or_the_new_one() {
 
 /// Makes one change with `set`.
 fn setter(test: &mut Talk) {
-    change_once(test, |value, next| value.set(&[next; MEBIBYTE]));
+    change_once(test, |value, next| value.set(&uniform(next)));
 }
 
 /// Makes one change with `update`.
@@ -77,7 +77,7 @@ struct Deaths {
 }
 
 fn die_in(start: impl Fn() -> Child) {
-    let value = Shared::<Large>::create(KEY, &[1; MEBIBYTE]).expect("nothing has the key");
+    let value = Shared::<Large>::create(KEY, &uniform(1)).expect("nothing has the key");
     let read_only = Shared::<Large>::attach_read_only(KEY).expect("it is there");
     let bytes = Bytes::open();
     let mut dice = Rng::with_seed(5);

@@ -25,6 +25,10 @@ type Uniform<const N: usize> = [u64; N];
 
 const MEBIBYTE: usize = 131_072;
 
+fn uniform<const N: usize>(version: u64) -> Uniform<N> {
+    [version; N]
+}
+
 /// The version that all words of the value say.
 #[track_caller]
 fn version_of<const N: usize>(value: &Uniform<N>) -> u64 {

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use sharehold::{ErrorKind, ReadOnlyShared, Shared};
 use sharehold_testkit::{Child, Suite, Talk};
 
-use super::{Bytes, KEY, MEBIBYTE, Uniform, version_of, with_stack};
+use super::{Bytes, KEY, MEBIBYTE, Uniform, uniform, version_of, with_stack};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -61,7 +61,7 @@ fn write<const N: usize>(has_written: &mpsc::Sender<()>) {
     let first = value.version().expect("it is no fork") + 1;
     for next in first.. {
         let changed = match next % 2 {
-            0 => value.set(&[next; N]),
+            0 => value.set(&uniform(next)),
             _ => value.update(|it| {
                 assert_eq!(version_of(it), next - 1);
                 it.fill(next);
@@ -196,7 +196,7 @@ fn check<const N: usize>(
 }
 
 fn storm<const N: usize>() {
-    let value = Shared::create(KEY, &[1; N]).expect("nothing has the key");
+    let value = Shared::create(KEY, &uniform::<N>(1)).expect("nothing has the key");
     let read_only = Shared::attach_read_only(KEY).expect("it is there");
     let bytes = Bytes::open();
     let mut readers: [Child; READERS] = std::array::from_fn(start_reader::<N>);
