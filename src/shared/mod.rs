@@ -1,5 +1,8 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
+mod protocol;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod value;
 

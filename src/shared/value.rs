@@ -5,27 +5,13 @@
 //! The data area holds two words, `version` and `writing`, then two copies of the value, each from a multiple of 64 on. The value
 //! is the copy that the lowest bit of `version` says.
 //!
-//! # Protocol
-//!
-//! The writer has the lock. To go from version *v* to *v + 1* it stores *v + 1* into `writing`, then the new value into the
-//! copy of *v + 1*, which nobody reads, then *v + 1* into `version`: that store is the commit.
-//!
-//! A reader loads `version` *v*, then the copy, then `writing`. The copy of *v* is overwritten on the way to *v + 2* only, so what
-//! it read is whole exactly when `writing` is still below *v + 2*. It writes nothing that others see, and a writer would have to make
-//! one and a half changes while it reads once to make it start again.
-//!
-//! Orderings: the writer's release fence between `writing` and the copy, and the reader's acquire fence between the copy and
-//! `writing`, make a reader that saw one word of *v + 2* see `writing` at *v + 2*, too (the pattern of Boehm, *Can seqlocks
-//! get along with programming language memory models?*, 2012). The words move by relaxed atomics.
-//!
-//! # Deaths
-//!
-//! Before the commit the old copy is the value, after it the new one; the next writer begins at `version` in either case.
+//! How they are used is said, and proven, in `protocol`.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 
+use super::protocol::{self, Steps, Word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Memory, Words};
 use crate::schema::{Schema, Shareable};
@@ -92,38 +78,57 @@ impl<'a> Place<'a> {
     /// Reads the value once.
     #[inline]
     fn try_read<T: Shareable>(&self) -> Snapshot<T> {
-        let version = self.version.load(Ordering::Acquire);
-        let value = self.load(version);
-        fence(Ordering::Acquire);
-        let overwritten = self.writing.load(Ordering::Relaxed).wrapping_sub(version) > 1;
-        match value {
-            _ if overwritten => Snapshot::Overwritten,
-            Some(value) => Snapshot::Value(value),
-            None => Snapshot::Damaged,
+        match protocol::try_read(self, |version| self.load_copy(version)) {
+            Some(Some(value)) => Snapshot::Value(value),
+            Some(None) => Snapshot::Damaged,
+            None => Snapshot::Overwritten,
         }
     }
 
     /// Reads the value while nobody can change it. The caller holds the lock.
     #[inline]
     fn read_locked<T: Shareable>(&self) -> Option<T> {
-        self.load(self.version.load(Ordering::Relaxed))
+        protocol::read_locked(self, |version| self.load_copy(version))
     }
 
     #[inline]
-    fn load<T: Shareable>(&self, version: u64) -> Option<T> {
+    fn load_copy<T: Shareable>(&self, version: u64) -> Option<T> {
         T::load(&self.copy::<T>(version)?, 0)
     }
 
     /// Makes `value` the next version. The caller holds the lock.
     #[inline]
     fn commit<T: Shareable>(&self, value: &T) {
-        let next = self.version.load(Ordering::Relaxed).wrapping_add(1);
-        self.writing.store(next, Ordering::Relaxed);
-        fence(Ordering::Release);
-        if let Some(copy) = self.copy::<T>(next) {
-            value.store(&copy, 0);
+        protocol::commit(self, |version| {
+            if let Some(copy) = self.copy::<T>(version) {
+                value.store(&copy, 0);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn word(&self, word: Word) -> &AtomicU64 {
+        match word {
+            Word::Version => self.version,
+            Word::Writing => self.writing,
         }
-        self.version.store(next, Ordering::Release);
+    }
+}
+
+impl Steps for Place<'_> {
+    #[inline(always)]
+    fn load(&self, word: Word, ordering: Ordering) -> u64 {
+        self.word(word).load(ordering)
+    }
+
+    #[inline(always)]
+    fn store(&self, word: Word, value: u64, ordering: Ordering) {
+        self.word(word).store(value, ordering);
+    }
+
+    #[inline(always)]
+    fn fence(&self, ordering: Ordering) {
+        fence(ordering);
     }
 }
 
