@@ -335,10 +335,18 @@ fn assert_sound(found: &Found, read: &[Option<u64>]) {
 const BY_NOBODY: Option<u64> = Some(10);
 const REFUSED: Option<u64> = None;
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what a reader may get, as `REFUSED` is"
+)]
 fn by_first(changes: u64) -> Option<u64> {
     Some(word_of(START + changes, Some(Writer::First)))
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what a reader may get, as `REFUSED` is"
+)]
 fn by_second(changes: u64) -> Option<u64> {
     Some(word_of(START + changes, Some(Writer::Second)))
 }

@@ -8,7 +8,8 @@ mod life;
 mod lock;
 mod value;
 
-use std::process::ExitCode;
+use std::env;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use sharehold::{ErrorKind, Guard, LockError, Segment};
@@ -17,12 +18,33 @@ use sharehold_sweep::{Death, Outcome, World};
 /// Far more than anything here takes: a hang is a finding, a slow machine is not.
 const LONG: Duration = Duration::from_secs(20);
 
+/// Set in the process that sweeps, and in all that it starts.
+const INSIDE: &str = "SHAREHOLD_CRASH_INSIDE";
+
 fn main() -> ExitCode {
+    if env::var_os(INSIDE).is_none() {
+        return in_own_directory();
+    }
     let mut scenarios = life::scenarios();
     scenarios.extend(lock::scenarios());
     scenarios.extend(data::scenarios());
     scenarios.extend(value::scenarios());
     sharehold_sweep::main(&scenarios)
+}
+
+/// Runs this program again with a directory of segments that goes with it: a victim whose way to its point has to be
+/// tried again leaves a stale segment that no survivor asks for.
+fn in_own_directory() -> ExitCode {
+    let directory = tempfile::TempDir::new_in("/dev/shm").expect("the memory file system has room");
+    let own = env::current_exe().expect("this program has a file");
+    let status = Command::new(own)
+        .args(env::args_os().skip(1))
+        .env("SHAREHOLD_DIR", directory.path())
+        .env(INSIDE, "yes")
+        .status()
+        .expect("this program starts again");
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// The key of the segment that a scenario is about.
@@ -63,7 +85,7 @@ fn lock_after(segment: &Segment, death: Death) -> Result<(Guard<'_>, bool), Stri
 fn executable() -> &'static str {
     static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     NAME.get_or_init(|| {
-        let path = std::env::current_exe().unwrap_or_default();
+        let path = env::current_exe().unwrap_or_default();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.chars().take(16).collect()
     })

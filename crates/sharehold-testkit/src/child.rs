@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Names the role that this process plays.
 pub(crate) const ROLE: &str = "SHAREHOLD_TEST_ROLE";
 
-/// A child process that plays a role. It is killed when dropped.
+/// A child process that plays a role. It is killed when dropped, and with the thread that started it.
 pub struct Child {
     process: process::Child,
     to: Option<ChildStdin>,

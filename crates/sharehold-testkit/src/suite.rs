@@ -64,6 +64,11 @@ pub fn main(suites: impl IntoIterator<Item = Suite>) -> ExitCode {
         tests.extend(suite.tests);
         roles.extend(suite.roles);
     }
+    if env::var_os(ROLE).is_some() || env::var_os(TEST).is_some() {
+        // Whoever interrupts the tests leaves none of their processes behind.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+            .expect("any process may ask for it");
+    }
     if let Ok(wanted) = env::var(ROLE) {
         let (_, role) = roles
             .iter()
