@@ -278,7 +278,8 @@ fn citizen(test: &mut Talk) {
 }
 
 fn attachers_creators_and_leavers_that_are_killed_never_meet_a_broken_segment() {
-    const CITIZENS: usize = 6;
+    // Few enough that there is often none.
+    const CITIZENS: usize = 4;
     let born = || {
         let mut child = Child::of(citizen);
         child.hears("ready");
