@@ -467,23 +467,29 @@ fn lock_bytes(name: &str) -> (u64, u64) {
     ((1 << 40) + offset, row[1].parse().expect("a number"))
 }
 
-/// The locks on the only file: its first and last byte, and whether it is alone.
+/// The locks that this process has on the only file, one file description after another: the first and the last byte, and whether
+/// it is alone.
 fn locks() -> Vec<(u64, u64, bool)> {
     let path = directory().join(&left_in_directory()[0]);
     let inode = fs::metadata(path).expect("it is there").ino().to_string();
-    let all = fs::read_to_string("/proc/locks").expect("/proc is mounted");
-    let ours = all.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let of_file =
-            words.get(1) == Some(&"OFDLCK") && words[5].rsplit(':').next() == Some(&inode);
-        of_file.then(|| {
+    let mut locks = Vec::new();
+    for entry in fs::read_dir("/proc/self/fdinfo").expect("/proc is mounted") {
+        let path = entry.expect("/proc is mounted").path();
+        // The descriptor by which the directory is read is closed by the time.
+        let info = fs::read_to_string(path).unwrap_or_default();
+        let mut words = info.split_whitespace().skip_while(|word| *word != "ino:");
+        if words.nth(1) != Some(&inode) {
+            continue;
+        }
+        for line in info.lines().filter(|line| line.starts_with("lock:")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words[2], "OFDLCK", "{line}");
             let byte = |index: usize| words[index].parse().expect("a byte's number");
-            (byte(6), byte(7), words[3] == "WRITE")
-        })
-    });
-    let mut ours: Vec<_> = ours.collect();
-    ours.sort_unstable();
-    ours
+            locks.push((byte(7), byte(8), words[4] == "WRITE"));
+        }
+    }
+    locks.sort_unstable();
+    locks
 }
 
 fn attachments_lock_the_bytes_of_the_document() {

@@ -28,7 +28,7 @@ pub(crate) fn suite() -> Suite {
 }
 
 /// Holds the lock and closes all descriptors; then says so, and lets it go when told.
-fn daemon(test: &mut Talk) {
+pub(crate) fn daemon(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     let mut bytes = segment.lock().expect("it is free");
     close_all_descriptors();

@@ -89,7 +89,8 @@ fn growers_beside_each_other_reach_the_largest_size() {
     // It never shrinks, and what is there is usable and zero.
     let mut last = 0;
     while last < LARGEST {
-        let size = segment.size();
+        // Through a handle that remembers nothing.
+        let size = Segment::attach(KEY).expect("it is there").size();
         assert!(size >= last, "it shrank from {last} to {size}");
         last = size;
         let bytes = segment.lock().expect("nobody dies");
@@ -100,6 +101,7 @@ fn growers_beside_each_other_reach_the_largest_size() {
         child.ends_well();
     }
     assert_eq!(segment.size(), LARGEST);
+    assert_eq!(Segment::attach(KEY).expect("it is there").size(), LARGEST);
 }
 
 fn beyond_the_largest_size_is_an_error() {

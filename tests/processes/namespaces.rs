@@ -5,6 +5,7 @@ use std::time::Duration;
 use sharehold::{ErrorKind, LockError, Segment};
 use sharehold_testkit::{Child, Suite, left_in_directory, need_root};
 
+use crate::daemons::daemon;
 use crate::peers::{KEY, LONG, created, peer};
 
 pub(crate) fn suite() -> Suite {
@@ -12,6 +13,7 @@ pub(crate) fn suite() -> Suite {
         .test(processes_with_equal_numbers_exclude_each_other)
         .test(a_death_in_another_namespace_is_seen)
         .test(a_living_holder_in_another_namespace_is_not_robbed)
+        .test(a_daemon_in_another_namespace_is_not_robbed)
         .test(a_segment_lives_as_long_as_somebody_in_any_namespace)
 }
 
@@ -98,6 +100,24 @@ fn a_living_holder_in_another_namespace_is_not_robbed() {
         drop(segment.lock().expect("nobody died"));
         one.ends_well();
         other.ends_well();
+    }
+}
+
+fn a_daemon_in_another_namespace_is_not_robbed() {
+    // Nobody sees its process, and it has no descriptor: but the kernel keeps an open file for as long as it is mapped.
+    let segment = created();
+    for namespace in NAMESPACES {
+        need_root("make PID namespaces");
+        let mut child = Child::under(namespace.iter().copied(), daemon, [""; 0]);
+        child.hears("closed");
+        let refused = segment.lock_timeout(Duration::from_millis(100));
+        assert_eq!(refused.expect_err("it is held").kind(), ErrorKind::Timeout);
+        assert_eq!(segment.attachments().expect("one may look").len(), 2);
+        child.kill();
+        let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
+            panic!("the dead one still holds it")
+        };
+        drop(found.mark_consistent());
     }
 }
 

@@ -4,11 +4,12 @@ use sharehold::{ErrorKind, LockError, Policy, Segment, When};
 use sharehold_testkit::raw::Fork;
 use sharehold_testkit::{Child, Suite, Talk, left_in_directory};
 
-use crate::peers::{KEY, kind};
+use crate::peers::{KEY, LONG, attached, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(four_slots_serve_two_thousand_attachers_that_are_killed)
+        .test(who_gets_a_dead_ones_slot_does_not_get_what_it_held)
         .test(a_full_table_is_an_error_that_says_so)
         .test(four_thousand_can_be_attached_at_once)
         .role(crowd)
@@ -50,6 +51,35 @@ fn four_slots_serve_two_thousand_attachers_that_are_killed() {
         kind(Segment::attach(KEY)),
         Some(ErrorKind::TooManyAttachments)
     );
+}
+
+fn who_gets_a_dead_ones_slot_does_not_get_what_it_held() {
+    let segment = Segment::options()
+        .size(8)
+        .slots(2)
+        .create(KEY)
+        .expect("nothing has the key");
+    let mut dead = holding();
+    dead.kill();
+    let mut heir = attached();
+    assert_eq!(heir.ask("slot"), "1");
+    let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
+        panic!("the heir of its slot holds it now")
+    };
+    let culprit = found.culprit().expect("one has had its slot since");
+    assert_eq!((culprit.pid, culprit.slot), (dead.pid(), Some(1)));
+    drop(found.mark_consistent());
+    assert_eq!(heir.ask("lock"), "locked");
+    heir.kill();
+    // After two more, nobody remembers it; that it died is known all the same.
+    attached().ends_well();
+    attached().ends_well();
+    let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
+        panic!("it is forgotten that somebody died")
+    };
+    assert_eq!(found.culprit(), None);
+    let said = "a process that is no longer remembered died holding it";
+    assert_eq!(found.to_string(), said);
 }
 
 fn a_full_table_is_an_error_that_says_so() {

@@ -171,7 +171,8 @@ impl SegmentFile {
     /// done through the descriptor asks this first.
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
         let found = facts(&fs::fstat(self.as_fd())?);
-        if found.id == self.id {
+        // Its number may even be the same file's again, through another handle.
+        if found.id == self.id && self.entry.fd.load(Ordering::Relaxed) == self.fd {
             Ok(found)
         } else {
             Err(rustix::io::Errno::BADF.into())
