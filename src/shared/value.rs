@@ -146,8 +146,9 @@ fn damaged(attached: &Attached, operation: &'static str) -> Error {
 
 /// Holds one typed value that any number of processes share: always old or new, never torn.
 ///
-/// Changes are made on a private copy and committed by one store. Reading takes no lock, writes nothing, and
-/// never waits for a writer, living or dead. A value costs its size twice, and a change moves it out and in once.
+/// Changes are made on a private copy and committed by one store. Reading takes no lock and writes nothing,
+/// and a dead writer never delays it. Only a reader that finds the value changed under it a thousand times in a row asks for the
+/// lock, and then waits as any other; a read-only one gives up with [`ErrorKind::Busy`] instead. A value costs its size twice, and a change moves it out and in once.
 ///
 /// # When a process dies
 ///
