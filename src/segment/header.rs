@@ -96,7 +96,6 @@ pub(crate) fn read_of(file: &SegmentFile, key: &Key, operation: &'static str) ->
 /// Reads and checks the header of a file, each field once.
 pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found> {
     let failed = |error| system(operation, error);
-    let len = file.facts().map_err(failed)?.len;
     let mut bytes = [0; size_of::<Header>()];
     if file.read_at(&mut bytes, 0).map_err(failed)? != bytes.len() {
         return Err(damaged(operation, "its file is shorter than a header"));
@@ -115,6 +114,8 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
         );
         return Err(Error::new(ErrorKind::WrongVersion, operation, detail));
     }
+    // Only now: who grows the segment makes the file longer first, and then says so in the header.
+    let len = file.facts().map_err(failed)?.len;
     let found =
         checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
     let key = read_text(file, found.layout.key, operation)?;
