@@ -162,7 +162,7 @@ impl Memory {
     }
 
     /// Words of data from `offset` on, a multiple of 8; `None` when they do not lie within the largest size.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn data_words(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
         let len = count.checked_mul(WORD)?;
         // Data end at a granule's multiple, so that the last word is there in full.

@@ -20,7 +20,7 @@ impl<'a> Words<'a> {
     /// The words that hold `len` bytes from `offset` on, a multiple of 8; `None` when they are not within the data.
     ///
     /// The caller has checked them against the current size too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(memory: &'a Memory, offset: usize, len: usize) -> Option<Words<'a>> {
         let words = memory.data_words(offset, len.div_ceil(WORD))?;
         Some(Words(words))
@@ -32,18 +32,18 @@ impl<'a> Words<'a> {
     }
 
     /// Starts to read `len` bytes at `at`; `None` when they are not within the piece.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reader(&self, at: usize, len: usize) -> Option<Reader<'a>> {
         Some(Reader::new(self.part(at, len)?, at % WORD))
     }
 
     /// Starts to write `len` bytes at `at`; `None` when they are not within the piece.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn writer(&self, at: usize, len: usize) -> Option<Writer<'a>> {
         Some(Writer::new(self.part(at, len)?, at % WORD))
     }
 
-    #[inline]
+    #[inline(always)]
     fn part(&self, at: usize, len: usize) -> Option<&'a [AtomicU64]> {
         let end = at.checked_add(len)?.div_ceil(WORD);
         self.0.get(at / WORD..end)

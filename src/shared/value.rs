@@ -53,7 +53,7 @@ pub(super) const fn size_for(size: usize) -> usize {
 
 impl<'a> Place<'a> {
     /// `None` when the segment is too small, which was refused when it was attached.
-    #[inline]
+    #[inline(always)]
     fn of(memory: &'a Memory) -> Option<Place<'a>> {
         let [version, writing] = memory.data_words(0, 2)? else {
             return None;
@@ -65,7 +65,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn copy<T: Shareable>(&self, version: u64) -> Option<Words<'a>> {
         let offset = if version.is_multiple_of(2) {
             HEAD
@@ -76,7 +76,7 @@ impl<'a> Place<'a> {
     }
 
     /// Reads the value once.
-    #[inline]
+    #[inline(always)]
     fn try_read<T: Shareable>(&self) -> Snapshot<T> {
         match protocol::try_read(self, |version| self.load_copy(version)) {
             Some(Some(value)) => Snapshot::Value(value),
@@ -86,18 +86,18 @@ impl<'a> Place<'a> {
     }
 
     /// Reads the value while nobody can change it. The caller holds the lock.
-    #[inline]
+    #[inline(always)]
     fn read_locked<T: Shareable>(&self) -> Option<T> {
         protocol::read_locked(self, |version| self.load_copy(version))
     }
 
-    #[inline]
+    #[inline(always)]
     fn load_copy<T: Shareable>(&self, version: u64) -> Option<T> {
         T::load(&self.copy::<T>(version)?, 0)
     }
 
     /// Makes `value` the next version. The caller holds the lock.
-    #[inline]
+    #[inline(always)]
     fn commit<T: Shareable>(&self, value: &T) {
         protocol::commit(self, |version| {
             if let Some(copy) = self.copy::<T>(version) {
@@ -132,7 +132,7 @@ impl Steps for Place<'_> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
     Place::of(&attached.memory).ok_or_else(|| damaged(attached, operation))
@@ -231,24 +231,25 @@ impl<T: Shareable> Shared<T> {
     /// # Errors
     ///
     /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
-    #[inline]
+    #[inline(always)]
     pub fn get(&self) -> Result<T> {
         let place = place(self.segment.attached(), READ)?;
         match place.try_read() {
             Snapshot::Value(value) => Ok(value),
-            _ => self.get_contended(),
+            _ => self.get_contended().map(|value| *value),
         }
     }
 
+    // Boxed, so that this returns two registers and the value of the fast path stays in some: a value that may come from two
+    // places is put together in memory, and read there before it has arrived.
     #[cold]
-    fn get_contended(&self) -> Result<T> {
+    fn get_contended(&self) -> Result<Box<T>> {
         let attached = self.segment.attached();
         match read_patiently(attached) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 let _hold = self.segment.lock_atomically()?;
-                place(attached, READ)?
-                    .read_locked()
-                    .ok_or_else(|| damaged(attached, READ))
+                let value = place(attached, READ)?.read_locked();
+                value.map(Box::new).ok_or_else(|| damaged(attached, READ))
             }
             read => read,
         }
@@ -381,12 +382,12 @@ impl<T: Shareable> ReadOnlyShared<T> {
     /// # Errors
     ///
     /// As [`Shared::get`], and [`ErrorKind::Busy`] when it is changed so often that no moment was found.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self) -> Result<T> {
         let attached = self.segment.attached();
         match place(attached, READ)?.try_read() {
             Snapshot::Value(value) => Ok(value),
-            _ => read_patiently(attached),
+            _ => read_patiently(attached).map(|value| *value),
         }
     }
 
@@ -409,11 +410,11 @@ impl<T: Shareable> ReadOnlyShared<T> {
 }
 
 #[cold]
-fn read_patiently<T: Shareable>(attached: &Attached) -> Result<T> {
+fn read_patiently<T: Shareable>(attached: &Attached) -> Result<Box<T>> {
     let place = place(attached, READ)?;
     for _ in 0..TRIES {
         match place.try_read() {
-            Snapshot::Value(value) => return Ok(value),
+            Snapshot::Value(value) => return Ok(Box::new(value)),
             Snapshot::Damaged => return Err(damaged(attached, READ)),
             Snapshot::Overwritten => thread::yield_now(),
         }

@@ -26,6 +26,8 @@ pub(crate) enum Skill {
     Life,
     /// Attaching to and copying through large memory.
     Memory,
+    /// Reading a value that others may change.
+    Read,
 }
 
 /// Where a peer's program comes from.
@@ -61,6 +63,7 @@ const PTHREAD: &str = include_str!("../peers/pthread.c");
 const FUTEX: &str = include_str!("../peers/futex.c");
 const BOOST: &str = include_str!("../peers/boost.cpp");
 const QT: &str = include_str!("../peers/qt.cpp");
+const VALUE: &str = include_str!("../peers/value.c");
 const LIFE: &str = include_str!("../peers/life.c");
 
 /// All peers, in the order in which they are shown.
@@ -175,6 +178,20 @@ pub(crate) const PEERS: &[Peer] = &[
         title: "bare calls, System V",
         can: &[Skill::Life],
         source: Source::C(LIFE, &["-DWAY=SYSTEM_V"]),
+        package: None,
+    },
+    Peer {
+        name: "seqlock",
+        title: "seqlock",
+        can: &[Skill::Read],
+        source: Source::C(VALUE, &["-pthread", "-DWAY=SEQLOCK"]),
+        package: None,
+    },
+    Peer {
+        name: "rwlock",
+        title: "pthread rwlock",
+        can: &[Skill::Read],
+        source: Source::C(VALUE, &["-pthread", "-DWAY=RWLOCK"]),
         package: None,
     },
 ];

@@ -115,6 +115,10 @@ pub(crate) enum Job {
     Attach,
     /// Copy bytes in and out
     Copy,
+    /// Snapshots of a typed value, by several readers
+    Reads,
+    /// Whole changes of a typed value, small and large
+    Updates,
     /// What 10,000 segments and 4,000 attachments cost
     Growth,
     /// Processor time of sleeping waiters

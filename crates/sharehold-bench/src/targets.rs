@@ -51,6 +51,7 @@ const TARGETS: &[Target] = &[
     Target { job: "life", case: "all four", what: Against::Peer("bare"), reach: 2.0 },
     Target { job: "life", case: "all four", what: Against::Peer("qt5"), reach: 1.0 },
     Target { job: "life", case: "all four", what: Against::Peer("qt6"), reach: 1.0 },
+    Target { job: "reads", case: "64 B, 1 reader", what: Against::Peer("seqlock"), reach: 1.2 },
     Target { job: "wake", case: "a sleeper", what: FUTEX, reach: 1.15 },
     Target { job: "recovery", case: "a killed holder", what: Against::Itself, reach: 1.0 },
     Target { job: "recovery", case: "a killed holder", what: Against::Worst, reach: 10.0 },

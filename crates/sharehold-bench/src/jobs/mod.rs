@@ -1,13 +1,14 @@
 //! The jobs: each measures ours beside each peer that can do it, round by round in turn.
 //!
 //! `locks` is what one does with a lock, `deaths` what becomes of it when its holder is killed, `memory` is the life and the
-//! use of shared memory, `growth` what large numbers cost, `cost` what the machine and the system are asked to do.
+//! use of shared memory, `values` what typed values cost, `growth` what large numbers cost, `cost` what the machine and the system are asked to do.
 
 mod cost;
 mod deaths;
 mod growth;
 mod locks;
 mod memory;
+mod values;
 
 use std::cell::Cell;
 use std::fmt;
@@ -42,7 +43,7 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
         results: Results::new(),
         places: Cell::new(0),
     };
-    let jobs: [(Job, Measure); 11] = [
+    let jobs: [(Job, Measure); 13] = [
         (Job::Uncontended, locks::uncontended),
         (Job::Count, locks::count),
         (Job::Waits, locks::waits),
@@ -51,6 +52,8 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
         (Job::Life, memory::life),
         (Job::Attach, memory::attach),
         (Job::Copy, memory::copy),
+        (Job::Reads, values::reads),
+        (Job::Updates, values::updates),
         (Job::Growth, growth::growth),
         (Job::Idle, locks::idle),
         (Job::Cost, cost::cost),
@@ -119,17 +122,24 @@ impl Bench<'_> {
         theirs: &Program,
         mut measure: impl FnMut(&Program) -> Result<T>,
     ) -> Result<Pairs<T>> {
+        self.turns(|is_ours| measure(if is_ours { &self.ours } else { theirs }))
+    }
+
+    /// The same for two sides that differ in more than their program; `measure` is told whether it is our turn.
+    fn turns<T>(&self, mut measure: impl FnMut(bool) -> Result<T>) -> Result<Pairs<T>> {
         let mut pairs = Pairs {
             ours: Vec::new(),
             theirs: Vec::new(),
         };
         for round in 0..self.cli.rounds {
-            let mut sides = [(&self.ours, &mut pairs.ours), (theirs, &mut pairs.theirs)];
-            if round % 2 == 1 {
-                sides.reverse();
-            }
-            for (program, measured) in sides {
-                measured.push(measure(program)?);
+            let we_begin = round % 2 == 0;
+            for is_ours in [we_begin, !we_begin] {
+                let measured = measure(is_ours)?;
+                if is_ours {
+                    pairs.ours.push(measured);
+                } else {
+                    pairs.theirs.push(measured);
+                }
             }
         }
         Ok(pairs)

@@ -1,0 +1,69 @@
+//! Typed values: snapshots beside what else readers use, and whole changes beside plain writes.
+
+use anyhow::Result;
+
+use super::{Bench, Named, tell};
+use crate::catalogue::Skill;
+use crate::process::{Answer, Program};
+use crate::results::Unit;
+use crate::values::SIZES;
+
+/// How many bytes the peers' value has.
+const SMALL: u64 = 64;
+
+/// Several processes read one value that nobody changes.
+pub(super) fn reads(bench: &mut Bench<'_>) -> Result<()> {
+    for readers in [1_u32, 2, 4] {
+        let case = match readers {
+            1 => "64 B, 1 reader".to_owned(),
+            _ => format!("64 B, {readers} readers"),
+        };
+        for (named, program) in bench.able(Skill::Read) {
+            tell(format_args!("reads: {case}, {}", named.1));
+            let share = enough(bench, 10.0);
+            let pairs = bench.pairs(&program, |program| {
+                race(bench, program, "get", readers, share, SMALL)
+            })?;
+            bench.add("reads", &case, Unit::Nanoseconds, named, pairs);
+        }
+    }
+    Ok(())
+}
+
+/// One process changes a value whole; beside it, the same bytes under the lock.
+pub(super) fn updates(bench: &mut Bench<'_>) -> Result<()> {
+    const RAW: Named = ("raw-write", "lock + raw write");
+    for (size, shown) in SIZES {
+        tell(format_args!("updates: {shown}"));
+        let size = size as u64;
+        let share = enough(bench, size as f64 / 2.0);
+        let one = |verb| race(bench, &bench.ours, verb, 1, share, size);
+        let pairs = bench.turns(|is_ours| one(if is_ours { "update" } else { "write" }))?;
+        let snapshots = (0..bench.cli.rounds).map(|_| one("get"));
+        let snapshots = snapshots.collect::<Result<_>>()?;
+        bench.add("updates", shown, Unit::Nanoseconds, RAW, pairs);
+        let case = format!("{shown}, a snapshot");
+        bench.add_alone("updates", &case, Unit::Nanoseconds, snapshots);
+    }
+    Ok(())
+}
+
+/// How often a process does what takes about so long, to fill the time of one measurement.
+fn enough(bench: &Bench<'_>, ns: f64) -> u64 {
+    (bench.cli.millis as f64 * 1e6 / ns) as u64 + 10
+}
+
+/// Nanoseconds of one operation while each of the processes does its share.
+fn race(
+    bench: &Bench<'_>,
+    program: &Program,
+    verb: &str,
+    processes: u32,
+    share: u64,
+    size: u64,
+) -> Result<f64> {
+    let place = bench.place_by(program, "make-value", &[0, size])?;
+    let numbers = vec![vec![share, size]; processes as usize];
+    let answers = program.race(verb, &place.path, &numbers)?;
+    Ok(Answer::elapsed(&answers)? / (share * u64::from(processes)) as f64)
+}
