@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::catalogue::{Found, HEADERS, PEERS, Peer, Source};
+use crate::catalogue::{Found, HEADERS, MANIFEST, MODULES, PEERS, Peer, Source};
 use crate::process::Program;
 
 /// The peers that were asked for: those that can be run, and what the others lack.
@@ -85,6 +85,17 @@ fn one(peer: &Peer) -> Result<Program> {
                 compile(peer, "c++", &folder, "peer.cpp", &flags)?;
             }
         }
+        Source::Rust(text, crates) => {
+            fs::create_dir_all(folder.join("src"))?;
+            fresh &= keep(&folder.join("Cargo.toml"), &format!("{MANIFEST}{crates}\n"))?;
+            fresh &= keep(&folder.join("src/main.rs"), text)?;
+            for (name, text) in MODULES {
+                fresh &= keep(&folder.join("src").join(name), text)?;
+            }
+            if !fresh {
+                cargo(&folder)?;
+            }
+        }
         Source::Python(text) => {
             keep(&folder.join("peer.py"), text)?;
             let asked = Command::new("python3").arg("--version").output();
@@ -128,6 +139,24 @@ fn compile(peer: &Peer, compiler: &str, folder: &Path, source: &str, flags: &[&s
         );
     }
     // A draft that is cut off is never taken for a program.
+    Ok(fs::rename(draft, folder.join("peer"))?)
+}
+
+/// Builds a peer in Rust.
+fn cargo(folder: &Path) -> Result<()> {
+    let output = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "--target-dir", "target"])
+        .current_dir(folder)
+        .output()
+        .context("cargo cannot be started")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let first = said.lines().find(|line| line.contains("error"));
+        bail!("cargo: {}", first.unwrap_or("it says nothing").trim());
+    }
+    // Copied, and named when it is whole: see `compile`.
+    let draft = folder.join("draft");
+    fs::copy(folder.join("target/release/peer"), &draft)?;
     Ok(fs::rename(draft, folder.join("peer"))?)
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Source {
     ),
     /// A script.
     Python(&'static str),
+    /// A program in Rust, on our own harness, and the crates it needs besides.
+    Rust(&'static str, &'static str),
 }
 
 /// A peer that can be run.
@@ -56,6 +58,27 @@ pub(crate) struct Found {
 pub(crate) const HEADERS: &[(&str, &str)] = &[
     ("common.h", include_str!("../peers/common.h")),
     ("harness.h", include_str!("../peers/harness.h")),
+];
+
+/// The manifest of a peer in Rust, before the crates of its own.
+pub(crate) const MANIFEST: &str = "\
+[package]
+name = \"peer\"
+version = \"0.0.0\"
+edition = \"2024\"
+
+# No member of a workspace around it.
+[workspace]
+
+[dependencies]
+anyhow = \"1.0\"
+rustix = { version = \"1.1\", features = [\"mm\", \"time\"] }
+";
+
+/// What stands beside a peer in Rust.
+pub(crate) const MODULES: &[(&str, &str)] = &[
+    ("harness.rs", include_str!("harness.rs")),
+    ("page.rs", include_str!("../peers/page.rs")),
 ];
 
 const LOCK: &[Skill] = &[Skill::Count, Skill::Lock];
@@ -137,6 +160,26 @@ pub(crate) const PEERS: &[Peer] = &[
         can: LOCK,
         source: Source::Cxx(BOOST, &["-pthread", "-DNAMED"], &[]),
         package: Some("libboost-dev"),
+    },
+    Peer {
+        name: "raw-sync",
+        title: "raw_sync (Rust)",
+        can: LOCK,
+        source: Source::Rust(
+            include_str!("../peers/raw_sync.rs"),
+            "raw_sync = \"=0.1.5\"",
+        ),
+        package: None,
+    },
+    Peer {
+        name: "iceoryx2",
+        title: "iceoryx2 mutex, robust",
+        can: LOCK,
+        source: Source::Rust(
+            include_str!("../peers/iceoryx2.rs"),
+            "iceoryx2-bb-posix = \"=0.10.0\"\niceoryx2-bb-loggers = \"=0.10.0\"",
+        ),
+        package: None,
     },
     Peer {
         name: "python",
