@@ -1,7 +1,6 @@
 //! Keys: what segments are called, and the file name that a key becomes.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
@@ -49,8 +48,9 @@ impl Key {
         }
         name.push('.');
         for byte in Sha256::digest(self.0.as_bytes()) {
-            // Writing to a string does not fail.
-            let _ = write!(name, "{byte:02x}");
+            for digit in [byte >> 4, byte & 15] {
+                name.extend(char::from_digit(digit.into(), 16));
+            }
         }
         name.into()
     }

@@ -104,7 +104,7 @@ impl SegmentName for PosixName {
 
     fn make(&self, size: usize) -> Result<u64> {
         let directory = directory()?;
-        let file = directory.make_unnamed_file()?;
+        let file = directory.make_unnamed_file(0o600)?;
         file.reserve(size as u64)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
@@ -118,8 +118,7 @@ impl SegmentName for PosixName {
     }
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
-        let file = directory()?.open_file(&self.name, access)?;
-        let facts = file.facts()?;
+        let (file, facts) = directory()?.open_file(&self.name, access)?;
         self.trusted("the segment", &facts)?;
         let len = usize::try_from(facts.len).unwrap_or(0);
         if !facts.regular || facts.id.1 != id {
@@ -144,7 +143,7 @@ impl SegmentName for PosixName {
     }
 
     fn is_used(&self, id: u64) -> Result<bool> {
-        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
+        let (file, _) = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };

@@ -102,8 +102,10 @@ fn draft(
     let file_len = layout.file_len(size).ok_or_else(too_large)?;
     let map_len = layout.file_len(max_size).ok_or_else(too_large)?;
     let generation = Generation::current().map_err(failed)?;
-    let file = directory.make_unnamed_file().map_err(failed)?;
-    file.share(options.mode, options.group).map_err(failed)?;
+    let file = directory.make_unnamed_file(options.mode).map_err(failed)?;
+    if let Some(group) = options.group {
+        file.give_to_group(group).map_err(failed)?;
+    }
     file.reserve(file_len as u64).map_err(failed)?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
     let memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;

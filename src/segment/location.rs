@@ -145,11 +145,10 @@ impl Location {
         access: Access,
         operation: &'static str,
     ) -> Result<Option<SegmentFile>> {
-        let file = match directory.open_file(&self.name, access) {
-            Ok(file) => file,
+        let (file, facts) = match directory.open_file(&self.name, access) {
+            Ok(opened) => opened,
             Err(error) => return self.not_opened(directory, error, operation),
         };
-        let facts = file.facts().map_err(|error| system(operation, error))?;
         self.trusted_file(facts, operation)?;
         Ok(Some(file))
     }

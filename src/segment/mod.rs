@@ -316,9 +316,9 @@ impl Segment {
             return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
         };
         // First the memory, then the word that lets others use it; both only ever raise.
-        self.attached
-            .file
-            .reserve(len as u64)
+        let file = &self.attached.file;
+        file.facts()
+            .and_then(|_| file.reserve(len as u64))
             .map_err(|error| with_key(system(GROW, error)))?;
         self.attached
             .memory

@@ -38,19 +38,46 @@ pub(crate) fn reader_byte(pid: u32) -> u64 {
     READERS + u64::from(pid) % PIDS
 }
 
-/// The slot that a byte stands for.
-pub(crate) fn slot_of(byte: u64) -> Option<usize> {
-    usize::try_from(byte.checked_sub(SLOTS)?).ok()
-}
-
 /// The bytes of all slots that any segment may have.
-pub(crate) fn slot_bytes() -> Range<u64> {
-    SLOTS..GATE
+const SLOT_BYTES: Range<u64> = SLOTS..GATE;
+/// The bytes of all read-only attachments.
+const READER_BYTES: Range<u64> = READERS..READERS + PIDS;
+
+/// Somebody whose byte is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Whoever has the slot with this index.
+    InSlot(usize),
+    /// A read-only attachment.
+    Reader,
 }
 
-/// The bytes of all read-only attachments.
-pub(crate) fn reader_bytes() -> Range<u64> {
-    READERS..READERS + PIDS
+/// Looks for anybody who has a byte through another handle; whoever stands in the gate is not counted.
+pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Seen>> {
+    // Mostly one question will do for all the bytes there are.
+    let Some(byte) = file.first_locked(SLOTS..READER_BYTES.end)? else {
+        return Ok(None);
+    };
+    if let Some(seen) = seen(byte) {
+        return Ok(Some(seen));
+    }
+    let byte = match file.first_locked(SLOT_BYTES)? {
+        None => file.first_locked(READER_BYTES)?,
+        found => found,
+    };
+    Ok(byte.and_then(seen))
+}
+
+/// Whether anybody is attached read-only, as far as can be told.
+pub(crate) fn any_reader(file: &SegmentFile) -> bool {
+    !matches!(file.first_locked(READER_BYTES), Ok(None))
+}
+
+fn seen(byte: u64) -> Option<Seen> {
+    if SLOT_BYTES.contains(&byte) {
+        return usize::try_from(byte - SLOTS).ok().map(Seen::InSlot);
+    }
+    READER_BYTES.contains(&byte).then_some(Seen::Reader)
 }
 
 /// How to pass the gate.
@@ -164,7 +191,7 @@ impl Patience {
 pub(crate) fn readers(file: &SegmentFile) -> std::io::Result<Vec<u32>> {
     let mut pids = Vec::new();
     // The system names one locked byte of a range, not the first: look on both sides of it.
-    let mut ranges = vec![reader_bytes()];
+    let mut ranges = vec![READER_BYTES];
     while let Some(range) = ranges.pop() {
         if range.is_empty() {
             continue;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::attach::map;
 use super::header::{self, Policy};
 use super::location::{Location, system};
-use super::presence::{Gate, Passage, Patience, reader_bytes, slot_bytes};
+use super::presence::{self, Gate, Passage, Patience};
 use super::{Attached, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
@@ -198,9 +198,7 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
 fn is_used(file: &SegmentFile, memory: Option<&Memory>) -> bool {
     match memory {
         Some(memory) => table::any_present(memory, file),
-        None => [slot_bytes(), reader_bytes()]
-            .into_iter()
-            .any(|bytes| !matches!(file.first_locked(bytes), Ok(None))),
+        None => !matches!(presence::anybody(file), Ok(None)),
     }
 }
 

@@ -19,7 +19,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::location::system;
-use super::presence::{reader_bytes, slot_byte, slot_bytes, slot_of};
+use super::presence::{self, Seen, slot_byte};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::memory::format::{Record, Slot};
@@ -155,6 +155,18 @@ pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
 /// else (a forked child inherited it), or cannot be asked about, and the recorded process has visibly ended. "Not
 /// proven" may become "gone" at the next question.
 pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
+    is_judged_gone(memory, hold, || {
+        let byte = slot_byte(hold.index());
+        Ok(file.first_locked(byte..byte + 1)?.is_some())
+    })
+}
+
+/// The same, where `is_kept` says whether somebody has the slot's byte.
+fn is_judged_gone(
+    memory: &Memory,
+    hold: Hold,
+    is_kept: impl FnOnce() -> std::io::Result<bool>,
+) -> bool {
     let Some(slot) = memory.slot(hold.index()) else {
         // No attachment was ever named by such a word: the segment was overwritten.
         return true;
@@ -163,13 +175,12 @@ pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
     if !is_taken(generation) || slot.generation.load(Ordering::Acquire) != generation {
         return true;
     }
-    let byte = slot_byte(hold.index());
-    match file.first_locked(byte..byte + 1) {
-        Ok(None) => {
+    match is_kept() {
+        Ok(false) => {
             slot.generation.load(Ordering::Acquire) != generation || !is_vetoed(slot, generation)
         }
         // A daemon that closed its descriptors cannot ask, and sees only whose process has ended.
-        Ok(Some(_)) | Err(_) => read_record(record_of(slot, generation), generation)
+        Ok(true) | Err(_) => read_record(record_of(slot, generation), generation)
             .is_some_and(|found| sys::fate_of(&found.who) == Fate::Gone),
     }
 }
@@ -184,15 +195,20 @@ fn is_vetoed(slot: &Slot, generation: u64) -> bool {
 /// Tells whether any attachment is not proven gone, read-only ones included. Asked by one that has no slot, or has
 /// given it up.
 pub(crate) fn any_present(memory: &Memory, file: &SegmentFile) -> bool {
-    // Mostly one question will do: the system names a byte that somebody has.
-    let locked = file.first_locked(slot_bytes()).ok().flatten();
-    let first = locked.and_then(slot_of).and_then(|index| {
-        let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
-        Some(Hold::new(index, generation))
-    });
-    first.is_some_and(|hold| !is_gone(memory, file, hold))
-        || !matches!(file.first_locked(reader_bytes()), Ok(None))
-        || present(memory, file, None).next().is_some()
+    // Mostly one question will do: the system names somebody, and that one lives.
+    let lives = |index| {
+        memory.slot(index).is_some_and(|slot| {
+            let generation = slot.generation.load(Ordering::Acquire);
+            !is_judged_gone(memory, Hold::new(index, generation), || Ok(true))
+        })
+    };
+    match presence::anybody(file) {
+        Ok(Some(Seen::InSlot(index))) if !lives(index) => {
+            presence::any_reader(file) || present(memory, file, None).next().is_some()
+        }
+        Ok(None) => present(memory, file, None).next().is_some(),
+        Ok(Some(_)) | Err(_) => true,
+    }
 }
 
 /// The attachments that are not proven gone, other than read-only ones. `own` is the asker's slot.

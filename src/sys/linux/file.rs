@@ -71,8 +71,12 @@ impl Directory {
         Ok(names)
     }
 
-    /// Opens a file by name; a symbolic link is not followed, a pipe or device is not waited for.
-    pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<SegmentFile> {
+    /// Opens a file by name, and says what it is; a symbolic link is not followed, a pipe or device is not waited for.
+    pub(crate) fn open_file(
+        &self,
+        name: &OsStr,
+        access: Access,
+    ) -> io::Result<(SegmentFile, FileFacts)> {
         let access = match access {
             Access::ReadWrite => OFlags::RDWR,
             Access::ReadOnly => OFlags::RDONLY,
@@ -81,10 +85,16 @@ impl Directory {
         SegmentFile::own(fs::openat(&self.fd, name, flags, Mode::empty())?)
     }
 
-    /// Makes a file that has no name yet and vanishes with the process unless it gets one.
-    pub(crate) fn make_unnamed_file(&self) -> io::Result<SegmentFile> {
+    /// Makes a file that has no name yet and vanishes with the process unless it gets one; with exactly these permission bits.
+    pub(crate) fn make_unnamed_file(&self, mode: u32) -> io::Result<SegmentFile> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        SegmentFile::own(fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?)
+        let mode = Mode::from_raw_mode(mode);
+        let (file, facts) = SegmentFile::own(fs::openat(&self.fd, ".", flags, mode)?)?;
+        // The process's umask may have taken bits away.
+        if facts.mode != mode.as_raw_mode() {
+            fs::fchmod(file.as_fd(), mode)?;
+        }
+        Ok(file)
     }
 
     /// Gives an unnamed file its name, in one step.
@@ -145,16 +155,16 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    fn own(fd: OwnedFd) -> io::Result<SegmentFile> {
+    fn own(fd: OwnedFd) -> io::Result<(SegmentFile, FileFacts)> {
         let generation = Generation::current()?;
-        let id = facts(&fs::fstat(&fd)?).id;
-        let entry = Inheritable::enter(fd.as_raw_fd(), id);
-        Ok(SegmentFile {
+        let facts = facts(&fs::fstat(&fd)?);
+        let file = SegmentFile {
+            entry: Inheritable::enter(fd.as_raw_fd(), facts.id),
             fd: fd.into_raw_fd(),
-            id,
+            id: facts.id,
             generation,
-            entry,
-        })
+        };
+        Ok((file, facts))
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -167,8 +177,8 @@ impl SegmentFile {
     ///
     /// # Errors
     ///
-    /// The descriptor is closed or is another file by now: a daemon may have closed all of its descriptors. All that is
-    /// done through the descriptor asks this first.
+    /// The descriptor is closed or is another file by now: a daemon may have closed all of its descriptors. Whatever is done through
+    /// a file that was not just opened asks this first.
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
         let found = facts(&fs::fstat(self.as_fd())?);
         // Its number may even be the same file's again, through another handle.
@@ -179,17 +189,13 @@ impl SegmentFile {
         }
     }
 
-    /// Sets permission bits and, if given, the group, whatever the umask says.
-    pub(crate) fn share(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
-        if let Some(group) = group {
-            fs::fchown(self.as_fd(), None, Some(Gid::from_raw(group)))?;
-        }
-        Ok(fs::fchmod(self.as_fd(), Mode::from_raw_mode(mode))?)
+    /// Gives the file to a group.
+    pub(crate) fn give_to_group(&self, group: u32) -> io::Result<()> {
+        Ok(fs::fchown(self.as_fd(), None, Some(Gid::from_raw(group)))?)
     }
 
     /// Reserves memory for all bytes below `len` and makes the file at least that long; new bytes are zero.
     pub(crate) fn reserve(&self, len: u64) -> io::Result<()> {
-        self.facts()?;
         // Beyond this limit the system would not only refuse, but send a signal that ends the process.
         let limit = rustix::process::getrlimit(Resource::Fsize).current;
         if limit.is_some_and(|limit| limit < len) {
@@ -225,23 +231,26 @@ impl SegmentFile {
         Ok(done)
     }
 
-    /// Takes the byte for this handle alone; false when another one has it in any way.
+    /// Takes the byte for this handle alone; false when another one has it in any way. The file was just opened, or asked for
+    /// its facts.
     pub(crate) fn try_lock(&self, byte: u64) -> io::Result<bool> {
         self.set_lock(libc::F_WRLCK, byte)
     }
 
-    /// Takes the byte together with others; false when another one has it alone.
+    /// Takes the byte together with others; false when another one has it alone. As for [`SegmentFile::try_lock`].
     pub(crate) fn try_lock_shared(&self, byte: u64) -> io::Result<bool> {
         self.set_lock(libc::F_RDLCK, byte)
     }
 
     /// Gives the byte up.
     pub(crate) fn unlock(&self, byte: u64) -> io::Result<()> {
+        self.facts()?;
         self.set_lock(libc::F_UNLCK, byte).map(|_| ())
     }
 
     /// Returns a byte in the range that another handle has, shared or alone.
     pub(crate) fn first_locked(&self, bytes: Range<u64>) -> io::Result<Option<u64>> {
+        self.facts()?;
         let start = bytes.start;
         let found = self.lock_command(libc::F_OFD_GETLK, libc::F_WRLCK, bytes)?;
         if i32::from(found.l_type) == libc::F_UNLCK {
@@ -272,7 +281,6 @@ impl SegmentFile {
             l_len: i64::try_from(bytes.end.saturating_sub(bytes.start)).map_err(invalid)?,
             l_pid: 0,
         };
-        self.facts()?;
         // SAFETY: the command takes a pointer to a `flock`, which lives across the call.
         let result = unsafe { libc::fcntl(self.fd, command, ptr::from_mut(&mut lock)) };
         if result == -1 {

@@ -47,11 +47,15 @@ impl Directory {
         match self.0 {}
     }
 
-    pub(crate) fn open_file(&self, _name: &OsStr, _access: Access) -> io::Result<SegmentFile> {
+    pub(crate) fn open_file(
+        &self,
+        _name: &OsStr,
+        _access: Access,
+    ) -> io::Result<(SegmentFile, FileFacts)> {
         match self.0 {}
     }
 
-    pub(crate) fn make_unnamed_file(&self) -> io::Result<SegmentFile> {
+    pub(crate) fn make_unnamed_file(&self, _mode: u32) -> io::Result<SegmentFile> {
         match self.0 {}
     }
 
@@ -80,7 +84,7 @@ impl SegmentFile {
         match self.0 {}
     }
 
-    pub(crate) fn share(&self, _mode: u32, _group: Option<u32>) -> io::Result<()> {
+    pub(crate) fn give_to_group(&self, _group: u32) -> io::Result<()> {
         match self.0 {}
     }
 

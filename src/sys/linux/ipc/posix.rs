@@ -62,8 +62,7 @@ impl FileSemaphore {
         name: &OsStr,
         trusted: impl FnOnce(&FileFacts) -> Result<(), E>,
     ) -> Result<FileSemaphore, E> {
-        let file = directory.open_file(name, Access::ReadWrite)?;
-        let facts = file.facts()?;
+        let (file, facts) = directory.open_file(name, Access::ReadWrite)?;
         trusted(&facts)?;
         if !facts.regular || facts.len < LEN as u64 {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
@@ -77,7 +76,7 @@ impl FileSemaphore {
         name: &OsStr,
         value: u32,
     ) -> io::Result<FileSemaphore> {
-        let file = directory.make_unnamed_file()?;
+        let file = directory.make_unnamed_file(0o600)?;
         file.reserve(LEN as u64)?;
         let semaphore = FileSemaphore::map(file)?;
         // SAFETY: the address is a page's, and as many bytes as a `sem_t` has are mapped and unknown to others.
