@@ -28,7 +28,7 @@ impl Peer for Iceoryx {
         assert!(size_of::<MutexHandle<Number>>() <= page::LEN);
         // SAFETY: the page is mapped, long enough, and nobody else knows it yet.
         unsafe { page.write(MutexHandle::new()) };
-        // SAFETY: as above; the mapping stays until the process ends.
+        // SAFETY: a handle was just written there, and the mapping stays until the process ends.
         let handle: &'static MutexHandle<Number> = unsafe { &*page };
         let mutex = MutexBuilder::new()
             .is_interprocess_capable(true)
@@ -81,5 +81,5 @@ impl Held for MutexGuard<'static, Number> {
 }
 
 fn main() -> Result<()> {
-    harness::main::<Iceoryx>()
+    page::main::<Iceoryx>()
 }

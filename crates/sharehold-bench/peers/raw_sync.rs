@@ -28,7 +28,7 @@ impl Peer for RawSync {
 
     fn join(path: &str) -> Result<RawSync> {
         let page = page::join(path)?;
-        // SAFETY: as above, and `make` has made the lock.
+        // SAFETY: the page is mapped, and `make` has made the lock in it.
         let lock = unsafe { Mutex::from_existing(page, page.add(VALUE)) };
         Ok(RawSync(lock.map_err(|error| anyhow!("{error}"))?.0))
     }
@@ -50,12 +50,12 @@ impl Held for Locked<'_> {
 
     #[inline(always)]
     fn set(&mut self, value: u64) -> Result<()> {
-        // SAFETY: as above.
+        // SAFETY: the page is mapped and the lock is held.
         unsafe { self.0.cast::<u64>().write_volatile(value) };
         Ok(())
     }
 }
 
 fn main() -> Result<()> {
-    harness::main::<RawSync>()
+    page::main::<RawSync>()
 }

@@ -33,18 +33,7 @@ pub(crate) trait Held {
     fn set(&mut self, value: u64) -> Result<()>;
 }
 
-/// Runs a peer's own program: `peer VERB PATH [NUMBER]`.
-#[allow(dead_code)] // Sharehold's own side has more verbs, and reads its arguments by itself.
-pub(crate) fn main<P: Peer>() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, verb, path, number @ ..] = arguments.as_slice() else {
-        bail!("usage: peer VERB PATH [NUMBER]");
-    };
-    let number = number.first().map_or(Ok(0), |number| number.parse())?;
-    run::<P>(verb, path, number)
-}
-
-/// Runs one verb.
+/// Runs `peer VERB PATH [NUMBER]`.
 pub(crate) fn run<P: Peer>(verb: &str, path: &str, number: u64) -> Result<()> {
     match verb {
         "make" => return P::make(path),
