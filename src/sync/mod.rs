@@ -2,7 +2,7 @@
 //!
 //! `protocol` is the algorithm over abstract steps, which `model` runs in every interleaving; `hold` is the segment's own
 //! lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
-//! not had, or what its last holder left.
+//! not had, or what its last holder left; `waiting` is how whatever can be waited for says so.
 
 mod atomic;
 mod error;
@@ -11,6 +11,7 @@ mod lock;
 #[cfg(test)]
 mod model;
 mod protocol;
+pub(crate) mod waiting;
 
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
 pub use lock::Guard;
