@@ -374,6 +374,12 @@ impl Segment {
         table::recorded(&self.attached.memory, other)
     }
 
+    /// Tells whether somebody keeps the byte of another attachment. False is no proof; true is mostly proof of life, at a tenth of
+    /// the price: see [`table::is_kept`].
+    pub(crate) fn is_kept(&self, other: Hold) -> bool {
+        table::is_kept(&self.attached.memory, &self.attached.file, other)
+    }
+
     /// Tells whether an attachment is proven gone; this handle's own never is.
     pub(crate) fn is_gone(&self, other: Hold) -> bool {
         other != self.hold && table::is_gone(&self.attached.memory, &self.attached.file, other)

@@ -174,6 +174,15 @@ pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
     }
 }
 
+/// Tells whether the attachment named by `hold` keeps its slot, as far as the slot and its byte say: it lives, or a child of
+/// the dead one inherited its files.
+pub(crate) fn is_kept(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
+    let byte = slot_byte(hold.index());
+    let has_slot = |slot: &Slot| slot.generation.load(Ordering::Acquire) == hold.generation();
+    memory.slot(hold.index()).is_some_and(has_slot)
+        && matches!(file.first_locked(byte..byte + 1), Ok(Some(_)))
+}
+
 /// The veto: a process that is visibly alive is not robbed although its byte is free, since a daemon may have
 /// closed all of its descriptors.
 fn is_vetoed(slot: &Slot, generation: u64) -> bool {

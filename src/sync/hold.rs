@@ -22,6 +22,9 @@ const CONSISTENT: u32 = 0;
 const HOLDER_DIED: u32 = 1;
 const HOLDER_PANICKED: u32 = 2;
 
+/// Of so many questions whether a holder lives one looks at its process, too.
+const THOROUGHLY: u32 = 4;
+
 /// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -189,6 +192,8 @@ struct Attempt<'a> {
     me: u64,
     /// When the holder was last seen to live, or this attempt began to sleep.
     last_sign: Cell<Option<Instant>>,
+    /// How often a holder was asked about.
+    asked: Cell<u32>,
 }
 
 impl<'a> Attempt<'a> {
@@ -201,6 +206,7 @@ impl<'a> Attempt<'a> {
             words,
             me,
             last_sign: Cell::new(None),
+            asked: Cell::new(0),
         }
     }
 }
@@ -223,8 +229,8 @@ impl Steps for Attempt<'_> {
             .is_ok()
     }
 
-    fn is_free(&self) -> bool {
-        self.words.owner.load(Ordering::Relaxed) == 0
+    fn owner(&self) -> u64 {
+        self.words.owner.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
@@ -242,6 +248,10 @@ impl Steps for Attempt<'_> {
     #[inline(always)]
     fn is_awaited(&self) -> bool {
         self.words.waiting.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_announced(&self) -> bool {
+        self.words.waiting.load(Ordering::Acquire) != 0
     }
 
     fn announce(&self) {
@@ -272,7 +282,11 @@ impl Steps for Attempt<'_> {
     }
 
     fn is_gone(&self, owner: u64) -> bool {
-        let gone = self.segment.is_gone(Hold::from_word(owner));
+        let hold = Hold::from_word(owner);
+        let asked = self.asked.replace(self.asked.get() + 1);
+        // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
+        let gone = (asked.is_multiple_of(THOROUGHLY) || !self.segment.is_kept(hold))
+            && self.segment.is_gone(hold);
         if !gone {
             self.last_sign.set(Some(Instant::now()));
         }
