@@ -12,31 +12,33 @@
 //!
 //! # Protocol
 //!
-//! Who commits looks at `watched`. If it is 0 it stores the version, and looks again: if it is 1 by now it wakes all. If it was 1 at
-//! first it takes the 1 away, and then commits and wakes in one step.
+//! Who commits looks at `watched`. If it is 0 it stores the version. If it is 1 it takes the 1 away, and then stores the version and
+//! wakes everybody in one step.
 //!
-//! Who waits stores 1 into `watched`, passes a barrier in all processes, and looks at `version` again. If that is unchanged it
-//! looks at `owner`. While the lock is held it sleeps for bounded periods only, until it is not, or until the holder is proven dead and has
-//! left the version as it was; otherwise it sleeps until it is woken.
+//! Who waits stores 1 into `watched`, passes a barrier in all processes, and looks at `owner`. Then it sleeps while `version` is what
+//! it has seen. While the lock is held it sleeps for bounded periods, until it is not, or its holder is proven dead; otherwise until
+//! it is woken.
 //!
 //! # Why nobody sleeps through a change
 //!
-//! 1. A waiter that sees the lock free after its barrier: whoever acquires it later sees the 1 at first, and commits by the one step,
-//!    unless another commit has taken the 1 away, which then woke this waiter, or changed the version before it slept.
-//! 2. A 1 is taken away only before a commit by the one step, never after one: a waiter that has seen the new version
+//! 1. A waiter that sees the lock free, or its holder dead: whoever acquires it later sees the 1, and commits by the one step, unless
+//!    another commit has taken the 1 away, which then woke this waiter, or changed the version before it slept. The barrier
+//!    orders acquiring the lock and looking at `watched`, on the waiter's behalf.
+//! 2. A waiter that sees the lock held: the holder may have looked at `watched` already. The periods are for that; the longest
+//!    only while one and the same holder stays.
+//! 3. A 1 is taken away only before a commit by the one step, never after one: a waiter that has seen the new version
 //!    announces itself for the next change.
-//! 3. A waiter that sees the lock held: the holder may have looked at `watched` already, and die between a plain commit and the
-//!    wake-up. The periods are for that. When the holder is proven dead, its commit is there to be seen.
 //! 4. A holder that dies between taking the 1 away and its commit leaves a 0 though somebody sleeps. So whoever takes a lock over
-//!    from the dead stores 1 before anything else.
-//!
-//! The barrier orders the committer's plain store of the version and plain load of `watched`, on the waiter's behalf.
+//!    from the dead stores 1 before it does anything else.
 //!
 //! | death of | leaves | and then |
 //! |---|---|---|
 //! | a committer, before its commit | the old version, and perhaps `watched` 0 | the next one to lock stores 1 (4) |
-//! | a committer, between a plain commit and the wake-up | the new version, and sleepers | they look again after their period (3) |
+//! | a committer, after its commit | the new version; sleepers are awake, or wake up after their period (2) | |
 //! | a waiter | `watched` 1 | one commit by the one step that wakes nobody |
+//!
+//! Why not look at `watched` again after a plain commit, and wake? It would spare a waiter one period if it comes in the few nanoseconds
+//! between look and commit; and its price is a second load in each commit, and a death between the two.
 //!
 //! All of this is held against every interleaving, with deaths, by the tests in `model`, which also show how each rule is needed.
 
@@ -53,12 +55,10 @@ pub(crate) trait CommitSteps {
     fn is_watched(&self) -> bool;
     /// Stores 0 into `watched`, before anything after it.
     fn take_announcement(&self);
-    /// Stores `version`. A release operation, and no fence for loads that follow.
+    /// Stores `version`. A release operation.
     fn store(&self, version: u64);
     /// Stores `version` and wakes everybody who sleeps on it, in one step. A release operation.
     fn store_and_wake(&self, version: u64);
-    /// Wakes everybody who sleeps on `version`.
-    fn wake(&self);
 }
 
 /// The steps of who waits.
@@ -81,11 +81,8 @@ pub(crate) fn commit(steps: &impl CommitSteps, version: u64) {
     if steps.is_watched() {
         steps.take_announcement();
         steps.store_and_wake(version);
-        return;
-    }
-    steps.store(version);
-    if steps.is_watched() {
-        steps.wake();
+    } else {
+        steps.store(version);
     }
 }
 
@@ -130,23 +127,14 @@ impl Watch {
         }
         steps.announce();
         steps.barrier();
-        if steps.version() != self.seen {
-            return Found::Changed;
-        }
         let owner = steps.owner();
         let stays = owner == self.suspect;
         self.suspect = owner;
+        if stays && owner != 0 && owner != self.gone && steps.is_gone(owner) {
+            self.gone = owner;
+        }
         if owner == 0 || owner == self.gone {
             return Found::Same(None);
-        }
-        if stays && steps.is_gone(owner) {
-            self.gone = owner;
-            // Of what it did everything can be seen by now.
-            return if steps.version() == self.seen {
-                Found::Same(None)
-            } else {
-                Found::Changed
-            };
         }
         self.period = if stays {
             LONGEST_SLEEP.min(self.period * 2)

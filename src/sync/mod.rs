@@ -5,6 +5,7 @@
 //! not had, or what its last holder left; `waiting` is how whatever can be waited for says so.
 
 mod atomic;
+pub(crate) mod change;
 mod error;
 mod hold;
 mod lock;
