@@ -1,10 +1,19 @@
 //! The `sharehold` command: says what can be asked, and hands each question to its module.
 
 mod count;
+mod exit;
+mod human;
+mod ls;
+mod output;
+mod table;
+mod value;
 
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use exit::Exit;
+use output::ReaderGone;
 
 /// Keyed shared memory between processes that no process's death can break.
 #[derive(Debug, Parser)]
@@ -21,6 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ls(ls::Args),
     Count(count::Args),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
@@ -28,11 +38,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Ls(args) => ls::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("sharehold: {error:#}");
-        ExitCode::FAILURE
+        if !error.is::<ReaderGone>() {
+            // Where nobody listens to errors, the exit code has to do.
+            let _ = writeln!(stderr(), "sharehold: {error:#}");
+        }
+        Exit::of(&error).into()
     })
 }
