@@ -1,10 +1,12 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
+mod any;
 mod protocol;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod value;
 
+pub use any::{AnyShared, ReadOnlyAnyShared};
 pub use transaction::Transaction;
 pub use value::{ReadOnlyShared, Shared};
