@@ -8,7 +8,7 @@
 //! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`Guard`] |
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
 //! | many writes that become final together | [`Segment::transaction`] |
-//! | to see what there is | [`list`] |
+//! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!
 //! # A death is a value, not a hang
@@ -53,7 +53,9 @@ mod sync;
 mod sys;
 
 pub use error::{Error, ErrorKind, Result};
-pub use inspect::{Listed, Summary, list};
+pub use inspect::{
+    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
+};
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]
 pub use schema::support as __support;

@@ -258,6 +258,11 @@ impl Schema {
         lines::parse(text)
     }
 
+    /// The version and the name of the type that the first line of a schema's text names.
+    pub(crate) fn headline(line: &str) -> Option<(u32, &str)> {
+        lines::head(line)
+    }
+
     /// Returns the text, as it stands in a segment: one line for the type, then one line a field.
     ///
     /// The first line is `size`, the bytes of a value, `version`, a number, `type` and the name. The others are
