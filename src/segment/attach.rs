@@ -96,6 +96,9 @@ fn map_checked(
     if let Some(here) = &options.schema {
         let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;
+        if found.size < options.size {
+            return Err(damaged(ATTACH, "its data are too small for its type"));
+        }
     }
     fill_holes(&file, &found, access)?;
     let memory = map(&file, &found, access, ATTACH)?;

@@ -133,10 +133,19 @@ pub(crate) fn read_schema(
     found: &Found,
     operation: &'static str,
 ) -> Result<Option<Schema>> {
-    if found.layout.schema.len == 0 {
+    read_schema_at(file, found.layout.schema, operation)
+}
+
+/// The same for a segment that is mapped.
+pub(crate) fn read_schema_at(
+    file: &SegmentFile,
+    area: Area,
+    operation: &'static str,
+) -> Result<Option<Schema>> {
+    if area.len == 0 {
         return Ok(None);
     }
-    let text = read_text(file, found.layout.schema, operation)?;
+    let text = read_text(file, area, operation)?;
     let schema = Schema::parse(&text);
     schema
         .map(Some)

@@ -32,6 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::memory::format::Header;
+use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
 use table::{Hold, Recorded};
@@ -120,6 +121,13 @@ impl Attached {
         } else {
             Err(forked(operation).with_key(self.key.as_str()))
         }
+    }
+
+    /// What the segment says of the type of its data; nothing for plain bytes.
+    pub(crate) fn schema(&self, operation: &'static str) -> Result<Option<Schema>> {
+        let area = self.memory.layout().schema;
+        header::read_schema_at(&self.file, area, operation)
+            .map_err(|error| error.with_key(self.key()))
     }
 
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {

@@ -8,11 +8,10 @@ use std::sync::atomic::{Ordering, fence};
 use std::thread;
 
 use super::protocol::{self, Look, Word};
-use super::value::{HEAD, Place, TRIES, copy_offset, size_for};
+use super::value::{HEAD, Place, READ, TRIES, copy_offset, size_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 
-const READ: &str = "read";
 /// How often the file is read before the value is read in memory.
 const FILE_TRIES: u32 = 20;
 
@@ -57,7 +56,9 @@ pub(crate) fn snapshot(data: &impl ReadData, size: usize) -> Result<(u64, Vec<u8
     let place = Place::of(&memory).ok_or_else(cut_off)?;
     for _ in 0..TRIES {
         let found = protocol::try_read(&place, |version| {
-            place.copy_out(version, &mut bytes).then_some(version)
+            let copy = place.copy(version, size)?;
+            copy.reader(0, size)?.bytes(&mut bytes);
+            Some(version)
         });
         match found {
             Some(Some(version)) => return Ok((version, bytes)),
