@@ -9,7 +9,7 @@
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
 //! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
 //! | many writes that become final together | [`Segment::transaction`] |
-//! | to see what there is | [`list`] |
+//! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!
 //! # A death is a value, not a hang
@@ -54,7 +54,9 @@ mod sync;
 mod sys;
 
 pub use error::{Error, ErrorKind, Result};
-pub use inspect::{Listed, Summary, list};
+pub use inspect::{
+    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
+};
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]
 pub use schema::support as __support;

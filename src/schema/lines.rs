@@ -191,7 +191,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
 }
 
 /// Version and name from the first line.
-fn head(line: &str) -> Option<(u32, &str)> {
+pub(super) fn head(line: &str) -> Option<(u32, &str)> {
     let rest = line.strip_prefix("size ")?;
     let (_, rest) = rest.split_once(" version ")?;
     let (version, name) = rest.split_once(" type ")?;

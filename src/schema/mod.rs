@@ -259,6 +259,11 @@ impl Schema {
         lines::parse(text)
     }
 
+    /// The version and the name of the type that the first line of a schema's text names.
+    pub(crate) fn headline(line: &str) -> Option<(u32, &str)> {
+        lines::head(line)
+    }
+
     /// Describes a struct with these fields in this order, for a tool that has no Rust type for it.
     ///
     /// Where Rust would have padding there are fields of bytes, named `reserved`, `reserved2` and so on, so that a

@@ -1,6 +1,7 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
 mod any;
+pub(crate) mod look;
 mod protocol;
 #[cfg(test)]
 mod tests;

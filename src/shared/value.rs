@@ -11,17 +11,17 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 
-use super::protocol::{self, Steps, Word};
+use super::protocol::{self, Look, Steps, Word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Memory, Words};
 use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
 
-const HEAD: usize = 64;
+pub(super) const HEAD: usize = 64;
 /// Copies begin at multiples of a cache line.
 const LINE: usize = 64;
 /// How often a reader starts again before it asks for the lock, or gives up if it may not.
-const TRIES: u32 = 1000;
+pub(super) const TRIES: u32 = 1000;
 
 pub(super) const READ: &str = "read";
 pub(super) const CHANGE: &str = "change";
@@ -51,10 +51,20 @@ pub(super) const fn size_for(size: usize) -> usize {
     HEAD + 2 * stride(size)
 }
 
+/// Where the copy for a version of a value of `size` bytes begins.
+#[inline]
+pub(super) const fn copy_offset(version: u64, size: usize) -> usize {
+    if version.is_multiple_of(2) {
+        HEAD
+    } else {
+        HEAD + stride(size)
+    }
+}
+
 impl<'a> Place<'a> {
     /// `None` when the segment is too small, which was refused when it was attached.
     #[inline]
-    fn of(memory: &'a Memory) -> Option<Place<'a>> {
+    pub(super) fn of(memory: &'a Memory) -> Option<Place<'a>> {
         let [version, writing] = memory.data_words(0, 2)? else {
             return None;
         };
@@ -66,13 +76,8 @@ impl<'a> Place<'a> {
     }
 
     #[inline]
-    fn copy(&self, version: u64, size: usize) -> Option<Words<'a>> {
-        let offset = if version.is_multiple_of(2) {
-            HEAD
-        } else {
-            HEAD + stride(size)
-        };
-        Words::new(self.memory, offset, size)
+    pub(super) fn copy(&self, version: u64, size: usize) -> Option<Words<'a>> {
+        Words::new(self.memory, copy_offset(version, size), size)
     }
 
     /// Reads the value once.
@@ -142,20 +147,22 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Steps for Place<'_> {
+impl Look for Place<'_> {
     #[inline(always)]
     fn load(&self, word: Word, ordering: Ordering) -> u64 {
         self.word(word).load(ordering)
     }
 
     #[inline(always)]
-    fn store(&self, word: Word, value: u64, ordering: Ordering) {
-        self.word(word).store(value, ordering);
-    }
-
-    #[inline(always)]
     fn fence(&self, ordering: Ordering) {
         fence(ordering);
+    }
+}
+
+impl Steps for Place<'_> {
+    #[inline(always)]
+    fn store(&self, word: Word, value: u64, ordering: Ordering) {
+        self.word(word).store(value, ordering);
     }
 }
 

@@ -12,5 +12,7 @@ mod lock;
 mod model;
 mod protocol;
 
+pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
+pub(crate) use hold::Manner;
 pub use lock::Guard;
