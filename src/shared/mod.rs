@@ -1,10 +1,13 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
+mod any;
+pub(crate) mod look;
 mod protocol;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod value;
 
+pub use any::{AnyShared, ReadOnlyAnyShared};
 pub use transaction::Transaction;
 pub use value::{ReadOnlyShared, Shared};

@@ -27,7 +27,7 @@ const THOROUGHLY: u32 = 4;
 
 /// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// In place: its death leaves them half written.
     Plain,
     /// All or nothing, by one committing store: its death leaves nothing to repair.
@@ -37,12 +37,36 @@ pub(super) enum Manner {
 impl Manner {
     const ATOMIC: u64 = 1 << 63;
 
+    /// That of the holder whose word it is.
+    pub(crate) fn of(owner: u64) -> Manner {
+        if owner & Manner::ATOMIC == 0 {
+            Manner::Plain
+        } else {
+            Manner::Atomic
+        }
+    }
+
     #[inline(always)]
     fn bit(self) -> u64 {
         match self {
             Manner::Plain => 0,
             Manner::Atomic => Manner::ATOMIC,
         }
+    }
+}
+
+impl Left {
+    /// What the words say; nothing where the data are consistent.
+    pub(crate) fn of(words: &LockWords) -> Option<Left> {
+        let cause = match words.condition.load(Ordering::Relaxed) {
+            CONSISTENT => return None,
+            HOLDER_PANICKED => Cause::Panicked,
+            _ => Cause::Died,
+        };
+        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
+        let culprit = read_record(&words.culprit, hold.generation());
+        let culprit = culprit.map(|found| Attachment::of(hold, &found));
+        Some(Left { cause, culprit })
     }
 }
 
@@ -129,16 +153,8 @@ impl Segment {
     #[cold]
     #[inline(never)]
     fn report(&self) -> Result<(), Trouble> {
-        let words = &self.attached().memory.header().lock;
-        let cause = match words.condition.load(Ordering::Relaxed) {
-            CONSISTENT => return Ok(()),
-            HOLDER_PANICKED => Cause::Panicked,
-            _ => Cause::Died,
-        };
-        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
-        let culprit = read_record(&words.culprit, hold.generation());
-        let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left { cause, culprit })))
+        let left = Left::of(&self.attached().memory.header().lock);
+        left.map_or(Ok(()), |left| Err(Trouble::Left(Box::new(left))))
     }
 
     /// Records that the calling thread panicked while it changed data. Called with the lock.

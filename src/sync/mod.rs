@@ -14,5 +14,7 @@ mod model;
 mod protocol;
 pub(crate) mod waiting;
 
+pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
+pub(crate) use hold::Manner;
 pub use lock::Guard;

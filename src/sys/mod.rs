@@ -57,10 +57,14 @@ pub(crate) struct FileFacts {
     pub(crate) regular: bool,
     /// The user it belongs to.
     pub(crate) owner: u32,
+    /// The group it belongs to.
+    pub(crate) group: u32,
     /// The permission bits, as in `chmod`, without the kind.
     pub(crate) mode: u32,
     /// The length in bytes.
     pub(crate) len: u64,
+    /// The bytes of memory it has, which are fewer than its length when it has holes.
+    pub(crate) reserved: u64,
     /// Device and inode: the same for two open files exactly when they are one file.
     pub(crate) id: (u64, u64),
 }

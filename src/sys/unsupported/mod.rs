@@ -87,10 +87,6 @@ impl SegmentFile {
         match self.0 {}
     }
 
-    pub(crate) fn reserved(&self) -> io::Result<u64> {
-        match self.0 {}
-    }
-
     pub(crate) fn read_at(&self, _bytes: &mut [u8], _offset: u64) -> io::Result<usize> {
         match self.0 {}
     }
