@@ -45,6 +45,7 @@ mod error;
 mod inspect;
 mod key;
 mod memory;
+mod parts;
 pub mod qt;
 mod schema;
 mod segment;
@@ -55,13 +56,14 @@ mod sys;
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{Listed, Summary, list};
 pub use key::MAX_KEY_LEN;
+pub use parts::{Mutex, MutexGuard, Once, Part};
 #[doc(hidden)]
-pub use schema::support as __support;
+pub use parts::support as __support;
 pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseSchemaError,
-    Schema, Shareable, Text, TextTooLong, Variant,
+    Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{ReadOnlyShared, Shared, Transaction};
-pub use sharehold_derive::Shareable;
+pub use sharehold_derive::{Part, Shareable};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

@@ -4,7 +4,7 @@ mod protocol;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod value;
+pub(crate) mod value;
 
 pub use transaction::Transaction;
 pub use value::{ReadOnlyShared, Shared};

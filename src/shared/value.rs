@@ -26,15 +26,17 @@ const TRIES: u32 = 1000;
 const READ: &str = "read";
 const CHANGE: &str = "change";
 
-/// Where the parts of a `Shared<T>` are.
-struct Place<'a> {
+/// Where the words and the copies of a value are.
+pub(crate) struct Place<'a> {
     memory: &'a Memory,
+    /// Where it begins, in the data.
+    start: usize,
     version: &'a AtomicU64,
     writing: &'a AtomicU64,
 }
 
 /// What one reading without the lock found.
-enum Snapshot<T> {
+pub(crate) enum Snapshot<T> {
     Value(T),
     /// The bytes are no value of the type.
     Damaged,
@@ -46,20 +48,21 @@ const fn stride(size: usize) -> usize {
     size.next_multiple_of(LINE)
 }
 
-/// The bytes of data that a `Shared<T>` takes.
-pub(super) const fn size_for(size: usize) -> usize {
+/// The bytes of data that a value of `size` bytes takes.
+pub(crate) const fn size_for(size: usize) -> usize {
     HEAD + 2 * stride(size)
 }
 
 impl<'a> Place<'a> {
-    /// `None` when the segment is too small, which was refused when it was attached.
+    /// `start` is a multiple of 64. `None` when the segment is too small, which was refused when it was attached.
     #[inline]
-    fn of(memory: &'a Memory) -> Option<Place<'a>> {
-        let [version, writing] = memory.data_words(0, 2)? else {
+    pub(crate) fn at(memory: &'a Memory, start: usize) -> Option<Place<'a>> {
+        let [version, writing] = memory.data_words(start, 2)? else {
             return None;
         };
         Some(Place {
             memory,
+            start,
             version,
             writing,
         })
@@ -72,12 +75,18 @@ impl<'a> Place<'a> {
         } else {
             HEAD + stride(T::SIZE)
         };
-        Words::new(self.memory, offset, T::SIZE)
+        Words::new(self.memory, self.start + offset, T::SIZE)
+    }
+
+    /// How many values there have been.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Reads the value once.
     #[inline]
-    fn try_read<T: Shareable>(&self) -> Snapshot<T> {
+    pub(crate) fn try_read<T: Shareable>(&self) -> Snapshot<T> {
         match protocol::try_read(self, |version| self.load_copy(version)) {
             Some(Some(value)) => Snapshot::Value(value),
             Some(None) => Snapshot::Damaged,
@@ -87,7 +96,7 @@ impl<'a> Place<'a> {
 
     /// Reads the value while nobody can change it. The caller holds the lock.
     #[inline]
-    fn read_locked<T: Shareable>(&self) -> Option<T> {
+    pub(crate) fn read_locked<T: Shareable>(&self) -> Option<T> {
         protocol::read_locked(self, |version| self.load_copy(version))
     }
 
@@ -98,7 +107,7 @@ impl<'a> Place<'a> {
 
     /// Makes `value` the next version. The caller holds the lock.
     #[inline]
-    fn commit<T: Shareable>(&self, value: &T) {
+    pub(crate) fn commit<T: Shareable>(&self, value: &T) {
         protocol::commit(self, |version| {
             if let Some(copy) = self.copy::<T>(version) {
                 value.store(&copy, 0);
@@ -135,11 +144,11 @@ impl Steps for Place<'_> {
 #[inline]
 fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
-    Place::of(&attached.memory).ok_or_else(|| damaged(attached, operation))
+    Place::at(&attached.memory, 0).ok_or_else(|| damaged(attached, operation))
 }
 
 #[cold]
-fn damaged(attached: &Attached, operation: &'static str) -> Error {
+pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
     let detail = "its bytes are no value of its type: somebody overwrote them; destroy it and create it again";
     Error::new(ErrorKind::Damaged, operation, detail).with_key(attached.key())
 }
@@ -478,6 +487,18 @@ impl Options {
 }
 
 fn write_first<T: Shareable>(attached: &Attached, first: &T) -> Result<()> {
-    place(attached, CHANGE)?.commit(first);
+    write_first_at(attached, 0, first)
+}
+
+/// Writes the first value of those words and copies that begin at `start`, before anyone else can see them.
+pub(crate) fn write_first_at<T: Shareable>(
+    attached: &Attached,
+    start: usize,
+    first: &T,
+) -> Result<()> {
+    let place = Place::at(&attached.memory, start);
+    place
+        .ok_or_else(|| damaged(attached, CHANGE))?
+        .commit(first);
     Ok(())
 }
