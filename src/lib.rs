@@ -46,6 +46,7 @@ mod error;
 mod inspect;
 mod key;
 mod memory;
+mod parts;
 pub mod qt;
 mod schema;
 mod segment;
@@ -58,13 +59,14 @@ pub use inspect::{
     Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
 };
 pub use key::MAX_KEY_LEN;
+pub use parts::{Mutex, MutexGuard, Once, Part};
 #[doc(hidden)]
-pub use schema::support as __support;
+pub use parts::support as __support;
 pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
-    ParseSchemaError, Schema, Shareable, Text, TextTooLong, Variant,
+    ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction};
-pub use sharehold_derive::Shareable;
+pub use sharehold_derive::{Part, Shareable};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

@@ -178,6 +178,19 @@ impl Memory {
         Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
     }
 
+    /// A block of data at `offset`; `None` when it does not lie within the largest size, or not at a multiple of its alignment.
+    #[inline]
+    pub(crate) fn data_block<T: Block>(&self, offset: usize) -> Option<&T> {
+        let end = offset.checked_add(size_of::<T>())?;
+        if !offset.is_multiple_of(align_of::<T>()) || end > self.layout.sizes.max_data {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area lies inside the mapping.
+        let block = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, which is one of every block's alignment.
+        Some(unsafe { block_at(block) })
+    }
+
     /// The `count` words from the one that holds the byte at `position`; the caller has seen that they lie in an area.
     #[inline]
     fn words(&self, position: usize, count: usize) -> &[AtomicU64] {

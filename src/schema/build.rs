@@ -60,13 +60,19 @@ fn alignment(kind: &Kind) -> usize {
             let members = members.iter().map(|it| alignment(&it.kind));
             members.max().unwrap_or(1)
         }
+        // Parts have words of their own beside their value.
+        Kind::Part { .. } => 128,
     }
 }
 
 /// Adds a value that says nothing yet: zeros, empty texts and lists, and of each enum the first variant.
 pub(super) fn put_blank(kind: &Kind, bytes: &mut Vec<u8>) {
     match kind {
-        Kind::Number(_) | Kind::Bool | Kind::Text { .. } | Kind::List { .. } => {
+        Kind::Number(_)
+        | Kind::Bool
+        | Kind::Text { .. }
+        | Kind::List { .. }
+        | Kind::Part { .. } => {
             bytes.resize(bytes.len() + kind.size(), 0);
         }
         Kind::Enum { repr, variants } => {

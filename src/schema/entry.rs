@@ -68,6 +68,7 @@ fn put(kind: &Kind, rest: &mut &str, bytes: &mut Vec<u8>) -> Result<(), String> 
             bytes[start..start + LEN].copy_from_slice(&(len as u64).to_ne_bytes());
             bytes.resize(start + kind.size(), 0);
         }
+        Kind::Part { .. } => return Err(format!("{kind} is no value")),
         Kind::Struct { members, .. } => {
             take(rest, "{")?;
             for (index, member) in members.iter().enumerate() {

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::memory::{Reader, Words, Writer};
 pub use difference::Difference;
-pub use kind::{Kind, Member, Number, Variant};
+pub use kind::{Kind, Member, Number, Primitive, Variant};
 pub use lines::{Field, ParseKindError, ParseSchemaError};
 pub use list::List;
 pub use text::{Text, TextTooLong};
@@ -188,6 +188,17 @@ impl Description {
         }
     }
 
+    /// Describes a part, by what it guards if it guards a value.
+    pub(crate) fn of_part(primitive: Primitive, value: Option<Description>) -> Description {
+        let name = match &value {
+            Some(value) => format!("{}<{}>", primitive.name(), value.name),
+            None => primitive.name().to_owned(),
+        };
+        let value = value.map(|it| Box::new(it.kind));
+        let kind = Kind::Part { primitive, value };
+        Description { name, kind }
+    }
+
     /// Describes an enum made of the number `T` by the names and numbers of its variants.
     pub fn of_enum<T: Shareable, const N: usize>(
         name: &str,
@@ -246,7 +257,10 @@ pub struct Schema {
 impl Schema {
     /// Describes `T`.
     pub fn of<T: Shareable>() -> Schema {
-        let Description { name, kind } = T::describe();
+        Schema::from_description(T::describe())
+    }
+
+    pub(crate) fn from_description(Description { name, kind }: Description) -> Schema {
         Schema { name, kind }
     }
 
@@ -340,6 +354,11 @@ impl Schema {
     /// Returns what the bytes of a value are.
     pub fn kind(&self) -> &Kind {
         &self.kind
+    }
+
+    /// Returns whether it describes a segment of [parts](crate::Part) instead of one value.
+    pub fn is_of_parts(&self) -> bool {
+        self.kind.is_of_parts()
     }
 
     /// Returns every field in the order of offsets, a struct before its members.

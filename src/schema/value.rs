@@ -239,6 +239,7 @@ fn decode(kind: &Kind, bytes: &[u8]) -> Option<FieldValue> {
                 .collect::<Option<_>>()?;
             Some(FieldValue::Sequence(values))
         }
+        Kind::Part { .. } => None,
         Kind::Struct { members, .. } => {
             let mut rest = bytes;
             let mut values = Vec::new();

@@ -6,7 +6,7 @@ mod protocol;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod value;
+pub(crate) mod value;
 
 pub use any::{AnyShared, ReadOnlyAnyShared};
 pub use transaction::Transaction;

@@ -27,14 +27,16 @@ pub(super) const READ: &str = "read";
 pub(super) const CHANGE: &str = "change";
 
 /// Where the words and copies of a value are.
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     memory: &'a Memory,
+    /// Where it begins, in the data.
+    start: usize,
     version: &'a AtomicU64,
     writing: &'a AtomicU64,
 }
 
 /// What one reading without the lock found.
-pub(super) enum Snapshot<T> {
+pub(crate) enum Snapshot<T> {
     Value(T),
     /// The bytes are no value of the type.
     Damaged,
@@ -46,8 +48,8 @@ const fn stride(size: usize) -> usize {
     size.next_multiple_of(LINE)
 }
 
-/// The bytes of data that a `Shared<T>` takes.
-pub(super) const fn size_for(size: usize) -> usize {
+/// The bytes of data that a value of `size` bytes takes.
+pub(crate) const fn size_for(size: usize) -> usize {
     HEAD + 2 * stride(size)
 }
 
@@ -62,14 +64,15 @@ pub(super) const fn copy_offset(version: u64, size: usize) -> usize {
 }
 
 impl<'a> Place<'a> {
-    /// `None` when the segment is too small, which was refused when it was attached.
+    /// `start` is a multiple of 64. `None` when the segment is too small, which was refused when it was attached.
     #[inline]
-    pub(super) fn of(memory: &'a Memory) -> Option<Place<'a>> {
-        let [version, writing] = memory.data_words(0, 2)? else {
+    pub(crate) fn at(memory: &'a Memory, start: usize) -> Option<Place<'a>> {
+        let [version, writing] = memory.data_words(start, 2)? else {
             return None;
         };
         Some(Place {
             memory,
+            start,
             version,
             writing,
         })
@@ -77,12 +80,12 @@ impl<'a> Place<'a> {
 
     #[inline]
     pub(super) fn copy(&self, version: u64, size: usize) -> Option<Words<'a>> {
-        Words::new(self.memory, copy_offset(version, size), size)
+        Words::new(self.memory, self.start + copy_offset(version, size), size)
     }
 
     /// Reads the value once.
     #[inline]
-    fn try_read<T: Shareable>(&self) -> Snapshot<T> {
+    pub(crate) fn try_read<T: Shareable>(&self) -> Snapshot<T> {
         self.try_read_with(T::SIZE, |copy| T::load(copy, 0))
     }
 
@@ -102,7 +105,7 @@ impl<'a> Place<'a> {
 
     /// Reads the value while nobody can change it. The caller holds the lock.
     #[inline]
-    fn read_locked<T: Shareable>(&self) -> Option<T> {
+    pub(crate) fn read_locked<T: Shareable>(&self) -> Option<T> {
         self.read_locked_with(T::SIZE, |copy| T::load(copy, 0))
     }
 
@@ -118,7 +121,7 @@ impl<'a> Place<'a> {
 
     /// Makes `value` the next version. The caller holds the lock.
     #[inline]
-    fn commit<T: Shareable>(&self, value: &T) {
+    pub(crate) fn commit<T: Shareable>(&self, value: &T) {
         self.commit_with(T::SIZE, |copy| value.store(copy, 0));
     }
 
@@ -134,7 +137,7 @@ impl<'a> Place<'a> {
 
     /// How often the value was changed.
     #[inline]
-    pub(super) fn committed(&self) -> u64 {
+    pub(crate) fn committed(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
@@ -169,11 +172,11 @@ impl Steps for Place<'_> {
 #[inline]
 pub(super) fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
-    Place::of(&attached.memory).ok_or_else(|| damaged(attached, operation))
+    Place::at(&attached.memory, 0).ok_or_else(|| damaged(attached, operation))
 }
 
 #[cold]
-pub(super) fn damaged(attached: &Attached, operation: &'static str) -> Error {
+pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
     let detail = "its bytes are no value of its type: somebody overwrote them; destroy it and create it again";
     Error::new(ErrorKind::Damaged, operation, detail).with_key(attached.key())
 }
@@ -510,6 +513,18 @@ impl Options {
 }
 
 fn write_first<T: Shareable>(attached: &Attached, first: &T) -> Result<()> {
-    place(attached, CHANGE)?.commit(first);
+    write_first_at(attached, 0, first)
+}
+
+/// Writes the first value of those words and copies that begin at `start`, before anyone else can see them.
+pub(crate) fn write_first_at<T: Shareable>(
+    attached: &Attached,
+    start: usize,
+    first: &T,
+) -> Result<()> {
+    let place = Place::at(&attached.memory, start);
+    place
+        .ok_or_else(|| damaged(attached, CHANGE))?
+        .commit(first);
     Ok(())
 }

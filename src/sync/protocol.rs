@@ -94,7 +94,7 @@ pub(super) trait Steps {
 
 /// How long a lock is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
+pub(crate) enum Until {
     Acquired,
     Deadline(Instant),
     /// One try.
