@@ -67,6 +67,8 @@ pub use schema::{
     ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
-pub use shared::{AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction};
+pub use shared::{
+    AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
+};
 pub use sharehold_derive::{Part, Shareable};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

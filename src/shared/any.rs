@@ -288,7 +288,7 @@ fn snapshot(attached: &Attached, schema: &Schema) -> Result<Vec<u8>> {
     }
 }
 
-fn load(copy: &Words<'_>, size: usize) -> Option<Vec<u8>> {
+pub(super) fn load(copy: &Words<'_>, size: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; size];
     copy.reader(0, size)?.bytes(&mut bytes);
     Some(bytes)

@@ -7,7 +7,10 @@ mod protocol;
 mod tests;
 mod transaction;
 pub(crate) mod value;
+mod waiting;
+mod watch;
 
 pub use any::{AnyShared, ReadOnlyAnyShared};
 pub use transaction::Transaction;
 pub use value::{ReadOnlyShared, Shared};
+pub use watch::{Versioned, Watch};

@@ -46,6 +46,8 @@ pub(super) trait Look {
 /// What a writer needs of it.
 pub(super) trait Steps: Look {
     fn store(&self, word: Word, value: u64, ordering: Ordering);
+    /// Stores `version`, as a release operation, and wakes those who wait for it.
+    fn commit(&self, version: u64);
 }
 
 // Inlined by force: which word it is must be a constant.
@@ -78,5 +80,5 @@ pub(super) fn commit(steps: &impl Steps, store: impl FnOnce(u64)) {
     steps.store(Word::Writing, next, Ordering::Relaxed);
     steps.fence(Ordering::Release);
     store(next);
-    steps.store(Word::Version, next, Ordering::Release);
+    steps.commit(next);
 }

@@ -266,6 +266,10 @@ impl Steps for Process {
             _ => self.put(self.word(word), value, ordering),
         }
     }
+
+    fn commit(&self, version: u64) {
+        self.store(Word::Version, version, Ordering::Release);
+    }
 }
 
 /// Starts a process in a thread of its own.

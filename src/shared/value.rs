@@ -12,10 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 
 use super::protocol::{self, Look, Steps, Word};
+use super::watch::Versioned;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::format::LockWords;
 use crate::memory::{Memory, Words};
 use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
+use crate::sync::change;
 
 pub(super) const HEAD: usize = 64;
 /// Copies begin at multiples of a cache line.
@@ -31,8 +34,10 @@ pub(crate) struct Place<'a> {
     memory: &'a Memory,
     /// Where it begins, in the data.
     start: usize,
-    version: &'a AtomicU64,
+    pub(super) version: &'a AtomicU64,
     writing: &'a AtomicU64,
+    /// Where those are noted who wait for a change: with the segment's own lock.
+    pub(super) lock: &'a LockWords,
 }
 
 /// What one reading without the lock found.
@@ -75,6 +80,7 @@ impl<'a> Place<'a> {
             start,
             version,
             writing,
+            lock: &memory.header().lock,
         })
     }
 
@@ -96,8 +102,26 @@ impl<'a> Place<'a> {
         size: usize,
         load: impl FnOnce(&Words<'_>) -> Option<R>,
     ) -> Snapshot<R> {
-        match protocol::try_read(self, |version| load(&self.copy(version, size)?)) {
-            Some(Some(value)) => Snapshot::Value(value),
+        match self.try_read_versioned(size, load) {
+            Snapshot::Value(found) => Snapshot::Value(found.value),
+            Snapshot::Damaged => Snapshot::Damaged,
+            Snapshot::Overwritten => Snapshot::Overwritten,
+        }
+    }
+
+    /// The same, and which version it is.
+    #[inline]
+    pub(super) fn try_read_versioned<R>(
+        &self,
+        size: usize,
+        load: impl FnOnce(&Words<'_>) -> Option<R>,
+    ) -> Snapshot<Versioned<R>> {
+        let load = |version| {
+            let value = load(&self.copy(version, size)?)?;
+            Some(Versioned { value, version })
+        };
+        match protocol::try_read(self, load) {
+            Some(Some(found)) => Snapshot::Value(found),
             Some(None) => Snapshot::Damaged,
             None => Snapshot::Overwritten,
         }
@@ -167,6 +191,11 @@ impl Steps for Place<'_> {
     fn store(&self, word: Word, value: u64, ordering: Ordering) {
         self.word(word).store(value, ordering);
     }
+
+    #[inline(always)]
+    fn commit(&self, version: u64) {
+        change::commit(self, version);
+    }
 }
 
 #[inline]
@@ -183,7 +212,7 @@ pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
 
 /// Holds one typed value that any number of processes share: always old or new, never torn.
 ///
-/// Changes are made on a private copy and committed by one store. Reading takes no lock and writes nothing,
+/// Changes are made on a private copy and committed by one store. Snapshot takes no lock and writes nothing,
 /// and a dead writer never delays it. Only a reader that finds the value changed under it a thousand times in a row asks for the
 /// lock, and then waits as any other; a read-only one gives up with [`ErrorKind::Busy`] instead. A value costs its size twice, and a change moves it out and in once.
 ///

@@ -146,6 +146,12 @@ impl Segment {
         self.record(self.hold(), HOLDER_PANICKED);
     }
 
+    /// Whether the calling thread holds the lock, through whatever handle.
+    pub(crate) fn is_locked_by_this_thread(&self) -> bool {
+        let attempt = Attempt::new(self, Manner::Plain);
+        self.attached().is_ours() && attempt.is_own(attempt.owner())
+    }
+
     /// Vouches for the data: the next one to lock is told nothing of what happened before. Called with the lock.
     pub(super) fn vouch(&self) {
         let words = &self.attached().memory.header().lock;
@@ -273,9 +279,15 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         // In the dead one's manner, since what it left is now this one's to leave.
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
-        owner
+        let taken = owner
             .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+            .is_ok();
+        if taken {
+            // The dead one may have taken away what those who wait for a change had stored: see `change`.
+            self.words.watched.store(1, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
+        }
+        taken
     }
 
     fn owner(&self) -> u64 {
