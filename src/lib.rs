@@ -7,8 +7,9 @@
 //! |---|---|
 //! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`Guard`] |
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
+//! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
 //! | many writes that become final together | [`Segment::transaction`] |
-//! | to see what there is | [`list`] |
+//! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!
 //! # A death is a value, not a hang
@@ -45,6 +46,7 @@ mod error;
 mod inspect;
 mod key;
 mod memory;
+mod parts;
 pub mod qt;
 mod schema;
 mod segment;
@@ -53,15 +55,20 @@ mod sync;
 mod sys;
 
 pub use error::{Error, ErrorKind, Result};
-pub use inspect::{Listed, Summary, list};
+pub use inspect::{
+    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
+};
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]
-pub use schema::support as __support;
+pub use parts::support as __support;
+pub use parts::{Mutex, MutexGuard, Once, Part};
 pub use schema::{
-    Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseSchemaError,
-    Schema, Shareable, Text, TextTooLong, Variant,
+    Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
+    ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
-pub use shared::{ReadOnlyShared, Shared, Transaction};
-pub use sharehold_derive::Shareable;
+pub use shared::{
+    AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
+};
+pub use sharehold_derive::{Part, Shareable};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

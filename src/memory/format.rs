@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// The first bytes of every segment file.
 pub(crate) const MAGIC: [u8; 8] = *b"sharehld";
 /// The version of the shared bytes; a process attaches to its own version only.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Data begin at a multiple of this, and a file's length is one.
 pub(crate) const GRANULE: usize = 4096;
 
@@ -62,7 +62,9 @@ pub(crate) struct LockWords {
     pub(crate) fenced: AtomicU32,
     /// What the data are worth: 0 consistent, 1 a holder died, 2 a holder panicked.
     pub(crate) condition: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 3],
+    /// 1 when somebody may be asleep on the version of the value under the lock.
+    pub(crate) watched: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 2],
     /// The hold that was abandoned, as it stood in `owner`.
     pub(crate) culprit_hold: AtomicU64,
     /// Who had that hold.
@@ -96,6 +98,82 @@ pub(crate) struct Slot {
     pub(crate) records: [Record; 2],
 }
 
+/// What a read-write lock has besides the lock of its writers.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct ReadWriteWords {
+    pub(crate) lock: LockWords,
+    /// Raised by each writer that leaves; what readers sleep on.
+    pub(crate) phase: AtomicU32,
+    /// 1 when somebody may be asleep on `phase`.
+    pub(crate) readers_wait: AtomicU32,
+    /// 1 when a writer may be asleep on this until readers leave.
+    pub(crate) draining: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 29],
+}
+
+/// A semaphore: its lock, and how many permits there are.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct SemaphoreWords {
+    pub(crate) lock: LockWords,
+    /// How many permits there are in all.
+    pub(crate) permits: AtomicU32,
+    /// How many of them nobody has; recomputed from the marks after a death.
+    pub(crate) available: AtomicU32,
+    /// Raised whenever permits come back; what those who want some sleep on.
+    pub(crate) change: AtomicU32,
+    /// 1 when somebody may be asleep on `change`.
+    pub(crate) waiting: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 28],
+}
+
+/// An event: whether it is set, and whether somebody may be asleep.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct EventWords {
+    /// Bit 0: set; bit 1: somebody may be asleep on this.
+    pub(crate) state: AtomicU32,
+    /// 0: the first who waits resets it; 1: it stays set until it is reset.
+    pub(crate) manual: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 30],
+}
+
+/// A barrier: its lock, how many meet, and which round it is.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct BarrierWords {
+    pub(crate) lock: LockWords,
+    /// How many meet.
+    pub(crate) participants: AtomicU32,
+    /// 0: a death breaks the round; 1: the dead are left out.
+    pub(crate) leaves_out: AtomicU32,
+    /// Raised whenever a round ends; what those who have arrived sleep on.
+    pub(crate) round: AtomicU32,
+    /// How many of the participants have died.
+    pub(crate) left_out: AtomicU32,
+    /// The last round that was broken, plus one; 0 for none.
+    pub(crate) broken: AtomicU64,
+    pub(crate) reserved: [AtomicU32; 26],
+}
+
+/// What an attachment has of one part: a word of its own in the row of its slot.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Mark {
+    /// The low half of the slot's generation (high half), and what it has (low half).
+    pub(crate) word: AtomicU64,
+}
+
+/// The mark of a lock that a thread of the attachment may have.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct ThreadMark {
+    /// The thread that has the lock, 0 for none.
+    pub(crate) holding_thread: AtomicU32,
+    pub(crate) reserved: AtomicU32,
+}
+
 /// Marks a type that is nothing but atomics, laid out as in C, valid for all bytes.
 ///
 /// # Safety
@@ -107,6 +185,20 @@ pub(crate) unsafe trait Block {}
 unsafe impl Block for Header {}
 // SAFETY: all fields are atomics; the sizes below leave no padding.
 unsafe impl Block for Slot {}
+// SAFETY: all fields are atomics; the sizes below leave no padding.
+unsafe impl Block for LockWords {}
+// SAFETY: all fields are atomics; the sizes below leave no padding.
+unsafe impl Block for ReadWriteWords {}
+// SAFETY: all fields are atomics; the sizes below leave no padding.
+unsafe impl Block for SemaphoreWords {}
+// SAFETY: all fields are atomics; the sizes below leave no padding.
+unsafe impl Block for EventWords {}
+// SAFETY: all fields are atomics; the sizes below leave no padding.
+unsafe impl Block for BarrierWords {}
+// SAFETY: its field is an atomic.
+unsafe impl Block for Mark {}
+// SAFETY: its fields are atomics, four bytes each.
+unsafe impl Block for ThreadMark {}
 
 const _: () = {
     assert!(size_of::<Life>() == 64);
@@ -114,4 +206,10 @@ const _: () = {
     assert!(size_of::<LockWords>() == 128);
     assert!(size_of::<Header>() == 256);
     assert!(size_of::<Slot>() == 128);
+    assert!(size_of::<ReadWriteWords>() == 256);
+    assert!(size_of::<SemaphoreWords>() == 256);
+    assert!(size_of::<EventWords>() == 128);
+    assert!(size_of::<BarrierWords>() == 256);
+    assert!(size_of::<Mark>() == 8);
+    assert!(size_of::<ThreadMark>() == 8);
 };

@@ -13,6 +13,7 @@
 
 #![allow(unsafe_code)]
 
+mod copied;
 pub(crate) mod format;
 pub(crate) mod region;
 mod words;
@@ -21,6 +22,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
+pub(crate) use copied::Copied;
 use format::{Block, GRANULE, Header, Slot};
 pub use words::{Reader, Words, Writer};
 
@@ -174,6 +176,19 @@ impl Memory {
         let first = unsafe { self.data().add(offset) };
         // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
         Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
+    }
+
+    /// A block of data at `offset`; `None` when it does not lie within the largest size, or not at a multiple of its alignment.
+    #[inline]
+    pub(crate) fn data_block<T: Block>(&self, offset: usize) -> Option<&T> {
+        let end = offset.checked_add(size_of::<T>())?;
+        if !offset.is_multiple_of(align_of::<T>()) || end > self.layout.sizes.max_data {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area lies inside the mapping.
+        let block = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, which is one of every block's alignment.
+        Some(unsafe { block_at(block) })
     }
 
     /// The `count` words from the one that holds the byte at `position`; the caller has seen that they lie in an area.

@@ -68,6 +68,7 @@ fn put(kind: &Kind, rest: &mut &str, bytes: &mut Vec<u8>) -> Result<(), String> 
             bytes[start..start + LEN].copy_from_slice(&(len as u64).to_ne_bytes());
             bytes.resize(start + kind.size(), 0);
         }
+        Kind::Part { .. } => return Err(format!("{kind} is no value")),
         Kind::Struct { members, .. } => {
             take(rest, "{")?;
             for (index, member) in members.iter().enumerate() {
@@ -95,7 +96,7 @@ fn put_text(text: &str, capacity: usize, bytes: &mut Vec<u8>) -> Result<(), Stri
     Ok(())
 }
 
-fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String> {
+pub(super) fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String> {
     macro_rules! whole {
         ($type:ident) => {
             match text.parse::<$type>() {

@@ -52,6 +52,13 @@ pub enum Kind {
         /// The most elements there can be.
         capacity: usize,
     },
+    /// A part that processes synchronize with, in a segment of parts: `Mutex<u64>`, `Event`.
+    Part {
+        /// Which one.
+        primitive: Primitive,
+        /// What it guards, where it guards a value.
+        value: Option<Box<Kind>>,
+    },
     /// Members one behind another: `struct`, or `struct version 2`.
     Struct {
         /// The version that `#[shareable(version = …)]` gives it, 1 by default.
@@ -81,6 +88,74 @@ pub struct Member {
     pub kind: Kind,
 }
 
+/// Tells the parts of a segment apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Primitive {
+    Mutex,
+    RwLock,
+    Once,
+    Semaphore,
+    Event,
+    Barrier,
+}
+
+impl Primitive {
+    pub(super) const ALL: [Primitive; 6] = [
+        Primitive::Mutex,
+        Primitive::RwLock,
+        Primitive::Once,
+        Primitive::Semaphore,
+        Primitive::Event,
+        Primitive::Barrier,
+    ];
+
+    /// Returns its name in Rust, such as `Mutex`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Primitive::Mutex => "Mutex",
+            Primitive::RwLock => "RwLock",
+            Primitive::Once => "Once",
+            Primitive::Semaphore => "Semaphore",
+            Primitive::Event => "Event",
+            Primitive::Barrier => "Barrier",
+        }
+    }
+
+    /// Returns whether it guards a value.
+    pub fn guards(self) -> bool {
+        matches!(self, Primitive::Mutex | Primitive::RwLock | Primitive::Once)
+    }
+
+    /// How many bytes its own words have; a value's words and copies follow.
+    pub(crate) const fn head(self) -> usize {
+        match self {
+            Primitive::Mutex | Primitive::Once | Primitive::Event => 128,
+            Primitive::RwLock | Primitive::Semaphore | Primitive::Barrier => 256,
+        }
+    }
+
+    /// How many bytes it has in all, with a value of `value` bytes: parts begin at multiples of 128.
+    pub(crate) const fn size(self, value: Option<usize>) -> usize {
+        let copies = match value {
+            None => 0,
+            Some(size) => match size.checked_next_multiple_of(64) {
+                Some(stride) => stride.saturating_mul(2).saturating_add(64),
+                None => usize::MAX,
+            },
+        };
+        match self
+            .head()
+            .saturating_add(copies)
+            .checked_next_multiple_of(128)
+        {
+            Some(size) => size,
+            None => usize::MAX,
+        }
+    }
+}
+
 /// How many bytes say how long a text or a list is.
 pub(super) const LEN: usize = size_of::<u64>();
 
@@ -97,6 +172,9 @@ impl Kind {
             Kind::List { element, capacity } => {
                 LEN.saturating_add(element.size().saturating_mul(*capacity))
             }
+            Kind::Part { primitive, value } => {
+                primitive.size(value.as_ref().map(|value| value.size()))
+            }
             Kind::Struct { members, .. } => members
                 .iter()
                 .fold(0, |sum: usize, it| sum.saturating_add(it.kind.size())),
@@ -109,6 +187,23 @@ impl Kind {
             Kind::Array { element, .. } => Some((element, 0)),
             Kind::List { element, .. } => Some((element, LEN)),
             _ => None,
+        }
+    }
+
+    /// The kind whose members have lines of their own below this one's: of an element, or of what a part guards.
+    pub(super) fn inner(&self) -> Option<&Kind> {
+        match self {
+            Kind::Part { value, .. } => value.as_deref(),
+            other => other.element().map(|(element, _)| element),
+        }
+    }
+
+    /// Whether it is a part, or a struct of parts: something that is no value.
+    pub(super) fn is_of_parts(&self) -> bool {
+        match self {
+            Kind::Part { .. } => true,
+            Kind::Struct { members, .. } => members.iter().any(|it| it.kind.is_of_parts()),
+            other => other.inner().is_some_and(Kind::is_of_parts),
         }
     }
 }
@@ -129,6 +224,10 @@ impl fmt::Display for Kind {
             Kind::Text { capacity } => write!(f, "Text<{capacity}>"),
             Kind::Array { element, len } => write!(f, "[{element}; {len}]"),
             Kind::List { element, capacity } => write!(f, "List<{element}, {capacity}>"),
+            Kind::Part { primitive, value } => match value {
+                Some(value) => write!(f, "{}<{value}>", primitive.name()),
+                None => f.write_str(primitive.name()),
+            },
             Kind::Struct { version: 1, .. } => f.write_str(lines::STRUCT),
             Kind::Struct { version, .. } => write!(f, "{} version {version}", lines::STRUCT),
         }

@@ -16,20 +16,22 @@
 //! spaces. Each further line is a field: its offset, its size, its path, its kind, which may contain spaces. Every line
 //! ends with a line feed. Fields come in the order of their offsets, a struct before its members. The members of an element
 //! have `[]` in their path, once for each array or list they are in, and offsets from the beginning of
-//! the element. A value that is no struct has one field with the path `.`.
+//! the element; so have those of the value that a part guards, with offsets from the beginning of a copy. A value that is no struct has one field with the path `.`.
 //!
 //! A kind is a number (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), `bool`, `Text<capacity>`, `[kind; count]`,
 //! `List<kind, capacity>`, `enum number {Name=1, Other=2}`, `struct`, or `struct version 2` where the version is
-//! not 1. Texts and lists begin with eight bytes of length. There is no padding.
+//! not 1. In a segment of parts it is `Mutex<kind>`, `RwLock<kind>`, `Once<kind>`, `Semaphore`, `Event`, `Barrier`, or a struct of
+//! them. Texts and lists begin with eight bytes of length. There is no padding.
 //!
 //! There is one way to write a schema, so that equal texts mean equal schemas. Its hash is the first eight bytes of the
 //! SHA-256 of the text without ` type ` and the name.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 
 use super::Schema;
-use super::kind::{Kind, Member, Number, Variant};
+use super::kind::{Kind, Member, Number, Primitive, Variant};
 
 pub(super) const BOOL: &str = "bool";
 pub(super) const ENUM: &str = "enum";
@@ -69,6 +71,30 @@ pub struct ParseSchemaError {
     detail: &'static str,
 }
 
+/// Says that a text is no kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no kind; kinds are u8 to u128, i8 to i128, f32, f64, bool, Text<24>, [u64; 8], List<u64, 8>, enum u8 {{Idle=0, Busy=1}}"
+)]
+pub struct ParseKindError {
+    text: String,
+}
+
+/// Reads a kind from its text, which must be exactly as it is written in a schema; a struct has its members elsewhere, and
+/// is refused.
+impl FromStr for Kind {
+    type Err = ParseKindError;
+
+    fn from_str(text: &str) -> Result<Kind, ParseKindError> {
+        let mut rest = text;
+        let kind = kind_from(&mut rest, 0);
+        kind.filter(|kind| rest.is_empty() && check(kind).is_ok() && kind.to_string() == text)
+            .ok_or_else(|| ParseKindError {
+                text: text.to_owned(),
+            })
+    }
+}
+
 /// The fields of a value of this kind, in the order of their lines.
 pub(super) fn fields(root: &Kind) -> Vec<Field> {
     let mut found = Vec::new();
@@ -88,8 +114,8 @@ fn add(kind: &Kind, path: &str, offset: usize, found: &mut Vec<Field>) {
     let mut inner = kind;
     let mut path = path.trim_start_matches(WHOLE).to_owned();
     let mut start = offset;
-    while let Some((element, _)) = inner.element() {
-        inner = element;
+    while let Some(below) = inner.inner() {
+        inner = below;
         path.push_str(ELEMENT);
         start = 0;
     }
@@ -166,7 +192,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
 }
 
 /// Version and name from the first line.
-fn head(line: &str) -> Option<(u32, &str)> {
+pub(super) fn head(line: &str) -> Option<(u32, &str)> {
     let rest = line.strip_prefix("size ")?;
     let (_, rest) = rest.split_once(" version ")?;
     let (version, name) = rest.split_once(" type ")?;
@@ -203,8 +229,13 @@ fn place(root: &mut Kind, path: &str, kind: Kind) -> Option<()> {
         } else if level > 0 {
             return None;
         }
-        while let Kind::Array { element, .. } | Kind::List { element, .. } = node {
-            node = element;
+        while let Kind::Array { element: below, .. }
+        | Kind::List { element: below, .. }
+        | Kind::Part {
+            value: Some(below), ..
+        } = node
+        {
+            node = below;
         }
     }
     None
@@ -225,6 +256,16 @@ fn check(kind: &Kind) -> Result<(), &'static str> {
                 return Err("has a struct with two fields of one name, or a name that is none");
             }
             members.iter().try_for_each(|it| check(&it.kind))?;
+            let parts = members.iter().filter(|it| it.kind.is_of_parts()).count();
+            if parts != 0 && parts != members.len() {
+                return Err("has a struct of parts and of values");
+            }
+        }
+        Kind::Part { primitive, value } => {
+            if value.is_some() != primitive.guards() {
+                return Err("has a part that guards what it cannot guard");
+            }
+            value.iter().try_for_each(|it| check_value(it))?;
         }
         Kind::Enum { repr, variants } => {
             let range = repr
@@ -244,15 +285,23 @@ fn check(kind: &Kind) -> Result<(), &'static str> {
             if *len == 0 {
                 return Err("has an array of nothing");
             }
-            check(element)?;
+            check_value(element)?;
         }
-        Kind::List { element, .. } => check(element)?,
+        Kind::List { element, .. } => check_value(element)?,
         Kind::Number(_) | Kind::Bool | Kind::Text { .. } => {}
     }
     if kind.size() > isize::MAX.unsigned_abs() {
         return Err("has a size that no memory has");
     }
     Ok(())
+}
+
+/// The same of one that is inside of another one.
+fn check_value(kind: &Kind) -> Result<(), &'static str> {
+    if kind.is_of_parts() {
+        return Err("has a part where only values can be");
+    }
+    check(kind)
 }
 
 /// Whether it can be told from what stands around it. Rust has names in many scripts; which letters, is not ours to say.
@@ -285,6 +334,19 @@ fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
         let capacity = count(rest)?;
         take(rest, ">")?;
         return Some(Kind::Text { capacity });
+    }
+    for primitive in Primitive::ALL {
+        if take(rest, primitive.name()).is_some() {
+            let value = match take(rest, "<") {
+                Some(()) => {
+                    let value = boxed(rest)?;
+                    take(rest, ">")?;
+                    Some(value)
+                }
+                None => None,
+            };
+            return Some(Kind::Part { primitive, value });
+        }
     }
     if take(rest, STRUCT).is_some() {
         let version = match take(rest, " version ") {

@@ -4,6 +4,7 @@
 //! it stands in a segment. A program compares its own with the segment's before it touches a value; a tool that does not
 //! have the type reads and changes values by it alone.
 
+mod build;
 mod difference;
 mod entry;
 mod kind;
@@ -22,8 +23,8 @@ use sha2::{Digest, Sha256};
 
 use crate::memory::{Reader, Words, Writer};
 pub use difference::Difference;
-pub use kind::{Kind, Member, Number, Variant};
-pub use lines::{Field, ParseSchemaError};
+pub use kind::{Kind, Member, Number, Primitive, Variant};
+pub use lines::{Field, ParseKindError, ParseSchemaError};
 pub use list::List;
 pub use text::{Text, TextTooLong};
 pub use value::{FieldError, FieldValue};
@@ -187,6 +188,17 @@ impl Description {
         }
     }
 
+    /// Describes a part, by what it guards if it guards a value.
+    pub(crate) fn of_part(primitive: Primitive, value: Option<Description>) -> Description {
+        let name = match &value {
+            Some(value) => format!("{}<{}>", primitive.name(), value.name),
+            None => primitive.name().to_owned(),
+        };
+        let value = value.map(|it| Box::new(it.kind));
+        let kind = Kind::Part { primitive, value };
+        Description { name, kind }
+    }
+
     /// Describes an enum made of the number `T` by the names and numbers of its variants.
     pub fn of_enum<T: Shareable, const N: usize>(
         name: &str,
@@ -245,7 +257,10 @@ pub struct Schema {
 impl Schema {
     /// Describes `T`.
     pub fn of<T: Shareable>() -> Schema {
-        let Description { name, kind } = T::describe();
+        Schema::from_description(T::describe())
+    }
+
+    pub(crate) fn from_description(Description { name, kind }: Description) -> Schema {
         Schema { name, kind }
     }
 
@@ -256,6 +271,48 @@ impl Schema {
     /// The text is not such a text; the error names the line.
     pub fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
         lines::parse(text)
+    }
+
+    /// The version and the name of the type that the first line of a schema's text names.
+    pub(crate) fn headline(line: &str) -> Option<(u32, &str)> {
+        lines::head(line)
+    }
+
+    /// Describes a struct with these fields in this order, for a tool that has no Rust type for it.
+    ///
+    /// Where Rust would have padding there are fields of bytes, named `reserved`, `reserved2` and so on, so that a
+    /// program can have the same type as a `#[repr(C)]` struct.
+    ///
+    /// # Errors
+    ///
+    /// There is no field, two have one name, a name is none, or the sum of sizes is beyond all memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::Schema;
+    ///
+    /// let fields = [("open", "bool"), ("count", "u64"), ("name", "Text<32>")];
+    /// let fields = fields.map(|(name, kind)| Ok((name.to_owned(), kind.parse()?)));
+    /// let fields = fields.into_iter().collect::<Result<Vec<_>, sharehold::ParseKindError>>()?;
+    /// let schema = Schema::from_fields("Job", fields)?;
+    /// assert_eq!(
+    ///     schema.to_text(),
+    ///     "\
+    /// size 56 version 1 type Job
+    /// 0 1 open bool
+    /// 1 7 reserved [u8; 7]
+    /// 8 8 count u64
+    /// 16 40 name Text<32>
+    /// "
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_fields(
+        name: &str,
+        fields: Vec<(String, Kind)>,
+    ) -> Result<Schema, ParseSchemaError> {
+        build::from_fields(name, fields)
     }
 
     /// Returns the text, as it stands in a segment: one line for the type, then one line a field.
@@ -299,6 +356,11 @@ impl Schema {
         &self.kind
     }
 
+    /// Returns whether it describes a segment of [parts](crate::Part) instead of one value.
+    pub fn is_of_parts(&self) -> bool {
+        self.kind.is_of_parts()
+    }
+
     /// Returns every field in the order of offsets, a struct before its members.
     ///
     /// The members of an element of an array or a list have `[]` in their paths, and offsets from the element's
@@ -322,6 +384,24 @@ impl Schema {
     /// [`FieldError::Unknown`], [`FieldError::OutOfRange`].
     pub fn field(&self, path: &str) -> Result<Field, FieldError> {
         value::find(&self.kind, path, None)
+    }
+
+    /// Returns the bytes of a value that says nothing yet: numbers are 0, texts and lists empty, and each enum is its first
+    /// variant. `None` when there is not so much memory.
+    pub fn blank(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.size()).ok()?;
+        build::put_blank(&self.kind, &mut bytes);
+        Some(bytes)
+    }
+
+    /// Refuses bytes that are no value.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongSize`]; [`FieldError::Invalid`] with the first field whose bytes are no value.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), FieldError> {
+        value::check(&self.kind, bytes)
     }
 
     /// Reads a field from the bytes of a value.

@@ -196,6 +196,12 @@ impl Options {
         }
     }
 
+    /// The same for a segment of `size` bytes and, behind them, `row` for each slot.
+    pub(crate) fn typed_by_slot(&self, schema: Schema, size: usize, row: usize) -> Options {
+        let rows = row.saturating_mul(self.slots);
+        self.typed(schema, size.saturating_add(rows))
+    }
+
     /// The sizes to create with.
     pub(super) fn checked_sizes(&self, operation: &'static str) -> Result<(usize, usize)> {
         let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidOption, operation, detail));

@@ -33,10 +33,16 @@ impl LockError<'_> {
     }
 }
 
+impl From<NotAcquired> for Error {
+    fn from(refusal: NotAcquired) -> Error {
+        refusal.0.error
+    }
+}
+
 impl From<LockError<'_>> for Error {
     fn from(error: LockError<'_>) -> Error {
         match error {
-            LockError::NotAcquired(refusal) => refusal.0.error,
+            LockError::NotAcquired(refusal) => refusal.into(),
             LockError::Abandoned(found) => {
                 let detail = format!("{found}; repair the data and call mark_consistent");
                 Error::new(ErrorKind::Abandoned, LOCK, detail).with_key(found.guard.segment().key())
@@ -85,9 +91,9 @@ pub struct Abandoned<'a> {
 
 /// What a holder left that did not release the lock.
 #[derive(Debug)]
-pub(super) struct Left {
-    pub(super) cause: Cause,
-    pub(super) culprit: Option<Attachment>,
+pub(crate) struct Left {
+    pub(crate) cause: Cause,
+    pub(crate) culprit: Option<Attachment>,
 }
 
 impl<'a> Abandoned<'a> {

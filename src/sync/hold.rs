@@ -5,13 +5,13 @@
 
 use std::cell::Cell;
 use std::hint;
-use std::sync::atomic::{Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{Cause, Left, NotAcquired};
 use super::protocol::{self, Acquired, Refused, Steps, Until};
-use crate::memory::format::{LockWords, Slot};
+use crate::memory::format::LockWords;
 use crate::segment::table::{Hold, read_record, write_record};
 use crate::segment::undo::UndoLog;
 use crate::segment::{Attachment, Segment};
@@ -22,9 +22,12 @@ const CONSISTENT: u32 = 0;
 const HOLDER_DIED: u32 = 1;
 const HOLDER_PANICKED: u32 = 2;
 
+/// Of so many questions whether a holder lives one looks at its process, too.
+const THOROUGHLY: u32 = 4;
+
 /// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// In place: its death leaves them half written.
     Plain,
     /// All or nothing, by one committing store: its death leaves nothing to repair.
@@ -34,12 +37,36 @@ pub(super) enum Manner {
 impl Manner {
     const ATOMIC: u64 = 1 << 63;
 
+    /// That of the holder whose word it is.
+    pub(crate) fn of(owner: u64) -> Manner {
+        if owner & Manner::ATOMIC == 0 {
+            Manner::Plain
+        } else {
+            Manner::Atomic
+        }
+    }
+
     #[inline(always)]
     fn bit(self) -> u64 {
         match self {
             Manner::Plain => 0,
             Manner::Atomic => Manner::ATOMIC,
         }
+    }
+}
+
+impl Left {
+    /// What the words say; nothing where the data are consistent.
+    pub(crate) fn of(words: &LockWords) -> Option<Left> {
+        let cause = match words.condition.load(Ordering::Relaxed) {
+            CONSISTENT => return None,
+            HOLDER_PANICKED => Cause::Panicked,
+            _ => Cause::Died,
+        };
+        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
+        let culprit = read_record(&words.culprit, hold.generation());
+        let culprit = culprit.map(|found| Attachment::of(hold, &found));
+        Some(Left { cause, culprit })
     }
 }
 
@@ -76,14 +103,12 @@ impl Segment {
         }
         let attempt = Attempt::new(self, manner);
         let acquired = protocol::acquire(&attempt, until);
-        let acquired = acquired.map_err(|refused| self.refused(refused, until))?;
+        let acquired =
+            acquired.map_err(|refused| Trouble::NotAcquired(attempt.refused(refused, until)))?;
         self.enter();
         if let Acquired::TakenOver(dead) = acquired {
-            let took = attempt
-                .last_sign
-                .get()
-                .map_or(Duration::ZERO, |sign| sign.elapsed());
-            self.recover(dead, took);
+            self.recover(dead);
+            attempt.count_recovery();
             // Only now may this one's own death leave something else than the dead one's did.
             attempt.words.owner.store(attempt.me, Ordering::Release);
         }
@@ -93,49 +118,25 @@ impl Segment {
     /// Releases the lock, which the calling thread holds.
     #[inline(always)]
     pub(super) fn release(&self) {
-        if let Some(slot) = self.own_slot() {
-            slot.holding_thread.store(0, Ordering::Relaxed);
-        }
-        protocol::release(&Attempt::new(self, Manner::Plain));
-    }
-
-    /// Notes which thread has the lock that was just acquired.
-    #[inline(always)]
-    fn enter(&self) {
-        if let Some(slot) = self.own_slot() {
-            let thread = sys::thread_id(self.attached().generation);
-            slot.holding_thread.store(thread, Ordering::Relaxed);
-        }
+        self.leave();
     }
 
     /// Undoes what a dead holder left of a transaction, and records its death where that may not be all that it left.
     /// Dying in here is the same death again: the next one takes over in the dead one's manner and does it all.
-    fn recover(&self, dead: u64, took: Duration) {
+    fn recover(&self, dead: u64) {
         let undo = UndoLog::of(self.attached());
         let undone = !undo.is_open() || undo.roll_back();
         if dead & Manner::ATOMIC == 0 || !undone {
             self.record(Hold::from_word(dead), HOLDER_DIED);
         }
-        let life = &self.attached().memory.header().life;
-        life.recoveries.fetch_add(1, Ordering::Relaxed);
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        life.longest_recovery.fetch_max(took, Ordering::Relaxed);
     }
 
     /// Says what somebody left that nobody has vouched for since. Called with the lock.
     #[cold]
     #[inline(never)]
     fn report(&self) -> Result<(), Trouble> {
-        let words = &self.attached().memory.header().lock;
-        let cause = match words.condition.load(Ordering::Relaxed) {
-            CONSISTENT => return Ok(()),
-            HOLDER_PANICKED => Cause::Panicked,
-            _ => Cause::Died,
-        };
-        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
-        let culprit = read_record(&words.culprit, hold.generation());
-        let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left { cause, culprit })))
+        let left = Left::of(&self.attached().memory.header().lock);
+        left.map_or(Ok(()), |left| Err(Trouble::Left(Box::new(left))))
     }
 
     /// Records that the calling thread panicked while it changed data. Called with the lock.
@@ -143,6 +144,12 @@ impl Segment {
     #[inline(never)]
     pub(super) fn record_panic(&self) {
         self.record(self.hold(), HOLDER_PANICKED);
+    }
+
+    /// Whether the calling thread holds the lock, through whatever handle.
+    pub(crate) fn is_locked_by_this_thread(&self) -> bool {
+        let attempt = Attempt::new(self, Manner::Plain);
+        self.attached().is_ours() && attempt.is_own(attempt.owner())
     }
 
     /// Vouches for the data: the next one to lock is told nothing of what happened before. Called with the lock.
@@ -160,52 +167,106 @@ impl Segment {
         }
         words.condition.store(condition, Ordering::Release);
     }
+}
 
-    #[inline]
-    fn own_slot(&self) -> Option<&Slot> {
-        self.attached().memory.slot(self.hold().index())
+/// A lock of a segment: its own, or that of a part.
+pub(super) trait Lock {
+    fn segment(&self) -> &Segment;
+    fn words(&self) -> &LockWords;
+    /// Where the attachment in the slot `index` says which of its threads has the lock; nothing for a lock under which no
+    /// code of the program runs.
+    fn thread_of(&self, index: usize) -> Option<&AtomicU32>;
+
+    /// Notes which thread has the lock that was just acquired.
+    #[inline(always)]
+    fn enter(&self) {
+        let segment = self.segment();
+        if let Some(holding_thread) = self.thread_of(segment.hold().index()) {
+            let thread = sys::thread_id(segment.attached().generation);
+            holding_thread.store(thread, Ordering::Relaxed);
+        }
     }
 
-    #[cold]
-    fn refused(&self, refused: Refused, until: Until) -> Trouble {
-        Trouble::NotAcquired(match refused {
-            Refused::Own => NotAcquired::deadlock(self),
-            Refused::HeldBy(owner) => {
-                let hold = Hold::from_word(owner);
-                let holder = self
-                    .recorded(hold)
-                    .map(|found| Attachment::of(hold, &found));
-                NotAcquired::held(self, holder, until == Until::Now)
-            }
-        })
+    /// Releases the lock, which the calling thread holds.
+    #[inline(always)]
+    fn leave(&self) {
+        if let Some(holding_thread) = self.thread_of(self.segment().hold().index()) {
+            holding_thread.store(0, Ordering::Relaxed);
+        }
+        protocol::release(&Attempt::new(self, Manner::Plain));
     }
 }
 
-/// One thread's attempt at a segment's lock.
-struct Attempt<'a> {
-    segment: &'a Segment,
-    words: &'a LockWords,
+impl Lock for Segment {
+    #[inline(always)]
+    fn segment(&self) -> &Segment {
+        self
+    }
+
+    #[inline(always)]
+    fn words(&self) -> &LockWords {
+        &self.attached().memory.header().lock
+    }
+
+    #[inline(always)]
+    fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
+        let slot = self.attached().memory.slot(index)?;
+        Some(&slot.holding_thread)
+    }
+}
+
+/// One thread's attempt at a lock.
+pub(super) struct Attempt<'a, L: ?Sized> {
+    lock: &'a L,
+    pub(super) words: &'a LockWords,
     /// The owner word of this attachment.
-    me: u64,
+    pub(super) me: u64,
     /// When the holder was last seen to live, or this attempt began to sleep.
     last_sign: Cell<Option<Instant>>,
+    /// How often a holder was asked about.
+    asked: Cell<u32>,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
     #[inline(always)]
-    fn new(segment: &'a Segment, manner: Manner) -> Attempt<'a> {
-        let words = &segment.attached().memory.header().lock;
-        let me = segment.hold().word() | manner.bit();
+    pub(super) fn new(lock: &'a L, manner: Manner) -> Attempt<'a, L> {
+        let me = lock.segment().hold().word() | manner.bit();
         Attempt {
-            segment,
-            words,
+            lock,
+            words: lock.words(),
             me,
             last_sign: Cell::new(None),
+            asked: Cell::new(0),
+        }
+    }
+
+    /// Counts a take-over that this attempt has made.
+    pub(super) fn count_recovery(&self) {
+        let last_sign = self.last_sign.get();
+        let took = last_sign.map_or(Duration::ZERO, |sign| sign.elapsed());
+        let life = &self.lock.segment().attached().memory.header().life;
+        life.recoveries.fetch_add(1, Ordering::Relaxed);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        life.longest_recovery.fetch_max(took, Ordering::Relaxed);
+    }
+
+    /// Why the lock was not acquired.
+    #[cold]
+    pub(super) fn refused(&self, refused: Refused, until: Until) -> NotAcquired {
+        let segment = self.lock.segment();
+        match refused {
+            Refused::Own => NotAcquired::deadlock(segment),
+            Refused::HeldBy(owner) => {
+                let hold = Hold::from_word(owner);
+                let recorded = segment.recorded(hold);
+                let holder = recorded.map(|found| Attachment::of(hold, &found));
+                NotAcquired::held(segment, holder, until == Until::Now)
+            }
         }
     }
 }
 
-impl Steps for Attempt<'_> {
+impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     #[inline(always)]
     fn try_acquire(&self) -> Result<(), u64> {
         let owner = &self.words.owner;
@@ -218,18 +279,26 @@ impl Steps for Attempt<'_> {
         // In the dead one's manner, since what it left is now this one's to leave.
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
-        owner
+        let taken = owner
             .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+            .is_ok();
+        if taken {
+            // The dead one may have taken away what those who wait for a change had stored: see `change`.
+            self.words.watched.store(1, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
+        }
+        taken
     }
 
-    fn is_free(&self) -> bool {
-        self.words.owner.load(Ordering::Relaxed) == 0
+    fn owner(&self) -> u64 {
+        self.words.owner.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     fn free(&self) {
-        if self.words.fenced.load(Ordering::Relaxed) == 0 {
+        // One word for all locks of the segment.
+        let attached = self.lock.segment().attached();
+        if attached.memory.header().lock.fenced.load(Ordering::Relaxed) == 0 {
             self.words.owner.store(0, Ordering::Release);
             // The other half of the fence is the sleeper's `barrier`.
             compiler_fence(Ordering::SeqCst);
@@ -242,6 +311,10 @@ impl Steps for Attempt<'_> {
     #[inline(always)]
     fn is_awaited(&self) -> bool {
         self.words.waiting.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_announced(&self) -> bool {
+        self.words.waiting.load(Ordering::Acquire) != 0
     }
 
     fn announce(&self) {
@@ -272,7 +345,12 @@ impl Steps for Attempt<'_> {
     }
 
     fn is_gone(&self, owner: u64) -> bool {
-        let gone = self.segment.is_gone(Hold::from_word(owner));
+        let hold = Hold::from_word(owner);
+        let asked = self.asked.replace(self.asked.get() + 1);
+        // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
+        let segment = self.lock.segment();
+        let gone =
+            (asked.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold)) && segment.is_gone(hold);
         if !gone {
             self.last_sign.set(Some(Instant::now()));
         }
@@ -281,20 +359,21 @@ impl Steps for Attempt<'_> {
 
     fn is_own(&self, owner: u64) -> bool {
         let hold = Hold::from_word(owner);
-        let attached = self.segment.attached();
-        let thread = sys::thread_id(attached.generation);
-        let Some(slot) = attached.memory.slot(hold.index()) else {
+        let segment = self.lock.segment();
+        let attached = segment.attached();
+        let Some(holding_thread) = self.lock.thread_of(hold.index()) else {
             return false;
         };
-        if slot.generation.load(Ordering::Relaxed) != hold.generation()
-            || slot.holding_thread.load(Ordering::Relaxed) != thread
+        let thread = sys::thread_id(attached.generation);
+        let slot = attached.memory.slot(hold.index());
+        let generation = slot.map(|slot| slot.generation.load(Ordering::Relaxed));
+        if generation != Some(hold.generation()) || holding_thread.load(Ordering::Relaxed) != thread
         {
             return false;
         }
         // The same thread number, but perhaps of another process in another PID namespace.
-        hold == self.segment.hold()
-            || self
-                .segment
+        hold == segment.hold()
+            || segment
                 .recorded(hold)
                 .zip(sys::identity().ok())
                 .is_some_and(|(found, me)| found.who == me)

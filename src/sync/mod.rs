@@ -2,15 +2,21 @@
 //!
 //! `protocol` is the algorithm over abstract steps, which `model` runs in every interleaving; `hold` is the segment's own
 //! lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
-//! not had, or what its last holder left.
+//! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `waiting` is how whatever can be waited for says so.
 
 mod atomic;
+pub(crate) mod change;
 mod error;
 mod hold;
 mod lock;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
+pub(crate) mod part;
 mod protocol;
+pub(crate) mod waiting;
 
+pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
+pub(crate) use hold::Manner;
 pub use lock::Guard;
+pub(crate) use protocol::Until;

@@ -8,6 +8,7 @@ use crate::{Finding, assert_none, lines};
 const ROWS: &[&[&str]] = &[
     &["lib"],
     &["inspect"],
+    &["parts"],
     &["shared", "channel"],
     &["qt"],
     &["sync"],

@@ -1,6 +1,6 @@
-//! `#[derive(Shareable)]`: refuses what cannot live in shared memory, and writes down what can.
+//! `#[derive(Shareable)]`: refuses what cannot live in shared memory, and writes down what can. `#[derive(Part)]`: lays parts out.
 //!
-//! Use it through the library, which documents it: `use sharehold::Shareable;` brings the trait and the derive.
+//! Use them through the library, which documents them: `use sharehold::Shareable;` brings the trait and the derive.
 //!
 //! What is wrong with a type as it is written is found here, where the message can name the field: see `field` and `repr`. What
 //! only the compiler knows, padding and `Drop`, is asserted in constants of the generated code. That every field is
@@ -8,6 +8,7 @@
 
 mod enums;
 mod field;
+mod parts;
 mod repr;
 mod structs;
 
@@ -20,6 +21,15 @@ use syn::{Data, DeriveInput, Error, Result, parse_macro_input};
 pub fn derive_shareable(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Implements `sharehold::Part` for a struct of parts, and declares what they begin with.
+#[proc_macro_derive(Part)]
+pub fn derive_part(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    parts::expand(&input)
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

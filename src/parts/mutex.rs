@@ -1,0 +1,240 @@
+//! `Mutex<T>`: a typed value that one at a time changes, all or nothing.
+//!
+//! The lock is the segment's algorithm on words of its own (`sync::protocol`), the value the two copies of `shared::protocol`. The
+//! guard works on a private copy and commits it by one store as it is dropped, before it releases the lock.
+//!
+//! | death of the holder | leaves | and then |
+//! |---|---|---|
+//! | before its commit | the old value, and its hold in the owner word | the next one takes over, and is told |
+//! | after its commit | the new value, and its hold | the same |
+//! | after its release | nothing | |
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::place::Place;
+use super::{Draft, Part, Walk, damaged, named, until};
+use crate::error::Result;
+use crate::memory::format::LockWords;
+use crate::schema::{Description, Primitive, Shareable};
+use crate::segment::{Attachment, Segment};
+use crate::shared::value::{self, size_for};
+use crate::sync::Until;
+use crate::sync::part::{Held, PartLock};
+
+const LOCK: &str = "lock";
+const READ: &str = "read";
+
+/// Holds a typed value that one at a time changes, across processes and threads.
+///
+/// [`lock`](Mutex::lock) gives a guard with a copy of the value; what is changed in it becomes the value, by one store, as the guard is
+/// dropped. [`get`](Mutex::get) reads the value as it was last committed, without the lock.
+///
+/// # When a process dies
+///
+/// Holding it: the value is the old one, or the new one if it was just being released. The next one has the lock within 10 ms, has
+/// nothing to repair, and is told by [`MutexGuard::taken_over_from`]. A panic discards what was changed.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Mutex, Part};
+///
+/// let jobs = Mutex::open_or_create("com.example.jobs", || [0_u64; 4])?;
+/// let mut guard = jobs.lock()?;
+/// if let Some(dead) = guard.taken_over_from() {
+///     eprintln!("pid {} died holding it; nothing it did is to be seen", dead.pid);
+/// }
+/// guard[2] += 1;
+/// drop(guard); // committed, then released
+/// assert_eq!(jobs.get()?, [0, 0, 1, 0]);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[doc(alias = "pthread_mutex_t")]
+#[derive(Debug)]
+pub struct Mutex<T> {
+    place: Place,
+    value: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Shareable> Mutex<T> {
+    /// Acquires the lock, waiting as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) when this thread has it already, [`Forked`](crate::ErrorKind::Forked),
+    /// [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote the value with bytes that are none.
+    pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
+        self.guard(Until::Acquired)
+    }
+
+    /// Acquires the lock if nobody living holds it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the holder.
+    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>> {
+        self.guard(Until::Now)
+    }
+
+    /// Acquires the lock, waiting at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`], and [`Timeout`](crate::ErrorKind::Timeout), which names the holder.
+    pub fn lock_timeout(&self, limit: Duration) -> Result<MutexGuard<'_, T>> {
+        self.guard(until(limit))
+    }
+
+    /// Acquires the lock, waiting until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock_timeout`].
+    pub fn lock_deadline(&self, deadline: Instant) -> Result<MutexGuard<'_, T>> {
+        self.guard(Until::Deadline(deadline))
+    }
+
+    fn guard(&self, until: Until) -> Result<MutexGuard<'_, T>> {
+        let segment = self.place.segment();
+        let held = self.hold(until)?;
+        let value = self.copies(LOCK)?.read_locked();
+        Ok(MutexGuard {
+            mutex: self,
+            taken_over_from: held.dead().and_then(|hold| named(segment, hold)),
+            value: value.ok_or_else(|| damaged(segment, LOCK))?,
+            changed: false,
+            panicking: thread::panicking(),
+            held,
+            not_send: PhantomData,
+        })
+    }
+
+    fn hold(&self, until: Until) -> Result<Held<'_>> {
+        let words: &LockWords = self.place.words(LOCK)?;
+        let lock = PartLock::of_threads(self.place.segment(), words, self.place.marks(0));
+        Ok(lock.acquire(until)?)
+    }
+
+    /// Returns the value as it was last committed, without the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](crate::ErrorKind::Damaged), [`Forked`](crate::ErrorKind::Forked).
+    pub fn get(&self) -> Result<T> {
+        let segment = self.place.segment();
+        match self.copies(READ)?.try_read() {
+            value::Snapshot::Value(value) => Ok(value),
+            value::Snapshot::Damaged => Err(damaged(segment, READ)),
+            // Two changes since it began to read: under the lock there are none.
+            value::Snapshot::Overwritten => self.read_locked(),
+        }
+    }
+
+    #[cold]
+    fn read_locked(&self) -> Result<T> {
+        let held = self.hold(Until::Acquired)?;
+        let value = self.copies(READ)?.read_locked();
+        drop(held);
+        value.ok_or_else(|| damaged(self.place.segment(), READ))
+    }
+
+    /// Returns the segment that it is in, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        self.place.segment()
+    }
+
+    fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
+        let segment = self.place.segment();
+        segment.attached().check_fork(operation)?;
+        let start = self.place.behind(Primitive::Mutex.head());
+        let copies = value::Place::at(&segment.attached().memory, start);
+        copies.ok_or_else(|| damaged(segment, operation))
+    }
+}
+
+impl<T: Shareable> Part for Mutex<T> {
+    type First = T;
+
+    const SIZE: usize = {
+        let size = Primitive::Mutex.size(Some(T::SIZE));
+        assert!(
+            size >= Primitive::Mutex.head() + size_for(T::SIZE),
+            "the value has room"
+        );
+        size
+    };
+    const MARKS: usize = 1;
+
+    fn describe() -> Description {
+        Description::of_part(Primitive::Mutex, Some(T::describe()))
+    }
+
+    fn begin(first: T, at: &mut Draft<'_>) -> Result<()> {
+        let start = at.next(Self::SIZE) + Primitive::Mutex.head();
+        value::write_first_at(at.attached(), start, &first)
+    }
+
+    fn find(at: &mut Walk) -> Mutex<T> {
+        Mutex {
+            place: at.next(Self::SIZE, Self::MARKS),
+            value: PhantomData,
+        }
+    }
+}
+
+/// Holds the lock of a [`Mutex`] and a copy of its value; commits what was changed, and releases the lock, when dropped.
+///
+/// # When a process dies
+///
+/// See [`Mutex`].
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct MutexGuard<'a, T: Shareable> {
+    mutex: &'a Mutex<T>,
+    value: T,
+    changed: bool,
+    taken_over_from: Option<Attachment>,
+    /// Whether the thread was panicking when it acquired the lock.
+    panicking: bool,
+    // Released after this guard's own drop has committed.
+    held: Held<'a>,
+    /// The lock belongs to a thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl<T: Shareable> MutexGuard<'_, T> {
+    /// Returns who died holding the lock, if it was taken over. What that one had not committed is not to be seen.
+    pub fn taken_over_from(&self) -> Option<&Attachment> {
+        self.taken_over_from.as_ref()
+    }
+}
+
+impl<T: Shareable> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Shareable> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+}
+
+impl<T: Shareable> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        let panicked = thread::panicking() && !self.panicking;
+        if self.changed && !panicked {
+            // A forked child has a copy of the guard, and no memory behind it.
+            if let Ok(copies) = self.mutex.copies(LOCK) {
+                copies.commit(&self.value);
+            }
+        }
+    }
+}

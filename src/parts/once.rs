@@ -1,0 +1,145 @@
+//! `Once<T>`: a value that one of many makes, and all then have.
+//!
+//! It is a mutex whose value begins without any: version 0. Whoever has the lock and finds version 0 makes the value and commits it as
+//! version 1, by one store; there is no other state. Who finds a version above 0 needs no lock.
+//!
+//! | death of the one who makes it | leaves | and then |
+//! |---|---|---|
+//! | before the commit | version 0, and its hold in the owner word | the next one takes over and makes the value |
+//! | after it | the value, and its hold | nobody needs the lock any more |
+
+use std::marker::PhantomData;
+
+use super::place::Place;
+use super::{Draft, Part, Walk, damaged};
+use crate::error::{Error, Result};
+use crate::memory::format::LockWords;
+use crate::schema::{Description, Primitive, Shareable};
+use crate::segment::Segment;
+use crate::shared::value::{self, size_for};
+use crate::sync::Until;
+use crate::sync::part::PartLock;
+
+const READ: &str = "read";
+const MAKE: &str = "initialise";
+
+/// Holds a value that is made once, by whoever comes first.
+///
+/// # When a process dies
+///
+/// While it makes the value: the next one who wants it makes it, within 10 ms. Afterwards nobody notices.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Once, Part};
+///
+/// let table = Once::<[u32; 4]>::open_or_create("com.example.table", || ())?;
+/// assert_eq!(table.get()?, None);
+/// assert_eq!(table.get_or_init(|| [1, 2, 3, 4])?, [1, 2, 3, 4]);
+/// assert_eq!(table.get_or_init(|| [0; 4])?, [1, 2, 3, 4]);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[doc(alias = "OnceLock")]
+#[doc(alias = "pthread_once_t")]
+#[derive(Debug)]
+pub struct Once<T> {
+    place: Place,
+    value: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Shareable> Once<T> {
+    /// Returns the value, if it was made. Takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote it, [`Forked`](crate::ErrorKind::Forked).
+    pub fn get(&self) -> Result<Option<T>> {
+        let copies = self.copies(READ)?;
+        if copies.committed() == 0 {
+            return Ok(None);
+        }
+        match copies.try_read() {
+            value::Snapshot::Value(value) => Ok(Some(value)),
+            // It is never changed.
+            _ => Err(damaged(self.place.segment(), READ)),
+        }
+    }
+
+    /// Returns the value; makes it with `make` if there is none yet. One at a time makes it, the others wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Once::get`], and [`Deadlock`](crate::ErrorKind::Deadlock) inside of `make`.
+    pub fn get_or_init(&self, make: impl FnOnce() -> T) -> Result<T> {
+        self.get_or_try_init(|| Ok(make()))
+    }
+
+    /// Returns the value; makes it with `make` if there is none yet. If that fails, or panics, the next one makes it.
+    ///
+    /// # Errors
+    ///
+    /// The error of `make`, and those of [`Once::get_or_init`].
+    pub fn get_or_try_init<E: From<Error>>(
+        &self,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let words: &LockWords = self.place.words(MAKE)?;
+        let lock = PartLock::of_threads(self.place.segment(), words, self.place.marks(0));
+        let held = lock.acquire(Until::Acquired).map_err(Error::from)?;
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let value = make()?;
+        // Asks again whether this is a forked child that comes out of `make`.
+        self.copies(MAKE)?.commit(&value);
+        drop(held);
+        Ok(value)
+    }
+
+    /// Returns the segment that it is in, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        self.place.segment()
+    }
+
+    fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
+        let segment = self.place.segment();
+        segment.attached().check_fork(operation)?;
+        let start = self.place.behind(Primitive::Once.head());
+        let copies = value::Place::at(&segment.attached().memory, start);
+        copies.ok_or_else(|| damaged(segment, operation))
+    }
+}
+
+impl<T: Shareable> Part for Once<T> {
+    type First = ();
+
+    const SIZE: usize = {
+        let size = Primitive::Once.size(Some(T::SIZE));
+        assert!(
+            size >= Primitive::Once.head() + size_for(T::SIZE),
+            "the value has room"
+        );
+        size
+    };
+    const MARKS: usize = 1;
+
+    fn describe() -> Description {
+        Description::of_part(Primitive::Once, Some(T::describe()))
+    }
+
+    fn begin((): (), at: &mut Draft<'_>) -> Result<()> {
+        at.next(Self::SIZE);
+        Ok(())
+    }
+
+    fn find(at: &mut Walk) -> Once<T> {
+        Once {
+            place: at.next(Self::SIZE, Self::MARKS),
+            value: PhantomData,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The lock of a part of a segment: the same algorithm on words of its own, always held in the atomic manner.
+//!
+//! Whoever holds it makes changes that one store commits, or that are made anew from what is there. So a death leaves nothing to
+//! vouch for; who comes next is told of it, and does what the part needs then.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::error::NotAcquired;
+use super::hold::{Attempt, Lock, Manner};
+use super::protocol::{self, Acquired, Steps, Until};
+use crate::memory::format::{Block, LockWords, ThreadMark};
+use crate::segment::Segment;
+use crate::segment::table::Hold;
+
+/// Where each slot has the mark of one part: in its own row of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    /// The one of slot 0, as an offset in the data.
+    pub(crate) first: usize,
+    /// From one slot's to the next one's.
+    pub(crate) row: usize,
+}
+
+impl Marks {
+    /// The mark of a slot; `None` beyond the last slot, or when the segment is too small.
+    #[inline]
+    pub(crate) fn of<B: Block>(self, segment: &Segment, slot: usize) -> Option<&B> {
+        let memory = &segment.attached().memory;
+        if slot >= memory.layout().sizes.slots {
+            return None;
+        }
+        memory.data_block(self.first + slot * self.row)
+    }
+}
+
+/// The lock of a part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PartLock<'a> {
+    segment: &'a Segment,
+    words: &'a LockWords,
+    threads: Option<Marks>,
+}
+
+impl<'a> PartLock<'a> {
+    /// A lock under which no code of the program runs.
+    #[inline]
+    pub(crate) fn inner(segment: &'a Segment, words: &'a LockWords) -> PartLock<'a> {
+        PartLock {
+            segment,
+            words,
+            threads: None,
+        }
+    }
+
+    /// A lock that a thread may have while it does anything else; `threads` has room for its number.
+    #[inline]
+    pub(crate) fn of_threads(
+        segment: &'a Segment,
+        words: &'a LockWords,
+        threads: Marks,
+    ) -> PartLock<'a> {
+        PartLock {
+            segment,
+            words,
+            threads: Some(threads),
+        }
+    }
+
+    /// Acquires the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], without an abandonment.
+    #[inline]
+    pub(crate) fn acquire(self, until: Until) -> Result<Held<'a>, NotAcquired> {
+        if !self.segment.attached().is_ours() {
+            return Err(NotAcquired::forked(self.segment));
+        }
+        let attempt = Attempt::new(&self, Manner::Atomic);
+        let dead = match attempt.try_acquire() {
+            Ok(()) => None,
+            Err(_) => self.acquire_contended(until)?,
+        };
+        self.enter();
+        Ok(Held { lock: self, dead })
+    }
+
+    #[cold]
+    fn acquire_contended(&self, until: Until) -> Result<Option<Hold>, NotAcquired> {
+        let attempt = Attempt::new(self, Manner::Atomic);
+        match protocol::acquire(&attempt, until) {
+            Ok(Acquired::Free) => Ok(None),
+            Ok(Acquired::TakenOver(dead)) => {
+                attempt.count_recovery();
+                Ok(Some(Hold::from_word(dead)))
+            }
+            Err(refused) => Err(attempt.refused(refused, until)),
+        }
+    }
+
+    /// The owner word: 0 for nobody.
+    #[inline]
+    pub(crate) fn owner(self) -> u64 {
+        self.words.owner.load(Ordering::SeqCst)
+    }
+
+    /// Takes the lock over if this owner is proven dead.
+    pub(crate) fn take_over(self, owner: u64) -> Option<Held<'a>> {
+        let attempt = Attempt::new(&self, Manner::Atomic);
+        if !attempt.is_gone(owner) || !attempt.try_take_over(owner) {
+            return None;
+        }
+        attempt.count_recovery();
+        self.enter();
+        let dead = Some(Hold::from_word(owner));
+        Some(Held { lock: self, dead })
+    }
+}
+
+impl Lock for PartLock<'_> {
+    #[inline]
+    fn segment(&self) -> &Segment {
+        self.segment
+    }
+
+    #[inline]
+    fn words(&self) -> &LockWords {
+        self.words
+    }
+
+    #[inline]
+    fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
+        let mark: &ThreadMark = self.threads?.of(self.segment, index)?;
+        Some(&mark.holding_thread)
+    }
+}
+
+/// A lock of a part that is held; it is released when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    lock: PartLock<'a>,
+    dead: Option<Hold>,
+}
+
+impl Held<'_> {
+    /// From whom it was taken over, if that one died with it.
+    #[inline]
+    pub(crate) fn dead(&self) -> Option<Hold> {
+        self.dead
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // A forked child has a copy of the hold, not the lock.
+        if self.lock.segment.attached().is_ours() {
+            self.lock.leave();
+        }
+    }
+}
