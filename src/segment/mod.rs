@@ -257,6 +257,17 @@ impl Segment {
         remove::destroy(&Key::new(key)?, when).map_err(|error| error.with_key(key))
     }
 
+    /// Removes the segment with this key if it is stale: its users all died. Whoever asks for the key next does so, too.
+    ///
+    /// Returns false, and does nothing, when there is none, or somebody is attached, or it is [persistent](Policy::Persistent).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::attach`] other than `NotFound`.
+    pub fn remove_stale(key: &str) -> Result<bool> {
+        remove::remove_stale(&Key::new(key)?).map_err(|error| error.with_key(key))
+    }
+
     /// Returns the key.
     pub fn key(&self) -> &str {
         self.attached.key.as_str()

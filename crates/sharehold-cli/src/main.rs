@@ -7,6 +7,7 @@ mod count;
 mod create;
 mod data;
 mod exit;
+mod gc;
 mod get;
 mod grow;
 mod hexdump;
@@ -63,6 +64,7 @@ enum Command {
     #[command(hide = true)]
     LockChild(lock::ChildArgs),
     Wait(wait::Args),
+    Gc(gc::Args),
     Count(count::Args),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         Command::LockChild(args) => lock::become_command(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Gc(args) => gc::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
