@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
 pub use header::Policy;
+pub(crate) use location::directory_of;
 pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
 pub use options::Options;
 pub use remove::When;

@@ -6,6 +6,7 @@ mod completions;
 mod count;
 mod create;
 mod data;
+mod doctor;
 mod exit;
 mod gc;
 mod get;
@@ -64,6 +65,7 @@ enum Command {
     #[command(hide = true)]
     LockChild(lock::ChildArgs),
     Wait(wait::Args),
+    Doctor(doctor::Args),
     Gc(gc::Args),
     Count(count::Args),
     #[command(hide = true)]
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         Command::LockChild(args) => lock::become_command(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
