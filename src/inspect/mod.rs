@@ -6,4 +6,4 @@ mod inspection;
 mod summary;
 
 pub use inspection::{Inspection, inspect};
-pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list};
+pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list, summarize};

@@ -2,11 +2,18 @@
 
 mod count;
 mod exit;
+mod hexdump;
 mod human;
 mod ls;
 mod output;
+mod poll;
+mod seen;
+mod show;
+mod spark;
 mod table;
+mod units;
 mod value;
+mod watch;
 
 use std::io::{Write, stderr};
 use std::process::ExitCode;
@@ -31,6 +38,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ls(ls::Args),
+    Show(show::Args),
+    Watch(watch::Args),
     Count(count::Args),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
@@ -39,6 +48,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
     };
