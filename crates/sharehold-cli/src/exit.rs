@@ -37,6 +37,13 @@ impl Exit {
         if error.is::<ReaderGone>() {
             return Exit::Done;
         }
+        // What was said of an error hides it in the chain.
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            return failure.exit;
+        }
+        if let Some(error) = error.downcast_ref::<FieldError>() {
+            return Exit::of_field(error);
+        }
         let found = error.chain().find_map(|cause| {
             let of_library = cause.downcast_ref::<sharehold::Error>();
             let of_field = cause.downcast_ref::<FieldError>();
@@ -73,6 +80,21 @@ impl Exit {
             FieldError::WrongSize { .. } | FieldError::Invalid { .. } => Exit::Damaged,
             _ => Exit::Failed,
         }
+    }
+}
+
+/// Says why a command ends as it does, where no error of the library says it.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, detail: impl Into<String>) -> Failure {
+        let detail = detail.into();
+        Failure { exit, detail }
     }
 }
 

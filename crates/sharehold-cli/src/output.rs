@@ -2,11 +2,13 @@
 //!
 //! What an answer looks like is said by each command, and by `table`, `human` and `value`.
 
-use std::io::{self, ErrorKind, IsTerminal, Write, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::LazyLock;
 
 use anyhow::Result;
 use serde::Serialize;
+
+use crate::hint;
 
 /// Whether people or programs are answered.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -45,6 +47,17 @@ pub(crate) fn document(answer: &impl Serialize) -> Result<()> {
 /// Prints one JSON object on a line of its own, for a command that answers again and again.
 pub(crate) fn object(answer: &impl Serialize) -> Result<()> {
     line(&serde_json::to_string(answer)?)
+}
+
+/// Says on standard error what is worth a look. Where nobody listens, nothing is lost.
+pub(crate) fn warn(what: &str) {
+    let _ = writeln!(stderr(), "sharehold: {what}");
+}
+
+/// Says on standard error what went wrong, and what may have been meant.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let hint = hint::for_error(error).map_or_else(String::new, |hint| format!("; {hint}"));
+    warn(&format!("{error:#}{hint}"));
 }
 
 fn written(done: io::Result<()>) -> Result<()> {
