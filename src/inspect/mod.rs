@@ -11,7 +11,7 @@ use crate::segment;
 use crate::sys;
 
 pub use inspection::{Inspection, inspect};
-pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list};
+pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list, summarize};
 
 /// Returns the directory of this user's segments, which is made with the first one.
 ///

@@ -23,11 +23,15 @@ mod output;
 mod poll;
 mod read;
 mod rm;
+mod seen;
 mod set;
+mod show;
+mod spark;
 mod table;
 mod units;
 mod value;
 mod wait;
+mod watch;
 mod write;
 
 use std::process::ExitCode;
@@ -52,6 +56,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ls(ls::Args),
+    Show(show::Args),
+    Watch(watch::Args),
     Get(get::Args),
     Set(set::Args),
     Incr(incr::Args),
@@ -77,6 +83,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),
         Command::Incr(args) => incr::run(&args),
