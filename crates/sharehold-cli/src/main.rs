@@ -6,7 +6,9 @@ mod completions;
 mod count;
 mod create;
 mod data;
+mod doctor;
 mod exit;
+mod gc;
 mod get;
 mod grow;
 mod hexdump;
@@ -21,11 +23,15 @@ mod output;
 mod poll;
 mod read;
 mod rm;
+mod seen;
 mod set;
+mod show;
+mod spark;
 mod table;
 mod units;
 mod value;
 mod wait;
+mod watch;
 mod write;
 
 use std::process::ExitCode;
@@ -50,6 +56,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ls(ls::Args),
+    Show(show::Args),
+    Watch(watch::Args),
     Get(get::Args),
     Set(set::Args),
     Incr(incr::Args),
@@ -63,6 +71,8 @@ enum Command {
     #[command(hide = true)]
     LockChild(lock::ChildArgs),
     Wait(wait::Args),
+    Doctor(doctor::Args),
+    Gc(gc::Args),
     Count(count::Args),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
@@ -73,6 +83,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),
         Command::Incr(args) => incr::run(&args),
@@ -85,6 +97,8 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         Command::LockChild(args) => lock::become_command(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Gc(args) => gc::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),

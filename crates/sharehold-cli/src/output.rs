@@ -3,6 +3,7 @@
 //! What an answer looks like is said by each command, and by `table`, `human` and `value`.
 
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::sync::LazyLock;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -104,5 +105,9 @@ impl Tone {
 
 /// As <https://no-color.org> asks.
 pub(crate) fn is_coloured() -> bool {
-    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    static IS_COLOURED: LazyLock<bool> = LazyLock::new(|| {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        stdout().is_terminal() && !refused
+    });
+    *IS_COLOURED
 }

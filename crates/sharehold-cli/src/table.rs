@@ -50,6 +50,15 @@ impl Table {
         }
     }
 
+    /// A table of so many columns, all moved to the left.
+    pub(crate) fn without_heading(columns: usize) -> Table {
+        Table::new(vec![("", Align::Left); columns])
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Adds a row. One that has fewer cells than there are columns ends early, and its last cell may be as wide as it wants.
     pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(cells.into());
@@ -65,8 +74,11 @@ impl Table {
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|column| self.width(column, &heading))
             .collect();
-        let rows = std::iter::once(&heading).chain(&self.rows);
-        rows.map(|row| self.line(row, &widths) + "\n").collect()
+        let has_heading = self.columns.iter().any(|(name, _)| !name.is_empty());
+        let heading = Some(&heading).filter(|_| has_heading);
+        let rows = heading.into_iter().chain(&self.rows);
+        rows.map(|row| self.line(row, &widths).trim_end().to_owned() + "\n")
+            .collect()
     }
 
     fn width(&self, column: usize, heading: &[Cell]) -> usize {
