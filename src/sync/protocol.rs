@@ -49,10 +49,14 @@
 use std::iter;
 use std::time::{Duration, Instant};
 
-/// The first sleep; it doubles from there while the same holder stays.
+/// The first sleep; they get longer from there while the same holder stays.
 const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
 const LONGEST_SLEEP: Duration = Duration::from_millis(8);
+/// After this one each sleep is a little longer than the one before: a death is seen within a small part of the time that was
+/// waited already, and who waits for long hardly asks.
+const QUICK_SLEEP: Duration = Duration::from_micros(500);
+const LITTLE: u32 = 64;
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.
@@ -184,7 +188,7 @@ impl Waiter {
             }
             let stays = owner == self.suspect;
             self.period = if stays {
-                LONGEST_SLEEP.min(self.period * 2)
+                longer(self.period)
             } else {
                 FIRST_SLEEP
             };
@@ -226,6 +230,16 @@ impl Waiter {
         }
         steps.try_acquire()
     }
+}
+
+/// The sleep that follows one of this length, while the same holder stays.
+fn longer(period: Duration) -> Duration {
+    let longer = if period < QUICK_SLEEP {
+        period * 2
+    } else {
+        period + period / LITTLE
+    };
+    longer.min(LONGEST_SLEEP)
 }
 
 /// Releases a lock that is held.
