@@ -12,6 +12,7 @@ mod lock;
 pub(crate) mod model;
 pub(crate) mod part;
 mod protocol;
+pub(crate) mod sharing;
 pub(crate) mod waiting;
 
 pub use error::{Abandoned, Cause, LockError, NotAcquired};

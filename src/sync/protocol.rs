@@ -48,9 +48,9 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 /// The first sleep; it doubles from there while the same holder stays.
-const FIRST_SLEEP: Duration = Duration::from_micros(250);
+pub(super) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
-const LONGEST_SLEEP: Duration = Duration::from_millis(8);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.

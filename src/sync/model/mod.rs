@@ -47,6 +47,7 @@
 
 mod program;
 mod search;
+mod sharing;
 mod slots;
 mod state;
 mod tests;
