@@ -146,7 +146,7 @@ pub enum ErrorKind {
     Forked = 13,
     /// The lock's last holder died or panicked and nobody has vouched for the data since.
     Abandoned = 14,
-    /// The lock was not free in time.
+    /// The lock was not free, or a change was not made, in time.
     Timeout = 15,
     /// The lock is held, and waiting was not asked for.
     WouldBlock = 16,

@@ -7,8 +7,9 @@
 //! |---|---|
 //! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`Guard`] |
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
+//! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
 //! | many writes that become final together | [`Segment::transaction`] |
-//! | to see what there is | [`list`] |
+//! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!
 //! # A death is a value, not a hang
@@ -54,16 +55,20 @@ mod sync;
 mod sys;
 
 pub use error::{Error, ErrorKind, Result};
-pub use inspect::{Listed, Summary, list};
+pub use inspect::{
+    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
+};
 pub use key::MAX_KEY_LEN;
 pub use parts::{Mutex, MutexGuard, Once, Part};
 #[doc(hidden)]
 pub use parts::support as __support;
 pub use schema::{
-    Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseSchemaError,
-    Primitive, Schema, Shareable, Text, TextTooLong, Variant,
+    Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
+    ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
-pub use shared::{ReadOnlyShared, Shared, Transaction};
+pub use shared::{
+    AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
+};
 pub use sharehold_derive::{Part, Shareable};
 pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};

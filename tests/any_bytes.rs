@@ -112,6 +112,7 @@ enum Ask {
     OpenOrCreate,
     Exists,
     List,
+    Inspect,
     DestroyNow,
     DestroyUnused,
 }
@@ -125,6 +126,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         1 => Just(Ask::OpenOrCreate),
         1 => Just(Ask::Exists),
         1 => Just(Ask::List),
+        2 => Just(Ask::Inspect),
         1 => Just(Ask::DestroyNow),
         1 => Just(Ask::DestroyUnused),
     ]
@@ -188,6 +190,14 @@ fn asked(ask: Ask) -> Result<(), Error> {
         Ask::List => {
             for listed in sharehold::list()? {
                 let _ = format!("{listed:?}");
+            }
+        }
+        Ask::Inspect => {
+            let seen = sharehold::inspect(KEY)?;
+            let _ = format!("{seen:?}");
+            assert_eq!(seen.summary.key, KEY);
+            if let Some(schema) = seen.schema? {
+                let _ = schema.get(&seen.content?, ".");
             }
         }
         Ask::DestroyNow => Segment::destroy(KEY, When::Now)?,

@@ -293,7 +293,7 @@ fn every_field_is_where_the_document_says() {
     assert_eq!(file.len(), (data_at + 5000).next_multiple_of(4096));
     let header = [
         ("magic", bytes(b"sharehld")),
-        ("version", number(1)),
+        ("version", number(2)),
         ("policy", number(1)),
         ("slots", number(3)),
         ("key_len", number(KEY.len())),
@@ -316,6 +316,7 @@ fn every_field_is_where_the_document_says() {
         ("waiting", number(1)),
         ("fenced", number(0)),
         ("condition", number(1)),
+        ("watched", number(1)),
         ("culprit_hold", number((1 << 12) + 1)),
         ("culprit", bytes(&culprits_record)),
     ];
@@ -557,14 +558,14 @@ fn another_version_is_refused_by_name() {
     drop(options.create(KEY).expect("nothing has the key"));
     let path = directory().join(&left_in_directory()[0]);
     let mut file = fs::read(&path).expect("it is there");
-    file[8] = 2;
+    file[8] = 3;
     fs::write(&path, file).expect("one may");
     let error = Segment::attach(KEY).expect_err("it is another version");
     assert_eq!(error.kind(), ErrorKind::WrongVersion);
     assert!(
         error
             .to_string()
-            .contains("format version 2, this is version 1"),
+            .contains("format version 3, this is version 2"),
         "{error}"
     );
     let shared = Shared::<u64>::attach(KEY).map_err(|error| error.kind());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// The first bytes of every segment file.
 pub(crate) const MAGIC: [u8; 8] = *b"sharehld";
 /// The version of the shared bytes; a process attaches to its own version only.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Data begin at a multiple of this, and a file's length is one.
 pub(crate) const GRANULE: usize = 4096;
 
@@ -62,7 +62,9 @@ pub(crate) struct LockWords {
     pub(crate) fenced: AtomicU32,
     /// What the data are worth: 0 consistent, 1 a holder died, 2 a holder panicked.
     pub(crate) condition: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 3],
+    /// 1 when somebody may be asleep on the version of the value under the lock.
+    pub(crate) watched: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 2],
     /// The hold that was abandoned, as it stood in `owner`.
     pub(crate) culprit_hold: AtomicU64,
     /// Who had that hold.

@@ -13,6 +13,7 @@
 
 #![allow(unsafe_code)]
 
+mod copied;
 pub(crate) mod format;
 pub(crate) mod region;
 mod words;
@@ -21,6 +22,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
+pub(crate) use copied::Copied;
 use format::{Block, GRANULE, Header, Slot};
 pub use words::{Reader, Words, Writer};
 

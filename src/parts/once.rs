@@ -56,7 +56,7 @@ impl<T: Shareable> Once<T> {
     /// [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote it, [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<Option<T>> {
         let copies = self.copies(READ)?;
-        if copies.version() == 0 {
+        if copies.committed() == 0 {
             return Ok(None);
         }
         match copies.try_read() {

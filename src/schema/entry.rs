@@ -96,7 +96,7 @@ fn put_text(text: &str, capacity: usize, bytes: &mut Vec<u8>) -> Result<(), Stri
     Ok(())
 }
 
-fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String> {
+pub(super) fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String> {
     macro_rules! whole {
         ($type:ident) => {
             match text.parse::<$type>() {

@@ -28,6 +28,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 
 use super::Schema;
 use super::kind::{Kind, Member, Number, Primitive, Variant};
@@ -68,6 +69,30 @@ impl fmt::Display for Field {
 pub struct ParseSchemaError {
     line: usize,
     detail: &'static str,
+}
+
+/// Says that a text is no kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no kind; kinds are u8 to u128, i8 to i128, f32, f64, bool, Text<24>, [u64; 8], List<u64, 8>, enum u8 {{Idle=0, Busy=1}}"
+)]
+pub struct ParseKindError {
+    text: String,
+}
+
+/// Reads a kind from its text, which must be exactly as it is written in a schema; a struct has its members elsewhere, and
+/// is refused.
+impl FromStr for Kind {
+    type Err = ParseKindError;
+
+    fn from_str(text: &str) -> Result<Kind, ParseKindError> {
+        let mut rest = text;
+        let kind = kind_from(&mut rest, 0);
+        kind.filter(|kind| rest.is_empty() && check(kind).is_ok() && kind.to_string() == text)
+            .ok_or_else(|| ParseKindError {
+                text: text.to_owned(),
+            })
+    }
 }
 
 /// The fields of a value of this kind, in the order of their lines.
@@ -167,7 +192,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
 }
 
 /// Version and name from the first line.
-fn head(line: &str) -> Option<(u32, &str)> {
+pub(super) fn head(line: &str) -> Option<(u32, &str)> {
     let rest = line.strip_prefix("size ")?;
     let (_, rest) = rest.split_once(" version ")?;
     let (version, name) = rest.split_once(" type ")?;

@@ -4,6 +4,7 @@
 //! it stands in a segment. A program compares its own with the segment's before it touches a value; a tool that does not
 //! have the type reads and changes values by it alone.
 
+mod build;
 mod difference;
 mod entry;
 mod kind;
@@ -23,7 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::memory::{Reader, Words, Writer};
 pub use difference::Difference;
 pub use kind::{Kind, Member, Number, Primitive, Variant};
-pub use lines::{Field, ParseSchemaError};
+pub use lines::{Field, ParseKindError, ParseSchemaError};
 pub use list::List;
 pub use text::{Text, TextTooLong};
 pub use value::{FieldError, FieldValue};
@@ -272,6 +273,48 @@ impl Schema {
         lines::parse(text)
     }
 
+    /// The version and the name of the type that the first line of a schema's text names.
+    pub(crate) fn headline(line: &str) -> Option<(u32, &str)> {
+        lines::head(line)
+    }
+
+    /// Describes a struct with these fields in this order, for a tool that has no Rust type for it.
+    ///
+    /// Where Rust would have padding there are fields of bytes, named `reserved`, `reserved2` and so on, so that a
+    /// program can have the same type as a `#[repr(C)]` struct.
+    ///
+    /// # Errors
+    ///
+    /// There is no field, two have one name, a name is none, or the sum of sizes is beyond all memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::Schema;
+    ///
+    /// let fields = [("open", "bool"), ("count", "u64"), ("name", "Text<32>")];
+    /// let fields = fields.map(|(name, kind)| Ok((name.to_owned(), kind.parse()?)));
+    /// let fields = fields.into_iter().collect::<Result<Vec<_>, sharehold::ParseKindError>>()?;
+    /// let schema = Schema::from_fields("Job", fields)?;
+    /// assert_eq!(
+    ///     schema.to_text(),
+    ///     "\
+    /// size 56 version 1 type Job
+    /// 0 1 open bool
+    /// 1 7 reserved [u8; 7]
+    /// 8 8 count u64
+    /// 16 40 name Text<32>
+    /// "
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_fields(
+        name: &str,
+        fields: Vec<(String, Kind)>,
+    ) -> Result<Schema, ParseSchemaError> {
+        build::from_fields(name, fields)
+    }
+
     /// Returns the text, as it stands in a segment: one line for the type, then one line a field.
     ///
     /// The first line is `size`, the bytes of a value, `version`, a number, `type` and the name. The others are
@@ -341,6 +384,24 @@ impl Schema {
     /// [`FieldError::Unknown`], [`FieldError::OutOfRange`].
     pub fn field(&self, path: &str) -> Result<Field, FieldError> {
         value::find(&self.kind, path, None)
+    }
+
+    /// Returns the bytes of a value that says nothing yet: numbers are 0, texts and lists empty, and each enum is its first
+    /// variant. `None` when there is not so much memory.
+    pub fn blank(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.size()).ok()?;
+        build::put_blank(&self.kind, &mut bytes);
+        Some(bytes)
+    }
+
+    /// Refuses bytes that are no value.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongSize`]; [`FieldError::Invalid`] with the first field whose bytes are no value.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), FieldError> {
+        value::check(&self.kind, bytes)
     }
 
     /// Reads a field from the bytes of a value.

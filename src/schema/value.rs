@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::entry;
 use super::kind::{Kind, LEN, Number, Variant};
-use super::lines::{Field, WHOLE};
+use super::lines::{self, Field, WHOLE};
 
 /// Holds what a field is, as far as its schema can tell.
 ///
@@ -167,6 +167,29 @@ pub(super) fn set(root: &Kind, bytes: &mut [u8], path: &str, text: &str) -> Resu
         place.copy_from_slice(&new);
     }
     Ok(())
+}
+
+/// Refuses bytes that are no value, and names the first field whose bytes are none.
+pub(super) fn check(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {
+    check_size(root, bytes)?;
+    if decode(root, bytes).is_some() {
+        return Ok(());
+    }
+    let fields = lines::fields(root).into_iter();
+    let known = fields.filter(|it| {
+        let place = it.offset..it.offset + it.kind.size();
+        !it.path.contains("[]")
+            && !matches!(it.kind, Kind::Struct { .. })
+            && bytes
+                .get(place)
+                .and_then(|bytes| decode(&it.kind, bytes))
+                .is_none()
+    });
+    let (path, kind) = known
+        .map(|it| (it.path, it.kind))
+        .next()
+        .unwrap_or_else(|| (WHOLE.to_owned(), root.clone()));
+    Err(invalid(&path, &kind))
 }
 
 fn check_size(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {

@@ -53,7 +53,7 @@ fn enter<P>(
     loop {
         let file = location
             .open_file(&directory, access, ATTACH)?
-            .ok_or_else(not_found)?;
+            .ok_or_else(|| not_found(ATTACH))?;
         let attached = map_checked(options, file, location.clone(), key, access)?;
         let gate = Gate::pass(&attached.file, Passage::Shared, ATTACH)?;
         if directory
@@ -68,10 +68,10 @@ fn enter<P>(
             }
             drop(gate);
             match remove::clear_name(&location, &directory, key, ATTACH) {
-                Ok(Name::Free) => return Err(not_found()),
+                Ok(Name::Free) => return Err(not_found(ATTACH)),
                 // It is stale all the same, and its owner's to remove.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    return Err(not_found());
+                    return Err(not_found(ATTACH));
                 }
                 Ok(Name::Taken(_)) => {}
                 Err(error) => return Err(error),
@@ -96,6 +96,9 @@ fn map_checked(
     if let Some(here) = &options.schema {
         let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;
+        if found.size < options.size {
+            return Err(damaged(ATTACH, "its data are too small for its type"));
+        }
     }
     fill_holes(&file, &found, access)?;
     let memory = map(&file, &found, access, ATTACH)?;
@@ -131,15 +134,15 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
 fn fill_holes(file: &SegmentFile, found: &Found, access: Access) -> Result<()> {
     let failed = |error| system(ATTACH, error);
     let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
-    if access == Access::ReadOnly || file.reserved().map_err(failed)? >= len {
+    if access == Access::ReadOnly || file.facts().map_err(failed)?.reserved >= len {
         return Ok(());
     }
     file.reserve(len).map_err(failed)
 }
 
-pub(super) fn not_found() -> Error {
+pub(super) fn not_found(operation: &'static str) -> Error {
     let detail = "no segment has this key; create it, or use open_or_create";
-    Error::new(ErrorKind::NotFound, ATTACH, detail)
+    Error::new(ErrorKind::NotFound, operation, detail)
 }
 
 /// Maps a file whose header was found good.

@@ -95,12 +95,20 @@ pub(crate) fn read_of(file: &SegmentFile, key: &Key, operation: &'static str) ->
 
 /// Reads and checks the header of a file, each field once.
 pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found> {
-    let failed = |error| system(operation, error);
     let mut bytes = [0; size_of::<Header>()];
-    if file.read_at(&mut bytes, 0).map_err(failed)? != bytes.len() {
+    let read = file.read_at(&mut bytes, 0);
+    let read = read.map_err(|error| system(operation, error))?;
+    let found = check(&bytes[..read], file, operation)?;
+    let key = read_text(file, found.layout.key, operation)?;
+    Ok(Found { key, ..found })
+}
+
+/// Checks a header that was read from the beginning of a file; without the key, which stands elsewhere.
+pub(crate) fn check(bytes: &[u8], file: &SegmentFile, operation: &'static str) -> Result<Found> {
+    let Some(bytes) = bytes.first_chunk() else {
         return Err(damaged(operation, "its file is shorter than a header"));
-    }
-    let fields = Fields(&bytes);
+    };
+    let fields = Fields(bytes);
     if fields.bytes(0) != MAGIC {
         return Err(damaged(
             operation,
@@ -115,11 +123,8 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
         return Err(Error::new(ErrorKind::WrongVersion, operation, detail));
     }
     // Only now: who grows the segment makes the file longer first, and then says so in the header.
-    let len = file.facts().map_err(failed)?.len;
-    let found =
-        checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))?;
-    let key = read_text(file, found.layout.key, operation)?;
-    Ok(Found { key, ..found })
+    let facts = file.facts().map_err(|error| system(operation, error))?;
+    checked(&fields, facts.len).ok_or_else(|| damaged(operation, "its header contradicts itself"))
 }
 
 /// Reads what the segment says of the type of its data; nothing for plain bytes.
@@ -128,10 +133,19 @@ pub(crate) fn read_schema(
     found: &Found,
     operation: &'static str,
 ) -> Result<Option<Schema>> {
-    if found.layout.schema.len == 0 {
+    read_schema_at(file, found.layout.schema, operation)
+}
+
+/// The same for a segment that is mapped.
+pub(crate) fn read_schema_at(
+    file: &SegmentFile,
+    area: Area,
+    operation: &'static str,
+) -> Result<Option<Schema>> {
+    if area.len == 0 {
         return Ok(None);
     }
-    let text = read_text(file, found.layout.schema, operation)?;
+    let text = read_text(file, area, operation)?;
     let schema = Schema::parse(&text);
     schema
         .map(Some)
@@ -141,6 +155,9 @@ pub(crate) fn read_schema(
 fn read_text(file: &SegmentFile, area: Area, operation: &'static str) -> Result<String> {
     // What the header says is no more than the file's length, and may still be more than there is memory.
     let mut text = Vec::new();
+    if !is_plausible(area.len, file, operation)? {
+        return Err(damaged(operation, "it claims to be larger than its memory"));
+    }
     let lack = |_| damaged(operation, "it claims to be larger than memory");
     text.try_reserve_exact(area.len).map_err(lack)?;
     text.resize(area.len, 0);
@@ -151,6 +168,20 @@ fn read_text(file: &SegmentFile, area: Area, operation: &'static str) -> Result<
         return Err(damaged(operation, "it is cut off"));
     }
     String::from_utf8(text).map_err(|_| damaged(operation, "what should be text in it is none"))
+}
+
+/// Whether a file that is as long as it says, but may have holes, can have so many bytes of one kind.
+pub(crate) fn is_plausible(
+    len: usize,
+    file: &SegmentFile,
+    operation: &'static str,
+) -> Result<bool> {
+    const SMALL: usize = 1 << 20;
+    if len <= SMALL {
+        return Ok(true);
+    }
+    let facts = file.facts().map_err(|error| system(operation, error))?;
+    Ok(len as u64 <= facts.reserved)
 }
 
 fn checked(fields: &Fields, len: u64) -> Option<Found> {

@@ -1,26 +1,44 @@
 //! Looking at a segment without being present on it: nothing is locked, waited for, repaired or kept alive.
+//!
+//! Files are read, not mapped, so that one that is cut off meanwhile is an error and no signal.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::attach::map;
-use super::header::{self, Found, Policy};
+use super::attach::{map, not_found};
+use super::header::{self, Found, Policy, damaged};
 use super::location::{self, Location, system};
 use super::presence;
-use super::table::{self, Hold};
-use crate::error::{ErrorKind, Result};
+use super::table::{self, Hold, Presence};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::Memory;
-use crate::sys::{self, Access, Directory, SegmentFile};
+use crate::memory::format::{Header, Slot};
+use crate::memory::{Area, Copied, Memory};
+use crate::schema::Schema;
+use crate::sys::{self, Access, Directory, FileFacts, SegmentFile};
 
 const LOOK: &str = "look at";
+/// Enough for a table of the usual size, key and type included.
+const FIRST_READ: usize = 20 * 1024;
+/// Enough for the line of a schema that names the type.
+const HEADLINE: usize = 512;
 
-/// A segment that is looked at: read-only, and not counted among its attachments.
+/// A segment that is looked at: not counted among its attachments.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) found: Found,
-    pub(crate) memory: Memory,
+    pub(crate) facts: FileFacts,
+    pub(crate) copied: Copied,
     file: SegmentFile,
+}
+
+/// How carefully a slot whose byte is taken is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// The byte is taken: somebody is there.
+    Quick,
+    /// The byte may be kept by a forked child of one that has died.
+    Exact,
 }
 
 impl View {
@@ -28,18 +46,60 @@ impl View {
         let Some(file) = location.open_file(directory, Access::ReadOnly, LOOK)? else {
             return Ok(None);
         };
-        let found = header::read(&file, LOOK)?;
-        let memory = map(&file, &found, Access::ReadOnly, LOOK)?;
+        let mut bytes = read_up_to(&file, FIRST_READ)?;
+        let mut found = header::check(&bytes, &file, LOOK)?;
+        // Only now: who grows the segment makes the file longer first, and then says so in the header.
+        let facts = file.facts().map_err(|error| system(LOOK, error))?;
+        let schema = found.layout.schema;
+        let wanted = schema.start + schema.len.min(HEADLINE);
+        if bytes.len() < wanted {
+            bytes = read_up_to(&file, wanted)?;
+        }
+        let key = bytes.get(area(found.layout.key)).map(<[u8]>::to_vec);
+        let key = key.ok_or_else(|| damaged(LOOK, "it is cut off"))?;
+        found.key = String::from_utf8(key)
+            .map_err(|_| damaged(LOOK, "what should be text in it is none"))?;
+        let copied = Copied::new(bytes).ok_or_else(|| damaged(LOOK, "it is cut off"))?;
         Ok(Some(View {
             found,
-            memory,
+            facts,
+            copied,
             file,
         }))
     }
 
-    /// The attachments that are not proven gone, other than read-only ones.
-    pub(crate) fn present(&self) -> impl Iterator<Item = Hold> + '_ {
-        table::present(&self.memory, &self.file, None)
+    /// Reads header and table once more; whether they say the same of who is there as before.
+    pub(crate) fn refresh(&mut self) -> Result<bool> {
+        let again = Copied::new(read_up_to(&self.file, self.copied.bytes().len())?)
+            .ok_or_else(|| damaged(LOOK, "it is cut off"))?;
+        let before = std::mem::replace(&mut self.copied, again);
+        let table = area(Area {
+            start: std::mem::offset_of!(Header, lock),
+            len: self.found.layout.key.start - std::mem::offset_of!(Header, lock),
+        });
+        Ok(before.bytes().get(table.clone()) == self.copied.bytes().get(table))
+    }
+
+    /// The attachments with a slot, other than those who left in good order.
+    pub(crate) fn attachments(&self, care: Care) -> impl Iterator<Item = (Hold, Presence)> + '_ {
+        (0..self.found.layout.sizes.slots).filter_map(move |index| {
+            let slot = self.copied.slot(index)?;
+            let hold = table::holder_of(&slot, index)?;
+            Some((hold, self.presence(&slot, hold, care)))
+        })
+    }
+
+    /// Whether the attachment that is named is there.
+    pub(crate) fn presence_of(&self, hold: Hold, care: Care) -> Presence {
+        let slot = self.copied.slot(hold.index());
+        slot.map_or(Presence::Gone, |slot| self.presence(&slot, hold, care))
+    }
+
+    fn presence(&self, slot: &Slot, hold: Hold, care: Care) -> Presence {
+        match care {
+            Care::Quick => table::seen_at_a_glance(slot, &self.file, hold),
+            Care::Exact => table::seen(slot, &self.file, hold),
+        }
     }
 
     /// The processes that are attached read-only.
@@ -47,26 +107,81 @@ impl View {
         presence::readers(&self.file).map_err(|error| system(LOOK, error))
     }
 
-    fn is_there(&self) -> bool {
-        self.found.policy == Policy::Persistent || table::any_present(&self.memory, &self.file)
+    /// What the segment says of the type of its data; nothing for plain bytes.
+    pub(crate) fn schema(&self) -> Result<Option<Schema>> {
+        header::read_schema(&self.file, &self.found, LOOK)
     }
+
+    /// The first line of that; nothing for plain bytes.
+    pub(crate) fn headline(&self) -> Option<&str> {
+        let schema = self.found.layout.schema;
+        let bytes = self.copied.bytes().get(schema.start..)?;
+        let bytes = bytes.get(..schema.len.min(HEADLINE))?;
+        let line = bytes.split(|&byte| byte == b'\n').next()?;
+        str::from_utf8(line).ok().filter(|line| !line.is_empty())
+    }
+
+    /// Reads data from `offset` on, where the caller has seen some; whether they were all there.
+    pub(crate) fn read_data(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
+        let at = self.found.layout.data_offset as u64 + offset as u64;
+        let read = self.file.read_at(into, at);
+        Ok(read.map_err(|error| system(LOOK, error))? == into.len())
+    }
+
+    /// Whether there are so many bytes of data, and memory for them.
+    pub(crate) fn has_data(&self, len: usize) -> Result<bool> {
+        Ok(len <= self.found.size && header::is_plausible(len, &self.file, LOOK)?)
+    }
+
+    /// Maps the segment, only to look.
+    pub(crate) fn map(&self) -> Result<Memory> {
+        map(&self.file, &self.found, Access::ReadOnly, LOOK)
+    }
+}
+
+fn area(area: Area) -> std::ops::Range<usize> {
+    area.start..area.start.saturating_add(area.len)
+}
+
+fn read_up_to(file: &SegmentFile, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, 0);
+    bytes.truncate(read.map_err(|error| system(LOOK, error))?);
+    Ok(bytes)
 }
 
 /// Tells whether an attacher would find something living or persistent under the key.
 pub(super) fn exists(key: &Key) -> Result<bool> {
     let location = Location::of(key, None);
-    match location.open(LOOK) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-        Ok(directory) => {
-            let view = View::open(&location, &directory)?;
-            Ok(view.is_some_and(|view| view.found.key == key.as_str() && view.is_there()))
-        }
-    }
+    let directory = match location.open(LOOK) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    let Some(file) = location.open_file(&directory, Access::ReadOnly, LOOK)? else {
+        return Ok(false);
+    };
+    let found = header::read(&file, LOOK)?;
+    let memory = map(&file, &found, Access::ReadOnly, LOOK)?;
+    let is_there = || found.policy == Policy::Persistent || table::any_present(&memory, &file);
+    Ok(found.key == key.as_str() && is_there())
 }
 
-/// Looks at every file of this user's directory, in the order of their names.
-pub(crate) fn all() -> Result<Vec<(OsString, Result<View>)>> {
+/// Looks at the segment with this key, also when nobody is attached to it any more.
+pub(crate) fn one(key: &str) -> Result<(OsString, View)> {
+    let key = &Key::new(key)?;
+    let location = Location::of(key, None);
+    let directory = location.open(LOOK)?;
+    let view = View::open(&location, &directory)?.ok_or_else(|| not_found(LOOK))?;
+    if view.found.key != key.as_str() {
+        return Err(damaged(LOOK, "its file is another key's"));
+    }
+    Ok((location.name().to_owned(), view))
+}
+
+/// Looks at every file of this user's directory, in the order of their names, at one after the other.
+pub(crate) fn all<T>(
+    mut seen: impl FnMut(View) -> Result<T>,
+) -> Result<Vec<(OsString, Result<T, Error>)>> {
     let user = sys::effective_user();
     let path = location::directory_of(user);
     let here = |name: &OsStr| Location::named(Path::new(&path), name, user);
@@ -79,7 +194,7 @@ pub(crate) fn all() -> Result<Vec<(OsString, Result<View>)>> {
     let mut found = Vec::new();
     for name in names {
         match View::open(&here(&name), &directory) {
-            Ok(Some(view)) => found.push((name, Ok(view))),
+            Ok(Some(view)) => found.push((name, seen(view))),
             Err(error) => found.push((name, Err(error))),
             // It vanished meanwhile.
             Ok(None) => {}

@@ -24,13 +24,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
 pub use header::Policy;
-pub(crate) use look::{View, all as all_views};
+pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
 pub use options::Options;
 pub use remove::When;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
+use crate::memory::format::Header;
+use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
 use table::{Hold, Recorded};
@@ -119,6 +121,13 @@ impl Attached {
         } else {
             Err(forked(operation).with_key(self.key.as_str()))
         }
+    }
+
+    /// What the segment says of the type of its data; nothing for plain bytes.
+    pub(crate) fn schema(&self, operation: &'static str) -> Result<Option<Schema>> {
+        let area = self.memory.layout().schema;
+        header::read_schema_at(&self.file, area, operation)
+            .map_err(|error| error.with_key(self.key()))
     }
 
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
@@ -285,7 +294,7 @@ impl Segment {
     /// [`ErrorKind::Forked`].
     pub fn recoveries(&self) -> Result<Recoveries> {
         self.attached.check_fork("look at")?;
-        Ok(Recoveries::of(&self.attached.memory))
+        Ok(Recoveries::of(self.attached.memory.header()))
     }
 
     /// Makes the segment at least `new_size` bytes long, for everyone attached; the new bytes are zero.
@@ -372,6 +381,12 @@ impl Segment {
     /// What another attachment recorded, while it is remembered.
     pub(crate) fn recorded(&self, other: Hold) -> Option<Recorded> {
         table::recorded(&self.attached.memory, other)
+    }
+
+    /// Tells whether somebody keeps the byte of another attachment. False is no proof; true is mostly proof of life, at a tenth of
+    /// the price: see [`table::is_kept`].
+    pub(crate) fn is_kept(&self, other: Hold) -> bool {
+        table::is_kept(&self.attached.memory, &self.attached.file, other)
     }
 
     /// Tells whether an attachment is proven gone; this handle's own never is.
@@ -471,8 +486,8 @@ pub struct Recoveries {
 }
 
 impl Recoveries {
-    pub(crate) fn of(memory: &Memory) -> Recoveries {
-        let life = &memory.header().life;
+    pub(crate) fn of(header: &Header) -> Recoveries {
+        let life = &header.life;
         Recoveries {
             count: life.recoveries.load(Ordering::Relaxed),
             longest: Duration::from_nanos(life.longest_recovery.load(Ordering::Relaxed)),

@@ -159,26 +159,71 @@ pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
         // No attachment was ever named by such a word: the segment was overwritten.
         return true;
     };
+    seen(slot, file, hold) == Presence::Gone
+}
+
+/// Whether an attachment is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It is not proven gone.
+    There,
+    /// It left, or is proven dead.
+    Gone,
+}
+
+/// What [`is_gone`] asks, of a slot.
+pub(crate) fn seen(slot: &Slot, file: &SegmentFile, hold: Hold) -> Presence {
+    let generation = hold.generation();
+    match seen_at_a_glance(slot, file, hold) {
+        Presence::There if fate_in(slot, generation) == Some(Fate::Gone) => Presence::Gone,
+        seen => seen,
+    }
+}
+
+/// The same, where a byte that somebody has is taken for the attachment's own. It asks of a process only if the byte is free.
+pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, hold: Hold) -> Presence {
     let generation = hold.generation();
     if !is_taken(generation) || slot.generation.load(Ordering::Acquire) != generation {
-        return true;
+        return Presence::Gone;
     }
     let byte = slot_byte(hold.index());
     match file.first_locked(byte..byte + 1) {
-        Ok(None) => {
-            slot.generation.load(Ordering::Acquire) != generation || !is_vetoed(slot, generation)
+        Ok(None)
+            if slot.generation.load(Ordering::Acquire) != generation
+                || !is_vetoed(slot, generation) =>
+        {
+            Presence::Gone
         }
         // A daemon that closed its descriptors cannot ask, and sees only whose process has ended.
-        Ok(Some(_)) | Err(_) => read_record(record_of(slot, generation), generation)
-            .is_some_and(|found| sys::fate_of(&found.who) == Fate::Gone),
+        _ => Presence::There,
     }
+}
+
+/// Tells whether the attachment named by `hold` keeps its slot, as far as the slot and its byte say: it lives, or a child of
+/// the dead one inherited its files.
+pub(crate) fn is_kept(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
+    let byte = slot_byte(hold.index());
+    let has_slot = |slot: &Slot| slot.generation.load(Ordering::Acquire) == hold.generation();
+    memory.slot(hold.index()).is_some_and(has_slot)
+        && matches!(file.first_locked(byte..byte + 1), Ok(Some(_)))
+}
+
+/// The attachment that a slot is taken by.
+pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<Hold> {
+    let generation = slot.generation.load(Ordering::Acquire);
+    is_taken(generation).then(|| Hold::new(index, generation & (GENERATIONS - 1)))
 }
 
 /// The veto: a process that is visibly alive is not robbed although its byte is free, since a daemon may have
 /// closed all of its descriptors.
 fn is_vetoed(slot: &Slot, generation: u64) -> bool {
-    read_record(record_of(slot, generation), generation)
-        .is_some_and(|found| sys::fate_of(&found.who) == Fate::Living)
+    fate_in(slot, generation) == Some(Fate::Living)
+}
+
+/// What has become of the process that recorded itself.
+fn fate_in(slot: &Slot, generation: u64) -> Option<Fate> {
+    let found = recorded_in(slot, generation)?;
+    Some(sys::fate_of(&found.who))
 }
 
 /// Tells whether any attachment is not proven gone, read-only ones included. Asked by one that has no slot, or has
@@ -211,8 +256,12 @@ pub(crate) fn present<'a>(
 
 /// What the attachment named by `hold` recorded; `None` once two later ones had the slot.
 pub(crate) fn recorded(memory: &Memory, hold: Hold) -> Option<Recorded> {
-    let slot = memory.slot(hold.index())?;
-    read_record(record_of(slot, hold.generation()), hold.generation())
+    recorded_in(memory.slot(hold.index())?, hold.generation())
+}
+
+/// What the slot's attachment of that generation recorded; `None` once two later ones had the slot.
+pub(crate) fn recorded_in(slot: &Slot, generation: u64) -> Option<Recorded> {
+    read_record(record_of(slot, generation), generation)
 }
 
 fn is_taken(generation: u64) -> bool {

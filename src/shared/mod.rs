@@ -1,10 +1,16 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
+mod any;
+pub(crate) mod look;
 mod protocol;
 #[cfg(test)]
 mod tests;
 mod transaction;
 pub(crate) mod value;
+mod waiting;
+mod watch;
 
+pub use any::{AnyShared, ReadOnlyAnyShared};
 pub use transaction::Transaction;
 pub use value::{ReadOnlyShared, Shared};
+pub use watch::{Versioned, Watch};

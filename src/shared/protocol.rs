@@ -1,7 +1,7 @@
 //! How a value is changed so that whoever reads it meanwhile gets all of the old one or all of the new one.
 //!
 //! The value has two copies and two words, `version` and `writing`. It is the copy that the lowest bit of `version` says. The
-//! protocol knows no memory: see [`Steps`].
+//! protocol knows no memory: see [`Look`] and [`Steps`].
 //!
 //! # Protocol
 //!
@@ -37,11 +37,17 @@ pub(super) enum Word {
     Writing,
 }
 
-/// What the protocol needs of memory.
-pub(super) trait Steps {
+/// What a reader needs of memory.
+pub(super) trait Look {
     fn load(&self, word: Word, ordering: Ordering) -> u64;
-    fn store(&self, word: Word, value: u64, ordering: Ordering);
     fn fence(&self, ordering: Ordering);
+}
+
+/// What a writer needs of it.
+pub(super) trait Steps: Look {
+    fn store(&self, word: Word, value: u64, ordering: Ordering);
+    /// Stores `version`, as a release operation, and wakes those who wait for it.
+    fn commit(&self, version: u64);
 }
 
 // Inlined by force: which word it is must be a constant.
@@ -50,7 +56,7 @@ pub(super) trait Steps {
 ///
 /// `load` uses relaxed loads, and may get a mixture; that is not returned then.
 #[inline(always)]
-pub(super) fn try_read<R>(steps: &impl Steps, load: impl FnOnce(u64) -> R) -> Option<R> {
+pub(super) fn try_read<R>(steps: &impl Look, load: impl FnOnce(u64) -> R) -> Option<R> {
     let version = steps.load(Word::Version, Ordering::Acquire);
     let read = load(version);
     steps.fence(Ordering::Acquire);
@@ -61,7 +67,7 @@ pub(super) fn try_read<R>(steps: &impl Steps, load: impl FnOnce(u64) -> R) -> Op
 
 /// Reads while nobody can change anything. The caller holds the lock.
 #[inline(always)]
-pub(super) fn read_locked<R>(steps: &impl Steps, load: impl FnOnce(u64) -> R) -> R {
+pub(super) fn read_locked<R>(steps: &impl Look, load: impl FnOnce(u64) -> R) -> R {
     load(steps.load(Word::Version, Ordering::Relaxed))
 }
 
@@ -74,5 +80,5 @@ pub(super) fn commit(steps: &impl Steps, store: impl FnOnce(u64)) {
     steps.store(Word::Writing, next, Ordering::Relaxed);
     steps.fence(Ordering::Release);
     store(next);
-    steps.store(Word::Version, next, Ordering::Release);
+    steps.commit(next);
 }

@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use loom::sync::atomic::{AtomicU64, fence};
 use loom::thread::{self, JoinHandle};
 
-use super::protocol::{self, Steps, Word};
+use super::protocol::{self, Look, Steps, Word};
 
 /// A rule of the protocol that the memory breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +234,7 @@ impl Process {
     }
 }
 
-impl Steps for Process {
+impl Look for Process {
     fn load(&self, word: Word, ordering: Ordering) -> u64 {
         let relaxed = self.memory.fault == Fault::RelaxedVersion;
         let ordering = if relaxed { Ordering::Relaxed } else { ordering };
@@ -246,6 +246,16 @@ impl Steps for Process {
         }
     }
 
+    fn fence(&self, ordering: Ordering) {
+        match (self.memory.fault, ordering) {
+            (Fault::NoReleaseFence, Ordering::Release)
+            | (Fault::NoAcquireFence, Ordering::Acquire) => {}
+            _ => fence(ordering),
+        }
+    }
+}
+
+impl Steps for Process {
     fn store(&self, word: Word, value: u64, ordering: Ordering) {
         if let Some(late) = self.late.take() {
             self.put(&self.memory.writing, late, Ordering::Relaxed);
@@ -257,12 +267,8 @@ impl Steps for Process {
         }
     }
 
-    fn fence(&self, ordering: Ordering) {
-        match (self.memory.fault, ordering) {
-            (Fault::NoReleaseFence, Ordering::Release)
-            | (Fault::NoAcquireFence, Ordering::Acquire) => {}
-            _ => fence(ordering),
-        }
+    fn commit(&self, version: u64) {
+        self.store(Word::Version, version, Ordering::Release);
     }
 }
 

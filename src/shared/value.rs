@@ -11,28 +11,33 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 
-use super::protocol::{self, Steps, Word};
+use super::protocol::{self, Look, Steps, Word};
+use super::watch::Versioned;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::format::LockWords;
 use crate::memory::{Memory, Words};
 use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
+use crate::sync::change;
 
-const HEAD: usize = 64;
+pub(super) const HEAD: usize = 64;
 /// Copies begin at multiples of a cache line.
 const LINE: usize = 64;
 /// How often a reader starts again before it asks for the lock, or gives up if it may not.
-const TRIES: u32 = 1000;
+pub(super) const TRIES: u32 = 1000;
 
-const READ: &str = "read";
-const CHANGE: &str = "change";
+pub(super) const READ: &str = "read";
+pub(super) const CHANGE: &str = "change";
 
-/// Where the words and the copies of a value are.
+/// Where the words and copies of a value are.
 pub(crate) struct Place<'a> {
     memory: &'a Memory,
     /// Where it begins, in the data.
     start: usize,
-    version: &'a AtomicU64,
+    pub(super) version: &'a AtomicU64,
     writing: &'a AtomicU64,
+    /// Where those are noted who wait for a change: with the segment's own lock.
+    pub(super) lock: &'a LockWords,
 }
 
 /// What one reading without the lock found.
@@ -53,6 +58,16 @@ pub(crate) const fn size_for(size: usize) -> usize {
     HEAD + 2 * stride(size)
 }
 
+/// Where the copy for a version of a value of `size` bytes begins.
+#[inline]
+pub(super) const fn copy_offset(version: u64, size: usize) -> usize {
+    if version.is_multiple_of(2) {
+        HEAD
+    } else {
+        HEAD + stride(size)
+    }
+}
+
 impl<'a> Place<'a> {
     /// `start` is a multiple of 64. `None` when the segment is too small, which was refused when it was attached.
     #[inline]
@@ -65,30 +80,48 @@ impl<'a> Place<'a> {
             start,
             version,
             writing,
+            lock: &memory.header().lock,
         })
     }
 
     #[inline]
-    fn copy<T: Shareable>(&self, version: u64) -> Option<Words<'a>> {
-        let offset = if version.is_multiple_of(2) {
-            HEAD
-        } else {
-            HEAD + stride(T::SIZE)
-        };
-        Words::new(self.memory, self.start + offset, T::SIZE)
-    }
-
-    /// How many values there have been.
-    #[inline]
-    pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+    pub(super) fn copy(&self, version: u64, size: usize) -> Option<Words<'a>> {
+        Words::new(self.memory, self.start + copy_offset(version, size), size)
     }
 
     /// Reads the value once.
     #[inline]
     pub(crate) fn try_read<T: Shareable>(&self) -> Snapshot<T> {
-        match protocol::try_read(self, |version| self.load_copy(version)) {
-            Some(Some(value)) => Snapshot::Value(value),
+        self.try_read_with(T::SIZE, |copy| T::load(copy, 0))
+    }
+
+    /// Reads once what `load` makes of the copy, of `size` bytes, that is the value.
+    #[inline]
+    pub(super) fn try_read_with<R>(
+        &self,
+        size: usize,
+        load: impl FnOnce(&Words<'_>) -> Option<R>,
+    ) -> Snapshot<R> {
+        match self.try_read_versioned(size, load) {
+            Snapshot::Value(found) => Snapshot::Value(found.value),
+            Snapshot::Damaged => Snapshot::Damaged,
+            Snapshot::Overwritten => Snapshot::Overwritten,
+        }
+    }
+
+    /// The same, and which version it is.
+    #[inline]
+    pub(super) fn try_read_versioned<R>(
+        &self,
+        size: usize,
+        load: impl FnOnce(&Words<'_>) -> Option<R>,
+    ) -> Snapshot<Versioned<R>> {
+        let load = |version| {
+            let value = load(&self.copy(version, size)?)?;
+            Some(Versioned { value, version })
+        };
+        match protocol::try_read(self, load) {
+            Some(Some(found)) => Snapshot::Value(found),
             Some(None) => Snapshot::Damaged,
             None => Snapshot::Overwritten,
         }
@@ -97,22 +130,39 @@ impl<'a> Place<'a> {
     /// Reads the value while nobody can change it. The caller holds the lock.
     #[inline]
     pub(crate) fn read_locked<T: Shareable>(&self) -> Option<T> {
-        protocol::read_locked(self, |version| self.load_copy(version))
+        self.read_locked_with(T::SIZE, |copy| T::load(copy, 0))
     }
 
+    /// The same with `load`, as for `try_read_with`.
     #[inline]
-    fn load_copy<T: Shareable>(&self, version: u64) -> Option<T> {
-        T::load(&self.copy::<T>(version)?, 0)
+    pub(super) fn read_locked_with<R>(
+        &self,
+        size: usize,
+        load: impl FnOnce(&Words<'_>) -> Option<R>,
+    ) -> Option<R> {
+        protocol::read_locked(self, |version| load(&self.copy(version, size)?))
     }
 
     /// Makes `value` the next version. The caller holds the lock.
     #[inline]
     pub(crate) fn commit<T: Shareable>(&self, value: &T) {
+        self.commit_with(T::SIZE, |copy| value.store(copy, 0));
+    }
+
+    /// Makes the next version of what `store` stores into its copy, of `size` bytes. The caller holds the lock.
+    #[inline]
+    pub(super) fn commit_with(&self, size: usize, store: impl FnOnce(&Words<'_>)) {
         protocol::commit(self, |version| {
-            if let Some(copy) = self.copy::<T>(version) {
-                value.store(&copy, 0);
+            if let Some(copy) = self.copy(version, size) {
+                store(&copy);
             }
         });
+    }
+
+    /// How often the value was changed.
+    #[inline]
+    pub(crate) fn committed(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     #[inline(always)]
@@ -124,15 +174,10 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Steps for Place<'_> {
+impl Look for Place<'_> {
     #[inline(always)]
     fn load(&self, word: Word, ordering: Ordering) -> u64 {
         self.word(word).load(ordering)
-    }
-
-    #[inline(always)]
-    fn store(&self, word: Word, value: u64, ordering: Ordering) {
-        self.word(word).store(value, ordering);
     }
 
     #[inline(always)]
@@ -141,8 +186,20 @@ impl Steps for Place<'_> {
     }
 }
 
+impl Steps for Place<'_> {
+    #[inline(always)]
+    fn store(&self, word: Word, value: u64, ordering: Ordering) {
+        self.word(word).store(value, ordering);
+    }
+
+    #[inline(always)]
+    fn commit(&self, version: u64) {
+        change::commit(self, version);
+    }
+}
+
 #[inline]
-fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
+pub(super) fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
     Place::at(&attached.memory, 0).ok_or_else(|| damaged(attached, operation))
 }
@@ -155,7 +212,7 @@ pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
 
 /// Holds one typed value that any number of processes share: always old or new, never torn.
 ///
-/// Changes are made on a private copy and committed by one store. Reading takes no lock and writes nothing,
+/// Changes are made on a private copy and committed by one store. Snapshot takes no lock and writes nothing,
 /// and a dead writer never delays it. Only a reader that finds the value changed under it a thousand times in a row asks for the
 /// lock, and then waits as any other; a read-only one gives up with [`ErrorKind::Busy`] instead. A value costs its size twice, and a change moves it out and in once.
 ///
@@ -252,12 +309,11 @@ impl<T: Shareable> Shared<T> {
     #[cold]
     fn get_contended(&self) -> Result<T> {
         let attached = self.segment.attached();
-        match read_patiently(attached) {
+        let place = place(attached, READ)?;
+        match read_patiently(attached, || place.try_read()) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 let _hold = self.segment.lock_atomically()?;
-                place(attached, READ)?
-                    .read_locked()
-                    .ok_or_else(|| damaged(attached, READ))
+                place.read_locked().ok_or_else(|| damaged(attached, READ))
             }
             read => read,
         }
@@ -346,9 +402,7 @@ impl<T: Shareable> Shared<T> {
     /// [`ErrorKind::Forked`].
     #[inline]
     pub fn version(&self) -> Result<u64> {
-        Ok(place(self.segment.attached(), READ)?
-            .version
-            .load(Ordering::Acquire))
+        Ok(place(self.segment.attached(), READ)?.committed())
     }
 
     /// Returns the segment that holds the value, for its key, its attachments and its end.
@@ -393,9 +447,10 @@ impl<T: Shareable> ReadOnlyShared<T> {
     #[inline]
     pub fn get(&self) -> Result<T> {
         let attached = self.segment.attached();
-        match place(attached, READ)?.try_read() {
+        let place = place(attached, READ)?;
+        match place.try_read() {
             Snapshot::Value(value) => Ok(value),
-            _ => read_patiently(attached),
+            _ => read_patiently(attached, || place.try_read()),
         }
     }
 
@@ -406,9 +461,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     /// [`ErrorKind::Forked`].
     #[inline]
     pub fn version(&self) -> Result<u64> {
-        Ok(place(self.segment.attached(), READ)?
-            .version
-            .load(Ordering::Acquire))
+        Ok(place(self.segment.attached(), READ)?.committed())
     }
 
     /// Returns the segment that holds the value, for its key and its attachments.
@@ -418,10 +471,12 @@ impl<T: Shareable> ReadOnlyShared<T> {
 }
 
 #[cold]
-fn read_patiently<T: Shareable>(attached: &Attached) -> Result<T> {
-    let place = place(attached, READ)?;
+pub(super) fn read_patiently<R>(
+    attached: &Attached,
+    try_read: impl Fn() -> Snapshot<R>,
+) -> Result<R> {
     for _ in 0..TRIES {
-        match place.try_read() {
+        match try_read() {
             Snapshot::Value(value) => return Ok(value),
             Snapshot::Damaged => return Err(damaged(attached, READ)),
             Snapshot::Overwritten => thread::yield_now(),

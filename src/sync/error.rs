@@ -91,9 +91,9 @@ pub struct Abandoned<'a> {
 
 /// What a holder left that did not release the lock.
 #[derive(Debug)]
-pub(super) struct Left {
-    pub(super) cause: Cause,
-    pub(super) culprit: Option<Attachment>,
+pub(crate) struct Left {
+    pub(crate) cause: Cause,
+    pub(crate) culprit: Option<Attachment>,
 }
 
 impl<'a> Abandoned<'a> {

@@ -22,9 +22,12 @@ const CONSISTENT: u32 = 0;
 const HOLDER_DIED: u32 = 1;
 const HOLDER_PANICKED: u32 = 2;
 
+/// Of so many questions whether a holder lives one looks at its process, too.
+const THOROUGHLY: u32 = 4;
+
 /// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// In place: its death leaves them half written.
     Plain,
     /// All or nothing, by one committing store: its death leaves nothing to repair.
@@ -34,12 +37,36 @@ pub(super) enum Manner {
 impl Manner {
     const ATOMIC: u64 = 1 << 63;
 
+    /// That of the holder whose word it is.
+    pub(crate) fn of(owner: u64) -> Manner {
+        if owner & Manner::ATOMIC == 0 {
+            Manner::Plain
+        } else {
+            Manner::Atomic
+        }
+    }
+
     #[inline(always)]
     fn bit(self) -> u64 {
         match self {
             Manner::Plain => 0,
             Manner::Atomic => Manner::ATOMIC,
         }
+    }
+}
+
+impl Left {
+    /// What the words say; nothing where the data are consistent.
+    pub(crate) fn of(words: &LockWords) -> Option<Left> {
+        let cause = match words.condition.load(Ordering::Relaxed) {
+            CONSISTENT => return None,
+            HOLDER_PANICKED => Cause::Panicked,
+            _ => Cause::Died,
+        };
+        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
+        let culprit = read_record(&words.culprit, hold.generation());
+        let culprit = culprit.map(|found| Attachment::of(hold, &found));
+        Some(Left { cause, culprit })
     }
 }
 
@@ -108,16 +135,8 @@ impl Segment {
     #[cold]
     #[inline(never)]
     fn report(&self) -> Result<(), Trouble> {
-        let words = &self.attached().memory.header().lock;
-        let cause = match words.condition.load(Ordering::Relaxed) {
-            CONSISTENT => return Ok(()),
-            HOLDER_PANICKED => Cause::Panicked,
-            _ => Cause::Died,
-        };
-        let hold = Hold::from_word(words.culprit_hold.load(Ordering::Relaxed));
-        let culprit = read_record(&words.culprit, hold.generation());
-        let culprit = culprit.map(|found| Attachment::of(hold, &found));
-        Err(Trouble::Left(Box::new(Left { cause, culprit })))
+        let left = Left::of(&self.attached().memory.header().lock);
+        left.map_or(Ok(()), |left| Err(Trouble::Left(Box::new(left))))
     }
 
     /// Records that the calling thread panicked while it changed data. Called with the lock.
@@ -125,6 +144,12 @@ impl Segment {
     #[inline(never)]
     pub(super) fn record_panic(&self) {
         self.record(self.hold(), HOLDER_PANICKED);
+    }
+
+    /// Whether the calling thread holds the lock, through whatever handle.
+    pub(crate) fn is_locked_by_this_thread(&self) -> bool {
+        let attempt = Attempt::new(self, Manner::Plain);
+        self.attached().is_ours() && attempt.is_own(attempt.owner())
     }
 
     /// Vouches for the data: the next one to lock is told nothing of what happened before. Called with the lock.
@@ -198,6 +223,8 @@ pub(super) struct Attempt<'a, L: ?Sized> {
     pub(super) me: u64,
     /// When the holder was last seen to live, or this attempt began to sleep.
     last_sign: Cell<Option<Instant>>,
+    /// How often a holder was asked about.
+    asked: Cell<u32>,
 }
 
 impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
@@ -209,6 +236,7 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
             words: lock.words(),
             me,
             last_sign: Cell::new(None),
+            asked: Cell::new(0),
         }
     }
 
@@ -251,13 +279,19 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         // In the dead one's manner, since what it left is now this one's to leave.
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
-        owner
+        let taken = owner
             .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+            .is_ok();
+        if taken {
+            // The dead one may have taken away what those who wait for a change had stored: see `change`.
+            self.words.watched.store(1, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
+        }
+        taken
     }
 
-    fn is_free(&self) -> bool {
-        self.words.owner.load(Ordering::Relaxed) == 0
+    fn owner(&self) -> u64 {
+        self.words.owner.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
@@ -277,6 +311,10 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     #[inline(always)]
     fn is_awaited(&self) -> bool {
         self.words.waiting.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_announced(&self) -> bool {
+        self.words.waiting.load(Ordering::Acquire) != 0
     }
 
     fn announce(&self) {
@@ -307,7 +345,12 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn is_gone(&self, owner: u64) -> bool {
-        let gone = self.lock.segment().is_gone(Hold::from_word(owner));
+        let hold = Hold::from_word(owner);
+        let asked = self.asked.replace(self.asked.get() + 1);
+        // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
+        let segment = self.lock.segment();
+        let gone = (asked.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold))
+            && segment.is_gone(hold);
         if !gone {
             self.last_sign.set(Some(Instant::now()));
         }

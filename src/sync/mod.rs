@@ -5,6 +5,7 @@
 //! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `waiting` is how whatever can be waited for says so.
 
 mod atomic;
+pub(crate) mod change;
 mod error;
 mod hold;
 mod lock;
@@ -15,6 +16,8 @@ mod protocol;
 pub(crate) mod sharing;
 pub(crate) mod waiting;
 
+pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
+pub(crate) use hold::Manner;
 pub use lock::Guard;
 pub(crate) use protocol::Until;

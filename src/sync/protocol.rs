@@ -24,7 +24,9 @@
 //! 4. While somebody sleeps, `waiting` is 1, or whoever took the 1 away is about to wake one, or a woken one is under way, who
 //!    stores 1 again: when it acquires, or before it looks at the owner again, be it then to sleep or to give up. So one
 //!    wake at a time is under way, and a release in between costs no system call.
-//! 5. Who gives up has seen a holder after its 1 and the barrier. That holder's release is still to come, and sees the 1.
+//! 5. Who wakes up, finds `waiting` still 1 and the owner that it slept on, may sleep again as it is: the 1 is its own, or another
+//!    one's who has yet to look at the owner, and covers both. So while nobody releases, a waiter does nothing but ask.
+//! 6. Who gives up has seen a holder after its 1 and the barrier. That holder's release is still to come, and sees the 1.
 //!    Who only tries once has never slept: it uses up no wake, announces nothing, and troubles nobody.
 //!
 //! # Deaths
@@ -63,11 +65,13 @@ pub(super) trait Steps {
     /// Changes `owner` from a dead hold to this attachment. An acquire operation.
     fn try_take_over(&self, dead: u64) -> bool;
     /// Loads `owner`.
-    fn is_free(&self) -> bool;
+    fn owner(&self) -> u64;
     /// Stores 0 into `owner`. A release operation, and no fence for loads that follow.
     fn free(&self);
     /// Loads `waiting`, after everything before it in the program.
     fn is_awaited(&self) -> bool;
+    /// Loads `waiting`, before everything after it in the program.
+    fn is_announced(&self) -> bool;
     /// Stores 1 into `waiting`.
     fn announce(&self);
     /// Changes `waiting` to 0; whether it was 1.
@@ -131,47 +135,96 @@ pub(super) enum Refused {
 /// Acquires a lock that was just seen to be held.
 #[cold]
 pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refused> {
-    let mut suspect = 0;
-    let mut period = FIRST_SLEEP;
-    let mut slept = false;
+    let mut waiter = Waiter::new();
     loop {
+        match waiter.look(steps, until, YIELDS) {
+            Look::Done(result) => return result,
+            Look::Sleep(limit) => steps.sleep(limit),
+        }
+    }
+}
+
+/// One that wants the lock: what it knows between two looks.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// The owner that it slept on last; 0 before it has slept.
+    suspect: u64,
+    period: Duration,
+}
+
+/// What a look found.
+pub(super) enum Look {
+    Done(Result<Acquired, Refused>),
+    /// Sleep while `waiting` is 1, at most so long.
+    Sleep(Duration),
+}
+
+impl Waiter {
+    pub(super) fn new() -> Waiter {
+        Waiter {
+            suspect: 0,
+            period: FIRST_SLEEP,
+        }
+    }
+
+    /// Looks once: takes the lock if it can, else says how long to sleep. `yields` is how often it may give its processor away
+    /// before its first sleep.
+    pub(super) fn look(&mut self, steps: &impl Steps, until: Until, yields: usize) -> Look {
+        loop {
+            let owner = if self.is_still_announced(steps) {
+                self.suspect
+            } else {
+                match self.try_acquire(steps, until, yields) {
+                    Ok(()) => return Look::Done(Ok(Acquired::Free)),
+                    Err(owner) => owner,
+                }
+            };
+            if steps.is_own(owner) {
+                return Look::Done(Err(Refused::Own));
+            }
+            let stays = owner == self.suspect;
+            self.period = if stays {
+                LONGEST_SLEEP.min(self.period * 2)
+            } else {
+                FIRST_SLEEP
+            };
+            let left = until.left(steps, self.period);
+            // Asking costs system calls: a holder is asked only when somebody has slept on it.
+            if (stays || left.is_none()) && steps.is_gone(owner) {
+                if steps.try_take_over(owner) {
+                    return Look::Done(Ok(Acquired::TakenOver(owner)));
+                }
+                continue;
+            }
+            let Some(left) = left else {
+                return Look::Done(Err(Refused::HeldBy(owner)));
+            };
+            self.suspect = owner;
+            return Look::Sleep(left);
+        }
+    }
+
+    /// Whether its period has merely passed: nobody has released since it fell asleep, or another one's announcement stands for its
+    /// own. Then there is nothing to do but ask.
+    fn is_still_announced(&self, steps: &impl Steps) -> bool {
+        self.suspect != 0 && steps.is_announced() && steps.owner() == self.suspect
+    }
+
+    /// Tries to acquire; announces itself first, unless it tries only once.
+    fn try_acquire(&self, steps: &impl Steps, until: Until, yields: usize) -> Result<(), u64> {
+        let has_slept = self.suspect != 0;
         if until != Until::Now {
             // Who has slept may have a dead holder to ask about: on a busy machine each turn given away would delay that.
-            if spin(steps, if slept { 0 } else { YIELDS }) {
-                if slept {
+            if spin(steps, if has_slept { 0 } else { yields }) {
+                if has_slept {
                     steps.announce();
                 }
-                return Ok(Acquired::Free);
+                return Ok(());
             }
             steps.announce();
             steps.barrier();
         }
-        let Err(owner) = steps.try_acquire() else {
-            return Ok(Acquired::Free);
-        };
-        if steps.is_own(owner) {
-            return Err(Refused::Own);
-        }
-        let stays = owner == suspect;
-        suspect = owner;
-        period = if stays {
-            LONGEST_SLEEP.min(period * 2)
-        } else {
-            FIRST_SLEEP
-        };
-        let left = until.left(steps, period);
-        // Asking costs system calls: a holder is asked only when somebody has slept on it.
-        if (stays || left.is_none()) && steps.is_gone(owner) {
-            if steps.try_take_over(owner) {
-                return Ok(Acquired::TakenOver(owner));
-            }
-            continue;
-        }
-        let Some(left) = left else {
-            return Err(Refused::HeldBy(owner));
-        };
-        steps.sleep(left);
-        slept = true;
+        steps.try_acquire()
     }
 }
 
@@ -197,7 +250,7 @@ fn spin(steps: &impl Steps, yields: usize) -> bool {
     let polls = (0..POLLS).map(|poll| 1 << poll);
     for pauses in polls.chain(iter::repeat_n(0, yields)) {
         steps.relax(pauses);
-        if steps.is_free() && steps.try_acquire().is_ok() {
+        if steps.owner() == 0 && steps.try_acquire().is_ok() {
             return true;
         }
     }

@@ -3,10 +3,9 @@
 //! Everything that can be waited for says so in this way once; blocking and asynchronous callers differ only in how they
 //! sleep. Nothing here knows what is waited for.
 
-use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::sys::{self, Word};
 
 /// Something that is waited for.
 pub(crate) trait Wait {
@@ -24,7 +23,7 @@ pub(crate) enum Look<'a, R> {
     Ready(R),
     /// Sleep while the word has this value, at most for `limit`; then look again.
     Sleep {
-        word: &'a AtomicU32,
+        word: Word<'a>,
         seen: u32,
         /// How long at most, where somebody may have to be asked whether it lives; `None`: until woken.
         limit: Option<Duration>,

@@ -15,13 +15,16 @@
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
-//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process.
+//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` changes a word and wakes in one
+//!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
 //!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
 //! - **Barrier**: when `barrier()` returns, every thread of every process that has called `join_barriers()` has passed a full
 //!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence.
 
 #![allow(unsafe_code)]
+
+mod word;
 
 #[cfg(all(
     target_os = "linux",
@@ -42,9 +45,10 @@ mod platform;
 mod platform;
 
 pub(crate) use platform::{
-    Directory, Generation, Mapping, SegmentFile, barrier, default_directory, effective_user,
+    Directory, Generation, Mapping, SegmentFile, add_and_wake, barrier, default_directory, effective_user,
     fate_of, identity, ipc, join_barriers, now_since_epoch, thread_id, wait, wake_all, wake_one,
 };
+pub(crate) use word::{Word, low_half_of};
 
 /// What the system says about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +57,14 @@ pub(crate) struct FileFacts {
     pub(crate) regular: bool,
     /// The user it belongs to.
     pub(crate) owner: u32,
+    /// The group it belongs to.
+    pub(crate) group: u32,
     /// The permission bits, as in `chmod`, without the kind.
     pub(crate) mode: u32,
     /// The length in bytes.
     pub(crate) len: u64,
+    /// The bytes of memory it has, which are fewer than its length when it has holes.
+    pub(crate) reserved: u64,
     /// Device and inode: the same for two open files exactly when they are one file.
     pub(crate) id: (u64, u64),
 }

@@ -35,7 +35,7 @@ fn fork(test: &Talk) -> Fork {
 }
 
 /// Takes the lock and forks a child that lives until the test ends, whatever becomes of this process.
-fn forks_holding(test: &mut Talk) {
+pub(crate) fn forks_holding(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     let _bytes = segment.lock().expect("it is free");
     let fork = fork(test);

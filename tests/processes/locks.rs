@@ -346,7 +346,7 @@ fn whoever_holds_it_in_whatever_way_is_listed() {
         let mut listed = sharehold::list().expect("one may look");
         let segment = listed.remove(0).summary.expect("it is whole");
         assert_eq!((segment.key.as_str(), segment.attachments.len()), (KEY, 2));
-        segment.holder
+        segment.holder().cloned()
     };
     let options = Segment::options().size(64).log(64);
     let segment = options.create(KEY).expect("nothing has the key");

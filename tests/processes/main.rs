@@ -8,6 +8,7 @@ mod create;
 mod daemons;
 mod forks;
 mod grow;
+mod inspect;
 mod keys;
 mod life;
 mod locks;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         daemons::suite(),
         forks::suite(),
         grow::suite(),
+        inspect::suite(),
         keys::suite(),
         life::suite(),
         locks::suite(),

@@ -1,5 +1,6 @@
 //! Types as they are in shared memory: described, compared, moved in and out, and read without the type.
 
+mod build;
 mod derived;
 mod difference;
 mod field;

@@ -3,6 +3,7 @@
 //! A value here is one of `N` words that are all the same: its version. So a mixture of two versions shows, and so does one that
 //! is not the value it should be.
 
+mod any;
 mod deaths;
 mod programs;
 mod storm;
@@ -15,7 +16,12 @@ use std::thread;
 use sharehold_testkit::directory;
 
 fn main() -> ExitCode {
-    sharehold_testkit::main([deaths::suite(), programs::suite(), storm::suite()])
+    sharehold_testkit::main([
+        any::suite(),
+        deaths::suite(),
+        programs::suite(),
+        storm::suite(),
+    ])
 }
 
 const KEY: &str = "com.example.value";

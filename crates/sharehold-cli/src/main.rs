@@ -1,10 +1,38 @@
 //! The `sharehold` command: says what can be asked, and hands each question to its module.
 
+mod cas;
+mod change;
+mod completions;
 mod count;
+mod create;
+mod data;
+mod exit;
+mod get;
+mod grow;
+mod hexdump;
+mod hint;
+mod human;
+mod incr;
+mod lock;
+mod locked;
+mod ls;
+mod man;
+mod output;
+mod poll;
+mod read;
+mod rm;
+mod set;
+mod table;
+mod units;
+mod value;
+mod wait;
+mod write;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::Exit;
+use output::ReaderGone;
 
 /// Keyed shared memory between processes that no process's death can break.
 #[derive(Debug, Parser)]
@@ -21,18 +49,51 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ls(ls::Args),
+    Get(get::Args),
+    Set(set::Args),
+    Incr(incr::Args),
+    Cas(cas::Args),
+    Create(create::Args),
+    Read(read::Args),
+    Write(write::Args),
+    Grow(grow::Args),
+    Rm(rm::Args),
+    Lock(lock::Args),
+    #[command(hide = true)]
+    LockChild(lock::ChildArgs),
+    Wait(wait::Args),
     Count(count::Args),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Ls(args) => ls::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Set(args) => set::run(&args),
+        Command::Incr(args) => incr::run(&args),
+        Command::Cas(args) => cas::run(&args),
+        Command::Create(args) => create::run(&args),
+        Command::Read(args) => read::run(&args),
+        Command::Write(args) => write::run(&args),
+        Command::Grow(args) => grow::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Lock(args) => lock::run(&args),
+        Command::LockChild(args) => lock::become_command(&args),
+        Command::Wait(args) => wait::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("sharehold: {error:#}");
-        ExitCode::FAILURE
+        if !error.is::<ReaderGone>() {
+            output::complain(&error);
+        }
+        Exit::of(&error).into()
     })
 }

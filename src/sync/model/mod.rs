@@ -45,6 +45,7 @@
 //! Why not a checker that is there already: those that exist follow executions, not states, so that the tries, sleeps and deaths
 //! of this lock have to be bounded to come to an end, and they know no barrier in other processes.
 
+mod change;
 mod program;
 mod search;
 mod sharing;

@@ -94,6 +94,8 @@ pub(super) enum Mistake {
     FreeTwice,
     /// Who gives up does so when it wakes up, and announces nothing.
     LeaveSilently,
+    /// Who wakes up and is still announced takes the owner for the same.
+    StayAnyway,
     /// Nobody is ever taken for dead, nor is anybody given time to sleep.
     NeverProvenAwake,
 }
@@ -388,9 +390,16 @@ impl Steps for Replay<'_> {
         }
     }
 
-    fn is_free(&self) -> bool {
-        let polled = self.polled.take();
-        polled.unwrap_or_else(|| self.ask(Op::LoadOwner) == 0)
+    fn owner(&self) -> u64 {
+        match self.polled.take() {
+            Some(polled) => u64::from(!polled),
+            None if self.mistake == Mistake::StayAnyway => self.seen.get().into(),
+            None => self.ask(Op::LoadOwner).into(),
+        }
+    }
+
+    fn is_announced(&self) -> bool {
+        self.ask(Op::LoadWaiting) == 1
     }
 
     fn free(&self) {

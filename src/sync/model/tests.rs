@@ -157,9 +157,11 @@ fn a_lock_that_stays_held_is_found() {
         (Mistake::NeverProven, 2, 1, Law::AskedLate),
         (Mistake::NeverProvenAwake, 2, 1, Law::Starved),
         (Mistake::NoRecord, 2, 1, Law::NotTold),
+        // The one that died came after another.
+        (Mistake::StayAnyway, 3, 1, Law::AskedLate),
     ] {
         println!("{mistake:?}");
-        let threads = &[WAIT; 2][..threads];
+        let threads = &[WAIT; 3][..threads];
         breaks(&Lock::with(threads, mistake).deaths(deaths), law);
     }
 }
@@ -167,13 +169,15 @@ fn a_lock_that_stays_held_is_found() {
 /// A lock that changes hands as it is told to while one waiter sleeps, and is free at the end.
 struct Script<'a> {
     owners: &'a [u64],
+    /// Whether the announcement stands after each sleep.
+    announced: bool,
     asked: Cell<bool>,
     /// For each owner found: whether it was asked about, and how long the waiter slept on it.
     rounds: RefCell<Vec<(bool, Duration)>>,
 }
 
 impl Script<'_> {
-    fn owner(&self) -> u64 {
+    fn current(&self) -> u64 {
         let at = self.rounds.borrow().len();
         self.owners.get(at).copied().unwrap_or(0)
     }
@@ -181,14 +185,18 @@ impl Script<'_> {
 
 impl Steps for Script<'_> {
     fn try_acquire(&self) -> Result<(), u64> {
-        match self.owner() {
+        match self.current() {
             0 => Ok(()),
             owner => Err(owner),
         }
     }
 
-    fn is_free(&self) -> bool {
-        self.owner() == 0
+    fn owner(&self) -> u64 {
+        self.current()
+    }
+
+    fn is_announced(&self) -> bool {
+        self.announced
     }
 
     fn sleep(&self, limit: Duration) {
@@ -232,12 +240,13 @@ impl Steps for Script<'_> {
 fn a_dead_holder_is_asked_about_within_ten_milliseconds() {
     const LENGTH: u32 = 10;
     const LIMIT: Duration = Duration::from_millis(9);
-    for choice in 0..1_u32 << LENGTH {
+    for choice in 0..2_u32 << LENGTH {
         let owners: Vec<u64> = (0..LENGTH)
             .map(|bit| 1 + u64::from(choice >> bit & 1))
             .collect();
         let script = Script {
             owners: &owners,
+            announced: choice >> LENGTH == 1,
             asked: Cell::new(false),
             rounds: RefCell::default(),
         };

@@ -125,12 +125,16 @@ impl Directory {
     }
 }
 
-fn facts(stat: &Stat) -> FileFacts {
+pub(super) fn facts(stat: &Stat) -> FileFacts {
+    // Of blocks, whose unit is 512 bytes, whatever the file system's own is.
+    let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
     FileFacts {
         regular: FileType::from_raw_mode(stat.st_mode).is_file(),
         owner: stat.st_uid,
+        group: stat.st_gid,
         mode: stat.st_mode & 0o7777,
         len: u64::try_from(stat.st_size).unwrap_or(0),
+        reserved: blocks.saturating_mul(512),
         id: (stat.st_dev, stat.st_ino),
     }
 }
@@ -203,13 +207,6 @@ impl SegmentFile {
             })?),
             done => Ok(done?),
         }
-    }
-
-    /// Says how many bytes of memory the file has, which are fewer than its length when it has holes.
-    pub(crate) fn reserved(&self) -> io::Result<u64> {
-        let blocks = fs::fstat(self.as_fd())?.st_blocks;
-        // Their unit is 512 bytes, whatever the file system's own is.
-        Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(512))
     }
 
     /// Reads up to `bytes.len()` bytes from `offset`; returns how many there were.

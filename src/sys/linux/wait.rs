@@ -2,33 +2,45 @@
 
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use rustix::thread::futex::{self, Timespec};
+use rustix::thread::futex::{self, Timespec, WakeOp, WakeOpCmp};
 use rustix::thread::{MembarrierCommand, membarrier, membarrier_query};
+
+use crate::sys::Word;
 
 /// Sleeps while `word` is `expected`, at most for `limit`. Returns for a wake-up, a changed word, a passed limit or
 /// a signal alike: the caller looks again.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
+pub(crate) fn wait<'a>(word: impl Into<Word<'a>>, expected: u32, limit: Option<Duration>) {
     let limit = limit.map(|limit| Timespec {
         tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(limit.subsec_nanos()),
     });
     // Shared, not private: the sleepers of one word are in several processes.
     // Every error means the same to the caller as a wake-up: look at the word again.
-    let _ = futex::wait(word, futex::Flags::empty(), expected, limit.as_ref());
+    let _ = futex::wait(word.into().0, SHARED, expected, limit.as_ref());
 }
 
+const SHARED: futex::Flags = futex::Flags::empty();
+const ALL: u32 = i32::MAX.unsigned_abs();
+
 /// Wakes one sleeper on `word`, in whatever process.
-pub(crate) fn wake_one(word: &AtomicU32) {
+pub(crate) fn wake_one<'a>(word: impl Into<Word<'a>>) {
     // It cannot fail on a mapped and aligned word, which a reference is.
-    let _ = futex::wake(word, futex::Flags::empty(), 1);
+    let _ = futex::wake(word.into().0, SHARED, 1);
 }
 
 /// Wakes every sleeper on `word`, in whatever process.
-pub(crate) fn wake_all(word: &AtomicU32) {
-    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
+pub(crate) fn wake_all<'a>(word: impl Into<Word<'a>>) {
+    let _ = futex::wake(word.into().0, SHARED, ALL);
+}
+
+/// Adds 1 to `word` and wakes every sleeper on it, in whatever process: no death comes between the two.
+pub(crate) fn add_and_wake<'a>(word: impl Into<Word<'a>>) -> bool {
+    let word = word.into().0;
+    // What the word was is compared for the sake of a second wake-up, of nobody.
+    let (add, never) = (WakeOp::Add, WakeOpCmp::Lt);
+    futex::wake_op(word, SHARED, ALL, 0, word, add, never, 1, 0).is_ok()
 }
 
 /// Registers this process, once, as one whose running threads others may send a memory barrier to.

@@ -10,10 +10,9 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::{Access, Fate, FileFacts, Identity};
+use super::{Access, Fate, FileFacts, Identity, Word};
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
@@ -85,10 +84,6 @@ impl SegmentFile {
     }
 
     pub(crate) fn reserve(&self, _len: u64) -> io::Result<()> {
-        match self.0 {}
-    }
-
-    pub(crate) fn reserved(&self) -> io::Result<u64> {
         match self.0 {}
     }
 
@@ -169,8 +164,12 @@ pub(crate) fn join_barriers() -> io::Result<()> {
 
 pub(crate) fn barrier() {}
 
-pub(crate) fn wait(_word: &AtomicU32, _expected: u32, _limit: Option<Duration>) {}
+pub(crate) fn wait<'a>(_word: impl Into<Word<'a>>, _expected: u32, _limit: Option<Duration>) {}
 
-pub(crate) fn wake_one(_word: &AtomicU32) {}
+pub(crate) fn wake_one<'a>(_word: impl Into<Word<'a>>) {}
 
-pub(crate) fn wake_all(_word: &AtomicU32) {}
+pub(crate) fn wake_all<'a>(_word: impl Into<Word<'a>>) {}
+
+pub(crate) fn add_and_wake<'a>(_word: impl Into<Word<'a>>) -> bool {
+    false
+}

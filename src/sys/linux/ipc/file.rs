@@ -7,9 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirEntryExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::super::file::facts;
 use crate::sys::FileFacts;
 
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -69,16 +70,6 @@ impl NamedFile {
             Err(Errno::WOULDBLOCK) => Ok(false),
             done => Ok(done.map(|()| true)?),
         }
-    }
-}
-
-fn facts(stat: &Stat) -> FileFacts {
-    FileFacts {
-        regular: FileType::from_raw_mode(stat.st_mode).is_file(),
-        owner: stat.st_uid,
-        mode: stat.st_mode & 0o7777,
-        len: u64::try_from(stat.st_size).unwrap_or(0),
-        id: (stat.st_dev, stat.st_ino),
     }
 }
 

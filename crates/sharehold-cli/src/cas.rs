@@ -1,0 +1,71 @@
+//! `sharehold cas`: a field is changed if it is what somebody thinks it is.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::change;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Format};
+use crate::value;
+
+/// Change one field of a typed value if it has the value that is expected
+///
+/// Comparing and committing are one step: of any number of processes that do it at once, one succeeds. If the field has
+/// another value, that one is printed, and nothing is changed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold cas com.example.job state Idle Busy     take the job, if nobody has it
+  sharehold cas com.example.job owner 0 $$ || exit  be the owner, or leave
+
+Exit status: 0 changed, 2 wrong usage, or the field cannot have such a value, 3 no such key or field, 4 it has another value,
+which is printed, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    /// The field, such as value, limits.max or by_worker[3]; `.` is the whole
+    field: String,
+
+    /// What it must be
+    #[arg(allow_hyphen_values = true)]
+    old: String,
+
+    /// What it shall be
+    #[arg(allow_hyphen_values = true)]
+    new: String,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Runs `sharehold cas`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut other = None;
+    let changed = change::field(&args.key, &args.field, |field| {
+        // Compared as it is printed, so that what cannot be told apart by reading is the same.
+        if field.parse(&args.old)?.to_string() == field.value.to_string() {
+            return Ok(args.new.clone());
+        }
+        other = Some(field.value.clone());
+        Err(Failure::new(Exit::Busy, "it has another value").into())
+    });
+    match other {
+        None => {
+            let changed = changed?;
+            if args.format.json {
+                output::document(&changed.answer())?;
+            }
+            Ok(Exit::Done.into())
+        }
+        Some(found) => {
+            if args.format.json {
+                output::document(&serde_json::json!({ "found": value::to_json(&found) }))?;
+            } else {
+                output::line(&found.to_string())?;
+            }
+            Ok(Exit::Busy.into())
+        }
+    }
+}

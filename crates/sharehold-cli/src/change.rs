@@ -1,0 +1,76 @@
+//! One field changed in one committed update: what `set`, `incr` and `cas` have in common.
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+use sharehold::{AnyShared, FieldValue, Schema};
+
+use crate::{hint, value};
+
+/// A field, as it was and as it is.
+pub(crate) struct Changed {
+    pub(crate) before: FieldValue,
+    pub(crate) after: FieldValue,
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+pub(crate) struct Answer {
+    before: Value,
+    after: Value,
+}
+
+impl Changed {
+    pub(crate) fn answer(&self) -> Answer {
+        Answer {
+            before: value::to_json(&self.before),
+            after: value::to_json(&self.after),
+        }
+    }
+}
+
+/// Changes a field to the text that `decide` makes of what it is, while nobody else can change it; an error of `decide` changes
+/// nothing.
+pub(crate) fn field(
+    key: &str,
+    path: &str,
+    decide: impl FnOnce(&Field<'_>) -> Result<String>,
+) -> Result<Changed> {
+    let shared = AnyShared::attach(key)?;
+    let schema = shared.schema();
+    let explain = |error| hint::for_field(error, schema);
+    let changed = shared.try_update(|bytes| -> Result<Changed> {
+        let before = schema.get(bytes, path).map_err(explain)?;
+        let text = decide(&Field {
+            schema,
+            bytes,
+            path,
+            value: &before,
+        })?;
+        schema.set(bytes, path, &text).map_err(explain)?;
+        let after = schema.get(bytes, path).map_err(explain)?;
+        Ok(Changed { before, after })
+    })?;
+    shared.detach()?;
+    Ok(changed)
+}
+
+/// A field that is about to be changed.
+pub(crate) struct Field<'a> {
+    schema: &'a Schema,
+    bytes: &'a [u8],
+    path: &'a str,
+    pub(crate) value: &'a FieldValue,
+}
+
+impl Field<'_> {
+    /// What the text means here, as the field would be printed if it were that.
+    pub(crate) fn parse(&self, text: &str) -> Result<FieldValue> {
+        let mut bytes = self.bytes.to_vec();
+        let explain = |error| hint::for_field(error, self.schema);
+        self.schema
+            .set(&mut bytes, self.path, text)
+            .map_err(explain)?;
+        self.schema.get(&bytes, self.path).map_err(explain)
+    }
+}

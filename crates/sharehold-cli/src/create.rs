@@ -1,0 +1,127 @@
+//! `sharehold create`: a persistent segment, of plain bytes or of named fields.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use sharehold::{Kind, Policy, Schema, Segment};
+
+use crate::exit::{Exit, Failure};
+use crate::units;
+
+/// What `sharehold ls` shows as the type of a value whose fields were named here.
+const TYPE: &str = "Fields";
+
+/// Create a segment that stays until it is removed
+///
+/// It is persistent, since one that goes with its last user would go with this command: `sharehold rm` removes it. With --size
+/// it holds plain bytes, all zero; with --fields a typed value of which everything is zero or empty. A program attaches to it as a
+/// `#[repr(C)]` struct with the same fields; where Rust would have padding there are `reserved` bytes, which `sharehold show` lists.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Kinds of fields:
+  u8 to u128, i8 to i128, f32, f64, bool, text32 (at most 32 bytes; also Text<32>), [u64; 8] (exactly 8), List<u64, 8> (at most 8),
+  'enum u8 {Idle=0, Busy=1}'
+
+Examples:
+  sharehold create com.example.frame --size 8MiB
+  sharehold create com.example.log --size 64KiB --max-size 1GiB      can grow
+  sharehold create com.example.tally --fields 'value:u64, by_worker:[u64; 8]'
+  sharehold create com.example.board --size 4KiB --mode 0660         the group may attach, too
+
+Exit status: 0 created, 1 no memory, 2 wrong usage, 4 the key is taken, 6 not permitted.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    /// Plain bytes, this many: 4096, 4KiB, 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = units::size, required_unless_present = "fields")]
+    size: Option<usize>,
+
+    /// A typed value of these fields, each NAME:KIND, with commas between them
+    #[arg(long, value_name = "FIELDS", conflicts_with_all = ["size", "max_size"])]
+    fields: Option<String>,
+
+    /// How far it can grow; its size unless given
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    max_size: Option<usize>,
+
+    /// How many can be attached at once
+    #[arg(long, value_name = "N", default_value = "128")]
+    slots: usize,
+
+    /// Who may attach, as for chmod
+    #[arg(long, value_name = "MODE", value_parser = units::mode, default_value = "0600")]
+    mode: u32,
+}
+
+/// Runs `sharehold create`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let options = Segment::options()
+        .policy(Policy::Persistent)
+        .slots(args.slots)
+        .mode(args.mode);
+    if let Some(fields) = &args.fields {
+        let schema =
+            schema(fields).map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
+        let blank = schema.blank().context("there is not so much memory")?;
+        options.create_any(&args.key, &schema, &blank)?.detach()?;
+    } else {
+        let size = args.size.unwrap_or(0);
+        let max_size = args.max_size.unwrap_or(size);
+        let options = options.size(size).max_size(max_size);
+        options.create(&args.key)?.detach()?;
+    }
+    Ok(Exit::Done.into())
+}
+
+/// The schema of a value of these fields.
+fn schema(fields: &str) -> Result<Schema> {
+    let mut found = Vec::new();
+    for field in split(fields) {
+        let (name, kind) = field
+            .split_once(':')
+            .with_context(|| format!("`{field}` is not NAME:KIND, such as count:u64"))?;
+        found.push((name.trim().to_owned(), self::kind(kind.trim())?));
+    }
+    Schema::from_fields(TYPE, found).with_context(|| format!("`{fields}` are no fields"))
+}
+
+/// A kind as a schema has it, or `text32`, which needs no quotes in a shell.
+fn kind(text: &str) -> Result<Kind> {
+    let short = text
+        .strip_prefix("text")
+        .map(|most| format!("Text<{most}>"));
+    Ok(short.as_deref().unwrap_or(text).parse()?)
+}
+
+/// Cuts at the commas that are not inside of a kind.
+fn split(fields: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    let outside = |it: char| {
+        match it {
+            '[' | '<' | '{' => depth += 1,
+            ']' | '>' | '}' => depth -= 1,
+            _ => {}
+        }
+        it == ',' && depth == 0
+    };
+    fields.split(outside).map(str::trim).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_cut_between_kinds() {
+        assert_eq!(
+            split("a:u8, b:[u8; 2],c:List<[u8; 2], 3> , d:enum u8 {A=0, B=1}"),
+            [
+                "a:u8",
+                "b:[u8; 2]",
+                "c:List<[u8; 2], 3>",
+                "d:enum u8 {A=0, B=1}"
+            ]
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! The bytes of a segment, whether they are plain or a typed value: what `read` and `write` have in common.
+
+use std::io::Read;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sharehold::{AnyShared, ErrorKind, Segment};
+
+use crate::exit::{Exit, Failure};
+use crate::locked::Locked;
+use crate::output;
+
+/// What a segment holds.
+pub(crate) enum Data {
+    Plain(Segment),
+    Typed(AnyShared),
+}
+
+impl Data {
+    pub(crate) fn attach(key: &str) -> Result<Data> {
+        match AnyShared::attach(key) {
+            Ok(shared) => Ok(Data::Typed(shared)),
+            Err(error) if error.kind() == ErrorKind::TypeMismatch => {
+                Ok(Data::Plain(Segment::attach(key)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How many bytes there are.
+    fn size(&self) -> usize {
+        match self {
+            Data::Plain(segment) => segment.size(),
+            Data::Typed(shared) => shared.schema().size(),
+        }
+    }
+
+    /// The bytes from `offset` on.
+    pub(crate) fn read(
+        &self,
+        offset: usize,
+        length: Option<usize>,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<u8>> {
+        let size = self.size();
+        let length = length.unwrap_or(size.saturating_sub(offset));
+        let end = offset.checked_add(length).filter(|&end| end <= size);
+        let end = end.ok_or_else(|| beyond(offset, length, size))?;
+        match self {
+            Data::Typed(shared) => {
+                let bytes = shared.get()?;
+                Ok(bytes.get(offset..end).unwrap_or_default().to_vec())
+            }
+            Data::Plain(segment) => {
+                let mut locked = Locked::acquire(segment, timeout)?;
+                if let Some(left) = locked.left() {
+                    output::warn(&format!("{left}: these bytes may be half written"));
+                }
+                let mut bytes = vec![0; length];
+                locked.guard().read(offset, &mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Writes all of `from`, from `offset` on, or nothing.
+    pub(crate) fn write(
+        &self,
+        offset: usize,
+        from: impl Read,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        let size = self.size();
+        let room = size.saturating_sub(offset);
+        let mut bytes = Vec::new();
+        // One more, to see that there are too many.
+        let most = u64::try_from(room)?.saturating_add(1);
+        from.take(most)
+            .read_to_end(&mut bytes)
+            .context("cannot read standard input")?;
+        if bytes.len() > room || offset > size {
+            return Err(beyond(offset, bytes.len(), size));
+        }
+        let place = offset..offset + bytes.len();
+        match self {
+            Data::Typed(shared) => shared.update(|value| {
+                if let Some(place) = value.get_mut(place) {
+                    place.copy_from_slice(&bytes);
+                }
+            })?,
+            Data::Plain(segment) => {
+                let mut locked = Locked::acquire(segment, timeout)?;
+                if let Some(left) = locked.left() {
+                    output::warn(&left);
+                }
+                let guard = locked.guard();
+                guard.write(offset, &bytes)?;
+                // Nothing is left of what a dead one wrote.
+                if bytes.len() == guard.size() {
+                    locked.vouch();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn beyond(offset: usize, length: usize, size: usize) -> anyhow::Error {
+    let detail = format!(
+        "there are {size} bytes, and {length} from {offset} on reach beyond them; nothing is done"
+    );
+    Failure::new(Exit::Failed, detail).into()
+}

@@ -1,0 +1,38 @@
+//! `sharehold grow`: a segment of plain bytes gets more of them.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use sharehold::Segment;
+
+use crate::exit::Exit;
+use crate::units;
+
+/// Make a segment larger, for everyone who is attached
+///
+/// It can grow up to the largest size with which it was created. The new bytes are zero; addresses stay as they are. A
+/// segment never shrinks: asking for less than there is changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold create com.example.log --size 64KiB --max-size 1GiB
+  sharehold grow com.example.log 128KiB
+
+Exit status: 0 it is at least as large, 1 no memory, 2 wrong usage, or beyond its largest size, 3 no such key, 5 damaged, 6 not
+permitted.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    /// How large it shall be: 4096, 4KiB, 1MiB
+    #[arg(value_parser = units::size)]
+    size: usize,
+}
+
+/// Runs `sharehold grow`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let segment = Segment::attach(&args.key)?;
+    segment.grow(args.size)?;
+    segment.detach()?;
+    Ok(Exit::Done.into())
+}

@@ -1,0 +1,84 @@
+//! `sharehold incr`: a number is raised, and nothing is lost between two who do it.
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use sharehold::FieldValue;
+
+use crate::change;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Format};
+
+/// Add to a number in a typed value, and print what it is then
+///
+/// Reading, adding and committing are one step: of any number of processes that do it at once, each counts. A sum that the
+/// field cannot have changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold incr com.example.tally value        add 1
+  sharehold incr com.example.tally value 10     add 10
+  sharehold incr com.example.tally value -1     take 1 away
+
+Exit status: 0 added, 1 the sum does not fit, and nothing is changed, 2 wrong usage, or the field is no number, 3 no such key or
+field, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    /// The field, which is a number
+    field: String,
+
+    /// How much to add
+    #[arg(allow_hyphen_values = true, default_value = "1")]
+    by: String,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Runs `sharehold incr`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let changed = change::field(&args.key, &args.field, |field| {
+        sum(field, &args.by).with_context(|| format!("cannot add to `{}`", args.field))
+    })?;
+    if args.format.json {
+        output::document(&changed.answer())?;
+    } else {
+        output::line(&changed.after.to_string())?;
+    }
+    Ok(Exit::Done.into())
+}
+
+/// The sum, as the text of a value that the field can have.
+fn sum(field: &change::Field<'_>, by: &str) -> Result<String> {
+    let (sum, whole) = match field.value {
+        FieldValue::Unsigned(value) => {
+            let sum = value.checked_add_signed(number(by)?);
+            (sum.map(|sum| sum.to_string()), true)
+        }
+        FieldValue::Signed(value) => {
+            let sum = value.checked_add(number(by)?);
+            (sum.map(|sum| sum.to_string()), true)
+        }
+        FieldValue::F32(value) => (Some((value + number::<f32>(by)?).to_string()), false),
+        FieldValue::F64(value) => (Some((value + number::<f64>(by)?).to_string()), false),
+        _ => return Err(Failure::new(Exit::Usage, "it is no number").into()),
+    };
+    match sum {
+        Some(sum) if !whole || field.parse(&sum).is_ok() => Ok(sum),
+        _ => {
+            let detail = format!(
+                "{} and {by} are more, or less, than it can have; nothing is changed",
+                field.value
+            );
+            Err(Failure::new(Exit::Failed, detail).into())
+        }
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T> {
+    let refused = |_| Failure::new(Exit::Usage, format!("`{text}` is no such number"));
+    Ok(text.parse().map_err(refused)?)
+}

@@ -1,0 +1,143 @@
+//! The command that runs under the lock, as a process: it dies with the holder of the lock, and gets its signals.
+//!
+//! The kernel kills a process with its parent if that process asks for it, so this program is started once more to ask, and
+//! then becomes the command.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpgrp, getppid, pidfd_open, pidfd_send_signal,
+    set_parent_process_death_signal,
+};
+use rustix::termios::tcgetpgrp;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::output;
+
+/// What shells say of a command that is not there, or cannot be run.
+const NOT_FOUND: u8 = 127;
+const NOT_RUN: u8 = 126;
+
+/// Become a command that is killed with its parent: what `sharehold lock` starts
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChildArgs {
+    /// The process that holds the lock
+    parent: i32,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Runs `sharehold lock-child`.
+pub(crate) fn become_command(args: &ChildArgs) -> Result<ExitCode> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .context("the system cannot kill a process with its parent")?;
+    if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(args.parent) {
+        // It died before it was asked for, and the lock is another's.
+        return Ok(ExitCode::from(NOT_RUN));
+    }
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Ok(ExitCode::from(NOT_RUN));
+    };
+    let error = Command::new(program).args(arguments).exec();
+    output::warn(&format!("cannot run {}: {error}", program.display()));
+    let code = match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_RUN,
+    };
+    Ok(ExitCode::from(code))
+}
+
+/// Runs the command with a variable in its environment that is set or not, and returns its exit code as shells do.
+pub(super) fn run(command: &[OsString], (name, value): (&str, Option<&str>)) -> Result<u8> {
+    let own = env::current_exe().context("cannot find this command's own file")?;
+    let mut child = Command::new(own);
+    child
+        .arg("lock-child")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .args(command)
+        .env_remove(name);
+    if let Some(value) = value {
+        child.env(name, value);
+    }
+    // From here on signals are the command's. What was ignored stays so, for the command too.
+    let heard = [SIGINT, SIGQUIT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal));
+    let mut signals = Signals::new(heard).context("cannot listen to signals")?;
+    let mut child = child.spawn().context("cannot start a process")?;
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+        .context("cannot watch a process")?;
+    let handle = signals.handle();
+    let ended = thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in signals.forever() {
+                if let Some(signal) = Signal::from_named_raw(number)
+                    && !is_from_terminal(signal)
+                {
+                    // It fails when the command has just ended.
+                    let _ = pidfd_send_signal(&process, signal);
+                }
+            }
+        });
+        let ended = child.wait();
+        handle.close();
+        ended
+    });
+    Ok(code_of(ended.context("cannot wait for the command")?))
+}
+
+fn code_of(status: ExitStatus) -> u8 {
+    let signal = status.signal().map(|signal| 128 + signal);
+    let code = status.code().or(signal);
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// Whether the terminal has sent the signal to the command as well: it does so with those of its keys, to all in the foreground.
+fn is_from_terminal(signal: Signal) -> bool {
+    [Signal::INT, Signal::QUIT].contains(&signal)
+        && File::open("/dev/tty")
+            .is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
+}
+
+/// Whether this process was started with the signal ignored, as by `nohup`.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// Waits, a second at most, until a process that was killed has ended to its last step, which is to kill its command.
+///
+/// Its lock is free a few steps before. One that is not ending is another process that has its number.
+pub(super) fn await_end(pid: u32) {
+    const LIMIT: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_micros(200);
+    let end = Instant::now() + LIMIT;
+    while is_ending(pid) && Instant::now() < end {
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the process has lost its memory and is no zombie yet.
+fn is_ending(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    let has_ended = state.is_none_or(|state| "ZX".contains(state));
+    !has_ended && fs::read_link(format!("/proc/{pid}/exe")).is_err()
+}

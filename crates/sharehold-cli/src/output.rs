@@ -1,0 +1,108 @@
+//! Where answers go: to standard output as text or JSON, quietly ending when nobody reads it any more.
+//!
+//! What an answer looks like is said by each command, and by `table`, `human` and `value`.
+
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::hint;
+
+/// Whether people or programs are answered.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Format {
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Says that whoever read the output has gone, `head` for example: the command ends, and that is no failure.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output")]
+pub(crate) struct ReaderGone;
+
+/// Prints text as it is.
+pub(crate) fn text(text: &str) -> Result<()> {
+    bytes(text.as_bytes())
+}
+
+/// Prints a line of text.
+pub(crate) fn line(line: &str) -> Result<()> {
+    text(&format!("{line}\n"))
+}
+
+/// Prints bytes as they are.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
+    let mut out = stdout().lock();
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Prints one JSON document, for a command that answers once.
+pub(crate) fn document(answer: &impl Serialize) -> Result<()> {
+    line(&serde_json::to_string_pretty(answer)?)
+}
+
+/// Prints one JSON object on a line of its own, for a command that answers again and again.
+pub(crate) fn object(answer: &impl Serialize) -> Result<()> {
+    line(&serde_json::to_string(answer)?)
+}
+
+/// Says on standard error what is worth a look. Where nobody listens, nothing is lost.
+pub(crate) fn warn(what: &str) {
+    let _ = writeln!(stderr(), "sharehold: {what}");
+}
+
+/// Says on standard error what went wrong, and what may have been meant.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let hint = hint::for_error(error).map_or_else(String::new, |hint| format!("; {hint}"));
+    warn(&format!("{error:#}{hint}"));
+}
+
+fn written(done: io::Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        done => Ok(done?),
+    }
+}
+
+/// How a piece of text is meant, which a terminal shows by colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Tone {
+    #[default]
+    Plain,
+    /// A heading.
+    Strong,
+    /// All is well.
+    Good,
+    /// Worth a look.
+    Warning,
+    /// Broken.
+    Bad,
+    /// Of less interest.
+    Faint,
+}
+
+impl Tone {
+    /// The text, coloured if standard output is a terminal and nobody asked for none.
+    pub(crate) fn paint(self, text: &str) -> String {
+        let code = match self {
+            Tone::Plain => return text.to_owned(),
+            Tone::Strong => "1",
+            Tone::Good => "32",
+            Tone::Warning => "33",
+            Tone::Bad => "31",
+            Tone::Faint => "2",
+        };
+        if is_coloured() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// As <https://no-color.org> asks.
+pub(crate) fn is_coloured() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,56 @@
+//! `sharehold read`: the bytes of a segment.
+
+use std::io::{IsTerminal, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::data::Data;
+use crate::exit::Exit;
+use crate::{hexdump, output, units};
+
+/// Write the bytes of a segment to standard output
+///
+/// Plain bytes are read under the lock, so that nobody is writing meanwhile; a typed value is a snapshot, without the lock. On
+/// a terminal they are shown in hexadecimal, elsewhere they are written as they are.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold read com.example.frame > frame.raw
+  sharehold read com.example.frame --offset 4KiB --length 64     on a terminal: in hexadecimal
+  sharehold read com.example.frame --hex | less
+
+Exit status: 0 written, 1 there are no such bytes, 2 wrong usage, 3 no such key, 4 not locked in time, 5 damaged, 6 not permitted.
+Bytes that a dead process left half written are written all the same, with a warning.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    /// Where to begin
+    #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "0")]
+    offset: usize,
+
+    /// How many bytes; all from there on unless given
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    length: Option<usize>,
+
+    /// In hexadecimal, wherever it goes
+    #[arg(long)]
+    hex: bool,
+
+    /// Wait at most so long for the lock: 5s, 500ms; as long as it takes unless given
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    timeout: Option<Duration>,
+}
+
+/// Runs `sharehold read`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let bytes = Data::attach(&args.key)?.read(args.offset, args.length, args.timeout)?;
+    if args.hex || stdout().is_terminal() {
+        output::text(&hexdump::of(&bytes, args.offset))?;
+    } else {
+        output::bytes(&bytes)?;
+    }
+    Ok(Exit::Done.into())
+}

@@ -1,0 +1,59 @@
+//! `sharehold rm`: segments are destroyed.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use sharehold::{Segment, When};
+
+use crate::exit::Exit;
+use crate::{output, units};
+
+/// Remove segments, persistent and damaged ones too
+///
+/// One that somebody is attached to stays, unless --force says otherwise: those who are attached then keep their memory, and the key
+/// is free.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold rm com.example.tally              if nobody uses it
+  sharehold rm --wait 5s com.example.tally    as soon as nobody uses it, within 5 seconds
+  sharehold rm --force com.example.tally      whoever uses it
+
+Exit status: 0 removed, 2 wrong usage, 3 no such key, 4 in use, 6 not permitted. Of several keys, each is tried, and the first
+failure counts.")]
+pub(crate) struct Args {
+    /// The segments' keys
+    #[arg(required = true, value_name = "KEY")]
+    keys: Vec<String>,
+
+    /// Wait at most so long until nobody uses it: 5s, 500ms, 2m
+    #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with = "force")]
+    wait: Option<Duration>,
+
+    /// Remove it although somebody uses it
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs `sharehold rm`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let when = if args.force {
+        When::Now
+    } else {
+        When::UnusedWithin(args.wait.unwrap_or_default())
+    };
+    let mut failed = None;
+    for key in &args.keys {
+        if let Err(error) = Segment::destroy(key, when)
+            && let Some(before) = failed.replace(anyhow::Error::from(error))
+        {
+            // The last one is printed at the end.
+            output::complain(&before);
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Exit::Done.into()),
+    }
+}

@@ -1,0 +1,282 @@
+//! What segments there are, and what can be seen of each without asking much of the system.
+
+use std::ffi::OsString;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+use crate::memory::format::Header;
+use crate::schema::Schema;
+use crate::segment::table::{self, Hold, Presence};
+use crate::segment::{Attachment, Care, Policy, Recoveries, View, look_at_all};
+use crate::shared::look::{self, ReadData};
+use crate::sync::{Cause, Left, Manner};
+
+/// How often a segment that changes while it is looked at is looked at again.
+const TRIES: usize = 3;
+
+/// Says what a segment is and who uses it, as of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The key.
+    pub key: String,
+    /// Bytes of data.
+    pub size: usize,
+    /// How far it can grow, in bytes.
+    pub max_size: usize,
+    /// Bytes of memory that it has, its header and table included.
+    pub reserved: u64,
+    /// How many attachments there can be.
+    pub slots: usize,
+    /// When it is removed.
+    pub policy: Policy,
+    /// The permission bits of its file.
+    pub mode: u32,
+    /// The user it belongs to.
+    pub owner: u32,
+    /// The group it belongs to.
+    pub group: u32,
+    /// When it was created.
+    pub created_at: Option<SystemTime>,
+    /// What its value is; `None` for plain bytes.
+    pub value_type: Option<ValueType>,
+    /// How many values there have been; `None` for plain bytes.
+    pub version: Option<u64>,
+    /// Who is attached. A segment that is not persistent and has none is stale: it goes when its key is asked for.
+    pub attachments: Vec<Attachment>,
+    /// Who died attached, as far as its slot has not been taken again.
+    pub departed: Vec<Attachment>,
+    /// Whether the lock is held, and by whom.
+    pub lock: LockState,
+    /// Whether somebody may be waiting for the lock.
+    pub is_awaited: bool,
+    /// Whether the data are what the last holder meant them to be.
+    pub condition: Condition,
+    /// Whether a transaction is under way, or was when its process died: the next holder of the lock rolls it back then.
+    pub in_transaction: bool,
+    /// How often the lock was taken over from a holder that had died.
+    pub recoveries: Recoveries,
+}
+
+/// Names the type of a segment's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ValueType {
+    /// The name, as the program that created it has it.
+    pub name: String,
+    /// The version of the type.
+    pub version: u32,
+}
+
+/// Says whether a lock is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockState {
+    /// Nobody holds it.
+    Free,
+    /// Somebody who is attached holds it.
+    Held(Holder),
+    /// Somebody held it and died; the next one who locks takes it over.
+    Abandoned(Holder),
+}
+
+/// Says who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The attachment; `None` when it is not remembered any more.
+    pub attachment: Option<Attachment>,
+    /// The thread of its process, numbered as that process sees it; `None` when it is not known.
+    pub thread: Option<u32>,
+    /// Whether it changes data in place, so that its death leaves them half written: not so in a transaction or for a typed value.
+    pub in_place: bool,
+}
+
+/// Says what the data under a lock are worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// They are what the last holder meant them to be.
+    Consistent,
+    /// A holder did not come to its end, and nobody has vouched for the data since.
+    Abandoned {
+        /// Whether it died or panicked.
+        cause: Cause,
+        /// Who it was, if that is remembered.
+        culprit: Option<Attachment>,
+    },
+}
+
+impl Summary {
+    /// Gathers what can be seen, again if the segment changed meanwhile in a way that matters.
+    pub(super) fn of(view: &mut View, care: Care) -> Result<Summary> {
+        let mut tries = TRIES;
+        loop {
+            let summary = Summary::once(view, care)?;
+            tries -= 1;
+            if summary.is_calm() || tries == 0 || view.refresh()? {
+                return Ok(summary);
+            }
+        }
+    }
+
+    fn once(view: &View, care: Care) -> Result<Summary> {
+        let header = view.copied.header();
+        let mut attachments = Vec::new();
+        let mut departed = Vec::new();
+        for (hold, presence) in view.attachments(care) {
+            match presence {
+                Presence::There => attachments.extend(named(view, hold)),
+                Presence::Gone => departed.extend(named(view, hold)),
+            }
+        }
+        attachments.extend(view.readers()?.into_iter().map(Attachment::read_only));
+        let found = &view.found;
+        let value_type = value_type(view);
+        Ok(Summary {
+            key: found.key.clone(),
+            size: found.size,
+            max_size: found.layout.sizes.max_data,
+            reserved: view.facts.reserved,
+            slots: found.layout.sizes.slots,
+            policy: found.policy,
+            mode: view.facts.mode,
+            owner: view.facts.owner,
+            group: view.facts.group,
+            created_at: UNIX_EPOCH.checked_add(Duration::from_nanos(found.created_at)),
+            version: value_type
+                .as_ref()
+                .map(|_| look::version(view))
+                .transpose()?,
+            value_type,
+            attachments,
+            departed,
+            lock: LockState::of(view, header, care),
+            is_awaited: header.lock.waiting.load(Ordering::Relaxed) != 0,
+            condition: Condition::of(header),
+            in_transaction: header.life.logged.load(Ordering::Relaxed) != 0,
+            recoveries: Recoveries::of(header),
+        })
+    }
+
+    /// Whether nothing was seen that a change during the look could have feigned.
+    fn is_calm(&self) -> bool {
+        !self.is_stale()
+            && self.departed.is_empty()
+            && !matches!(self.lock, LockState::Abandoned(_))
+    }
+
+    /// Tells whether nobody uses it and nobody wants it kept.
+    pub fn is_stale(&self) -> bool {
+        self.policy != Policy::Persistent && self.attachments.is_empty()
+    }
+
+    /// Returns who holds the lock; also a dead one that nobody has taken over from yet.
+    pub fn holder(&self) -> Option<&Attachment> {
+        match &self.lock {
+            LockState::Free => None,
+            LockState::Held(holder) | LockState::Abandoned(holder) => holder.attachment.as_ref(),
+        }
+    }
+}
+
+impl LockState {
+    fn of(view: &View, header: &Header, care: Care) -> LockState {
+        let owner = header.lock.owner.load(Ordering::Relaxed);
+        if owner == 0 {
+            return LockState::Free;
+        }
+        let hold = Hold::from_word(owner);
+        let slot = view.copied.slot(hold.index());
+        let thread = slot.filter(|slot| table::holder_of(slot, hold.index()) == Some(hold));
+        let thread = thread.map(|slot| slot.holding_thread.load(Ordering::Relaxed));
+        let holder = Holder {
+            attachment: named(view, hold),
+            thread: thread.filter(|&thread| thread != 0),
+            in_place: Manner::of(owner) == Manner::Plain,
+        };
+        match view.presence_of(hold, care) {
+            Presence::There => LockState::Held(holder),
+            Presence::Gone => LockState::Abandoned(holder),
+        }
+    }
+}
+
+impl Condition {
+    fn of(header: &Header) -> Condition {
+        match Left::of(&header.lock) {
+            None => Condition::Consistent,
+            Some(left) => Condition::Abandoned {
+                cause: left.cause,
+                culprit: left.culprit,
+            },
+        }
+    }
+}
+
+/// Who has a hold, if the segment remembers.
+fn named(view: &View, hold: Hold) -> Option<Attachment> {
+    let slot = view.copied.slot(hold.index())?;
+    let found = table::recorded_in(&slot, hold.generation())?;
+    Some(Attachment::of(hold, &found))
+}
+
+fn value_type(view: &View) -> Option<ValueType> {
+    let (version, name) = Schema::headline(view.headline()?)?;
+    Some(ValueType {
+        name: name.to_owned(),
+        version,
+    })
+}
+
+impl ReadData for View {
+    fn read(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
+        self.read_data(offset, into)
+    }
+
+    fn holds(&self, len: usize) -> Result<bool> {
+        self.has_data(len)
+    }
+
+    fn map(&self) -> Result<Memory> {
+        View::map(self)
+    }
+}
+
+/// Says what stands in the directory under one name.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The file's name.
+    pub file_name: OsString,
+    /// The segment, or why the file is none that can be used.
+    pub summary: Result<Summary, Error>,
+}
+
+/// Lists this user's segments, in the order of their file names.
+///
+/// Whether an attachment lives is asked of the kernel's locks alone. Only [`inspect`](crate::inspect) also looks at its process, which
+/// tells a dead one whose lock a forked child keeps from a living one.
+///
+/// # Errors
+///
+/// The directory cannot be read or is not to be trusted. That a file in it is damaged is told in its place.
+///
+/// # Examples
+///
+/// ```
+/// for listed in sharehold::list()? {
+///     match listed.summary {
+///         Ok(segment) => println!("{} {} bytes", segment.key, segment.size),
+///         Err(error) => println!("{}: {error}", listed.file_name.display()),
+///     }
+/// }
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+pub fn list() -> Result<Vec<Listed>> {
+    let seen = look_at_all(|mut view| Summary::of(&mut view, Care::Quick))?.into_iter();
+    let listed = seen.map(|(file_name, summary)| Listed { file_name, summary });
+    Ok(listed.collect())
+}

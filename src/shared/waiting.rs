@@ -1,0 +1,139 @@
+//! Waiting for the version of a value to change, whatever its type: `change` on the words of a segment.
+
+use std::sync::atomic::{Ordering, compiler_fence, fence};
+use std::time::Instant;
+
+use super::value::{Place, place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::segment::{Attached, Segment};
+use crate::sync::change::{CommitSteps, Found, LONGEST_SLEEP, Watch, WatchSteps};
+use crate::sync::waiting::{Look, Wait, block};
+use crate::segment::table::Hold;
+use crate::sys::{self, Word, low_half_of};
+
+pub(super) const WAIT: &str = "wait for a change of";
+
+/// Waits until the version is another one.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    attached: &'a Attached,
+    /// `None` for a read-only attachment, which can announce nothing.
+    segment: Option<&'a Segment>,
+    watch: Watch,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(
+        attached: &'a Attached,
+        segment: Option<&'a Segment>,
+        seen: u64,
+    ) -> Change<'a> {
+        Change {
+            attached,
+            segment,
+            watch: Watch::new(seen),
+        }
+    }
+}
+
+impl Wait for Change<'_> {
+    type Output = Result<()>;
+
+    fn look(&mut self) -> Look<'_, Result<()>> {
+        let place = match place(self.attached, WAIT) {
+            Ok(place) => place,
+            Err(error) => return Look::Ready(Err(error)),
+        };
+        let found = match self.segment {
+            Some(segment) => self.watch.look(&Steps { place: &place, segment }),
+            None if place.committed() == self.watch.seen() => Found::Same(Some(LONGEST_SLEEP)),
+            None => Found::Changed,
+        };
+        match found {
+            Found::Changed => Look::Ready(Ok(())),
+            Found::Same(limit) => Look::Sleep {
+                word: Word::low_half(place.version),
+                seen: low_half_of(self.watch.seen()),
+                limit,
+            },
+        }
+    }
+}
+
+/// Waits on the calling thread.
+pub(super) fn wait(mut change: Change<'_>, deadline: Option<Instant>) -> Result<()> {
+    let attached = change.attached;
+    if change.segment.is_some_and(Segment::is_locked_by_this_thread) {
+        let detail = "this thread holds the lock, so that nobody can change it; wait outside of the change";
+        return Err(Error::new(ErrorKind::Deadlock, WAIT, detail).with_key(attached.key()));
+    }
+    block(&mut change, deadline).unwrap_or_else(|| {
+        let detail = "it was not made in time; wait longer, or see who should make it";
+        Err(Error::new(ErrorKind::Timeout, WAIT, detail).with_key(attached.key()))
+    })
+}
+
+impl CommitSteps for Place<'_> {
+    #[inline(always)]
+    fn is_watched(&self) -> bool {
+        // The other half of the fence is the waiter's `barrier`.
+        if self.lock.fenced.load(Ordering::Relaxed) == 0 {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+        self.lock.watched.load(Ordering::Relaxed) != 0
+    }
+
+    fn take_announcement(&self) {
+        self.lock.watched.store(0, Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn store(&self, version: u64) {
+        self.version.store(version, Ordering::Release);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_and_wake(&self, version: u64) {
+        let low = Word::low_half(self.version);
+        fence(Ordering::SeqCst);
+        // The system adds to the low half only; a carry, of which there is one in four thousand million, takes two steps.
+        let carries = low_half_of(version) == 0;
+        if carries || !sys::add_and_wake(low) {
+            CommitSteps::store(self, version);
+            sys::wake_all(low);
+        }
+    }
+}
+
+struct Steps<'a> {
+    place: &'a Place<'a>,
+    segment: &'a Segment,
+}
+
+impl WatchSteps for Steps<'_> {
+    fn version(&self) -> u64 {
+        self.place.committed()
+    }
+
+    fn announce(&self) {
+        self.place.lock.watched.store(1, Ordering::SeqCst);
+    }
+
+    fn barrier(&self) {
+        // For where there are no barriers in other processes: see `is_watched`.
+        fence(Ordering::SeqCst);
+        sys::barrier();
+    }
+
+    fn owner(&self) -> u64 {
+        self.place.lock.owner.load(Ordering::Acquire)
+    }
+
+    fn is_gone(&self, owner: u64) -> bool {
+        let hold = Hold::from_word(owner);
+        !self.segment.is_kept(hold) && self.segment.is_gone(hold)
+    }
+}

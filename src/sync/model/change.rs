@@ -1,0 +1,544 @@
+//! Waiting for a change in all interleavings, with deaths: `change`, as it is, among those who commit and those who wait.
+//!
+//! A thread's place is what it knows when it begins a look or a commit, and the answers that its steps have got since; the code is
+//! run from there again with one answer more. Plain stores go into the thread's store buffer and become visible later, in
+//! order; a barrier empties the buffers of the others one after another. So does the store by which the lock is acquired: that is a
+//! full fence on some processors only.
+//!
+//! # What holds
+//!
+//! With one or two that wait and one or two that commit, up to three changes, and up to two deaths, of anybody before any step:
+//!
+//! - When nothing further is sure to happen, everybody living who waits has seen the last version.
+//! - When nobody living holds the lock, nobody sleeps for bounded periods: every run ends.
+//!
+//! # What is left out
+//!
+//! - The lock, which is one step here: free, or proven dead. How long periods are.
+//! - A system that cannot commit and wake in one step.
+
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::super::change::{self, CommitSteps, Found, Watch, WatchSteps};
+use super::search::{Broken, Seen, Step, World, search};
+
+const THREADS: usize = 3;
+const START: u8 = 1;
+
+/// A mistake to build in, so that it is seen to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    NoBarrier,
+    /// The barrier comes first and the announcement after it.
+    BarrierFirst,
+    /// The commit and the wake-up are two steps.
+    SplitWake,
+    /// The announcement is taken away after the commit.
+    TakeLate,
+    /// Who takes over does not announce.
+    NoRecovery,
+    /// Nobody sleeps for a bounded period.
+    NoPeriods,
+    /// The dead are not recognized.
+    NeverGone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Law {
+    /// Somebody sleeps through a change.
+    Missed,
+    /// Somebody looks again and again while nobody living holds the lock.
+    Polls,
+}
+
+/// A step on what is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Op {
+    /// Takes the lock if it is free or its holder dead; the answer is whether it was dead.
+    Acquire,
+    LoadVersion,
+    LoadWatched,
+    LoadOwner,
+    Put(Store),
+    /// Adds 1 to the version and wakes all.
+    AddAndWake,
+    Wake,
+    /// Stores 1 into `watched`, as a fence.
+    Announce,
+    /// Empties the store buffer of one of the others.
+    Barrier(u8),
+    IsGone(u8),
+    /// Sleeps while the version is this one; bounded or not.
+    Sleep(u8, bool),
+    End,
+}
+
+/// A plain store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Store {
+    Version(u8),
+    Watched(bool),
+    Owner(u8),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Program {
+    /// So many changes are left to make.
+    Commits(u8),
+    Waits(Watch),
+    Absent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Life {
+    Running,
+    /// Whether it wakes up by itself.
+    Asleep(bool),
+    Dead,
+}
+
+/// What has been answered since the thread's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Answers {
+    given: [u8; 12],
+    count: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Thread {
+    program: Program,
+    answers: Answers,
+    life: Life,
+    buffer: [Option<Store>; 4],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct State {
+    version: u8,
+    watched: bool,
+    owner: u8,
+    /// Who has the lock, whatever the others see yet.
+    holder: u8,
+    threads: [Thread; THREADS],
+    deaths: u8,
+}
+
+struct Change {
+    start: [Program; THREADS],
+    deaths: u8,
+    mistake: Mistake,
+}
+
+/// Gives the code its answers once more, and stops it at the first step that has none yet.
+struct Replay {
+    me: u8,
+    mistake: Mistake,
+    answers: Answers,
+    at: Cell<u8>,
+}
+
+impl Replay {
+    fn ask(&self, op: Op) -> u8 {
+        let at = self.at.get();
+        if at == self.answers.count {
+            resume_unwind(Box::new(op));
+        }
+        self.at.set(at + 1);
+        self.answers.given[usize::from(at)]
+    }
+
+    fn put(&self, store: Store) {
+        self.ask(Op::Put(store));
+    }
+
+    /// A change by one who takes the lock and releases it.
+    fn commit(&self) {
+        if self.ask(Op::Acquire) == 1 && self.mistake != Mistake::NoRecovery {
+            self.put(Store::Watched(true));
+        }
+        let version = self.ask(Op::LoadVersion);
+        change::commit(self, u64::from(version) + 1);
+        self.put(Store::Owner(0));
+    }
+}
+
+impl CommitSteps for Replay {
+    fn is_watched(&self) -> bool {
+        self.ask(Op::LoadWatched) == 1
+    }
+
+    fn take_announcement(&self) {
+        if self.mistake != Mistake::TakeLate {
+            self.put(Store::Watched(false));
+        }
+    }
+
+    fn store(&self, version: u64) {
+        self.put(Store::Version(small(version)));
+    }
+
+    fn store_and_wake(&self, version: u64) {
+        if self.mistake == Mistake::SplitWake {
+            self.store(version);
+            self.ask(Op::Wake);
+        } else {
+            self.ask(Op::AddAndWake);
+        }
+        if self.mistake == Mistake::TakeLate {
+            self.put(Store::Watched(false));
+        }
+    }
+}
+
+impl WatchSteps for Replay {
+    fn version(&self) -> u64 {
+        self.ask(Op::LoadVersion).into()
+    }
+
+    fn announce(&self) {
+        if self.mistake != Mistake::BarrierFirst {
+            self.ask(Op::Announce);
+        }
+    }
+
+    fn barrier(&self) {
+        if self.mistake != Mistake::NoBarrier {
+            for other in (0..small(THREADS as u64)).filter(|other| *other != self.me) {
+                self.ask(Op::Barrier(other));
+            }
+        }
+        if self.mistake == Mistake::BarrierFirst {
+            self.ask(Op::Announce);
+        }
+    }
+
+    fn owner(&self) -> u64 {
+        self.ask(Op::LoadOwner).into()
+    }
+
+    fn is_gone(&self, owner: u64) -> bool {
+        self.mistake != Mistake::NeverGone && self.ask(Op::IsGone(small(owner))) == 1
+    }
+}
+
+fn small(number: u64) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+impl Change {
+    fn new(start: &[Program], mistake: Mistake) -> Change {
+        let mut all = [Program::Absent; THREADS];
+        all[..start.len()].copy_from_slice(start);
+        Change {
+            start: all,
+            deaths: 0,
+            mistake,
+        }
+    }
+
+    fn deaths(self, deaths: u8) -> Change {
+        Change { deaths, ..self }
+    }
+
+    /// What the thread does next, and where it is when it begins something new before that.
+    fn next(&self, me: usize, mut thread: Thread) -> (Thread, Op) {
+        loop {
+            if let Program::Absent | Program::Commits(0) = thread.program {
+                return (thread, Op::End);
+            }
+            let mut program = thread.program;
+            let replay = Replay {
+                me: small(me as u64),
+                mistake: self.mistake,
+                answers: thread.answers,
+                at: Cell::new(0),
+            };
+            let run = catch_unwind(AssertUnwindSafe(|| match &mut program {
+                Program::Commits(left) => {
+                    replay.commit();
+                    *left -= 1;
+                }
+                Program::Waits(watch) => match watch.look(&replay) {
+                    Found::Changed => *watch = Watch::new(replay.ask(Op::LoadVersion).into()),
+                    Found::Same(limit) => {
+                        let limited = limit.is_some() && self.mistake != Mistake::NoPeriods;
+                        replay.ask(Op::Sleep(small(watch.seen()), limited));
+                    }
+                },
+                Program::Absent => {}
+            }));
+            match run {
+                Ok(()) => {
+                    thread.program = program;
+                    thread.answers = Answers::default();
+                }
+                Err(payload) => match payload.downcast::<Op>() {
+                    Ok(op) => return (thread, *op),
+                    Err(other) => resume_unwind(other),
+                },
+            }
+        }
+    }
+
+    fn step(&self, state: State, me: usize, into: &mut Vec<Step<Change>>) {
+        let (thread, op) = self.next(me, state.threads[me]);
+        let mut to = state;
+        to.threads[me] = thread;
+        let Some(answer) = to.perform(me, op) else {
+            return;
+        };
+        if to.threads[me].life == Life::Running {
+            to.threads[me].answer(answer);
+        }
+        into.push(of(me, true, format!("{op:?}, answer {answer}"), to));
+    }
+}
+
+impl Thread {
+    fn answer(&mut self, answer: u8) {
+        self.answers.given[usize::from(self.answers.count)] = answer;
+        self.answers.count += 1;
+    }
+}
+
+impl State {
+    /// The answer to a step; `None` when it has to wait.
+    fn perform(&mut self, me: usize, op: Op) -> Option<u8> {
+        let own = self.threads[me].buffer;
+        let buffered = |of: &dyn Fn(Store) -> Option<u8>| own.into_iter().flatten().filter_map(of).last();
+        let own_version = buffered(&|store| match store {
+            Store::Version(version) => Some(version),
+            _ => None,
+        });
+        let own_watched = buffered(&|store| match store {
+            Store::Watched(watched) => Some(watched.into()),
+            _ => None,
+        });
+        Some(match op {
+            Op::End => return None,
+            Op::Acquire => {
+                let dead = self.holder != 0;
+                if dead && !self.is_dead(self.holder) {
+                    return None;
+                }
+                self.holder = small(me as u64) + 1;
+                self.put(me, Store::Owner(self.holder));
+                dead.into()
+            }
+            Op::LoadVersion => own_version.unwrap_or(self.version),
+            Op::LoadWatched => own_watched.unwrap_or(self.watched.into()),
+            Op::LoadOwner => self.owner,
+            Op::Put(store) => {
+                self.put(me, store);
+                0
+            }
+            Op::AddAndWake => {
+                self.fence(me);
+                self.version += 1;
+                self.wake();
+                0
+            }
+            Op::Wake => {
+                self.fence(me);
+                self.wake();
+                0
+            }
+            Op::Announce => {
+                self.fence(me);
+                self.watched = true;
+                0
+            }
+            Op::Barrier(other) => {
+                self.fence(usize::from(other));
+                0
+            }
+            Op::IsGone(hold) => self.is_dead(hold).into(),
+            Op::Sleep(seen, bounded) => {
+                self.fence(me);
+                if self.version == seen {
+                    self.threads[me].life = Life::Asleep(bounded);
+                }
+                0
+            }
+        })
+    }
+
+    fn put(&mut self, me: usize, store: Store) {
+        let free = self.threads[me].buffer.iter_mut().find(|it| it.is_none());
+        *free.expect("nobody makes five stores without a fence") = Some(store);
+    }
+
+    fn is_dead(&self, hold: u8) -> bool {
+        self.threads[usize::from(hold) - 1].life == Life::Dead
+    }
+
+    fn drain(&mut self, thread: usize) {
+        let buffer = &mut self.threads[thread].buffer;
+        match buffer[0].take() {
+            None => {}
+            Some(Store::Version(version)) => self.version = version,
+            Some(Store::Watched(watched)) => self.watched = watched,
+            Some(Store::Owner(owner)) => {
+                self.owner = owner;
+                if owner == 0 {
+                    self.holder = 0;
+                }
+            }
+        }
+        buffer.rotate_left(1);
+    }
+
+    fn fence(&mut self, thread: usize) {
+        while self.threads[thread].buffer[0].is_some() {
+            self.drain(thread);
+        }
+    }
+
+    fn wake(&mut self) {
+        for thread in &mut self.threads {
+            if matches!(thread.life, Life::Asleep(_)) {
+                thread.rise();
+            }
+        }
+    }
+}
+
+impl Thread {
+    fn rise(&mut self) {
+        self.life = Life::Running;
+        self.answer(0);
+    }
+}
+
+fn of(agent: usize, sure: bool, deed: String, to: State) -> Step<Change> {
+    Step {
+        deed: format!("{}: {deed}", agent % THREADS),
+        agent: small(agent as u64),
+        sure,
+        to: Ok(to),
+    }
+}
+
+impl World for Change {
+    type State = State;
+    type Law = Law;
+    type Deed = String;
+
+    fn start(&self) -> State {
+        State {
+            version: START,
+            watched: false,
+            owner: 0,
+            holder: 0,
+            threads: self.start.map(|program| Thread {
+                program,
+                answers: Answers::default(),
+                life: Life::Running,
+                buffer: [None; 4],
+            }),
+            deaths: self.deaths,
+        }
+    }
+
+    fn steps(&self, state: State, into: &mut Vec<Step<Change>>) {
+        for me in 0..THREADS {
+            let thread = state.threads[me];
+            let changed = |change: &dyn Fn(&mut State)| {
+                let mut to = state;
+                change(&mut to);
+                to
+            };
+            if thread.buffer[0].is_some() {
+                let to = changed(&|state| state.drain(me));
+                into.push(of(me + THREADS, true, "a store becomes visible".into(), to));
+            }
+            match thread.life {
+                Life::Dead => continue,
+                Life::Running => self.step(state, me, into),
+                Life::Asleep(bounded) => {
+                    let to = changed(&|state| state.threads[me].rise());
+                    into.push(of(me, bounded, "wakes up by itself".into(), to));
+                }
+            }
+            if state.deaths > 0 && self.next(me, thread).1 != Op::End {
+                let to = changed(&|state| {
+                    state.deaths -= 1;
+                    state.fence(me);
+                    state.threads[me].life = Life::Dead;
+                    state.threads[me].program = Program::Absent;
+                    state.threads[me].answers = Answers::default();
+                });
+                into.push(of(me + 2 * THREADS, false, "dies".into(), to));
+            }
+        }
+    }
+
+    fn end(&self, state: State) -> Result<(), Law> {
+        let missed = state.threads.iter().any(|thread| match thread.program {
+            Program::Waits(watch) => small(watch.seen()) != state.version,
+            _ => false,
+        });
+        if missed { Err(Law::Missed) } else { Ok(()) }
+    }
+
+    fn endless(&self) -> Law {
+        Law::Polls
+    }
+}
+
+fn waits() -> Program {
+    Program::Waits(Watch::new(START.into()))
+}
+
+fn commits(changes: u8) -> Program {
+    Program::Commits(changes)
+}
+
+#[track_caller]
+fn keeps(world: &Change) -> Seen {
+    match search(world) {
+        Ok(seen) => {
+            println!("{seen}");
+            seen
+        }
+        Err(Broken { law, way }) => panic!("{law:?} after\n{way}"),
+    }
+}
+
+#[test]
+fn no_change_is_missed() {
+    keeps(&Change::new(&[waits(), commits(3)], Mistake::None));
+    keeps(&Change::new(&[waits(), commits(2), commits(1)], Mistake::None));
+    keeps(&Change::new(&[waits(), waits(), commits(2)], Mistake::None));
+}
+
+#[test]
+fn no_change_is_missed_whoever_dies() {
+    keeps(&Change::new(&[waits(), commits(2)], Mistake::None).deaths(1));
+    keeps(&Change::new(&[waits(), commits(2), commits(1)], Mistake::None).deaths(2));
+    keeps(&Change::new(&[waits(), waits(), commits(1)], Mistake::None).deaths(1));
+}
+
+#[test]
+fn each_rule_of_waiting_is_needed() {
+    let two = &[waits(), commits(2)][..];
+    let writers = &[waits(), commits(1), commits(2)][..];
+    for (mistake, threads, deaths, law) in [
+        (Mistake::NoBarrier, two, 0, Law::Missed),
+        (Mistake::BarrierFirst, two, 0, Law::Missed),
+        (Mistake::SplitWake, two, 1, Law::Missed),
+        (Mistake::TakeLate, two, 0, Law::Missed),
+        (Mistake::NoRecovery, writers, 1, Law::Missed),
+        (Mistake::NoPeriods, two, 1, Law::Missed),
+        (Mistake::NeverGone, two, 1, Law::Polls),
+    ] {
+        println!("{mistake:?}");
+        match search(&Change::new(threads, mistake).deaths(deaths)) {
+            Ok(seen) => panic!("{law:?} was to be found, in {seen}"),
+            Err(Broken { law: found, way }) => assert_eq!(found, law, "after\n{way}"),
+        }
+    }
+}
