@@ -59,9 +59,12 @@ pub use inspect::{
     Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
 };
 pub use key::MAX_KEY_LEN;
-pub use parts::{Mutex, MutexGuard, Once, Part};
 #[doc(hidden)]
 pub use parts::support as __support;
+pub use parts::{
+    Barrier, Event, Meeting, Mutex, MutexGuard, OnDeath, Once, Part, Permit, ReadGuard, Reset,
+    RwLock, Semaphore, WriteGuard,
+};
 pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
     ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,

@@ -349,8 +349,8 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let asked = self.asked.replace(self.asked.get() + 1);
         // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
         let segment = self.lock.segment();
-        let gone = (asked.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold))
-            && segment.is_gone(hold);
+        let gone =
+            (asked.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold)) && segment.is_gone(hold);
         if !gone {
             self.last_sign.set(Some(Instant::now()));
         }
@@ -367,8 +367,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let thread = sys::thread_id(attached.generation);
         let slot = attached.memory.slot(hold.index());
         let generation = slot.map(|slot| slot.generation.load(Ordering::Relaxed));
-        if generation != Some(hold.generation())
-            || holding_thread.load(Ordering::Relaxed) != thread
+        if generation != Some(hold.generation()) || holding_thread.load(Ordering::Relaxed) != thread
         {
             return false;
         }

@@ -20,4 +20,4 @@ pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
 pub(crate) use hold::Manner;
 pub use lock::Guard;
-pub(crate) use protocol::Until;
+pub(crate) use protocol::{FIRST_SLEEP, LONGEST_SLEEP, Until};

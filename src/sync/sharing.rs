@@ -151,8 +151,7 @@ impl Mark {
     }
 
     fn add_holder(self) -> Option<Mark> {
-        self.has_room()
-            .then_some(Mark(self.0 + (1 << Mark::HOLDS)))
+        self.has_room().then_some(Mark(self.0 + (1 << Mark::HOLDS)))
     }
 
     fn add_waiter(self, phase: u32) -> Option<Mark> {
@@ -380,6 +379,22 @@ impl Drain {
     pub(super) fn timeless(self) -> Drain {
         let period = FIRST_SLEEP;
         Drain { period, ..self }
+    }
+
+    /// Whether it is inside as a reader meanwhile.
+    #[cfg(test)]
+    pub(super) fn is_reader(self) -> bool {
+        self.own > 0
+    }
+
+    /// A mark that keeps this writer out.
+    pub(crate) fn kept_out_by(self, steps: &impl Steps) -> Option<(usize, Mark)> {
+        let phase = steps.phase();
+        let marks = (0..).map_while(|slot| Some((slot, steps.mark(slot)?)));
+        let own = |slot| if steps.is_own(slot) { self.own } else { 0 };
+        marks
+            .into_iter()
+            .find(|&(slot, mark)| mark.keeps_out(phase, own(slot)))
     }
 
     /// Releases `owner` without having been inside.

@@ -152,6 +152,29 @@ impl Programs {
         self.places.borrow()[node as usize].clone()
     }
 
+    /// Whether a thread is inside here, and whether it writes.
+    fn inside(&self, node: u32) -> Option<bool> {
+        let places = self.places.borrow();
+        let place = &places[node as usize];
+        match place.stage {
+            Stage::Reading if place.answers.is_empty() => Some(false),
+            // A reader that is about to write.
+            Stage::Draining(drain) | Stage::DrainRests(drain) if drain.is_reader() => Some(false),
+            Stage::Writing if place.answers.is_empty() => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The phase since which a thread waits here, asleep or about to sleep: it has seen that its mark was in time.
+    fn waits_since(&self, node: u32) -> Option<u32> {
+        let places = self.places.borrow();
+        let place = &places[node as usize];
+        match place.stage {
+            Stage::Resting(enter, _) if place.answers.is_empty() => enter.timeless().0,
+            _ => None,
+        }
+    }
+
     fn op(&self, node: u32) -> Op {
         self.places.borrow()[node as usize].op
     }
@@ -178,7 +201,10 @@ impl Programs {
                 answers: &answers,
                 at: Cell::new(0),
                 slot: self.slots[program],
-                slots: self.slots[..self.turns.len()].iter().max().map_or(0, |last| last + 1),
+                slots: self.slots[..self.turns.len()]
+                    .iter()
+                    .max()
+                    .map_or(0, |last| last + 1),
                 mistake: self.mistake,
                 entered: Cell::new(false),
                 seen: Cell::new(None),
@@ -466,7 +492,11 @@ impl Sharing {
 
     fn deaths(self, deaths: u8) -> Sharing {
         let timed = true;
-        Sharing { deaths, timed, ..self }
+        Sharing {
+            deaths,
+            timed,
+            ..self
+        }
     }
 
     fn timed(self) -> Sharing {
@@ -485,7 +515,8 @@ impl Sharing {
     }
 
     fn is_dead(&self, state: &State, slot: usize) -> bool {
-        self.threads().any(|it| self.programs.slots[it] == slot && state.lives[it] == Life::Dead)
+        self.threads()
+            .any(|it| self.programs.slots[it] == slot && state.lives[it] == Life::Dead)
     }
 
     fn is_dead_owner(&self, state: &State, owner: u8) -> bool {
@@ -493,48 +524,29 @@ impl Sharing {
         slot.is_some_and(|slot| self.is_dead(state, slot.into()))
     }
 
-    /// Whether the thread is inside, and whether it writes.
+    /// Whether the thread lives and is inside, and whether it writes.
     fn inside(&self, state: &State, thread: usize) -> Option<bool> {
-        if state.lives[thread] == Life::Dead {
-            return None;
-        }
-        let place = self.programs.place(state.nodes[thread]);
-        match place.stage {
-            Stage::Reading if place.answers.is_empty() => Some(false),
-            Stage::Draining(drain) | Stage::DrainRests(drain) if drain != Drain::new(0) => {
-                let upgrades = self.programs.turns[thread].get(place.turn) == Some(&Turn::Upgrade);
-                upgrades.then_some(false)
-            }
-            Stage::Writing if place.answers.is_empty() => Some(true),
-            _ => None,
-        }
+        let inside = self.programs.inside(state.nodes[thread]);
+        inside.filter(|_| state.lives[thread] != Life::Dead)
     }
 
     /// Judges the state after a step.
     fn judge(&self, before: &State, after: &State) -> Result<(), Law> {
-        let inside = |state, it| self.inside(state, it);
-        let writers: Vec<usize> = self
-            .threads()
-            .filter(|&it| inside(after, it) == Some(true))
-            .collect();
-        for &writer in &writers {
-            if self.threads().any(|it| it != writer && inside(after, it).is_some()) {
+        for writer in self.threads() {
+            if self.inside(after, writer) != Some(true) {
+                continue;
+            }
+            let mut others = self.threads().filter(|&it| it != writer);
+            if others.any(|it| self.inside(after, it).is_some()) {
                 return Err(Law::Together);
             }
-            let comes = inside(before, writer) != Some(true);
-            let waits = |it: usize| {
-                let place = self.programs.place(after.nodes[it]);
-                match place.stage {
-                    // One about to sleep, or asleep, has seen that its mark was in time.
-                    Stage::Resting(enter, _) if place.answers.is_empty() => enter.timeless().0,
-                    _ => None,
-                }
+            let comes = self.inside(before, writer) != Some(true);
+            let was_let_in = |it: usize| {
+                let since = self.programs.waits_since(after.nodes[it]);
+                after.lives[it] != Life::Dead
+                    && since.is_some_and(|since| since != after.phase.into())
             };
-            if comes
-                && self.threads().any(|it| {
-                    after.lives[it] != Life::Dead && waits(it).is_some_and(|it| it != after.phase.into())
-                })
-            {
+            if comes && self.threads().any(was_let_in) {
                 return Err(Law::Overtaken);
             }
         }
@@ -545,7 +557,10 @@ impl Sharing {
         let mut to = to;
         to.nodes[thread] = self.programs.next(from.nodes[thread], answer);
         Step {
-            deed: Deed(thread, format!("{:?} gives {answer}", self.programs.op(from.nodes[thread]))),
+            deed: Deed(
+                thread,
+                Does::Step(self.programs.op(from.nodes[thread]), answer),
+            ),
             agent: small(thread),
             sure: true,
             to: self.judge(&from, &to).map(|()| to),
@@ -554,7 +569,7 @@ impl Sharing {
 
     fn broken(thread: usize, op: Op, law: Law) -> Step<Sharing> {
         Step {
-            deed: Deed(thread, format!("{op:?}")),
+            deed: Deed(thread, Does::Step(op, 0)),
             agent: small(thread),
             sure: true,
             to: Err(law),
@@ -571,7 +586,8 @@ impl Sharing {
             Op::Owner => from.owner.into(),
             Op::TakeOver(owner) => {
                 let dead = self.is_dead_owner(&from, owner);
-                let takes = from.owner == owner && (dead || self.programs.mistake == Mistake::NoProof);
+                let takes =
+                    from.owner == owner && (dead || self.programs.mistake == Mistake::NoProof);
                 if takes && !dead {
                     return into.push(Sharing::broken(thread, op, Law::Robbed));
                 }
@@ -645,7 +661,7 @@ impl Sharing {
                 if sleeps {
                     to.lives[thread] = Life::Asleep;
                     return into.push(Step {
-                        deed: Deed(thread, format!("sleeps on {bed:?}")),
+                        deed: Deed(thread, Does::Sleep(bed)),
                         agent: small(thread),
                         sure: true,
                         to: Ok(to),
@@ -666,11 +682,21 @@ fn small(number: usize) -> u8 {
     u8::try_from(number).expect("threads are few")
 }
 
-struct Deed(usize, String);
+struct Deed(usize, Does);
+
+enum Does {
+    Step(Op, u64),
+    Sleep(Bed),
+    Die,
+}
 
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0, self.1)
+        match &self.1 {
+            Does::Step(op, answer) => write!(f, "{}: {op:?} gives {answer}", self.0),
+            Does::Sleep(bed) => write!(f, "{}: sleeps on {bed:?}", self.0),
+            Does::Die => write!(f, "{}: dies", self.0),
+        }
     }
 }
 
@@ -715,11 +741,14 @@ impl World for Sharing {
             if from.deaths > 0 && !ended {
                 let mut to = from;
                 to.deaths -= 1;
-                for other in self.threads().filter(|&it| self.programs.slots[it] == self.programs.slots[thread]) {
+                for other in self
+                    .threads()
+                    .filter(|&it| self.programs.slots[it] == self.programs.slots[thread])
+                {
                     to.lives[other] = Life::Dead;
                 }
                 into.push(Step {
-                    deed: Deed(thread, "dies".to_owned()),
+                    deed: Deed(thread, Does::Die),
                     agent: small(thread),
                     sure: false,
                     to: Ok(to),
