@@ -13,10 +13,11 @@ mod lock;
 pub(crate) mod model;
 pub(crate) mod part;
 mod protocol;
+pub(crate) mod sharing;
 pub(crate) mod waiting;
 
 pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
 pub(crate) use hold::Manner;
 pub use lock::Guard;
-pub(crate) use protocol::Until;
+pub(crate) use protocol::{FIRST_SLEEP, Until, longer};

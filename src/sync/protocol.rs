@@ -50,7 +50,7 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 /// The first sleep; they get longer from there while the same holder stays.
-const FIRST_SLEEP: Duration = Duration::from_micros(250);
+pub(crate) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
 const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// After this one each sleep is a little longer than the one before: a death is seen within a small part of the time that was
@@ -106,6 +106,15 @@ pub(crate) enum Until {
 }
 
 impl Until {
+    /// The moment after which nobody waits any more.
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        match self {
+            Until::Acquired => None,
+            Until::Deadline(end) => Some(end),
+            Until::Now => Some(Instant::now()),
+        }
+    }
+
     /// The time left, at most `period`; `None` when there is none.
     fn left(self, steps: &impl Steps, period: Duration) -> Option<Duration> {
         match self {
@@ -233,7 +242,7 @@ impl Waiter {
 }
 
 /// The sleep that follows one of this length, while the same holder stays.
-fn longer(period: Duration) -> Duration {
+pub(crate) fn longer(period: Duration) -> Duration {
     let longer = if period < QUICK_SLEEP {
         period * 2
     } else {

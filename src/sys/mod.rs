@@ -15,7 +15,7 @@
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
-//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` changes a word and wakes in one
+//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` and `store_and_wake` change a word and wake in one
 //!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
 //!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
@@ -46,8 +46,8 @@ mod platform;
 
 pub(crate) use platform::{
     Directory, Generation, Mapping, SegmentFile, add_and_wake, barrier, default_directory,
-    effective_user, fate_of, identity, ipc, join_barriers, now_since_epoch, thread_id, wait,
-    wake_all, wake_one,
+    effective_user, fate_of, identity, ipc, join_barriers, now_since_epoch, store_and_wake,
+    thread_id, wait, wake_all, wake_one,
 };
 pub(crate) use word::{Word, low_half_of};
 

@@ -1,9 +1,11 @@
 //! Deaths in changes of a typed value: it is the old one or the new one, whatever its size, and nobody has to repair it.
 
+use std::thread;
+
 use sharehold::{Segment, Shared};
 use sharehold_sweep::{Outcome, Scenario, Victim, World};
 
-use super::key;
+use super::{LONG, key};
 
 /// A value of `N` words that are all the same, so that a mixture shows.
 type Uniform<const N: usize> = [u64; N];
@@ -21,6 +23,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         compare_exchange::<8>("compare-exchange-64"),
         first::<8>("first-value-64"),
         update_after_a_death(),
+        set_while_another_waits(),
+        wait_for_a_change(),
     ]
 }
 
@@ -134,6 +138,75 @@ fn changing_after_a_death(name: &str) -> Scenario {
             let found = survivor.get()?;
             if found != [2; 8] && (found != [1; 8] || death.completed()) {
                 return Err(format!("a mixture: {found:?}").into());
+            }
+            changeable(&survivor)
+        },
+    )
+}
+
+/// A victim changes the value while the survivor sleeps until it is changed.
+fn set_while_another_waits() -> Scenario {
+    Scenario::new(
+        "set-while-another-waits",
+        |world| {
+            let value: Shared<Uniform<8>> = Shared::attach(&key(world)).expect("created");
+            move || value.set(&[2; 8])
+        },
+        |world, victim| {
+            let survivor = Shared::create(&key(world), &[1; 8])?;
+            let ready = victim.set_up()?;
+            thread::scope(|scope| -> Outcome {
+                let (say, said) = std::sync::mpsc::channel();
+                let survivor = &survivor;
+                let waiter = scope.spawn(move || {
+                    let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+                    let _ = say.send(own);
+                    survivor.wait_while_timeout(LONG, |it| *it == [1; 8])
+                });
+                let thread = said.recv()?;
+                sleeps(&thread);
+                ready.die()?;
+                let found = survivor.get()?;
+                if found == [1; 8] {
+                    // The dead one did not change it. Nobody else wakes the waiter.
+                    survivor.set(&[2; 8])?;
+                }
+                match waiter.join().map_err(|_| "the waiter panicked")? {
+                    Ok(seen) if seen == [2; 8] => Ok(()),
+                    Ok(seen) => Err(format!("a mixture: {seen:?}").into()),
+                    Err(error) => Err(format!("the change was missed: {error}").into()),
+                }
+            })?;
+            changeable(&survivor)
+        },
+    )
+}
+
+/// Waits until a thread of this process sleeps on a word of memory.
+fn sleeps(thread: &std::path::Path) {
+    let call = std::path::Path::new("/proc").join(thread).join("syscall");
+    let futex = format!("{} ", libc::SYS_futex);
+    while !std::fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&futex)) {
+        thread::yield_now();
+    }
+}
+
+/// A victim waits for a change that the survivor makes after its death.
+fn wait_for_a_change() -> Scenario {
+    Scenario::new(
+        "wait-for-a-change",
+        |world| {
+            let value: Shared<Uniform<8>> = Shared::attach(&key(world)).expect("created");
+            move || {
+                let limit = std::time::Duration::from_millis(1);
+                value.wait_while_timeout(limit, |it| *it == [1; 8]).is_err()
+            }
+        },
+        |world, victim| {
+            let survivor = Shared::create(&key(world), &[1; 8])?;
+            victim.die()?;
+            if survivor.get()? != [1; 8] {
+                return Err("a waiter changed the value".into());
             }
             changeable(&survivor)
         },
