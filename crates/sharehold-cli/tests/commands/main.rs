@@ -6,6 +6,7 @@ mod locks;
 mod refusals;
 mod repair;
 mod shells;
+mod tour;
 mod values;
 mod waits;
 mod world;
