@@ -75,4 +75,4 @@ pub use shared::{
     AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
 };
 pub use sharehold_derive::{Part, Shareable};
-pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};
+pub use sync::{Abandoned, Cause, Departures, Guard, LockError, NotAcquired};

@@ -19,7 +19,7 @@ pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
@@ -129,6 +129,11 @@ impl Attached {
         let area = self.memory.layout().schema;
         header::read_schema_at(&self.file, area, operation)
             .map_err(|error| error.with_key(self.key()))
+    }
+
+    /// A word of this process that is raised, as a hint, when somebody leaves: see [`sys::watch_closings`].
+    pub(crate) fn closings(&self) -> std::io::Result<&'static AtomicU32> {
+        sys::watch_closings(&self.file)
     }
 
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {

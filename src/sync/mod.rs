@@ -6,6 +6,7 @@
 
 mod atomic;
 pub(crate) mod change;
+mod departures;
 mod error;
 mod hold;
 mod lock;
@@ -16,6 +17,7 @@ mod protocol;
 pub(crate) mod sharing;
 pub(crate) mod waiting;
 
+pub use departures::Departures;
 pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
 pub(crate) use hold::Manner;

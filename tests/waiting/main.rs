@@ -1,6 +1,7 @@
 //! Waiting among real processes that are stopped and killed: nobody misses what happened, and nobody polls.
 
 mod changes;
+mod departures;
 mod storm;
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    sharehold_testkit::main([changes::suite(), storm::suite()])
+    sharehold_testkit::main([changes::suite(), departures::suite(), storm::suite()])
 }
 
 const KEY: &str = "com.example.waiting";

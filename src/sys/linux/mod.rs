@@ -1,11 +1,13 @@
-//! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, `/proc`.
+//! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, inotify, `/proc`.
 
+mod closing;
 mod file;
 pub(crate) mod ipc;
 mod mapping;
 mod process;
 mod wait;
 
+pub(crate) use closing::watch_closings;
 pub(crate) use file::{Directory, SegmentFile, default_directory};
 pub(crate) use mapping::Mapping;
 pub(crate) use process::{

@@ -10,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::{Access, Fate, FileFacts, Identity, Word};
@@ -180,4 +181,8 @@ pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> boo
 
 pub(crate) fn add_and_wake<'a>(_word: impl Into<Word<'a>>) -> bool {
     false
+}
+
+pub(crate) fn watch_closings(file: &SegmentFile) -> io::Result<&'static AtomicU32> {
+    match file.0 {}
 }
