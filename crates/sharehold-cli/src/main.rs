@@ -26,6 +26,7 @@ mod set;
 mod show;
 mod spark;
 mod table;
+mod top;
 mod units;
 mod value;
 mod wait;
@@ -55,6 +56,7 @@ struct Cli {
 enum Command {
     Ls(ls::Args),
     Show(show::Args),
+    Top(top::Args),
     Watch(watch::Args),
     Get(get::Args),
     Set(set::Args),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),

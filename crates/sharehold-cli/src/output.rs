@@ -88,6 +88,7 @@ impl Tone {
     /// The text, coloured if standard output is a terminal and nobody asked for none.
     pub(crate) fn paint(self, text: &str) -> String {
         let code = match self {
+            _ if text.is_empty() => return String::new(),
             Tone::Plain => return text.to_owned(),
             Tone::Strong => "1",
             Tone::Good => "32",

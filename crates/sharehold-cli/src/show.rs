@@ -12,7 +12,7 @@ use sharehold::{
 use crate::exit::Exit;
 use crate::output::{self, Format, Tone};
 use crate::seen::{self, State, SummaryJson};
-use crate::table::{Align, Cell, Table};
+use crate::table::{self, Align, Cell, Table};
 use crate::{hexdump, human, value};
 
 /// Show everything of one segment: what it is, who uses it, and its value
@@ -57,9 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.format.json {
         output::document(&shown(&seen))?;
     } else {
-        output::text(&facts(&seen).to_text())?;
-        output::text(&attachments(&seen.summary))?;
-        output::text(&content(&seen))?;
+        output::text(&table::to_text(&lines(&seen)))?;
     }
     Ok(Exit::Done.into())
 }
@@ -94,8 +92,20 @@ fn beginning(bytes: &[u8]) -> &[u8] {
     bytes.get(..BEGINNING).unwrap_or(bytes)
 }
 
+/// All of it for people, line by line: what it is, who is attached, and its value.
+pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
+    let mut lines = facts(seen).lines();
+    for part in [attachments(&seen.summary), content(seen)] {
+        if !part.is_empty() {
+            lines.push(Vec::new());
+            lines.extend(part);
+        }
+    }
+    lines
+}
+
 /// What the segment is, a line for each fact.
-pub(crate) fn facts(seen: &Inspection) -> Table {
+fn facts(seen: &Inspection) -> Table {
     let summary = &seen.summary;
     let state = State::of(summary);
     let mut table = Table::without_heading(2);
@@ -220,7 +230,7 @@ fn recovery_words(summary: &Summary) -> String {
 }
 
 /// Who is attached, and who died attached, under a heading.
-fn attachments(summary: &Summary) -> String {
+fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     let mut table = Table::new([
         ("ATTACHED", Align::Right),
         ("PROGRAM", Align::Left),
@@ -256,30 +266,29 @@ fn attachments(summary: &Summary) -> String {
         add(it, "died", Tone::Bad);
     }
     if table.is_empty() {
-        return String::new();
+        return Vec::new();
     }
-    format!("\n{}", table.to_text())
+    table.lines()
 }
 
 /// The value field by field, or the first bytes, under a heading.
-fn content(seen: &Inspection) -> String {
+fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
     let bytes = match &seen.content {
         Ok(bytes) => bytes,
-        Err(error) => return format!("\n{}\n", Tone::Bad.paint(&seen::reason(error))),
+        Err(error) => return vec![vec![Cell::new(seen::reason(error), Tone::Bad)]],
     };
-    match &seen.schema {
-        Ok(Some(schema)) => format!("\n{}", fields(schema, bytes).to_text()),
-        _ => {
-            let shown = beginning(bytes);
-            let rest = seen.summary.size - shown.len();
-            let more = if rest > 0 {
-                format!("and {rest} bytes more\n")
-            } else {
-                String::new()
-            };
-            format!("\n{}{more}", hexdump::of(shown, 0))
-        }
+    if let Ok(Some(schema)) = &seen.schema {
+        return fields(schema, bytes).lines();
     }
+    let shown = beginning(bytes);
+    let dump = hexdump::of(shown, 0);
+    let mut lines: Vec<Vec<Cell>> = dump.lines().map(|line| vec![line.into()]).collect();
+    let rest = seen.summary.size - shown.len();
+    if rest > 0 {
+        let more = format!("and {rest} bytes more");
+        lines.push(vec![Cell::new(more, Tone::Faint)]);
+    }
+    lines
 }
 
 /// A line for each field that has a value of its own.
