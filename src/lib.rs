@@ -55,7 +55,8 @@ mod sys;
 
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{
-    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list, summarize,
+    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, directory, inspect, list,
+    summarize,
 };
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]

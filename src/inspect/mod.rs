@@ -5,5 +5,17 @@
 mod inspection;
 mod summary;
 
+use std::path::PathBuf;
+
+use crate::segment;
+use crate::sys;
+
 pub use inspection::{Inspection, inspect};
 pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list, summarize};
+
+/// Returns the directory of this user's segments, which is made with the first one.
+///
+/// The environment variable `SHAREHOLD_DIR` moves it.
+pub fn directory() -> PathBuf {
+    segment::directory_of(sys::effective_user())
+}

@@ -6,7 +6,9 @@ mod completions;
 mod count;
 mod create;
 mod data;
+mod doctor;
 mod exit;
+mod gc;
 mod get;
 mod grow;
 mod hexdump;
@@ -71,6 +73,8 @@ enum Command {
     #[command(hide = true)]
     LockChild(lock::ChildArgs),
     Wait(wait::Args),
+    Doctor(doctor::Args),
+    Gc(gc::Args),
     Count(count::Args),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
@@ -96,6 +100,8 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         Command::LockChild(args) => lock::become_command(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Gc(args) => gc::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
