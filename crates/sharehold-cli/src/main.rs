@@ -104,8 +104,8 @@ fn main() -> ExitCode {
         Command::Gc(args) => gc::run(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
-        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, for_people()),
+        Command::Man(args) => man::run(&args, for_people()),
     };
     done.unwrap_or_else(|error| {
         if !error.is::<ReaderGone>() {
@@ -113,4 +113,16 @@ fn main() -> ExitCode {
         }
         Exit::of(&error).into()
     })
+}
+
+/// The command without what it starts itself with.
+fn for_people() -> clap::Command {
+    let all = Cli::command();
+    let shown = all.get_subcommands().filter(|it| !it.is_hide_set());
+    let shown: Vec<clap::Command> = shown.cloned().collect();
+    clap::Command::new("sharehold")
+        .about(all.get_about().cloned().unwrap_or_default())
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommands(shown)
 }

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// The field, such as value, limits.max or by_worker[3]
+    /// The field, such as value, limits.max or moves[3]
     #[arg(requires = "operator", conflicts_with = "gone")]
     field: Option<String>,
 
