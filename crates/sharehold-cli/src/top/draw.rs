@@ -65,7 +65,8 @@ fn headline(model: &Model) -> String {
         .map(|row| row.summary.as_ref().ok().map(State::of))
         .collect();
     let count = |wanted| states.iter().filter(|state| **state == wanted).count();
-    let mut text = format!("sharehold top  {} segments", states.len());
+    let plural = if states.len() == 1 { "" } else { "s" };
+    let mut text = format!("sharehold top  {} segment{plural}", states.len());
     for (state, word) in [
         (Some(State::Live), "live"),
         (Some(State::Idle), "idle"),

@@ -186,15 +186,24 @@ fn one_segment_is_told_whole() {
     let text = world.ok("show bytes");
     assert!(text.contains("|what stands here|"), "{text}");
     assert!(text.contains("and 744 bytes more"), "{text}");
-    assert!(text.contains(&format!("abandoned by {dead} sharehold")), "{text}");
+    assert!(
+        text.contains(&format!("abandoned by {dead} sharehold")),
+        "{text}"
+    );
     let left = row(&text, &format!("{dead:>8}"));
     assert_eq!((left[1].as_str(), left[4].as_str()), ("sharehold", "died"));
     // Who reads takes over from the dead one, and does not vouch for what it left.
     world.ok("read bytes");
     let text = world.ok("show bytes");
-    assert!(text.contains(&format!("{dead} sharehold died holding the lock")), "{text}");
+    assert!(
+        text.contains(&format!("{dead} sharehold died holding the lock")),
+        "{text}"
+    );
     let listed = world.ok("ls");
-    assert!(listed.contains(&format!("free, unrepaired since {dead} sharehold")), "{listed}");
+    assert!(
+        listed.contains(&format!("free, unrepaired since {dead} sharehold")),
+        "{listed}"
+    );
     let shown = json(&world.ok("show bytes --json"));
     assert_eq!(shown["value"], Value::Null);
     assert!(
@@ -248,7 +257,9 @@ fn other_users_are_refused() {
     let world = World::new();
     world.ok("create ours --size 8");
     let open = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(world.path(), open).expect("it is ours");
+    for path in [world.path(), &world.segments()] {
+        fs::set_permissions(path, open.clone()).expect("it is ours");
+    }
     // Where the other user can run it from.
     let program = world.path().with_extension("program");
     fs::copy(env!("CARGO_BIN_EXE_sharehold"), &program).expect("there is room");
@@ -266,7 +277,7 @@ fn other_users_are_refused() {
     let shown = as_somebody(&["show", "ours"]);
     chown(world.file("ours"), Some(SOMEBODY), None).expect("root may");
     let theirs = world.ok("ls");
-    chown(world.path(), Some(SOMEBODY), None).expect("root may");
+    chown(world.segments(), Some(SOMEBODY), None).expect("root may");
     let refused = world.run("ls");
     fs::remove_file(&program).expect("it is ours");
     assert_eq!(listed.code, 0, "{listed:?}");

@@ -188,7 +188,7 @@ fn a_thousand_segments_are_a_few_pages() {
     let file = world.file("com.example.last");
     let whole = std::fs::read(&file).expect("it is ours");
     for number in 0..1000 {
-        let name = world.path().join(format!("copy.{number:04}"));
+        let name = world.segments().join(format!("copy.{number:04}"));
         std::fs::write(name, &whole[..100]).expect("there is memory");
     }
     let mut screen = Screen::start(options(), 24, 80);
