@@ -8,6 +8,7 @@ mod create;
 mod data;
 mod doctor;
 mod exit;
+mod foreign;
 mod gc;
 mod get;
 mod grow;

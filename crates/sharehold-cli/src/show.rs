@@ -6,24 +6,27 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use sharehold::{
-    Attachment, Condition, Field, Inspection, Kind, LockState, Policy, Schema, Summary, inspect,
+    Attachment, Condition, ErrorKind, Field, Inspection, Kind, LockState, Policy, Schema, Summary,
+    inspect,
 };
 
 use crate::exit::Exit;
 use crate::output::{self, Format, Tone};
 use crate::seen::{self, State, SummaryJson};
 use crate::table::{self, Align, Cell, Table};
-use crate::{hexdump, human, value};
+use crate::{foreign, hexdump, human, value};
 
 /// Show everything of one segment: what it is, who uses it, and its value
 ///
 /// The value is one that was committed, field by field; of plain bytes the first are shown, as they happen to be. Nothing is
-/// changed by looking, nobody is kept waiting, and the segment is not kept alive.
+/// changed by looking, nobody is kept waiting, and the segment is not kept alive. The key may also be a native key of Qt programs, as
+/// sharehold ls --all --json has it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold show com.example.tally                     for people
   sharehold show com.example.tally --json | jq .lock   for a script
+  sharehold show posix:/qipc_sharedmemory_1            memory of Qt programs
 
 Exit status: 0 shown, 2 wrong usage, 3 no such key, 5 damaged or of another version, 6 not permitted or not trusted.")]
 pub(crate) struct Args {
@@ -53,13 +56,31 @@ struct Shown {
 
 /// Runs `sharehold show`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let seen = inspect(&args.key)?;
+    let seen = match inspect(&args.key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return show_foreign(args).unwrap_or(Err(error.into()));
+        }
+        seen => seen?,
+    };
     if args.format.json {
         output::document(&shown(&seen))?;
     } else {
         output::text(&table::to_text(&lines(&seen)))?;
     }
     Ok(Exit::Done.into())
+}
+
+/// Shows memory of Qt programs, if the key is a native one.
+fn show_foreign(args: &Args) -> Option<Result<ExitCode>> {
+    let key = foreign::native_key(&args.key)?;
+    let shown = foreign::look(&key).and_then(|status| {
+        if args.format.json {
+            output::document(&foreign::json(&key, &status))
+        } else {
+            output::text(&foreign::facts(&key, &status).to_text())
+        }
+    });
+    Some(shown.map(|()| Exit::Done.into()))
 }
 
 fn shown(seen: &Inspection) -> Shown {
