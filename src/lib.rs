@@ -59,16 +59,18 @@ pub use inspect::{
     Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
 };
 pub use key::MAX_KEY_LEN;
-pub use parts::{Mutex, MutexGuard, Once, Part};
 #[doc(hidden)]
 pub use parts::support as __support;
+pub use parts::{Mutex, MutexGuard, Once, Part};
 pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
     ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{
-    AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
+    AnyShared, PollableWatch, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned,
+    Watch,
 };
 pub use sharehold_derive::{Part, Shareable};
-pub use sync::{Abandoned, Cause, Departures, Guard, LockError, NotAcquired};
+pub use sync::{Abandoned, AnyThread, Cause, Departures, Guard, LockError, NotAcquired, OneThread};
+pub use sys::Signal;

@@ -160,7 +160,10 @@ impl<T: Shareable> Part for Mutex<T> {
 
     const SIZE: usize = {
         let size = Primitive::Mutex.size(Some(T::SIZE));
-        assert!(size >= Primitive::Mutex.head() + size_for(T::SIZE), "the value has room");
+        assert!(
+            size >= Primitive::Mutex.head() + size_for(T::SIZE),
+            "the value has room"
+        );
         size
     };
     const MARKS: usize = 1;

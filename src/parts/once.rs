@@ -119,7 +119,10 @@ impl<T: Shareable> Part for Once<T> {
 
     const SIZE: usize = {
         let size = Primitive::Once.size(Some(T::SIZE));
-        assert!(size >= Primitive::Once.head() + size_for(T::SIZE), "the value has room");
+        assert!(
+            size >= Primitive::Once.head() + size_for(T::SIZE),
+            "the value has room"
+        );
         size
     };
     const MARKS: usize = 1;

@@ -112,9 +112,9 @@ impl Options {
     ///
     /// As [`Part::create`].
     pub fn create_part<P: Part>(&self, key: &str, first: P::First) -> Result<P> {
-        let segment = self
-            .of_part::<P>()
-            .create_with(key, |bytes| P::begin(first, &mut Draft::new(bytes.attached())))?;
+        let segment = self.of_part::<P>().create_with(key, |bytes| {
+            P::begin(first, &mut Draft::new(bytes.attached()))
+        })?;
         Ok(found(segment))
     }
 

@@ -145,7 +145,11 @@ impl Primitive {
                 None => usize::MAX,
             },
         };
-        match self.head().saturating_add(copies).checked_next_multiple_of(128) {
+        match self
+            .head()
+            .saturating_add(copies)
+            .checked_next_multiple_of(128)
+        {
             Some(size) => size,
             None => usize::MAX,
         }

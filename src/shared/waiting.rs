@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::value::{Place, place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::segment::table::Hold;
 use crate::segment::{Attached, Segment};
 use crate::sync::change::{CommitSteps, Found, LONGEST_SLEEP, Watch, WatchSteps};
 use crate::sync::waiting::{Look, Wait, block};
-use crate::segment::table::Hold;
 use crate::sys::{self, Word, low_half_of};
 
 pub(super) const WAIT: &str = "wait for a change of";
@@ -45,7 +45,10 @@ impl Wait for Change<'_> {
             Err(error) => return Look::Ready(Err(error)),
         };
         let found = match self.segment {
-            Some(segment) => self.watch.look(&Steps { place: &place, segment }),
+            Some(segment) => self.watch.look(&Steps {
+                place: &place,
+                segment,
+            }),
             None if place.committed() == self.watch.seen() => Found::Same(Some(LONGEST_SLEEP)),
             None => Found::Changed,
         };
@@ -63,8 +66,12 @@ impl Wait for Change<'_> {
 /// Waits on the calling thread.
 pub(super) fn wait(mut change: Change<'_>, deadline: Option<Instant>) -> Result<()> {
     let attached = change.attached;
-    if change.segment.is_some_and(Segment::is_locked_by_this_thread) {
-        let detail = "this thread holds the lock, so that nobody can change it; wait outside of the change";
+    if change
+        .segment
+        .is_some_and(Segment::is_locked_by_this_thread)
+    {
+        let detail =
+            "this thread holds the lock, so that nobody can change it; wait outside of the change";
         return Err(Error::new(ErrorKind::Deadlock, WAIT, detail).with_key(attached.key()));
     }
     block(&mut change, deadline).unwrap_or_else(|| {

@@ -146,7 +146,9 @@ fn a_watch_returns_newer_and_newer_values() {
             });
         }
         for _ in 0..CHANGES {
-            shared.update(|value| *value += 1).expect("it can be changed");
+            shared
+                .update(|value| *value += 1)
+                .expect("it can be changed");
         }
     });
 }
@@ -161,7 +163,10 @@ fn a_watch_begins_where_it_is_told() {
     assert_eq!(present.seen(), 2);
     let mut later = shared.watch().expect("it is ours");
     let nothing = later.changed_timeout(Duration::from_millis(5));
-    assert_eq!(nothing.map_err(|error| error.kind()), Err(ErrorKind::Timeout));
+    assert_eq!(
+        nothing.map_err(|error| error.kind()),
+        Err(ErrorKind::Timeout)
+    );
     shared.set(&1).expect("it can be changed");
     // A change to an equal value is one.
     assert_eq!(later.changed().expect("it is there").version, 3);
@@ -199,7 +204,10 @@ fn who_changes_cannot_wait_for_another_change() {
     let inside = shared
         .update(|_| shared.wait_while(|value| *value == 0))
         .expect("it can be changed");
-    assert_eq!(inside.map_err(|error| error.kind()), Err(ErrorKind::Deadlock));
+    assert_eq!(
+        inside.map_err(|error| error.kind()),
+        Err(ErrorKind::Deadlock)
+    );
 }
 
 fn a_waiter_sees_what_is_done_by_one_who_was_stopped_in_a_change() {

@@ -64,7 +64,11 @@ fn nobody_misses_the_last_change_whoever_dies() {
         let mut changers: Vec<Child> = (0..2).map(|_| start(changer)).collect();
         for _ in 0..8 {
             std::thread::sleep(Duration::from_micros(dice.u64(100..3000)));
-            let victims = if dice.bool() { &mut changers } else { &mut waiters };
+            let victims = if dice.bool() {
+                &mut changers
+            } else {
+                &mut waiters
+            };
             let victim = dice.usize(..victims.len());
             victims[victim].kill();
             victims[victim] = if victims.len() == 2 {

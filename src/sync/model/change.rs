@@ -308,7 +308,8 @@ impl State {
     /// The answer to a step; `None` when it has to wait.
     fn perform(&mut self, me: usize, op: Op) -> Option<u8> {
         let own = self.threads[me].buffer;
-        let buffered = |of: &dyn Fn(Store) -> Option<u8>| own.into_iter().flatten().filter_map(of).last();
+        let buffered =
+            |of: &dyn Fn(Store) -> Option<u8>| own.into_iter().flatten().filter_map(of).last();
         let own_version = buffered(&|store| match store {
             Store::Version(version) => Some(version),
             _ => None,
@@ -511,7 +512,10 @@ fn keeps(world: &Change) -> Seen {
 #[test]
 fn no_change_is_missed() {
     keeps(&Change::new(&[waits(), commits(3)], Mistake::None));
-    keeps(&Change::new(&[waits(), commits(2), commits(1)], Mistake::None));
+    keeps(&Change::new(
+        &[waits(), commits(2), commits(1)],
+        Mistake::None,
+    ));
     keeps(&Change::new(&[waits(), waits(), commits(2)], Mistake::None));
 }
 
