@@ -34,13 +34,11 @@ impl<W: Wait + Unpin> Future for Until<W> {
         match this.wait.look() {
             Look::Ready(output) => Poll::Ready(output),
             Look::Sleep { word, seen, limit } => {
-                match helper::wait(word, seen, limit, context.waker()) {
-                    Ok(ticket) => this.ticket = Some(ticket),
-                    Err(_) => {
-                        let most = limit.map_or(WITHOUT_THREADS, |it| it.min(WITHOUT_THREADS));
-                        sys::wait(word, seen, Some(most));
-                        context.waker().wake_by_ref();
-                    }
+                this.ticket = helper::wait(word, seen, limit, context.waker()).ok();
+                if this.ticket.is_none() {
+                    let most = limit.map_or(WITHOUT_THREADS, |it| it.min(WITHOUT_THREADS));
+                    sys::wait(word, seen, Some(most));
+                    context.waker().wake_by_ref();
                 }
                 Poll::Pending
             }

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::{self, Address, Generation, PerProcess, Slept, Word};
@@ -66,13 +65,12 @@ pub(super) fn wait(
     let with_room = helpers
         .iter()
         .find(|it| lock(&it.waiters).list.len() < MOST);
-    let helper = match with_room {
-        Some(helper) => helper,
-        None => {
-            let helper = Helper::start()?;
-            helpers.push(helper);
-            helper
-        }
+    let helper = if let Some(helper) = with_room {
+        helper
+    } else {
+        let helper = Helper::start()?;
+        helpers.push(helper);
+        helper
     };
     let mut waiters = lock(&helper.waiters);
     waiters.last += 1;

@@ -51,5 +51,6 @@ pub(crate) enum Slept {
 
 /// What a sleeper on the low half of a word of 64 bits compares it with.
 pub(crate) fn low_half_of(value: u64) -> u32 {
-    (value & u64::from(u32::MAX)) as u32
+    let bytes = value.to_le_bytes();
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }

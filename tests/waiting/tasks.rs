@@ -293,9 +293,9 @@ fn a_forked_child_waits_with_threads_of_its_own() {
             matches!(inherited, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Forked);
         let own = Shared::<u64>::attach(KEY).expect("it is there");
         std::thread::scope(|scope| {
-            let changes = scope.spawn(|| own.set(&5));
+            let changer = scope.spawn(|| own.set(&5));
             let found = pollster::block_on(own.wait_while_async(|value| *value == 0));
-            let changed = changes.join().is_ok();
+            let changed = changer.join().is_ok();
             i32::from(!(changed && refused && found.is_ok_and(|value| value == 5)))
         })
     });
