@@ -72,7 +72,9 @@ pub use schema::{
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{
-    AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
+    AnyShared, PollableWatch, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned,
+    Watch,
 };
 pub use sharehold_derive::{Part, Shareable};
-pub use sync::{Abandoned, Cause, Departures, Guard, LockError, NotAcquired};
+pub use sync::{Abandoned, AnyThread, Cause, Departures, Guard, LockError, NotAcquired, OneThread};
+pub use sys::Signal;

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use super::future::Until;
 use super::waiting::{Look, Wait, block};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::table::{self, Hold};
 use crate::segment::{Attachment, Segment};
-use crate::sys;
 
 const WAIT: &str = "wait for a departure from";
 
@@ -135,6 +135,15 @@ impl Departures<'_> {
     /// [`ErrorKind::Timeout`], [`ErrorKind::Forked`].
     pub fn next_departure_deadline(&mut self, deadline: Instant) -> Result<Attachment> {
         self.until(Some(deadline))
+    }
+
+    /// Returns the next attachment that has left, without keeping a thread: see [`Segment::lock_async`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub async fn next_departure_async(&mut self) -> Result<Attachment> {
+        Until::new(self).await
     }
 
     fn until(&mut self, deadline: Option<Instant>) -> Result<Attachment> {

@@ -116,7 +116,7 @@ fn a_waiter_is_told_of_a_death_and_sleeps_otherwise() {
         let mut victim = start(member);
         wait_until_idle(child.pid());
         victim.kill();
-        assert_eq!(child.hear_number(), victim.pid().into());
+        child.hears(&victim.pid().to_string());
     }
 }
 
@@ -126,7 +126,7 @@ fn who_cannot_be_told_looks_again() {
     for leave in [Child::kill, Child::ends_well] {
         let mut member = start(member);
         leave(&mut member);
-        assert_eq!(child.hear_number(), member.pid().into());
+        child.hears(&member.pid().to_string());
     }
 }
 
@@ -137,13 +137,13 @@ fn everybody_is_told_of_every_death() {
         let mut victim = start(member);
         victim.kill();
         for child in &mut followers {
-            assert_eq!(child.hear_number(), victim.pid().into());
+            child.hears(&victim.pid().to_string());
         }
     }
     let mut last = followers.pop().expect("there are five");
     last.kill();
     for child in &mut followers {
-        assert_eq!(child.hear_number(), last.pid().into());
+        child.hears(&last.pid().to_string());
     }
 }
 

@@ -3,13 +3,19 @@
 mod changes;
 mod departures;
 mod storm;
+mod tasks;
 
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    sharehold_testkit::main([changes::suite(), departures::suite(), storm::suite()])
+    sharehold_testkit::main([
+        changes::suite(),
+        departures::suite(),
+        storm::suite(),
+        tasks::suite(),
+    ])
 }
 
 const KEY: &str = "com.example.waiting";

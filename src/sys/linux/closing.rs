@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
@@ -46,10 +45,7 @@ impl Closings {
             events: Arc::clone(&events),
             count: Arc::clone(&count),
         };
-        let name = "sharehold-leave".to_owned();
-        let thread = thread::Builder::new().name(name);
-        // Signals are for the program's own threads.
-        process::without_signals(|| thread.spawn(move || follow(&events, &count)))?;
+        process::start_thread("sharehold-leave", move || follow(&events, &count))?;
         Ok(closings)
     }
 }
