@@ -10,23 +10,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Memory, WORD};
+use super::WORD;
 
 /// A piece of the data area, as whole words. Who may store to it, and when, is the caller's business.
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a>(&'a [AtomicU64]);
 
 impl<'a> Words<'a> {
-    /// The words that hold `len` bytes from `offset` on, a multiple of 8; `None` when they are not within the data.
-    ///
-    /// The caller has checked them against the current size too.
     #[inline(always)]
-    pub(crate) fn new(memory: &'a Memory, offset: usize, len: usize) -> Option<Words<'a>> {
-        let words = memory.data_words(offset, len.div_ceil(WORD))?;
-        Some(Words(words))
-    }
-
-    #[cfg(test)]
     pub(crate) fn over(words: &'a [AtomicU64]) -> Words<'a> {
         Words(words)
     }

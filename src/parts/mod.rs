@@ -60,11 +60,13 @@ fn refused(segment: &Segment, holder: Option<Hold>, until: Until) -> Error {
 fn copies_at<'a>(
     place: &'a Place,
     primitive: Primitive,
+    size: usize,
     operation: &'static str,
 ) -> Result<value::Place<'a>> {
     let segment = place.segment();
     segment.attached().check_fork(operation)?;
-    let copies = value::Place::at(&segment.attached().memory, place.behind(primitive.head()));
+    let start = place.behind(primitive.head());
+    let copies = value::Place::at(&segment.attached().memory, start, size);
     copies.ok_or_else(|| damaged(segment.attached(), operation))
 }
 

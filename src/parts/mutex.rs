@@ -150,7 +150,7 @@ impl<T: Shareable> Mutex<T> {
     }
 
     fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
-        copies_at(&self.place, Primitive::Mutex, operation)
+        copies_at(&self.place, Primitive::Mutex, T::SIZE, operation)
     }
 }
 

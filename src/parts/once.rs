@@ -109,7 +109,7 @@ impl<T: Shareable> Once<T> {
     }
 
     fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
-        copies_at(&self.place, Primitive::Once, operation)
+        copies_at(&self.place, Primitive::Once, T::SIZE, operation)
     }
 }
 

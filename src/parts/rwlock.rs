@@ -214,7 +214,7 @@ impl<T: Shareable> RwLock<T> {
     }
 
     fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
-        copies_at(&self.place, Primitive::RwLock, operation)
+        copies_at(&self.place, Primitive::RwLock, T::SIZE, operation)
     }
 }
 

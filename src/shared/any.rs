@@ -104,7 +104,8 @@ impl AnyShared {
     pub fn set(&self, value: &[u8]) -> Result<()> {
         check(&self.schema, value, CHANGE, self.segment.key())?;
         let _hold = self.segment.lock_atomically()?;
-        place(self.segment.attached(), CHANGE)?.commit_with(value.len(), |copy| store(copy, value));
+        place(self.segment.attached(), value.len(), CHANGE)?
+            .commit_with(value.len(), |copy| store(copy, value));
         Ok(())
     }
 
@@ -132,7 +133,7 @@ impl AnyShared {
         let result = change(&mut value)?;
         check(&self.schema, &value, CHANGE, self.segment.key())?;
         // Asks again whether this is a forked child that comes out of `change`.
-        place(self.segment.attached(), CHANGE)?
+        place(self.segment.attached(), value.len(), CHANGE)?
             .commit_with(value.len(), |copy| store(copy, &value));
         Ok(result)
     }
@@ -141,7 +142,8 @@ impl AnyShared {
     fn read_locked(&self, operation: &'static str) -> Result<Vec<u8>> {
         let attached = self.segment.attached();
         let size = self.schema.size();
-        let value = place(attached, operation)?.read_locked_with(size, |copy| load(copy, size));
+        let value =
+            place(attached, size, operation)?.read_locked_with(size, |copy| load(copy, size));
         value
             .filter(|value| self.schema.check(value).is_ok())
             .ok_or_else(|| damaged(attached, operation))
@@ -153,7 +155,7 @@ impl AnyShared {
     ///
     /// [`ErrorKind::Forked`].
     pub fn version(&self) -> Result<u64> {
-        Ok(place(self.segment.attached(), READ)?.committed())
+        Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
     /// Returns the segment that holds the value, for its key, its attachments and its end.
@@ -203,7 +205,7 @@ impl ReadOnlyAnyShared {
     ///
     /// [`ErrorKind::Forked`].
     pub fn version(&self) -> Result<u64> {
-        Ok(place(self.segment.attached(), READ)?.committed())
+        Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
     /// Returns the segment that holds the value, for its key and its attachments.
@@ -227,7 +229,8 @@ impl Options {
         })?;
         let options = self.typed(schema.clone(), size);
         let segment = options.create_with(key, |bytes| {
-            place(bytes.attached(), CREATE)?.commit_with(first.len(), |copy| store(copy, first));
+            place(bytes.attached(), first.len(), CREATE)?
+                .commit_with(first.len(), |copy| store(copy, first));
             Ok(())
         })?;
         let schema = schema.clone();
@@ -278,7 +281,7 @@ fn schema_of(attached: &Attached, size: usize) -> Result<Schema> {
 
 fn snapshot(attached: &Attached, schema: &Schema) -> Result<Vec<u8>> {
     let size = schema.size();
-    let place = place(attached, READ)?;
+    let place = place(attached, size, READ)?;
     let try_read = || place.try_read_with(size, |copy| load(copy, size));
     // Looked at only once it is known to be no mixture.
     let value = read_patiently(attached, try_read)?;

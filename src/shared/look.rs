@@ -53,7 +53,7 @@ pub(crate) fn snapshot(data: &impl ReadData, size: usize) -> Result<(u64, Vec<u8
         }
     }
     let memory = data.map()?;
-    let place = Place::at(&memory, 0).ok_or_else(cut_off)?;
+    let place = Place::at(&memory, 0, size).ok_or_else(cut_off)?;
     for _ in 0..TRIES {
         let found = protocol::try_read(&place, |version| {
             let copy = place.copy(version, size)?;

@@ -20,6 +20,7 @@ use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
 use crate::sync::change;
 
+const WORD: usize = size_of::<u64>();
 pub(super) const HEAD: usize = 64;
 /// Copies begin at multiples of a cache line.
 const LINE: usize = 64;
@@ -31,9 +32,8 @@ pub(super) const CHANGE: &str = "change";
 
 /// Where the words and copies of a value are.
 pub(crate) struct Place<'a> {
-    memory: &'a Memory,
-    /// Where it begins, in the data.
-    start: usize,
+    /// All of it: the two words, then the copies.
+    words: &'a [AtomicU64],
     pub(super) version: &'a AtomicU64,
     writing: &'a AtomicU64,
     /// Where those are noted who wait for a change: with the segment's own lock.
@@ -69,15 +69,16 @@ pub(super) const fn copy_offset(version: u64, size: usize) -> usize {
 }
 
 impl<'a> Place<'a> {
-    /// `start` is a multiple of 64. `None` when the segment is too small, which was refused when it was attached.
+    /// The place of a value of `size` bytes; `start` is a multiple of 64. `None` when the segment is too small, which was refused
+    /// when it was attached.
     #[inline(always)]
-    pub(crate) fn at(memory: &'a Memory, start: usize) -> Option<Place<'a>> {
-        let [version, writing] = memory.data_words(start, 2)? else {
+    pub(crate) fn at(memory: &'a Memory, start: usize, size: usize) -> Option<Place<'a>> {
+        let words = memory.data_words(start, size_for(size) / WORD)?;
+        let [version, writing, ..] = words else {
             return None;
         };
         Some(Place {
-            memory,
-            start,
+            words,
             version,
             writing,
             lock: &memory.header().lock,
@@ -86,7 +87,9 @@ impl<'a> Place<'a> {
 
     #[inline(always)]
     pub(super) fn copy(&self, version: u64, size: usize) -> Option<Words<'a>> {
-        Words::new(self.memory, self.start + copy_offset(version, size), size)
+        let first = copy_offset(version, size) / WORD;
+        let words = self.words.get(first..first + size.div_ceil(WORD))?;
+        Some(Words::over(words))
     }
 
     /// Reads the value once.
@@ -198,10 +201,15 @@ impl Steps for Place<'_> {
     }
 }
 
+/// The words and copies of a value of `size` bytes that is all of a segment's data.
 #[inline(always)]
-pub(super) fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
+pub(super) fn place<'a>(
+    attached: &'a Attached,
+    size: usize,
+    operation: &'static str,
+) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
-    Place::at(&attached.memory, 0).ok_or_else(|| damaged(attached, operation))
+    Place::at(&attached.memory, 0, size).ok_or_else(|| damaged(attached, operation))
 }
 
 #[cold]
@@ -299,7 +307,7 @@ impl<T: Shareable> Shared<T> {
     /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
     #[inline(always)]
     pub fn get(&self) -> Result<T> {
-        let place = place(self.segment.attached(), READ)?;
+        let place = place(self.segment.attached(), T::SIZE, READ)?;
         match place.try_read() {
             Snapshot::Value(value) => Ok(value),
             _ => self.get_contended().map(|value| *value),
@@ -311,7 +319,7 @@ impl<T: Shareable> Shared<T> {
     #[cold]
     fn get_contended(&self) -> Result<Box<T>> {
         let attached = self.segment.attached();
-        let place = place(attached, READ)?;
+        let place = place(attached, T::SIZE, READ)?;
         match read_patiently(attached, || place.try_read()) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 let _hold = self.segment.lock_atomically()?;
@@ -330,7 +338,7 @@ impl<T: Shareable> Shared<T> {
     #[inline]
     pub fn set(&self, value: &T) -> Result<()> {
         let _hold = self.segment.lock_atomically()?;
-        place(self.segment.attached(), CHANGE)?.commit(value);
+        place(self.segment.attached(), T::SIZE, CHANGE)?.commit(value);
         Ok(())
     }
 
@@ -367,11 +375,11 @@ impl<T: Shareable> Shared<T> {
     ) -> Result<R, E> {
         let attached = self.segment.attached();
         let _hold = self.segment.lock_atomically()?;
-        let current = place(attached, CHANGE)?.read_locked();
+        let current = place(attached, T::SIZE, CHANGE)?.read_locked();
         let mut value = current.ok_or_else(|| damaged(attached, CHANGE))?;
         let result = change(&mut value)?;
         // Asks again whether this is a forked child that comes out of `change`.
-        place(attached, CHANGE)?.commit(&value);
+        place(attached, T::SIZE, CHANGE)?.commit(&value);
         Ok(result)
     }
 
@@ -387,7 +395,7 @@ impl<T: Shareable> Shared<T> {
     {
         let attached = self.segment.attached();
         let _hold = self.segment.lock_atomically()?;
-        let place = place(attached, CHANGE)?;
+        let place = place(attached, T::SIZE, CHANGE)?;
         let found: T = place
             .read_locked()
             .ok_or_else(|| damaged(attached, CHANGE))?;
@@ -405,7 +413,7 @@ impl<T: Shareable> Shared<T> {
     /// [`ErrorKind::Forked`].
     #[inline]
     pub fn version(&self) -> Result<u64> {
-        Ok(place(self.segment.attached(), READ)?.committed())
+        Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
     /// Returns the segment that holds the value, for its key, its attachments and its end.
@@ -450,7 +458,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     #[inline(always)]
     pub fn get(&self) -> Result<T> {
         let attached = self.segment.attached();
-        let place = place(attached, READ)?;
+        let place = place(attached, T::SIZE, READ)?;
         match place.try_read() {
             Snapshot::Value(value) => Ok(value),
             _ => self.get_contended().map(|value| *value),
@@ -461,7 +469,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     #[cold]
     fn get_contended(&self) -> Result<Box<T>> {
         let attached = self.segment.attached();
-        let place = place(attached, READ)?;
+        let place = place(attached, T::SIZE, READ)?;
         read_patiently(attached, || place.try_read()).map(Box::new)
     }
 
@@ -472,7 +480,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     /// [`ErrorKind::Forked`].
     #[inline]
     pub fn version(&self) -> Result<u64> {
-        Ok(place(self.segment.attached(), READ)?.committed())
+        Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
     /// Returns the segment that holds the value, for its key and its attachments.
@@ -562,7 +570,7 @@ pub(crate) fn write_first_at<T: Shareable>(
     start: usize,
     first: &T,
 ) -> Result<()> {
-    let place = Place::at(&attached.memory, start);
+    let place = Place::at(&attached.memory, start, T::SIZE);
     place
         .ok_or_else(|| damaged(attached, CHANGE))?
         .commit(first);

@@ -40,7 +40,7 @@ impl Wait for Change<'_> {
     type Output = Result<()>;
 
     fn look(&mut self) -> Look<'_, Result<()>> {
-        let place = match place(self.attached, WAIT) {
+        let place = match place(self.attached, 0, WAIT) {
             Ok(place) => place,
             Err(error) => return Look::Ready(Err(error)),
         };

@@ -36,7 +36,7 @@ fn read<T>(
     size: usize,
     load: impl Fn(&Words<'_>) -> Option<T>,
 ) -> Result<Versioned<T>> {
-    let place = place(attached, READ)?;
+    let place = place(attached, size, READ)?;
     let read = read_patiently(attached, || place.try_read_versioned(size, &load));
     match (read, lockable) {
         (Err(error), Some(segment)) if error.kind() == ErrorKind::Busy => {

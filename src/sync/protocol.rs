@@ -52,7 +52,7 @@ use std::time::{Duration, Instant};
 /// The first sleep; they get longer from there while the same holder stays.
 pub(crate) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
-const LONGEST_SLEEP: Duration = Duration::from_millis(8);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// After this one each sleep is a little longer than the one before: a death is seen within a small part of the time that was
 /// waited already, and who waits for long hardly asks.
 const QUICK_SLEEP: Duration = Duration::from_micros(500);

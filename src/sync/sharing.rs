@@ -65,7 +65,7 @@
 
 use std::time::Duration;
 
-use super::protocol::{FIRST_SLEEP, longer};
+use super::protocol::{FIRST_SLEEP, LONGEST_SLEEP};
 
 /// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
 pub(crate) trait Steps {
@@ -273,7 +273,7 @@ impl Enter {
                 return Found::TakenOver(owner);
             }
             self.period = if stays {
-                longer(self.period)
+                LONGEST_SLEEP.min(self.period * 2)
             } else {
                 FIRST_SLEEP
             };
@@ -369,7 +369,7 @@ impl Drain {
             return Found::Inside;
         }
         let period = self.period;
-        self.period = longer(period);
+        self.period = LONGEST_SLEEP.min(period * 2);
         self.slept = true;
         Found::Sleep(1, period)
     }
