@@ -1,6 +1,7 @@
 //! The commands that change, create, lock, wait and repair, through the real program: with segments that are held, abandoned, stale,
 //! damaged and another user's, into closed pipes, and without a directory.
 
+mod bench;
 mod bytes;
 mod locks;
 mod refusals;
