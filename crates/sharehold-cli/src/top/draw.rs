@@ -114,18 +114,18 @@ fn list(frame: &mut Frame, area: Rect, model: &Model) {
     let rows: Vec<TableRow> = visible.map(|row| line(row)).collect();
     let spark = u16::try_from(REMEMBERED).unwrap_or(8);
     let widths = [
-        Constraint::Fill(3),
+        Constraint::Fill(5),
         Constraint::Length(9),
-        Constraint::Length(4),
-        Constraint::Fill(2),
+        Constraint::Length(3),
+        Constraint::Fill(4),
         Constraint::Length(9),
         Constraint::Length(spark),
-        Constraint::Length(7),
+        Constraint::Length(5),
     ];
     let heading = [
         "KEY",
         "     SIZE",
-        " ATT",
+        "ATT",
         "HOLDER",
         "CHANGES/S",
         "",
@@ -157,7 +157,7 @@ fn line(row: &Row) -> TableRow<'static> {
     TableRow::new([
         Cell::new(key),
         Cell::new(format!("{size:>9}")),
-        Cell::new(format!("{:>4}", summary.attachments.len())),
+        Cell::new(format!("{:>3}", summary.attachments.len())),
         Cell::new(holder).style(style(tone)),
         Cell::new(format!("{rate:>9}")),
         Cell::new(bars).style(style(Tone::Good)),

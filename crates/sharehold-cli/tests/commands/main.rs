@@ -3,6 +3,7 @@
 
 mod bytes;
 mod locks;
+mod picture;
 mod refusals;
 mod repair;
 mod screen;
