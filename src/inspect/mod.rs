@@ -1,7 +1,9 @@
 //! What a person may see of segments. It never locks, waits, repairs or keeps a segment alive.
 //!
-//! What is seen of many segments, quickly, is a `summary`; what is seen of one is an `inspection`.
+//! What is seen of many segments, quickly, is a `summary`; what is seen of one is an `inspection`. What other
+//! programs share without this library is `foreign`.
 
+mod foreign;
 mod inspection;
 mod summary;
 
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use crate::segment;
 use crate::sys;
 
+pub use foreign::{Foreign, ForeignKind, list_foreign};
 pub use inspection::{Inspection, inspect};
 pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list, summarize};
 

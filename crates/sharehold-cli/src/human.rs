@@ -21,6 +21,21 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
+/// A number in about four digits: `0`, `0.3`, `87`, `1234`, `56.7k`, `8.9M`.
+pub(crate) fn count(number: f64) -> String {
+    let (scaled, unit) = match number {
+        0.0..1e4 => (number, ""),
+        1e4..1e7 => (number / 1e3, "k"),
+        1e7..1e10 => (number / 1e6, "M"),
+        _ => (number / 1e9, "G"),
+    };
+    if scaled == 0.0 || (scaled >= 100.0 && unit.is_empty()) {
+        format!("{scaled:.0}{unit}")
+    } else {
+        format!("{scaled:.1}{unit}")
+    }
+}
+
 /// A time span in its largest unit: `0s`, `59s`, `3m`, `5h`, `12d`.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sharehold::{Listed, Summary};
 
 use crate::exit::Exit;
+use crate::foreign::{self, ForeignJson};
 use crate::human;
 use crate::output::{self, Format, Tone};
 use crate::seen::{self, FaultJson, State, SummaryJson};
@@ -21,11 +22,16 @@ use crate::table::{Align, Cell, Table};
 #[command(after_help = "\
 Examples:
   sharehold ls                                         a line for each segment
+  sharehold ls --all                                   and what other programs share
   sharehold ls --json | jq -r '.[].key'                the keys, for a script
   sharehold ls --json | jq '.[] | select(.state == \"stale\")'
 
 Exit status: 0 listed, also when a file is damaged; 6 the directory is not to be trusted or not permitted.")]
 pub(crate) struct Args {
+    /// Also shared memory and semaphores that are not sharehold's: System V, POSIX, and Qt's among them
+    #[arg(long)]
+    all: bool,
+
     #[command(flatten)]
     format: Format,
 }
@@ -36,16 +42,26 @@ pub(crate) struct Args {
 enum Entry {
     Segment(Box<SummaryJson>),
     Fault(FaultJson),
+    Foreign(ForeignJson),
 }
 
 /// Runs `sharehold ls`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let listed = sharehold::list()?;
+    let others = if args.all {
+        sharehold::list_foreign()?
+    } else {
+        Vec::new()
+    };
     if args.format.json {
-        let entries: Vec<Entry> = listed.iter().map(entry).collect();
+        let others = others.iter().map(|it| Entry::Foreign(it.into()));
+        let entries: Vec<Entry> = listed.iter().map(entry).chain(others).collect();
         output::document(&entries)?;
     } else {
         output::text(&table(&listed).to_text())?;
+        if args.all {
+            output::text(&format!("\n{}", foreign::table(&others).to_text()))?;
+        }
     }
     Ok(Exit::Done.into())
 }

@@ -9,6 +9,7 @@ mod create;
 mod data;
 mod doctor;
 mod exit;
+mod foreign;
 mod gc;
 mod get;
 mod grow;
@@ -29,6 +30,7 @@ mod set;
 mod show;
 mod spark;
 mod table;
+mod top;
 mod units;
 mod value;
 mod wait;
@@ -58,6 +60,7 @@ struct Cli {
 enum Command {
     Ls(ls::Args),
     Show(show::Args),
+    Top(top::Args),
     Watch(watch::Args),
     Get(get::Args),
     Set(set::Args),
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),

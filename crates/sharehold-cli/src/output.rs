@@ -57,7 +57,19 @@ pub(crate) fn warn(what: &str) {
 /// Says on standard error what went wrong, and what may have been meant.
 pub(crate) fn complain(error: &anyhow::Error) {
     let hint = hint::for_error(error).map_or_else(String::new, |hint| format!("; {hint}"));
-    warn(&format!("{error:#}{hint}"));
+    warn(&format!("{}{hint}", all_of(error)));
+}
+
+/// What was said of an error, then the error. The library's own say all of their reasons themselves.
+fn all_of(error: &anyhow::Error) -> String {
+    let mut said = Vec::new();
+    for cause in error.chain() {
+        said.push(cause.to_string());
+        if cause.is::<sharehold::Error>() {
+            break;
+        }
+    }
+    said.join(": ")
 }
 
 fn written(done: io::Result<()>) -> Result<()> {
@@ -88,6 +100,7 @@ impl Tone {
     /// The text, coloured if standard output is a terminal and nobody asked for none.
     pub(crate) fn paint(self, text: &str) -> String {
         let code = match self {
+            _ if text.is_empty() => return String::new(),
             Tone::Plain => return text.to_owned(),
             Tone::Strong => "1",
             Tone::Good => "32",

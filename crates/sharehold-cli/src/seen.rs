@@ -90,6 +90,12 @@ pub(crate) fn lock_words(summary: &Summary) -> (String, Tone) {
     }
 }
 
+/// Whether nobody has died or panicked with the lock of a segment whose data nobody has looked after since.
+pub(crate) fn is_calm(summary: &Summary) -> bool {
+    let is_abandoned = matches!(summary.lock, LockState::Abandoned(_));
+    !is_abandoned && summary.condition == Condition::Consistent
+}
+
 /// How a holder ended.
 pub(crate) fn cause_word(cause: Cause) -> &'static str {
     match cause {
@@ -267,7 +273,7 @@ impl FaultJson {
         FaultJson {
             file: file.to_string_lossy().into_owned(),
             kind: fault_word(error.kind()),
-            error: error.to_string(),
+            error: reason(error),
         }
     }
 }

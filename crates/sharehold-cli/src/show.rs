@@ -6,24 +6,27 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use sharehold::{
-    Attachment, Condition, Field, Inspection, Kind, LockState, Policy, Schema, Summary, inspect,
+    Attachment, Condition, ErrorKind, Field, Inspection, Kind, LockState, Policy, Schema, Summary,
+    inspect,
 };
 
 use crate::exit::Exit;
 use crate::output::{self, Format, Tone};
 use crate::seen::{self, State, SummaryJson};
-use crate::table::{Align, Cell, Table};
-use crate::{hexdump, human, value};
+use crate::table::{self, Align, Cell, Table};
+use crate::{foreign, hexdump, human, value};
 
 /// Show everything of one segment: what it is, who uses it, and its value
 ///
 /// The value is one that was committed, field by field; of plain bytes the first are shown, as they happen to be. Nothing is
-/// changed by looking, nobody is kept waiting, and the segment is not kept alive.
+/// changed by looking, nobody is kept waiting, and the segment is not kept alive. The key may also be a native key of Qt programs, as
+/// sharehold ls --all --json has it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold show com.example.tally                     for people
   sharehold show com.example.tally --json | jq .lock   for a script
+  sharehold show posix:/qipc_sharedmemory_1            memory of Qt programs
 
 Exit status: 0 shown, 2 wrong usage, 3 no such key, 5 damaged or of another version, 6 not permitted or not trusted.")]
 pub(crate) struct Args {
@@ -53,15 +56,31 @@ struct Shown {
 
 /// Runs `sharehold show`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let seen = inspect(&args.key)?;
+    let seen = match inspect(&args.key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return show_foreign(args).unwrap_or(Err(error.into()));
+        }
+        seen => seen?,
+    };
     if args.format.json {
         output::document(&shown(&seen))?;
     } else {
-        output::text(&facts(&seen).to_text())?;
-        output::text(&attachments(&seen.summary))?;
-        output::text(&content(&seen))?;
+        output::text(&table::to_text(&lines(&seen)))?;
     }
     Ok(Exit::Done.into())
+}
+
+/// Shows memory of Qt programs, if the key is a native one.
+fn show_foreign(args: &Args) -> Option<Result<ExitCode>> {
+    let key = foreign::native_key(&args.key)?;
+    let shown = foreign::look(&key).and_then(|status| {
+        if args.format.json {
+            output::document(&foreign::json(&key, &status))
+        } else {
+            output::text(&foreign::facts(&key, &status).to_text())
+        }
+    });
+    Some(shown.map(|()| Exit::Done.into()))
 }
 
 fn shown(seen: &Inspection) -> Shown {
@@ -94,8 +113,20 @@ fn beginning(bytes: &[u8]) -> &[u8] {
     bytes.get(..BEGINNING).unwrap_or(bytes)
 }
 
+/// All of it for people, line by line: what it is, who is attached, and its value.
+pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
+    let mut lines = facts(seen).lines();
+    for part in [attachments(&seen.summary), content(seen)] {
+        if !part.is_empty() {
+            lines.push(Vec::new());
+            lines.extend(part);
+        }
+    }
+    lines
+}
+
 /// What the segment is, a line for each fact.
-pub(crate) fn facts(seen: &Inspection) -> Table {
+fn facts(seen: &Inspection) -> Table {
     let summary = &seen.summary;
     let state = State::of(summary);
     let mut table = Table::without_heading(2);
@@ -220,7 +251,7 @@ fn recovery_words(summary: &Summary) -> String {
 }
 
 /// Who is attached, and who died attached, under a heading.
-fn attachments(summary: &Summary) -> String {
+fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     let mut table = Table::new([
         ("ATTACHED", Align::Right),
         ("PROGRAM", Align::Left),
@@ -256,30 +287,29 @@ fn attachments(summary: &Summary) -> String {
         add(it, "died", Tone::Bad);
     }
     if table.is_empty() {
-        return String::new();
+        return Vec::new();
     }
-    format!("\n{}", table.to_text())
+    table.lines()
 }
 
 /// The value field by field, or the first bytes, under a heading.
-fn content(seen: &Inspection) -> String {
+fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
     let bytes = match &seen.content {
         Ok(bytes) => bytes,
-        Err(error) => return format!("\n{}\n", Tone::Bad.paint(&seen::reason(error))),
+        Err(error) => return vec![vec![Cell::new(seen::reason(error), Tone::Bad)]],
     };
-    match &seen.schema {
-        Ok(Some(schema)) => format!("\n{}", fields(schema, bytes).to_text()),
-        _ => {
-            let shown = beginning(bytes);
-            let rest = seen.summary.size - shown.len();
-            let more = if rest > 0 {
-                format!("and {rest} bytes more\n")
-            } else {
-                String::new()
-            };
-            format!("\n{}{more}", hexdump::of(shown, 0))
-        }
+    if let Ok(Some(schema)) = &seen.schema {
+        return fields(schema, bytes).lines();
     }
+    let shown = beginning(bytes);
+    let dump = hexdump::of(shown, 0);
+    let mut lines: Vec<Vec<Cell>> = dump.lines().map(|line| vec![line.into()]).collect();
+    let rest = seen.summary.size - shown.len();
+    if rest > 0 {
+        let more = format!("and {rest} bytes more");
+        lines.push(vec![Cell::new(more, Tone::Faint)]);
+    }
+    lines
 }
 
 /// A line for each field that has a value of its own.

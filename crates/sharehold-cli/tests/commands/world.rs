@@ -139,8 +139,14 @@ impl World {
 
     /// Starts a process that holds the segment's lock, and waits until it does.
     pub(crate) fn hold(&self, key: &str) -> Holder {
+        self.hold_as(env!("CARGO_BIN_EXE_sharehold"), key)
+    }
+
+    /// The same with a program that is a copy of the command.
+    pub(crate) fn hold_as(&self, program: &str, key: &str) -> Holder {
         let script = "echo locked; exec sleep 1000";
-        let mut command = self.sharehold(["lock", key, "--", "sh", "-c", script]);
+        let mut command = self.command(program);
+        command.args(["lock", "--create", key, "--", "sh", "-c", script]);
         let mut child = command.spawn().expect("the command starts");
         let out = child.stdout.as_mut().expect("it is piped");
         let mut line = [0; 7];
