@@ -216,8 +216,8 @@ fn start_qt(program: &Path, key: &str, share: u64) -> Result<Child> {
     });
     let orders = format!("new m {digits}\nattach m\ncount m {share}\ndetach m\nexit\n");
     let mut to = worker.stdin.take().context("a Qt worker has no input")?;
-    to.write_all(orders.as_bytes())
-        .with_context(|| format!("{} does not listen", program.display()))?;
+    // One that does not listen, or has ended, will not say how far it counted.
+    let _ = to.write_all(orders.as_bytes());
     Ok(worker)
 }
 
