@@ -167,7 +167,9 @@ fn svg(screen: &vt100::Screen) -> String {
                 _ => line.push(run),
             }
         }
-        line.iter().for_each(|run| run.draw(row, &mut svg));
+        for run in line {
+            run.draw(row, &mut svg);
+        }
     }
     svg + "</svg>\n"
 }
