@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{Said, World, assert_refused, outcome, said, until};
+use crate::world::{Said, World, assert_refused, said, until};
 
 const SHELLS: u32 = 8;
 const RUNS: u32 = 1000;
@@ -88,32 +88,31 @@ fn nothing_is_lost_while_holders_are_killed() {
 
 /// The number that a run made, if it came so far, and whether it was told that another one had died.
 fn add_one_or_die(world: &World, random: &mut fastrand::Rng) -> Option<(u32, bool)> {
-    let script = format!("{ADD_ONE}; echo \"$SHAREHOLD_ABANDONED\"; sleep 0.001");
-    let mut command = world.sharehold(["lock", "com.example.lock", "--", "sh", "-c", &script]);
+    // With some time between the two steps, in which one that is not killed with its lock would do harm.
+    let script = "echo \"in $SHAREHOLD_ABANDONED\"; read n <count; \
+        i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; \
+        n=$((n + 1)); echo $n 1<>count; echo $n";
+    let mut command = world.sharehold(["lock", "com.example.lock", "--", "sh", "-c", script]);
     command.current_dir(world.path());
     let mut child = command.spawn().expect("the command starts");
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut first = String::new();
     if random.u8(..3) == 0 {
-        // Mostly just when it has the lock, sometimes while it waits.
-        let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
-        if random.bool() {
+        // Mostly between the two steps, sometimes while it waits.
+        if random.u8(..4) > 0 {
             out.read_line(&mut first).expect("the pipe is whole");
-        } else {
-            thread::sleep(Duration::from_micros(random.u64(..8000)));
         }
+        thread::sleep(Duration::from_micros(random.u64(..2000)));
         child.kill().expect("it is a child");
-        out.read_to_string(&mut first).expect("the pipe is whole");
     }
-    let said = outcome(child.wait_with_output().expect("it is a child"));
-    let text = first + &said.out;
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("the pipe is whole");
+    child.wait().expect("it is a child");
+    let text = first + &rest;
     let mut lines = text.lines();
+    let told = lines.next()?.contains("died holding it");
     let number = lines.next()?.parse().expect("a number");
-    Some((
-        number,
-        lines
-            .next()
-            .is_some_and(|line| line.contains("died holding it")),
-    ))
+    Some((number, told))
 }
 
 #[test]
@@ -219,11 +218,11 @@ fn the_command_is_killed_with_the_holder_of_the_lock() {
     let (mut child, mut out, pid) = start(&world, "exec sleep 1000");
     child.kill().expect("it is a child");
     child.wait().expect("it is a child");
+    until(|| has_ended(pid));
     // The pipe ends when the last one who could write into it has ended.
     let mut rest = String::new();
     out.read_to_string(&mut rest).expect("the pipe is whole");
     assert!(rest.is_empty());
-    until(|| has_ended(pid));
 }
 
 fn has_ended(pid: i32) -> bool {

@@ -1,6 +1,7 @@
 //! The commands that see, change, create, lock, wait and repair, through the real program: with segments that are held, abandoned, stale,
 //! damaged and another user's, into closed pipes, and without a directory.
 
+mod bench;
 mod bytes;
 mod locks;
 mod picture;
@@ -10,6 +11,7 @@ mod screen;
 mod see;
 mod shells;
 mod top;
+mod tour;
 mod values;
 mod waits;
 mod world;
