@@ -66,19 +66,23 @@ fn headline(model: &Model) -> String {
         .collect();
     let count = |wanted| states.iter().filter(|state| **state == wanted).count();
     let plural = if states.len() == 1 { "" } else { "s" };
-    let mut text = format!("sharehold top  {} segment{plural}", states.len());
+    let mut parts = vec![format!("{} segment{plural}", states.len())];
     for (state, word) in [
         (Some(State::Live), "live"),
         (Some(State::Idle), "idle"),
         (Some(State::Stale), "stale"),
         (None, "damaged"),
     ] {
-        let number = count(state);
-        if number > 0 {
-            text += &format!(", {number} {word}");
+        match count(state) {
+            0 => {}
+            number => parts.push(format!("{number} {word}")),
         }
     }
-    text + &format!("  by {}", model.order.word())
+    format!(
+        "sharehold top  {}  by {}",
+        parts.join(", "),
+        model.order.word()
+    )
 }
 
 fn footline(model: &Model) -> String {

@@ -1,6 +1,6 @@
 //! The picture of `top` in the README: what a terminal shows, as SVG.
 //!
-//! `SHAREHOLD_PICTURES=docs/pictures cargo test -p sharehold-cli --test commands picture` makes it anew.
+//! `SHAREHOLD_PICTURES=docs/pictures ci/test --test commands picture` makes it anew.
 
 use std::env;
 use std::fmt::Write as _;
@@ -167,7 +167,9 @@ fn svg(screen: &vt100::Screen) -> String {
                 _ => line.push(run),
             }
         }
-        line.iter().for_each(|run| run.draw(row, &mut svg));
+        for run in line {
+            run.draw(row, &mut svg);
+        }
     }
     svg + "</svg>\n"
 }

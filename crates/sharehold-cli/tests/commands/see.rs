@@ -250,11 +250,11 @@ fn without_a_directory_there_is_nothing() {
 
 #[test]
 fn other_users_are_refused() {
+    const SOMEBODY: u32 = 12_345;
     assert!(
         geteuid().is_root(),
         "run as root: this test becomes another user"
     );
-    const SOMEBODY: u32 = 12_345;
     let world = World::new();
     world.ok("create ours --size 8");
     let open = fs::Permissions::from_mode(0o755);
