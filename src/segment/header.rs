@@ -98,13 +98,16 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
     let mut bytes = [0; size_of::<Header>()];
     let read = file.read_at(&mut bytes, 0);
     let read = read.map_err(|error| system(operation, error))?;
-    let found = check(&bytes[..read], file, operation)?;
+    // Only now: who grows the segment makes the file longer first, and then says so in the header.
+    let facts = file.facts().map_err(|error| system(operation, error))?;
+    let found = check(&bytes[..read], facts.len, operation)?;
     let key = read_text(file, found.layout.key, operation)?;
     Ok(Found { key, ..found })
 }
 
-/// Checks a header that was read from the beginning of a file; without the key, which stands elsewhere.
-pub(crate) fn check(bytes: &[u8], file: &SegmentFile, operation: &'static str) -> Result<Found> {
+/// Checks a header that was read from the beginning of a file which was as long then or later; without the key, which stands
+/// elsewhere.
+pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<Found> {
     let Some(bytes) = bytes.first_chunk() else {
         return Err(damaged(operation, "its file is shorter than a header"));
     };
@@ -122,9 +125,7 @@ pub(crate) fn check(bytes: &[u8], file: &SegmentFile, operation: &'static str) -
         );
         return Err(Error::new(ErrorKind::WrongVersion, operation, detail));
     }
-    // Only now: who grows the segment makes the file longer first, and then says so in the header.
-    let facts = file.facts().map_err(|error| system(operation, error))?;
-    checked(&fields, facts.len).ok_or_else(|| damaged(operation, "its header contradicts itself"))
+    checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))
 }
 
 /// Reads what the segment says of the type of its data; nothing for plain bytes.

@@ -48,9 +48,9 @@ impl View {
             return Ok(None);
         };
         let mut bytes = read_up_to(&file, FIRST_READ)?;
-        let mut found = header::check(&bytes, &file, LOOK)?;
         // Only now: who grows the segment makes the file longer first, and then says so in the header.
         let facts = file.facts().map_err(|error| system(LOOK, error))?;
+        let mut found = header::check(&bytes, facts.len, LOOK)?;
         let schema = found.layout.schema;
         let wanted = schema.start + schema.len.min(HEADLINE);
         if bytes.len() < wanted {

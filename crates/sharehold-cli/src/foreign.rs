@@ -183,14 +183,14 @@ fn lock_words(status: &Status) -> String {
     let Some(lock) = status.lock else {
         return "none yet: nobody has needed it".to_owned();
     };
-    let mut words = match (lock.free, lock.holder) {
+    let words = match (lock.free, lock.holder) {
         (0, Some(pid)) => format!("held by {pid}"),
         (0, None) => "held".to_owned(),
         (1, _) => "free".to_owned(),
         (number, _) => format!("broken: {number} can hold it at once"),
     };
-    if let Some(waiters) = lock.waiters.filter(|&number| number > 0) {
-        words += &format!(", {waiters} waiting");
+    match lock.waiters {
+        None | Some(0) => words,
+        Some(waiters) => format!("{words}, {waiters} waiting"),
     }
-    words
 }

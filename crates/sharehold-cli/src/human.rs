@@ -65,10 +65,10 @@ pub(crate) fn instant(at: SystemTime) -> String {
 
 /// Year, month and day, from the days since 1970.
 fn date(mut days: u64) -> (u64, usize, u64) {
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
     // The calendar repeats itself every 400 years.
     const CYCLE: u64 = 146_097;
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
     let mut year = 1970 + days / CYCLE * 400;
     days %= CYCLE;
     loop {

@@ -23,7 +23,7 @@ use crate::table::{Align, Cell, Table};
 Examples:
   sharehold ls                                         a line for each segment
   sharehold ls --all                                   and what other programs share
-  sharehold ls --json | jq -r '.[].key'                the keys, for a script
+  sharehold ls --json | jq -r '.[].key // empty'     the keys, for a script
   sharehold ls --json | jq '.[] | select(.state == \"stale\")'
 
 Exit status: 0 listed, also when a file is damaged; 6 the directory is not to be trusted or not permitted.")]

@@ -1,5 +1,6 @@
 //! The `sharehold` command: says what can be asked, and hands each question to its module.
 
+mod bench;
 mod cas;
 mod change;
 mod completions;
@@ -77,6 +78,9 @@ enum Command {
     Doctor(doctor::Args),
     Gc(gc::Args),
     Count(count::Args),
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchWorker(bench::WorkerArgs),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
     Completions(completions::Args),
@@ -103,6 +107,8 @@ fn main() -> ExitCode {
         Command::Wait(args) => wait::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Gc(args) => gc::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchWorker(args) => bench::work(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
         Command::Completions(args) => completions::run(&args, for_people()),

@@ -98,7 +98,13 @@ fn shown(seen: &Inspection) -> Shown {
             .map(ToString::to_string),
     ];
     let plain = bytes.filter(|_| matches!(seen.schema, Ok(None)));
-    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = |bytes: &[u8]| -> String {
+        let two = |byte: &u8| [byte / 16, byte % 16].map(u32::from);
+        let digits = bytes.iter().flat_map(two);
+        digits
+            .filter_map(|digit| char::from_digit(digit, 16))
+            .collect()
+    };
     Shown {
         summary: (&seen.summary).into(),
         file: seen.file_name.to_string_lossy().into_owned(),
@@ -204,21 +210,21 @@ fn size_words(summary: &Summary) -> String {
 }
 
 fn lock_words(summary: &Summary) -> (String, Tone) {
-    let (mut words, tone) = seen::lock_words(summary);
+    let (words, tone) = seen::lock_words(summary);
+    let mut parts = vec![words];
     if let LockState::Held(holder) | LockState::Abandoned(holder) = &summary.lock {
-        if let Some(thread) = holder.thread {
-            words += &format!(", thread {thread}");
-        }
-        words += if holder.in_place {
-            ", changes data in place"
+        parts.extend(holder.thread.map(|thread| format!("thread {thread}")));
+        let how = if holder.in_place {
+            "changes data in place"
         } else {
-            ", changes data all or nothing"
+            "changes data all or nothing"
         };
+        parts.push(how.to_owned());
     }
     if summary.is_awaited {
-        words += ", somebody may be waiting";
+        parts.push("somebody may be waiting".to_owned());
     }
-    (words, tone)
+    (parts.join(", "), tone)
 }
 
 fn data_words(summary: &Summary) -> (String, Tone) {

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// The field, such as value, limits.max or by_worker[3]; the whole value unless given
+    /// The field, such as value, limits.max or moves[3]; the whole value unless given
     field: Option<String>,
 
     /// Print at most once in this time

@@ -66,19 +66,23 @@ fn headline(model: &Model) -> String {
         .collect();
     let count = |wanted| states.iter().filter(|state| **state == wanted).count();
     let plural = if states.len() == 1 { "" } else { "s" };
-    let mut text = format!("sharehold top  {} segment{plural}", states.len());
+    let mut parts = vec![format!("{} segment{plural}", states.len())];
     for (state, word) in [
         (Some(State::Live), "live"),
         (Some(State::Idle), "idle"),
         (Some(State::Stale), "stale"),
         (None, "damaged"),
     ] {
-        let number = count(state);
-        if number > 0 {
-            text += &format!(", {number} {word}");
+        match count(state) {
+            0 => {}
+            number => parts.push(format!("{number} {word}")),
         }
     }
-    text + &format!("  by {}", model.order.word())
+    format!(
+        "sharehold top  {}  by {}",
+        parts.join(", "),
+        model.order.word()
+    )
 }
 
 fn footline(model: &Model) -> String {
@@ -114,18 +118,18 @@ fn list(frame: &mut Frame, area: Rect, model: &Model) {
     let rows: Vec<TableRow> = visible.map(|row| line(row)).collect();
     let spark = u16::try_from(REMEMBERED).unwrap_or(8);
     let widths = [
-        Constraint::Fill(3),
+        Constraint::Fill(5),
         Constraint::Length(9),
-        Constraint::Length(4),
-        Constraint::Fill(2),
+        Constraint::Length(3),
+        Constraint::Fill(4),
         Constraint::Length(9),
         Constraint::Length(spark),
-        Constraint::Length(7),
+        Constraint::Length(5),
     ];
     let heading = [
         "KEY",
         "     SIZE",
-        " ATT",
+        "ATT",
         "HOLDER",
         "CHANGES/S",
         "",
@@ -157,7 +161,7 @@ fn line(row: &Row) -> TableRow<'static> {
     TableRow::new([
         Cell::new(key),
         Cell::new(format!("{size:>9}")),
-        Cell::new(format!("{:>4}", summary.attachments.len())),
+        Cell::new(format!("{:>3}", summary.attachments.len())),
         Cell::new(holder).style(style(tone)),
         Cell::new(format!("{rate:>9}")),
         Cell::new(bars).style(style(Tone::Good)),

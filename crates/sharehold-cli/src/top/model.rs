@@ -93,7 +93,7 @@ impl Row {
     /// What is broken comes first.
     fn urgency(&self) -> (bool, bool, Option<State>) {
         let summary = self.summary.as_ref().ok();
-        let is_calm = summary.is_some_and(|it| seen::is_calm(it));
+        let is_calm = summary.is_some_and(seen::is_calm);
         (summary.is_some(), is_calm, summary.map(State::of))
     }
 

@@ -56,3 +56,6 @@ impl Drop for Screen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

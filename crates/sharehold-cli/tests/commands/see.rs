@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use serde_json::Value;
 use sharehold::qt::{self, KeyType};
 
-use crate::world::{Holder, World, assert_refused, said};
+use crate::world::{Holder, World, assert_refused, copy_command, said};
 
 /// The line that begins with these words, in words; the heading is `KEY`.
 fn row(text: &str, key: &str) -> Vec<String> {
@@ -250,11 +250,11 @@ fn without_a_directory_there_is_nothing() {
 
 #[test]
 fn other_users_are_refused() {
+    const SOMEBODY: u32 = 12_345;
     assert!(
         geteuid().is_root(),
         "run as root: this test becomes another user"
     );
-    const SOMEBODY: u32 = 12_345;
     let world = World::new();
     world.ok("create ours --size 8");
     let open = fs::Permissions::from_mode(0o755);
@@ -263,7 +263,7 @@ fn other_users_are_refused() {
     }
     // Where the other user can run it from.
     let program = world.path().with_extension("program");
-    fs::copy(env!("CARGO_BIN_EXE_sharehold"), &program).expect("there is room");
+    copy_command(&program);
     let as_somebody = |words: &[&str]| {
         let mut command = world.command(program.to_str().expect("it is plain"));
         command

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
-use crate::screen::{Screen, lines, size};
+use crate::screen::{Screen, chosen, lines, size};
 use crate::world::World;
 
 const DOWN: &str = "\x1b[B";
@@ -119,14 +119,6 @@ fn one_segment_is_opened_and_left() {
     screen.shows(&["does not begin as a segment does"]);
     screen.press("q");
     assert!(screen.ends().success());
-}
-
-/// The line that is shown in reverse.
-fn chosen(screen: &vt100::Screen) -> Option<String> {
-    let (rows, _) = size(screen);
-    let inverse = |row| screen.cell(row, 0).is_some_and(vt100::Cell::inverse);
-    let row = (0..rows).find(|&row| inverse(row))?;
-    lines(screen).into_iter().nth(usize::from(row))
 }
 
 #[test]
