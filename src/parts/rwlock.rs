@@ -20,7 +20,7 @@ use crate::segment::{Attachment, Segment};
 use crate::shared::value::{self, size_for};
 use crate::sync::Until;
 use crate::sync::part::PartLock;
-use crate::sync::sharing::{self, Drain, Enter, Found, Mark, Steps};
+use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys;
 
@@ -494,26 +494,24 @@ impl Steps for Room<'_> {
         self.words.phase.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn own_mark(&self) -> Mark {
+    fn remark(&self, change: Change) -> bool {
         let own = self.own_slot();
-        let found = self
-            .mark(own.index())
-            .filter(|it| it.generation() == low(own));
-        found.unwrap_or(Mark::none(low(own)))
-    }
-
-    fn change_mark(&self, from: Mark, to: Mark) -> bool {
-        let Some(mark) = self.mark_of(self.own_slot().index()) else {
+        let Some(mark) = self.mark_of(own.index()) else {
             return false;
         };
-        let found = mark.word.load(Ordering::SeqCst);
-        // Its row begins without its generation.
-        let is_first =
-            Mark(found).generation() != from.generation() && from == Mark::none(from.generation());
-        let old = if is_first { found } else { from.0 };
-        mark.word
-            .compare_exchange(old, to.0, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        let changed = mark
+            .word
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |found| {
+                // It is empty, or of one who had the slot before.
+                let is_own = Mark(found).generation() == low(own);
+                let mark = if is_own {
+                    Mark(found)
+                } else {
+                    Mark::none(low(own))
+                };
+                mark.changed(change).map(|it| it.0)
+            });
+        changed.is_ok()
     }
 
     fn mark(&self, slot: usize) -> Option<Mark> {
