@@ -56,7 +56,8 @@ mod sys;
 
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{
-    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
+    Condition, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, Summary, ValueType,
+    directory, inspect, list, list_foreign, summarize,
 };
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]

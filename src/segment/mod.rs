@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
 pub use header::Policy;
+pub(crate) use location::directory_of;
 pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
 pub use options::Options;
 pub use remove::When;
@@ -260,6 +261,17 @@ impl Segment {
     #[doc(alias = "shm_unlink")]
     pub fn destroy(key: &str, when: When) -> Result<()> {
         remove::destroy(&Key::new(key)?, when).map_err(|error| error.with_key(key))
+    }
+
+    /// Removes the segment with this key if it is stale: its users all died. Whoever asks for the key next does so, too.
+    ///
+    /// Returns false, and does nothing, when there is none, or somebody is attached, or it is [persistent](Policy::Persistent).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::attach`] other than `NotFound`.
+    pub fn remove_stale(key: &str) -> Result<bool> {
+        remove::remove_stale(&Key::new(key)?).map_err(|error| error.with_key(key))
     }
 
     /// Returns the key.
