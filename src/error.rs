@@ -160,6 +160,8 @@ pub enum ErrorKind {
     LogFull = 20,
     /// The segment holds another type, another version of it, or plain bytes.
     TypeMismatch = 21,
+    /// A participant of the barrier died, and this round was to be broken by that.
+    Broken = 22,
 }
 
 impl ErrorKind {

@@ -62,7 +62,10 @@ pub use inspect::{
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]
 pub use parts::support as __support;
-pub use parts::{Mutex, MutexGuard, Once, Part};
+pub use parts::{
+    Barrier, Event, Meeting, Mutex, MutexGuard, OnDeath, Once, Part, Permit, ReadGuard, Reset,
+    RwLock, Semaphore, WriteGuard,
+};
 pub use schema::{
     Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
     ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,

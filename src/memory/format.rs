@@ -103,13 +103,15 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct ReadWriteWords {
     pub(crate) lock: LockWords,
-    /// Raised by each writer that leaves; what readers sleep on.
+    /// Raised by each writer that leaves.
     pub(crate) phase: AtomicU32,
-    /// 1 when somebody may be asleep on `phase`.
+    /// Raised when readers that wait are to look again; what they sleep on.
+    pub(crate) turn: AtomicU32,
+    /// 1 when somebody may be asleep on `turn`.
     pub(crate) readers_wait: AtomicU32,
     /// 1 when a writer may be asleep on this until readers leave.
     pub(crate) draining: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 29],
+    pub(crate) reserved: [AtomicU32; 28],
 }
 
 /// A semaphore: its lock, and how many permits there are.
@@ -134,8 +136,8 @@ pub(crate) struct SemaphoreWords {
 pub(crate) struct EventWords {
     /// Bit 0: set; bit 1: somebody may be asleep on this.
     pub(crate) state: AtomicU32,
-    /// 0: the first who waits resets it; 1: it stays set until it is reset.
-    pub(crate) manual: AtomicU32,
+    /// 0: it stays set until it is reset; 1: the first who waits resets it.
+    pub(crate) auto: AtomicU32,
     pub(crate) reserved: [AtomicU32; 30],
 }
 
@@ -150,11 +152,12 @@ pub(crate) struct BarrierWords {
     pub(crate) leaves_out: AtomicU32,
     /// Raised whenever a round ends; what those who have arrived sleep on.
     pub(crate) round: AtomicU32,
-    /// How many of the participants have died.
-    pub(crate) left_out: AtomicU32,
+    pub(crate) padding: AtomicU32,
+    /// How many of the participants have died (bits 48 to 63), and the mark that is being cleared for the last of them.
+    pub(crate) left_out: AtomicU64,
     /// The last round that was broken, plus one; 0 for none.
     pub(crate) broken: AtomicU64,
-    pub(crate) reserved: [AtomicU32; 26],
+    pub(crate) reserved: [AtomicU32; 24],
 }
 
 /// What an attachment has of one part: a word of its own in the row of its slot.

@@ -3,24 +3,34 @@
 //! A struct of parts is a struct of handles; [`Part`] says how they are laid out, created and attached together. Each primitive has
 //! a file of its own; the algorithms of those that have one of their own are in `sync`, where the model checker runs them.
 
+mod barrier;
+mod event;
 mod mutex;
 mod once;
 mod open;
 mod place;
+mod rwlock;
+mod semaphore;
 pub mod support;
 
+pub use barrier::{Barrier, Meeting, OnDeath};
+pub use event::{Event, Reset};
 pub use mutex::{Mutex, MutexGuard};
 pub use once::Once;
 pub use open::Part;
 
 use std::time::{Duration, Instant};
 
-use place::{Draft, Walk};
+use place::{Draft, Place, Walk};
+pub use rwlock::{ReadGuard, RwLock, WriteGuard};
+pub use semaphore::{Permit, Semaphore};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::schema::Primitive;
 use crate::segment::table::Hold;
-use crate::segment::{Attachment, Segment};
-use crate::sync::Until;
+use crate::segment::{Attached, Attachment, Segment};
+use crate::shared::value;
+use crate::sync::{NotAcquired, Until};
 
 /// The moment that a limit ends; `None` when it is beyond all time.
 fn end_of(limit: Duration) -> Option<Instant> {
@@ -38,8 +48,28 @@ fn named(segment: &Segment, hold: Hold) -> Option<Attachment> {
     Some(Attachment::of(hold, &recorded))
 }
 
+/// Says that somebody who lives was in the way, at the end of the time allowed.
+#[cold]
+fn refused(segment: &Segment, holder: Option<Hold>, until: Until) -> Error {
+    let holder = holder.and_then(|hold| named(segment, hold));
+    NotAcquired::held(segment, holder, until == Until::Now).into()
+}
+
+/// The words and copies of the value that a part guards.
+#[inline]
+fn copies_at<'a>(
+    place: &'a Place,
+    primitive: Primitive,
+    operation: &'static str,
+) -> Result<value::Place<'a>> {
+    let segment = place.segment();
+    segment.attached().check_fork(operation)?;
+    let copies = value::Place::at(&segment.attached().memory, place.behind(primitive.head()));
+    copies.ok_or_else(|| damaged(segment.attached(), operation))
+}
+
 /// Says that a part's bytes are not what they must be.
 #[cold]
-fn damaged(segment: &Segment, operation: &'static str) -> Error {
-    crate::shared::value::damaged(segment.attached(), operation)
+fn damaged(attached: &Attached, operation: &'static str) -> Error {
+    value::damaged(attached, operation)
 }

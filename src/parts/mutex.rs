@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
-use super::{Draft, Part, Walk, damaged, named, until};
+use super::{Draft, Part, Walk, copies_at, damaged, named, until};
 use crate::error::Result;
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
@@ -26,6 +26,9 @@ use crate::sync::part::{Held, PartLock};
 
 const LOCK: &str = "lock";
 const READ: &str = "read";
+
+/// The number of the mark that says which thread has the lock.
+const THREAD: usize = 0;
 
 /// Holds a typed value that one at a time changes, across processes and threads.
 ///
@@ -104,7 +107,7 @@ impl<T: Shareable> Mutex<T> {
         Ok(MutexGuard {
             mutex: self,
             taken_over_from: held.dead().and_then(|hold| named(segment, hold)),
-            value: value.ok_or_else(|| damaged(segment, LOCK))?,
+            value: value.ok_or_else(|| damaged(segment.attached(), LOCK))?,
             changed: false,
             panicking: thread::panicking(),
             held,
@@ -114,7 +117,7 @@ impl<T: Shareable> Mutex<T> {
 
     fn hold(&self, until: Until) -> Result<Held<'_>> {
         let words: &LockWords = self.place.words(LOCK)?;
-        let lock = PartLock::of_threads(self.place.segment(), words, self.place.marks(0));
+        let lock = PartLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
         Ok(lock.acquire(until)?)
     }
 
@@ -127,7 +130,7 @@ impl<T: Shareable> Mutex<T> {
         let segment = self.place.segment();
         match self.copies(READ)?.try_read() {
             value::Snapshot::Value(value) => Ok(value),
-            value::Snapshot::Damaged => Err(damaged(segment, READ)),
+            value::Snapshot::Damaged => Err(damaged(segment.attached(), READ)),
             // Two changes since it began to read: under the lock there are none.
             value::Snapshot::Overwritten => self.read_locked(),
         }
@@ -138,7 +141,7 @@ impl<T: Shareable> Mutex<T> {
         let held = self.hold(Until::Acquired)?;
         let value = self.copies(READ)?.read_locked();
         drop(held);
-        value.ok_or_else(|| damaged(self.place.segment(), READ))
+        value.ok_or_else(|| damaged(self.place.segment().attached(), READ))
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.
@@ -147,11 +150,7 @@ impl<T: Shareable> Mutex<T> {
     }
 
     fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
-        let segment = self.place.segment();
-        segment.attached().check_fork(operation)?;
-        let start = self.place.behind(Primitive::Mutex.head());
-        let copies = value::Place::at(&segment.attached().memory, start);
-        copies.ok_or_else(|| damaged(segment, operation))
+        copies_at(&self.place, Primitive::Mutex, operation)
     }
 }
 
@@ -178,8 +177,10 @@ impl<T: Shareable> Part for Mutex<T> {
     }
 
     fn find(at: &mut Walk) -> Mutex<T> {
+        let place = at.next(Self::SIZE, Self::MARKS);
+        place.empty_own(THREAD);
         Mutex {
-            place: at.next(Self::SIZE, Self::MARKS),
+            place,
             value: PhantomData,
         }
     }

@@ -11,7 +11,7 @@
 use std::marker::PhantomData;
 
 use super::place::Place;
-use super::{Draft, Part, Walk, damaged};
+use super::{Draft, Part, Walk, copies_at, damaged};
 use crate::error::{Error, Result};
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
@@ -21,6 +21,9 @@ use crate::sync::Until;
 use crate::sync::part::PartLock;
 
 const READ: &str = "read";
+
+/// The number of the mark that says which thread has the lock.
+const THREAD: usize = 0;
 const MAKE: &str = "initialise";
 
 /// Holds a value that is made once, by whoever comes first.
@@ -62,7 +65,7 @@ impl<T: Shareable> Once<T> {
         match copies.try_read() {
             value::Snapshot::Value(value) => Ok(Some(value)),
             // It is never changed.
-            _ => Err(damaged(self.place.segment(), READ)),
+            _ => Err(damaged(self.place.segment().attached(), READ)),
         }
     }
 
@@ -88,7 +91,7 @@ impl<T: Shareable> Once<T> {
             return Ok(value);
         }
         let words: &LockWords = self.place.words(MAKE)?;
-        let lock = PartLock::of_threads(self.place.segment(), words, self.place.marks(0));
+        let lock = PartLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
         let held = lock.acquire(Until::Acquired).map_err(Error::from)?;
         if let Some(value) = self.get()? {
             return Ok(value);
@@ -106,11 +109,7 @@ impl<T: Shareable> Once<T> {
     }
 
     fn copies(&self, operation: &'static str) -> Result<value::Place<'_>> {
-        let segment = self.place.segment();
-        segment.attached().check_fork(operation)?;
-        let start = self.place.behind(Primitive::Once.head());
-        let copies = value::Place::at(&segment.attached().memory, start);
-        copies.ok_or_else(|| damaged(segment, operation))
+        copies_at(&self.place, Primitive::Once, operation)
     }
 }
 
@@ -137,8 +136,10 @@ impl<T: Shareable> Part for Once<T> {
     }
 
     fn find(at: &mut Walk) -> Once<T> {
+        let place = at.next(Self::SIZE, Self::MARKS);
+        place.empty_own(THREAD);
         Once {
-            place: at.next(Self::SIZE, Self::MARKS),
+            place,
             value: PhantomData,
         }
     }

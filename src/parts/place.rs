@@ -4,11 +4,12 @@
 //! is for the segment to say.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::damaged;
 use crate::error::Result;
-use crate::memory::format::{Block, Mark};
+use crate::memory::format::{Block, Mark, ThreadMark};
+use crate::segment::table::Hold;
 use crate::segment::{Attached, Segment};
 use crate::sync::part::Marks;
 
@@ -19,6 +20,11 @@ const MARK: usize = size_of::<Mark>();
 /// The bytes of a slot's row of marks.
 pub(super) const fn row_len(marks: usize) -> usize {
     (marks * MARK).next_multiple_of(LINE)
+}
+
+/// The low half of an attachment's generation, which is what marks have of it.
+pub(super) fn low(hold: Hold) -> u32 {
+    (hold.generation() & u64::from(u32::MAX)) as u32
 }
 
 /// One part: in which segment, and where in it.
@@ -47,7 +53,59 @@ impl Place {
         let attached = self.segment.attached();
         attached.check_fork(operation)?;
         let words = attached.memory.data_block(self.offset);
-        words.ok_or_else(|| damaged(&self.segment, operation))
+        words.ok_or_else(|| damaged(self.segment.attached(), operation))
+    }
+
+    /// A slot's mark with this number, from 0.
+    pub(super) fn mark(&self, number: usize, slot: usize) -> Option<Marked<'_>> {
+        let mark: &Mark = self.marks(number).of(&self.segment, slot)?;
+        let hold = self.segment.hold_in(slot)?;
+        let found = mark.word.load(Ordering::SeqCst);
+        let (generation, value) = ((found >> 32) as u32, (found & u64::from(u32::MAX)) as u32);
+        Some(Marked {
+            slot,
+            word: &mark.word,
+            found,
+            generation,
+            value,
+            maker: (low(hold) == generation).then_some(hold),
+        })
+    }
+
+    /// All slots' marks with this number that say something.
+    pub(super) fn marked(&self, number: usize) -> impl Iterator<Item = Marked<'_>> {
+        let all = (0..).map_while(move |slot| self.mark(number, slot));
+        all.filter(|mark| mark.value != 0)
+    }
+
+    /// What a slot's mark says, whoever made it; 0 for nothing.
+    pub(super) fn value(&self, number: usize, slot: usize) -> u32 {
+        self.mark(number, slot).map_or(0, |mark| mark.value)
+    }
+
+    /// What this attachment's own mark says.
+    pub(super) fn own(&self, number: usize) -> u32 {
+        let own = self.mark(number, self.segment.hold().index());
+        let own = own.filter(|mark| mark.maker.is_some());
+        own.map_or(0, |mark| mark.value)
+    }
+
+    /// Changes this attachment's own mark, which nobody else does meanwhile.
+    pub(super) fn set_own(&self, number: usize, value: u32) {
+        let own = self.segment.hold();
+        if let Some(mark) = self.mark(number, own.index()) {
+            let word = u64::from(low(own)) << 32 | u64::from(value);
+            mark.word.store(word, Ordering::SeqCst);
+        }
+    }
+
+    /// Empties this attachment's mark with this number, for a thread; what stands there is of one who had the slot before.
+    pub(super) fn empty_own(&self, number: usize) {
+        let own = self.segment.hold().index();
+        let mark: Option<&ThreadMark> = self.marks(number).of(&self.segment, own);
+        if let Some(mark) = mark {
+            mark.holding_thread.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Its marks with this number, from 0.
@@ -60,6 +118,27 @@ impl Place {
     }
 }
 
+/// A slot's mark, as it was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marked<'a> {
+    pub(super) slot: usize,
+    word: &'a AtomicU64,
+    found: u64,
+    /// The low half of its maker's generation.
+    pub(super) generation: u32,
+    pub(super) value: u32,
+    /// Who made it, if that one has the slot still.
+    pub(super) maker: Option<Hold>,
+}
+
+impl Marked<'_> {
+    /// Clears it, if it is still as it was found.
+    pub(super) fn clear(&self) {
+        let order = Ordering::SeqCst;
+        let _ = self.word.compare_exchange(self.found, 0, order, order);
+    }
+}
+
 /// Finds the parts of a segment one after another.
 #[derive(Debug)]
 pub struct Walk {
@@ -69,24 +148,15 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Begins, for parts of `size` bytes with so many marks in all, and empties this attachment's row: what stands there is of
-    /// those who had the slot before.
+    /// Begins, for parts of `size` bytes with so many marks in all.
     pub(super) fn new(segment: Segment, size: usize, marks: usize) -> Walk {
-        let table = Marks {
-            first: size,
-            row: row_len(marks),
-        };
-        let own = segment.hold().index();
-        for number in 0..marks {
-            let first = table.first + number * MARK;
-            if let Some(mark) = (Marks { first, ..table }).of::<Mark>(&segment, own) {
-                mark.word.store(0, Ordering::SeqCst);
-            }
-        }
         Walk {
             segment: Arc::new(segment),
             offset: 0,
-            marks: table,
+            marks: Marks {
+                first: size,
+                row: row_len(marks),
+            },
         }
     }
 

@@ -395,6 +395,11 @@ impl Segment {
         self.hold
     }
 
+    /// The attachment that has a slot, or had it last.
+    pub(crate) fn hold_in(&self, slot: usize) -> Option<Hold> {
+        table::hold_in(&self.attached.memory, slot)
+    }
+
     /// What another attachment recorded, while it is remembered.
     pub(crate) fn recorded(&self, other: Hold) -> Option<Recorded> {
         table::recorded(&self.attached.memory, other)

@@ -262,6 +262,12 @@ pub(crate) fn present<'a>(
     })
 }
 
+/// The attachment that has a slot, or had it last; `None` beyond the last slot.
+pub(crate) fn hold_in(memory: &Memory, index: usize) -> Option<Hold> {
+    let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
+    Some(Hold::new(index, generation))
+}
+
 /// What the attachment named by `hold` recorded; `None` once two later ones had the slot.
 pub(crate) fn recorded(memory: &Memory, hold: Hold) -> Option<Recorded> {
     recorded_in(memory.slot(hold.index())?, hold.generation())

@@ -198,7 +198,7 @@ impl NotAcquired {
         NotAcquired::new(segment, Error::new(ErrorKind::Deadlock, LOCK, detail), None)
     }
 
-    pub(super) fn held(
+    pub(crate) fn held(
         segment: &Segment,
         holder: Option<Attachment>,
         one_try: bool,

@@ -17,6 +17,7 @@ mod lock;
 pub(crate) mod model;
 pub(crate) mod part;
 mod protocol;
+pub(crate) mod sharing;
 pub(crate) mod waiting;
 
 pub use departures::Departures;
@@ -24,4 +25,4 @@ pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
 pub(crate) use hold::Manner;
 pub use lock::{AnyThread, Guard, OneThread};
-pub(crate) use protocol::Until;
+pub(crate) use protocol::{FIRST_SLEEP, LONGEST_SLEEP, Until};

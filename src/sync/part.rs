@@ -3,6 +3,7 @@
 //! Whoever holds it makes changes that one store commits, or that are made anew from what is there. So a death leaves nothing to
 //! vouch for; who comes next is told of it, and does what the part needs then.
 
+use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::NotAcquired;
@@ -104,6 +105,12 @@ impl<'a> PartLock<'a> {
         self.words.owner.load(Ordering::SeqCst)
     }
 
+    /// Releases the lock, of which the [`Held`] was kept.
+    #[inline]
+    pub(crate) fn release(self) {
+        self.leave();
+    }
+
     /// Takes the lock over if this owner is proven dead.
     pub(crate) fn take_over(self, owner: u64) -> Option<Held<'a>> {
         let attempt = Attempt::new(&self, Manner::Atomic);
@@ -147,6 +154,11 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn dead(&self) -> Option<Hold> {
         self.dead
+    }
+
+    /// Keeps the lock until [`PartLock::release`].
+    pub(crate) fn keep(self) {
+        mem::forget(self);
     }
 }
 

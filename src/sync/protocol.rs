@@ -50,9 +50,9 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 /// The first sleep; it doubles from there while the same holder stays.
-const FIRST_SLEEP: Duration = Duration::from_micros(250);
+pub(crate) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
-const LONGEST_SLEEP: Duration = Duration::from_millis(8);
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.
@@ -102,6 +102,15 @@ pub(crate) enum Until {
 }
 
 impl Until {
+    /// The moment after which nobody waits any more.
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        match self {
+            Until::Acquired => None,
+            Until::Deadline(end) => Some(end),
+            Until::Now => Some(Instant::now()),
+        }
+    }
+
     /// The time left, at most `period`; `None` when there is none.
     fn left(self, steps: &impl Steps, period: Duration) -> Option<Duration> {
         match self {

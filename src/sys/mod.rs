@@ -15,7 +15,7 @@
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
-//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` changes a word and wakes in one
+//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` and `store_and_wake` change a word and wake in one
 //!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
 //!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
@@ -54,7 +54,8 @@ pub use platform::Signal;
 pub(crate) use platform::{
     Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
     default_directory, differs, effective_user, fate_of, identity, ipc, join_barriers,
-    now_since_epoch, start_thread, thread_id, wait, wait_any, wake_all, wake_one, watch_closings,
+    now_since_epoch, start_thread, store_and_wake, thread_id, wait, wait_any, wake_all, wake_one,
+    watch_closings,
 };
 pub(crate) use word::{Address, Slept, Word, low_half_of};
 

@@ -48,6 +48,7 @@
 mod change;
 mod program;
 mod search;
+mod sharing;
 mod slots;
 mod state;
 mod tests;

@@ -43,6 +43,13 @@ pub(crate) fn add_and_wake<'a>(word: impl Into<Word<'a>>) -> bool {
     futex::wake_op(word, SHARED, ALL, 0, word, add, never, 1, 0).is_ok()
 }
 
+/// Stores a small number into `word` and wakes every sleeper on it, in whatever process: no death comes between the two.
+pub(crate) fn store_and_wake<'a>(word: impl Into<Word<'a>>, value: u16) -> bool {
+    let word = word.into().0;
+    let (set, never) = (WakeOp::Set, WakeOpCmp::Lt);
+    futex::wake_op(word, SHARED, ALL, 0, word, set, never, value, 0).is_ok()
+}
+
 /// Registers this process, once, as one whose running threads others may send a memory barrier to.
 ///
 /// # Errors

@@ -175,6 +175,10 @@ pub(crate) fn wake_one<'a>(_word: impl Into<Word<'a>>) {}
 
 pub(crate) fn wake_all<'a>(_word: impl Into<Word<'a>>) {}
 
+pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
+    false
+}
+
 pub(crate) fn add_and_wake<'a>(_word: impl Into<Word<'a>>) -> bool {
     false
 }

@@ -1,0 +1,244 @@
+//! `Event`: something that has happened, or has not, and wakes those who wait for it.
+//!
+//! # State
+//!
+//! | word | meaning |
+//! |---|---|
+//! | 0 | not set, and nobody sleeps |
+//! | `SET` | set, and nobody sleeps |
+//! | `WAITERS` | not set, and somebody may be asleep |
+//!
+//! # Invariants
+//!
+//! 1. Who sleeps has seen `WAITERS` in the word, and sleeps while it is there.
+//! 2. `WAITERS` goes only by the one step in which the system stores `SET` and wakes everybody: no death comes between the two. So nobody
+//!    has to look again by itself, and nothing is polled.
+//! 3. An event that resets itself is taken by compare-exchange from `SET` to 0: by one. The others, who were woken too, wait again; so one who
+//!    is killed as it wakes up keeps nothing from them.
+//!
+//! | death of | leaves | and then |
+//! |---|---|---|
+//! | one who sets it, before | the word as it was | |
+//! | one who sets it, after | `SET`, and everybody awake | |
+//! | one who waits, asleep or awake | `WAITERS` | one superfluous wake-up |
+//! | one who took it, in it | 0 | what it took is gone with it: it had happened once |
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::place::Place;
+use super::{Draft, Part, Walk, damaged, end_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::format::EventWords;
+use crate::schema::{Description, Primitive};
+use crate::segment::Segment;
+use crate::sync::waiting::{Look, Wait, block};
+use crate::sys;
+
+const SET: u32 = 1;
+const WAITERS: u32 = 2;
+
+const WAIT: &str = "wait for";
+const CHANGE: &str = "set";
+
+/// Says who resets an [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reset {
+    /// It stays set, and lets everybody pass, until [`Event::reset`].
+    #[default]
+    Manual,
+    /// It lets one pass, who resets it.
+    Auto,
+}
+
+/// Lets others wait until something has happened.
+///
+/// It is set or not. [`wait`](Event::wait) returns when it is set, at once if it is already.
+///
+/// # When a process dies
+///
+/// Waiting: nobody notices; what it had not taken is another one's. Setting it: it is set and everybody was woken, or nothing has happened.
+/// Whoever waits for one who will never set it, waits: give it a limit.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Event, Part, Reset};
+///
+/// let ready = Event::open_or_create("com.example.ready", || Reset::Manual)?;
+/// ready.set()?;
+/// ready.wait()?;
+/// assert!(ready.is_set()?);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[doc(alias = "eventfd")]
+#[derive(Debug)]
+pub struct Event {
+    place: Place,
+}
+
+impl Event {
+    /// Sets it, and wakes those who wait.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn set(&self) -> Result<()> {
+        let state = &self.words(CHANGE)?.state;
+        let order = Ordering::SeqCst;
+        loop {
+            match state.load(order) {
+                SET => return Ok(()),
+                WAITERS => {
+                    if !sys::store_and_wake(state, SET.to_le_bytes()[0].into()) {
+                        state.store(SET, order);
+                        sys::wake_all(state);
+                    }
+                    return Ok(());
+                }
+                found => {
+                    if state.compare_exchange(found, SET, order, order).is_ok() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Resets it: whoever waits from now on waits until it is set again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn reset(&self) -> Result<()> {
+        let state = &self.words(CHANGE)?.state;
+        // Of those who wait nobody is forgotten.
+        let _ = state.compare_exchange(SET, 0, Ordering::SeqCst, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Returns whether it is set.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn is_set(&self) -> Result<bool> {
+        Ok(self.words(WAIT)?.state.load(Ordering::SeqCst) == SET)
+    }
+
+    /// Waits until it is set; resets it, if it [resets itself](Reset::Auto).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn wait(&self) -> Result<()> {
+        self.wait_until(None)
+    }
+
+    /// The same, if it is set; returns whether it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn try_wait(&self) -> Result<bool> {
+        match self.wait_until(Some(Instant::now())) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Timeout => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Event::wait`], at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Forked`].
+    pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
+        self.wait_until(end_of(limit))
+    }
+
+    /// As [`Event::wait`], until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::wait_timeout`].
+    pub fn wait_deadline(&self, deadline: Instant) -> Result<()> {
+        self.wait_until(Some(deadline))
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
+        let words = self.words(WAIT)?;
+        block(&mut Happening { words }, deadline).ok_or_else(|| {
+            let detail = "it was not set in time; wait longer, or see who should set it";
+            let error = Error::new(ErrorKind::Timeout, WAIT, detail);
+            error.with_key(self.segment().key())
+        })
+    }
+
+    /// Returns the segment that it is in, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        self.place.segment()
+    }
+
+    fn words(&self, operation: &'static str) -> Result<&EventWords> {
+        self.place.words(operation)
+    }
+}
+
+impl Part for Event {
+    type First = Reset;
+
+    const SIZE: usize = Primitive::Event.size(None);
+    const MARKS: usize = 0;
+
+    fn describe() -> Description {
+        Description::of_part(Primitive::Event, None)
+    }
+
+    fn begin(first: Reset, at: &mut Draft<'_>) -> Result<()> {
+        let offset = at.next(Self::SIZE);
+        let words: Option<&EventWords> = at.attached().memory.data_block(offset);
+        let words = words.ok_or_else(|| damaged(at.attached(), CHANGE))?;
+        let auto = u32::from(first == Reset::Auto);
+        words.auto.store(auto, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn find(at: &mut Walk) -> Event {
+        let place = at.next(Self::SIZE, Self::MARKS);
+        Event { place }
+    }
+}
+
+/// One that waits for an event.
+struct Happening<'a> {
+    words: &'a EventWords,
+}
+
+impl Wait for Happening<'_> {
+    type Output = ();
+
+    fn look(&mut self) -> Look<'_, ()> {
+        let state = &self.words.state;
+        let order = Ordering::SeqCst;
+        let resets = self.words.auto.load(Ordering::Relaxed) != 0;
+        loop {
+            let found = state.load(order);
+            let next = match found {
+                SET if !resets => return Look::Ready(()),
+                SET => 0,
+                WAITERS => {
+                    return Look::Sleep {
+                        word: state.into(),
+                        seen: WAITERS,
+                        limit: None,
+                    };
+                }
+                _ => WAITERS,
+            };
+            if state.compare_exchange(found, next, order, order).is_ok() && found == SET {
+                return Look::Ready(());
+            }
+        }
+    }
+}

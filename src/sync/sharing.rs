@@ -1,0 +1,420 @@
+//! The robust read-write lock as an algorithm over indivisible steps: many read, or one writes, and no death keeps anybody out.
+//!
+//! It knows neither shared memory nor the system: see [`Steps`]. Writers exclude each other by the lock of `protocol`, of which
+//! only its `owner` is seen here.
+//!
+//! # State
+//!
+//! | word | value | meaning |
+//! |---|---|---|
+//! | `owner` | 0 | no writer |
+//! | | a hold | a writer is inside, or waits for readers to leave; new readers wait |
+//! | `phase` | a number | raised by each writer that leaves after it was inside |
+//! | a slot's mark | holds *n* | *n* of its threads are inside, or about to look whether they may be |
+//! | | waits *n*, since *p* | while `phase` is *p*: *n* of its threads wait for the writer; once it is not: they are inside |
+//! | `readers_wait` | 1 | somebody may be asleep on `turn` |
+//! | `turn` | a number | raised whenever a writer has left, or given up, and `readers_wait` was 1 |
+//! | `draining` | 1 | the writer may be asleep on this word until readers leave |
+//!
+//! # Moves
+//!
+//! | who | when | does |
+//! |---|---|---|
+//! | reader | `owner` 0 | holds + 1, then looks at `owner` again: 0, it is inside; else holds - 1, and waits |
+//! | | `owner` held | waits + 1 since the phase *p* it has seen before, then looks at `phase` again: if it is not *p*, takes that back |
+//! | | waits since *p*, `phase` not *p* | is inside: waits - 1, holds + 1 |
+//! | | waits since *p*, `owner` 0 | waits - 1, and begins anew |
+//! | | waits since *p*, `owner` dead | takes `owner` over, waits - 1, holds + 1, `owner` 0 |
+//! | | leaves | holds - 1; wakes the writer if it drains |
+//! | writer | has `owner` | waits until no living slot's mark keeps it out: holds above 0, or waits since another phase than `phase` |
+//! | | leaves | `phase` + 1, then `owner` 0; wakes those who wait |
+//! | | gives up before it was inside | `owner` 0; wakes those who wait |
+//! | | becomes a reader | holds + 1, then leaves |
+//! | reader | becomes a writer | takes `owner` if it is 0 or dead, waits for the others to leave, holds - 1 |
+//!
+//! # Invariants
+//!
+//! 1. A reader's mark and its look at `owner`, and a writer's `owner` and its look at the marks, are in one order for all (both are
+//!    sequentially consistent): one of the two sees the other.
+//! 2. `phase` is raised only by a writer that was inside, so while every living mark holds 0, and waits, if at all, since `phase`. So
+//!    raising it lets in all who wait, by one store, before the next writer, who will see their marks: readers do not starve. And nobody
+//!    waits since a phase before the last: two bits of it are enough.
+//! 3. A mark that says *waits since p* counts only if `phase` was *p* after it was made: a writer that came later looks at the marks
+//!    after that. One that was late is taken back; meanwhile it may keep a writer out, and lets nobody in.
+//! 4. Threads of one slot wait since one phase only. While some of them have been let in and have not noticed, the others wait without
+//!    a mark.
+//! 5. New readers wait while `owner` is held: writers do not starve.
+//! 6. Who waits for readers to leave has stored 1 into `draining`, then looked at the marks; who leaves changes its mark, then looks at
+//!    `draining`.
+//! 7. A reader that sleeps has seen `turn`, then stored 1 into `readers_wait`, then looked at `phase` and `owner`. A writer that leaves
+//!    changes these, then takes the 1 away, then raises `turn`. So a reader whose 1 is taken away does not sleep on.
+//!
+//! # Deaths
+//!
+//! | of | leaves | and then |
+//! |---|---|---|
+//! | a reader, waiting or inside | its mark | a writer proves it dead, and clears the mark |
+//! | a writer, before it raised `phase` | its hold in `owner` | the next writer, or a waiting reader, takes over |
+//! | a writer, after that | the same, and those who waited are inside | the same |
+//! | a reader that took over | the same | the same |
+//! | one about to wake others | them asleep | they look again after their period |
+//!
+//! Whoever sleeps here waits for a holder, so that each sleep is bounded: see `protocol`.
+//!
+//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
+
+use std::time::Duration;
+
+use super::protocol::{FIRST_SLEEP, LONGEST_SLEEP};
+
+/// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
+pub(crate) trait Steps {
+    /// Loads `owner`.
+    fn owner(&self) -> u64;
+    /// Changes `owner` from a hold that is proven dead to this attachment, if it is.
+    fn take_over(&self, owner: u64) -> bool;
+    /// Releases `owner`, and wakes a writer that waits for it.
+    fn free(&self);
+    /// Loads `phase`.
+    fn phase(&self) -> u32;
+    /// Adds 1 to `phase`.
+    fn end_phase(&self);
+    /// Loads this attachment's mark.
+    fn own_mark(&self) -> Mark;
+    /// Changes this attachment's mark from one value to another, if it is that.
+    fn change_mark(&self, from: Mark, to: Mark) -> bool;
+    /// Loads the mark of a slot; `None` beyond the last.
+    fn mark(&self, slot: usize) -> Option<Mark>;
+    /// Whether the mark is this attachment's own.
+    fn is_own(&self, slot: usize) -> bool;
+    /// Whether the attachment that made this mark is proven gone; asks the system only if it `may`.
+    fn is_gone(&self, slot: usize, mark: Mark, may: bool) -> bool;
+    /// Clears a mark of one who is gone, if it is still this.
+    fn forget(&self, slot: usize, mark: Mark);
+    /// Stores 1 into `readers_wait`.
+    fn announce_reader(&self);
+    /// Stores 0 into `readers_wait`; whether it was 1.
+    fn take_readers(&self) -> bool;
+    /// Loads `turn`.
+    fn turn(&self) -> u32;
+    /// Adds 1 to `turn`.
+    fn end_turn(&self);
+    /// Wakes everybody who sleeps on `turn`.
+    fn wake_readers(&self);
+    /// Stores 1 into `draining`.
+    fn announce_drain(&self);
+    /// Stores 0 into `draining`; whether it was 1. A look comes first, so that mostly nothing is stored.
+    fn take_drain(&self) -> bool;
+    /// Wakes whoever sleeps on `draining`.
+    fn wake_writer(&self);
+}
+
+/// What a slot's threads do with the lock: the slot's generation (its low half), how many hold, how many wait, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Mark(pub(crate) u64);
+
+impl Mark {
+    const WAITS: u32 = 2;
+    const HOLDS: u32 = 17;
+    const MOST: u64 = (1 << 15) - 1;
+
+    /// Nothing, of the slot in this generation.
+    pub(crate) fn none(generation: u32) -> Mark {
+        Mark(u64::from(generation) << 32)
+    }
+
+    pub(crate) fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn holds(self) -> u64 {
+        self.0 >> Mark::HOLDS & Mark::MOST
+    }
+
+    fn waits(self) -> u64 {
+        self.0 >> Mark::WAITS & Mark::MOST
+    }
+
+    /// Whether its threads wait, if any do, since this phase.
+    fn is_since(self, phase: u32) -> bool {
+        self.0 & 3 == u64::from(phase) & 3
+    }
+
+    /// Whether a writer has to wait for it in this phase; so many of those that hold are its own.
+    fn keeps_out(self, phase: u32, own: u64) -> bool {
+        self.holds() > own || self.waits() > 0 && !self.is_since(phase)
+    }
+
+    /// Whether another thread can hold or wait; whoever waits can always come to hold.
+    fn has_room(self) -> bool {
+        self.holds() + self.waits() < Mark::MOST
+    }
+
+    fn add_holder(self) -> Option<Mark> {
+        self.has_room().then_some(Mark(self.0 + (1 << Mark::HOLDS)))
+    }
+
+    fn add_waiter(self, phase: u32) -> Option<Mark> {
+        let joins = self.waits() == 0 || self.is_since(phase);
+        let since = self.0 & !3 | u64::from(phase) & 3;
+        (joins && self.has_room()).then_some(Mark(since + (1 << Mark::WAITS)))
+    }
+
+    fn without_holder(self) -> Option<Mark> {
+        (self.holds() > 0).then(|| Mark(self.0 - (1 << Mark::HOLDS)))
+    }
+
+    fn without_waiter(self) -> Option<Mark> {
+        (self.waits() > 0).then(|| Mark(self.0 - (1 << Mark::WAITS)))
+    }
+
+    fn let_in(self) -> Option<Mark> {
+        self.without_waiter()?.add_holder()
+    }
+
+    /// Whether nothing holds or waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(self) -> bool {
+        self.holds() + self.waits() == 0
+    }
+}
+
+/// Changes this attachment's mark; false when `change` refuses.
+fn remark(steps: &impl Steps, change: impl Fn(Mark) -> Option<Mark>) -> bool {
+    loop {
+        let from = steps.own_mark();
+        let Some(to) = change(from) else {
+            return false;
+        };
+        if steps.change_mark(from, to) {
+            return true;
+        }
+    }
+}
+
+fn wake_drainer(steps: &impl Steps) {
+    if steps.take_drain() {
+        steps.wake_writer();
+    }
+}
+
+fn wake_waiting(steps: &impl Steps) {
+    if steps.take_readers() {
+        steps.end_turn();
+        steps.wake_readers();
+    }
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Found {
+    Inside,
+    /// A reader is inside, having taken over from this writer, who died.
+    TakenOver(u64),
+    /// Sleep: a reader while `turn` is this, a writer while `draining` is 1; at most so long.
+    Sleep(u32, Duration),
+}
+
+/// One that wants to read: what it knows between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Enter {
+    /// The phase since which its slot's mark says that it waits.
+    since: Option<u32>,
+    /// The writer that it slept on last.
+    suspect: u64,
+    period: Duration,
+}
+
+impl Enter {
+    pub(crate) fn new() -> Enter {
+        Enter {
+            since: None,
+            suspect: 0,
+            period: FIRST_SLEEP,
+        }
+    }
+
+    /// The phase since which it waits, and itself without what only says how long to sleep.
+    #[cfg(test)]
+    pub(super) fn timeless(self) -> (Option<u32>, Enter) {
+        let period = FIRST_SLEEP;
+        (self.since, Enter { period, ..self })
+    }
+
+    /// Looks once. `now`: there is no other look, so that a writer is asked at once whether it lives.
+    pub(crate) fn look(&mut self, steps: &impl Steps, now: bool) -> Found {
+        loop {
+            let Some(since) = self.since else {
+                match self.begin(steps) {
+                    Some(found) => return found,
+                    None => continue,
+                }
+            };
+            if steps.phase() != since {
+                // Let in by the writer that left.
+                return self.step_in(steps);
+            }
+            let turn = steps.turn();
+            steps.announce_reader();
+            if steps.phase() != since {
+                continue;
+            }
+            let owner = steps.owner();
+            if owner == 0 {
+                self.give_up(steps);
+                continue;
+            }
+            let stays = owner == self.suspect;
+            self.suspect = owner;
+            if (stays || now) && steps.take_over(owner) {
+                let _ = self.step_in(steps);
+                steps.free();
+                wake_waiting(steps);
+                return Found::TakenOver(owner);
+            }
+            self.period = if stays {
+                LONGEST_SLEEP.min(self.period * 2)
+            } else {
+                FIRST_SLEEP
+            };
+            return Found::Sleep(turn, self.period);
+        }
+    }
+
+    /// Goes in, or makes a mark that it waits; `None` to look on.
+    fn begin(&mut self, steps: &impl Steps) -> Option<Found> {
+        let phase = steps.phase();
+        if steps.owner() == 0 {
+            if !remark(steps, Mark::add_holder) {
+                return Some(Found::Sleep(steps.turn(), FIRST_SLEEP));
+            }
+            if steps.owner() == 0 {
+                return Some(Found::Inside);
+            }
+            leave_reading(steps);
+        }
+        if !remark(steps, |mark| mark.add_waiter(phase)) {
+            // Another thread of this process was let in, and is about to notice.
+            return Some(Found::Sleep(steps.turn(), FIRST_SLEEP));
+        }
+        self.since = Some(phase);
+        if steps.phase() != phase {
+            self.give_up(steps);
+        }
+        None
+    }
+
+    fn step_in(&mut self, steps: &impl Steps) -> Found {
+        self.since = None;
+        remark(steps, Mark::let_in);
+        Found::Inside
+    }
+
+    /// Takes back the mark that it waits.
+    pub(crate) fn give_up(&mut self, steps: &impl Steps) {
+        if self.since.take().is_some() {
+            remark(steps, Mark::without_waiter);
+            wake_drainer(steps);
+        }
+    }
+}
+
+/// Leaves, for one who is inside as a reader.
+pub(crate) fn leave_reading(steps: &impl Steps) {
+    remark(steps, Mark::without_holder);
+    wake_drainer(steps);
+}
+
+/// A writer that has `owner`, and waits for readers to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Drain {
+    /// How many of its own slot's holds are its own: 1 for a reader that becomes a writer.
+    own: u64,
+    slept: bool,
+    period: Duration,
+}
+
+impl Drain {
+    pub(crate) fn new(own: u64) -> Drain {
+        Drain {
+            own,
+            slept: false,
+            period: FIRST_SLEEP,
+        }
+    }
+
+    /// Looks once. `now`: there is no other look, so that readers are asked at once whether they live.
+    pub(crate) fn look(&mut self, steps: &impl Steps, now: bool) -> Found {
+        let phase = steps.phase();
+        steps.announce_drain();
+        let mut kept_out = false;
+        let mut slot = 0;
+        while let Some(mark) = steps.mark(slot) {
+            let own = if steps.is_own(slot) { self.own } else { 0 };
+            if mark.keeps_out(phase, own) {
+                // Asking costs system calls: readers are asked only by one who has slept.
+                if steps.is_gone(slot, mark, self.slept || now) {
+                    steps.forget(slot, mark);
+                } else {
+                    kept_out = true;
+                }
+            }
+            slot += 1;
+        }
+        if !kept_out {
+            steps.take_drain();
+            if self.own > 0 {
+                remark(steps, Mark::without_holder);
+            }
+            return Found::Inside;
+        }
+        let period = self.period;
+        self.period = LONGEST_SLEEP.min(period * 2);
+        self.slept = true;
+        Found::Sleep(1, period)
+    }
+
+    /// Itself without what only says how long to sleep.
+    #[cfg(test)]
+    pub(super) fn timeless(self) -> Drain {
+        let period = FIRST_SLEEP;
+        Drain { period, ..self }
+    }
+
+    /// Whether it is inside as a reader meanwhile.
+    #[cfg(test)]
+    pub(super) fn is_reader(self) -> bool {
+        self.own > 0
+    }
+
+    /// A mark that keeps this writer out.
+    pub(crate) fn kept_out_by(self, steps: &impl Steps) -> Option<(usize, Mark)> {
+        let phase = steps.phase();
+        let marks = (0..).map_while(|slot| Some((slot, steps.mark(slot)?)));
+        let own = |slot| if steps.is_own(slot) { self.own } else { 0 };
+        marks
+            .into_iter()
+            .find(|&(slot, mark)| mark.keeps_out(phase, own(slot)))
+    }
+
+    /// Releases `owner` without having been inside.
+    pub(crate) fn give_up(self, steps: &impl Steps) {
+        steps.take_drain();
+        steps.free();
+        wake_waiting(steps);
+    }
+}
+
+/// Leaves, for the writer that is inside.
+pub(crate) fn leave_writing(steps: &impl Steps) {
+    steps.end_phase();
+    steps.free();
+    wake_waiting(steps);
+}
+
+/// Becomes a reader that is inside, for the writer that is.
+pub(crate) fn downgrade(steps: &impl Steps) -> bool {
+    let marked = remark(steps, Mark::add_holder);
+    leave_writing(steps);
+    marked
+}
