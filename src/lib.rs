@@ -56,7 +56,8 @@ mod sys;
 
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{
-    Condition, Holder, Inspection, Listed, LockState, Summary, ValueType, inspect, list,
+    Condition, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, Summary, ValueType,
+    directory, inspect, list, list_foreign, summarize,
 };
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]
@@ -71,7 +72,9 @@ pub use schema::{
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{
-    AnyShared, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned, Watch,
+    AnyShared, PollableWatch, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned,
+    Watch,
 };
 pub use sharehold_derive::{Part, Shareable};
-pub use sync::{Abandoned, Cause, Guard, LockError, NotAcquired};
+pub use sync::{Abandoned, AnyThread, Cause, Departures, Guard, LockError, NotAcquired, OneThread};
+pub use sys::Signal;

@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use crate::memory::format::Header;
 use crate::schema::Schema;
 use crate::segment::table::{self, Hold, Presence};
-use crate::segment::{Attachment, Care, Policy, Recoveries, View, look_at_all};
+use crate::segment::{Attachment, Care, Policy, Recoveries, View, look_at, look_at_all};
 use crate::shared::look::{self, ReadData};
 use crate::sync::{Cause, Left, Manner};
 
@@ -257,7 +257,7 @@ pub struct Listed {
 
 /// Lists this user's segments, in the order of their file names.
 ///
-/// Whether an attachment lives is asked of the kernel's locks alone. Only [`inspect`](crate::inspect) also looks at its process, which
+/// Whether an attachment lives is asked of the kernel's locks alone. Only [`inspect`](crate::inspect()) also looks at its process, which
 /// tells a dead one whose lock a forked child keeps from a living one.
 ///
 /// # Errors
@@ -279,4 +279,14 @@ pub fn list() -> Result<Vec<Listed>> {
     let seen = look_at_all(|mut view| Summary::of(&mut view, Care::Quick))?.into_iter();
     let listed = seen.map(|(file_name, summary)| Listed { file_name, summary });
     Ok(listed.collect())
+}
+
+/// Returns the summary of one segment of this user, as [`list`] has it.
+///
+/// # Errors
+///
+/// As [`inspect`](crate::inspect()).
+pub fn summarize(key: &str) -> Result<Summary> {
+    let summary = look_at(key).and_then(|(_, mut view)| Summary::of(&mut view, Care::Quick));
+    summary.map_err(|error| error.with_key(key))
 }

@@ -78,6 +78,26 @@ pub(super) enum Object {
     Semaphore,
 }
 
+impl Object {
+    /// How the names of its key files begin.
+    fn prefix(self) -> &'static str {
+        match self {
+            Object::Memory => "qipc_sharedmemory_",
+            Object::Semaphore => "qipc_systemsem_",
+        }
+    }
+}
+
+/// The System V keys of memory and of its lock whose key file has this name in the directory; `None` for another file.
+pub(super) fn of_file(directory: &str, name: &str) -> Option<(NativeIpcKey, NativeIpcKey)> {
+    let rest = name.strip_prefix(Object::Memory.prefix())?;
+    let key = |object: Object| {
+        let native = format!("{directory}/{}{rest}", object.prefix());
+        NativeIpcKey::new(native, KeyType::SYSTEM_V)
+    };
+    Some((key(Object::Memory), key(Object::Semaphore)))
+}
+
 /// Names an object as the system knows it: a path, or a name in the system's own list.
 ///
 /// A key made from a text remembers the text, and prints it too. Two keys are equal when type, native key and
@@ -182,10 +202,7 @@ impl NativeIpcKey {
 /// The last part of an object's name.
 fn legacy_name(text: &str, object: Object) -> String {
     use std::fmt::Write as _;
-    let mut name = String::from(match object {
-        Object::Memory => "qipc_sharedmemory_",
-        Object::Semaphore => "qipc_systemsem_",
-    });
+    let mut name = object.prefix().to_owned();
     name.extend(text.chars().filter(char::is_ascii_alphabetic));
     for byte in Sha1::digest(text) {
         // Writing to a string does not fail.

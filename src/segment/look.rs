@@ -18,6 +18,7 @@ use crate::schema::Schema;
 use crate::sys::{self, Access, Directory, FileFacts, SegmentFile};
 
 const LOOK: &str = "look at";
+const LIST: &str = "list segments";
 /// Enough for a table of the usual size, key and type included.
 const FIRST_READ: usize = 20 * 1024;
 /// Enough for the line of a schema that names the type.
@@ -185,11 +186,11 @@ pub(crate) fn all<T>(
     let user = sys::effective_user();
     let path = location::directory_of(user);
     let here = |name: &OsStr| Location::named(Path::new(&path), name, user);
-    let directory = match here(OsStr::new("")).open(LOOK) {
+    let directory = match here(OsStr::new("")).open(LIST) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };
-    let mut names = directory.names().map_err(|error| system(LOOK, error))?;
+    let mut names = directory.names().map_err(|error| system(LIST, error))?;
     names.sort_unstable();
     let mut found = Vec::new();
     for name in names {

@@ -19,11 +19,12 @@ pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
 pub use header::Policy;
+pub(crate) use location::directory_of;
 pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
 pub use options::Options;
 pub use remove::When;
@@ -128,6 +129,11 @@ impl Attached {
         let area = self.memory.layout().schema;
         header::read_schema_at(&self.file, area, operation)
             .map_err(|error| error.with_key(self.key()))
+    }
+
+    /// A word of this process that is raised, as a hint, when somebody leaves: see [`sys::watch_closings`].
+    pub(crate) fn closings(&self) -> std::io::Result<&'static AtomicU32> {
+        sys::watch_closings(&self.file)
     }
 
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
@@ -255,6 +261,17 @@ impl Segment {
     #[doc(alias = "shm_unlink")]
     pub fn destroy(key: &str, when: When) -> Result<()> {
         remove::destroy(&Key::new(key)?, when).map_err(|error| error.with_key(key))
+    }
+
+    /// Removes the segment with this key if it is stale: its users all died. Whoever asks for the key next does so, too.
+    ///
+    /// Returns false, and does nothing, when there is none, or somebody is attached, or it is [persistent](Policy::Persistent).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::attach`] other than `NotFound`.
+    pub fn remove_stale(key: &str) -> Result<bool> {
+        remove::remove_stale(&Key::new(key)?).map_err(|error| error.with_key(key))
     }
 
     /// Returns the key.

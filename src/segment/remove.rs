@@ -136,6 +136,20 @@ pub(super) fn last_out(attached: &Attached) -> Result<()> {
     }
 }
 
+/// Removes what is stale under the key; false when there was nothing.
+pub(super) fn remove_stale(key: &Key) -> Result<bool> {
+    let location = Location::of(key, None);
+    let directory = match location.open(DESTROY) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    let was_there = location
+        .open_file(&directory, Access::ReadWrite, DESTROY)?
+        .is_some();
+    let name = clear_name(&location, &directory, key, DESTROY)?;
+    Ok(was_there && name == Name::Free)
+}
+
 /// When [`destroy`](crate::Segment::destroy) takes the segment away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

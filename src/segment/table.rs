@@ -39,7 +39,7 @@ const _: () = assert!(MAX_SLOTS <= 1 << INDEX_BITS);
 pub(crate) struct Hold(u64);
 
 impl Hold {
-    fn new(index: usize, generation: u64) -> Hold {
+    pub(crate) fn new(index: usize, generation: u64) -> Hold {
         Hold(generation << INDEX_BITS | index as u64)
     }
 
@@ -240,6 +240,14 @@ pub(crate) fn any_present(memory: &Memory, file: &SegmentFile) -> bool {
         || present(memory, file, None).next().is_some()
 }
 
+/// How often each slot has been taken and given up, odd while it is taken, by the living or the dead.
+pub(crate) fn generations(memory: &Memory) -> impl Iterator<Item = u64> + '_ {
+    (0..memory.layout().sizes.slots).map_while(|index| {
+        let generation = &memory.slot(index)?.generation;
+        Some(generation.load(Ordering::Acquire) & (GENERATIONS - 1))
+    })
+}
+
 /// The attachments that are not proven gone, other than read-only ones. `own` is the asker's slot.
 pub(crate) fn present<'a>(
     memory: &'a Memory,
@@ -270,7 +278,7 @@ pub(crate) fn recorded_in(slot: &Slot, generation: u64) -> Option<Recorded> {
     read_record(record_of(slot, generation), generation)
 }
 
-fn is_taken(generation: u64) -> bool {
+pub(crate) fn is_taken(generation: u64) -> bool {
     generation % 2 == 1
 }
 

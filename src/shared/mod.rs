@@ -2,6 +2,7 @@
 
 mod any;
 pub(crate) mod look;
+mod pollable;
 mod protocol;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod waiting;
 mod watch;
 
 pub use any::{AnyShared, ReadOnlyAnyShared};
+pub use pollable::PollableWatch;
 pub use transaction::Transaction;
 pub use value::{ReadOnlyShared, Shared};
 pub use watch::{Versioned, Watch};

@@ -47,7 +47,7 @@ impl Segment {
     }
 }
 
-impl Guard<'_> {
+impl<B> Guard<'_, B> {
     /// Makes all the changes of `change`, or none of them, under the lock that is held already.
     ///
     /// # When a process dies

@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::memory::Words;
 use crate::schema::Shareable;
 use crate::segment::{Attached, Segment};
+use crate::sync::future::Until;
 
 /// Holds a value as it was at one moment, and which one it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +235,35 @@ impl<'a, T> Watch<'a, T> {
         self.wait_while_until(Some(deadline), condition)
     }
 
+    /// Returns the next value, without keeping a thread: see [`Segment::lock_async`]. Dropped before its end, it has seen nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watch::changed`], other than [`Deadlock`](ErrorKind::Deadlock).
+    pub async fn changed_async(&mut self) -> Result<Versioned<T>> {
+        Until::new(self.change()).await?;
+        self.read()
+    }
+
+    /// Returns the first value for which `condition` is false, beginning with the present one, without keeping a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watch::changed_async`].
+    pub async fn wait_while_async(
+        &mut self,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<Versioned<T>> {
+        loop {
+            let found = self.read()?;
+            if !condition(&found.value) {
+                return Ok(found);
+            }
+            drop(found);
+            Until::new(self.change()).await?;
+        }
+    }
+
     fn changed_until(&mut self, deadline: Option<Instant>) -> Result<Versioned<T>> {
         wait(self.change(), deadline)?;
         self.read()
@@ -252,11 +282,11 @@ impl<'a, T> Watch<'a, T> {
     }
 
     /// What has to happen next.
-    fn change(&self) -> Change<'a> {
+    pub(super) fn change(&self) -> Change<'a> {
         Change::new(self.source.attached(), self.source.lockable(), self.seen)
     }
 
-    fn read(&mut self) -> Result<Versioned<T>> {
+    pub(super) fn read(&mut self) -> Result<Versioned<T>> {
         let found = self.source.read()?;
         self.seen = found.version;
         Ok(found)
@@ -340,6 +370,20 @@ macro_rules! watched {
                 condition: impl FnMut(&$value) -> bool,
             ) -> Result<$value> {
                 let found = self.watch()?.wait_while_deadline(deadline, condition)?;
+                Ok(found.value)
+            }
+
+            /// Returns the first value for which `condition` is false, beginning with the present one, without keeping a thread: see
+            /// [`Segment::lock_async`].
+            ///
+            /// # Errors
+            ///
+            /// As [`Watch::changed_async`].
+            pub async fn wait_while_async(
+                &self,
+                condition: impl FnMut(&$value) -> bool,
+            ) -> Result<$value> {
+                let found = self.watch()?.wait_while_async(condition).await?;
                 Ok(found.value)
             }
         }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::error::{Abandoned, LockError};
 use super::hold::{Manner, Trouble};
-use super::lock::Guard;
+use super::lock::{Guard, OneThread};
 use super::protocol::Until;
 use crate::error::Result;
 use crate::segment::Segment;
@@ -32,10 +32,11 @@ impl Segment {
                 segment: self,
                 not_send: PhantomData,
             }),
-            Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal).into()),
+            Err(Trouble::NotAcquired(refusal)) => Err(refusal.into()),
             Err(Trouble::Left(left)) => {
                 // The guard releases the lock as the error is made of it.
-                Err(LockError::Abandoned(Abandoned::new(Guard::new(self), left)).into())
+                let guard = Guard::<OneThread>::new(self);
+                Err(LockError::Abandoned(Abandoned::new(guard, left)).into())
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::lock::Guard;
+use super::lock::{Guard, OneThread};
 use crate::error::{Error, ErrorKind};
 use crate::segment::{Attachment, Segment, forked};
 
@@ -14,16 +14,16 @@ const LOCK: &str = "lock";
 /// and the next one to lock is told again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LockError<'a> {
+pub enum LockError<'a, B = OneThread> {
     /// The lock is acquired, and the data may be half written.
     #[error(transparent)]
-    Abandoned(Abandoned<'a>),
+    Abandoned(Abandoned<'a, B>),
     /// The lock is not acquired.
     #[error(transparent)]
     NotAcquired(NotAcquired),
 }
 
-impl LockError<'_> {
+impl<B> LockError<'_, B> {
     /// Returns what kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -39,8 +39,8 @@ impl From<NotAcquired> for Error {
     }
 }
 
-impl From<LockError<'_>> for Error {
-    fn from(error: LockError<'_>) -> Error {
+impl<B> From<LockError<'_, B>> for Error {
+    fn from(error: LockError<'_, B>) -> Error {
         match error {
             LockError::NotAcquired(refusal) => refusal.into(),
             LockError::Abandoned(found) => {
@@ -84,8 +84,8 @@ pub enum Cause {
 /// # Ok::<(), sharehold::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Abandoned<'a> {
-    guard: Guard<'a>,
+pub struct Abandoned<'a, B = OneThread> {
+    guard: Guard<'a, B>,
     left: Box<Left>,
 }
 
@@ -96,9 +96,9 @@ pub(crate) struct Left {
     pub(crate) culprit: Option<Attachment>,
 }
 
-impl<'a> Abandoned<'a> {
+impl<'a, B> Abandoned<'a, B> {
     #[inline]
-    pub(super) fn new(guard: Guard<'a>, left: Box<Left>) -> Abandoned<'a> {
+    pub(super) fn new(guard: Guard<'a, B>, left: Box<Left>) -> Abandoned<'a, B> {
         Abandoned { guard, left }
     }
 
@@ -113,19 +113,19 @@ impl<'a> Abandoned<'a> {
     }
 
     /// Gives access to the data, to look at them or repair them.
-    pub fn guard(&mut self) -> &mut Guard<'a> {
+    pub fn guard(&mut self) -> &mut Guard<'a, B> {
         &mut self.guard
     }
 
     /// Vouches for the data and returns the guard: later locks are told nothing.
     #[doc(alias = "pthread_mutex_consistent")]
-    pub fn mark_consistent(mut self) -> Guard<'a> {
+    pub fn mark_consistent(mut self) -> Guard<'a, B> {
         self.guard.vouch();
         self.guard
     }
 
     /// Returns the guard without vouching for the data: every later lock reports it again.
-    pub fn into_guard(self) -> Guard<'a> {
+    pub fn into_guard(self) -> Guard<'a, B> {
         self.guard
     }
 
@@ -136,14 +136,14 @@ impl<'a> Abandoned<'a> {
     /// That of `repair`; the lock is then released, and the next one to lock is told again.
     pub fn recover<E>(
         mut self,
-        repair: impl FnOnce(&mut Guard<'a>) -> Result<(), E>,
-    ) -> Result<Guard<'a>, E> {
+        repair: impl FnOnce(&mut Guard<'a, B>) -> Result<(), E>,
+    ) -> Result<Guard<'a, B>, E> {
         repair(&mut self.guard)?;
         Ok(self.mark_consistent())
     }
 }
 
-impl fmt::Display for Abandoned<'_> {
+impl<B> fmt::Display for Abandoned<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.left.culprit {
             Some(culprit) => write!(f, "{}", Named(culprit))?,
@@ -156,7 +156,7 @@ impl fmt::Display for Abandoned<'_> {
     }
 }
 
-impl std::error::Error for Abandoned<'_> {}
+impl<B: fmt::Debug> std::error::Error for Abandoned<'_, B> {}
 
 /// A process as people know it: `pid 4711 (importer)`.
 struct Named<'a>(&'a Attachment);

@@ -103,9 +103,21 @@ impl Segment {
         }
         let attempt = Attempt::new(self, manner);
         let acquired = protocol::acquire(&attempt, until);
+        if acquired.is_ok() {
+            self.enter();
+        }
+        self.begin(&attempt, acquired, until)
+    }
+
+    /// Begins to hold the lock, if it was acquired: puts right what a dead holder left, and says what there is to say.
+    pub(super) fn begin<L: Lock>(
+        &self,
+        attempt: &Attempt<'_, L>,
+        acquired: Result<Acquired, Refused>,
+        until: Until,
+    ) -> Result<(), Trouble> {
         let acquired =
             acquired.map_err(|refused| Trouble::NotAcquired(attempt.refused(refused, until)))?;
-        self.enter();
         if let Acquired::TakenOver(dead) = acquired {
             self.recover(dead);
             attempt.count_recovery();
@@ -215,16 +227,31 @@ impl Lock for Segment {
     }
 }
 
+/// What somebody who waits knows of the holder.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// When the holder was last seen to live, or this attempt began to sleep.
+    pub(super) last_sign: Option<Instant>,
+    /// How often a holder was asked about.
+    times: u32,
+}
+
+impl Asked {
+    pub(super) fn saw_life(self) -> Asked {
+        Asked {
+            last_sign: Some(Instant::now()),
+            ..self
+        }
+    }
+}
+
 /// One thread's attempt at a lock.
 pub(super) struct Attempt<'a, L: ?Sized> {
     lock: &'a L,
     pub(super) words: &'a LockWords,
     /// The owner word of this attachment.
     pub(super) me: u64,
-    /// When the holder was last seen to live, or this attempt began to sleep.
-    last_sign: Cell<Option<Instant>>,
-    /// How often a holder was asked about.
-    asked: Cell<u32>,
+    pub(super) asked: Cell<Asked>,
 }
 
 impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
@@ -235,14 +262,13 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
             lock,
             words: lock.words(),
             me,
-            last_sign: Cell::new(None),
-            asked: Cell::new(0),
+            asked: Cell::default(),
         }
     }
 
     /// Counts a take-over that this attempt has made.
     pub(super) fn count_recovery(&self) {
-        let last_sign = self.last_sign.get();
+        let last_sign = self.asked.get().last_sign;
         let took = last_sign.map_or(Duration::ZERO, |sign| sign.elapsed());
         let life = &self.lock.segment().attached().memory.header().life;
         life.recoveries.fetch_add(1, Ordering::Relaxed);
@@ -333,8 +359,9 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn sleep(&self, limit: Duration) {
-        if self.last_sign.get().is_none() {
-            self.last_sign.set(Some(Instant::now()));
+        let asked = self.asked.get();
+        if asked.last_sign.is_none() {
+            self.asked.set(asked.saw_life());
         }
         sys::wait(&self.words.waiting, 1, Some(limit));
     }
@@ -346,14 +373,14 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
 
     fn is_gone(&self, owner: u64) -> bool {
         let hold = Hold::from_word(owner);
-        let asked = self.asked.replace(self.asked.get() + 1);
+        let asked = self.asked.get();
         // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
         let segment = self.lock.segment();
-        let gone =
-            (asked.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold)) && segment.is_gone(hold);
-        if !gone {
-            self.last_sign.set(Some(Instant::now()));
-        }
+        let gone = (asked.times.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold))
+            && segment.is_gone(hold);
+        let asked = if gone { asked } else { asked.saw_life() };
+        let times = asked.times.wrapping_add(1);
+        self.asked.set(Asked { times, ..asked });
         gone
     }
 

@@ -7,7 +7,9 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::acquiring::Acquiring;
 use super::error::{Abandoned, LockError};
+use super::future;
 use super::hold::{Manner, Trouble};
 use super::protocol::Until;
 use crate::error::Error;
@@ -65,15 +67,42 @@ impl Segment {
         self.guard(Until::Deadline(deadline))
     }
 
+    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    ///
+    /// The future needs no runtime: a helper thread, one for about a hundred futures of the process, wakes it. When it is dropped it waits no
+    /// longer, and holds nothing. The guard may be held across `.await` and dropped on another thread; so nobody notices when
+    /// a task, or the thread that runs it, asks for the lock that it holds: that waits for ever.
+    ///
+    /// # When a process dies
+    ///
+    /// As for [`Segment::lock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
+    pub async fn lock_async(&self) -> Result<Guard<'_, AnyThread>, LockError<'_, AnyThread>> {
+        guarded(self, future::Until::new(Acquiring::new(self)).await)
+    }
+
     #[inline(always)]
     fn guard(&self, until: Until) -> Result<Guard<'_>, LockError<'_>> {
-        match self.acquire(Manner::Plain, until) {
-            Ok(()) => Ok(Guard::new(self)),
-            Err(Trouble::Left(left)) => {
-                Err(LockError::Abandoned(Abandoned::new(Guard::new(self), left)))
-            }
-            Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal)),
-        }
+        guarded(self, self.acquire(Manner::Plain, until))
+    }
+}
+
+/// Makes the guard of a lock that was acquired, or not.
+#[inline(always)]
+fn guarded<B>(
+    segment: &Segment,
+    acquired: Result<(), Trouble>,
+) -> Result<Guard<'_, B>, LockError<'_, B>> {
+    match acquired {
+        Ok(()) => Ok(Guard::new(segment)),
+        Err(Trouble::Left(left)) => Err(LockError::Abandoned(Abandoned::new(
+            Guard::new(segment),
+            left,
+        ))),
+        Err(Trouble::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal)),
     }
 }
 
@@ -85,28 +114,38 @@ impl Segment {
 ///
 /// The process that has the guard: see [`Segment::lock`]. A panic while the guard lives releases the lock, and the
 /// next one to lock is told.
+///
+/// A guard belongs to the thread that acquired it, [`OneThread`], which is told when it asks for the lock again; or, if it was acquired
+/// by [`Segment::lock_async`], to whoever has it, [`AnyThread`].
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct Guard<'a> {
+pub struct Guard<'a, B = OneThread> {
     segment: &'a Segment,
     bytes: Bytes<'a>,
     then: Then,
-    /// The lock belongs to a thread.
-    not_send: PhantomData<*const ()>,
+    belongs_to: PhantomData<B>,
 }
 
-// SAFETY: a shared guard offers only loads, which other processes may race with anyway.
-unsafe impl Sync for Guard<'_> {}
+/// Says that a [`Guard`] belongs to the thread that acquired it, and cannot be sent to another one.
+#[derive(Debug)]
+pub struct OneThread(PhantomData<*const ()>);
 
-impl<'a> Guard<'a> {
+/// Says that a [`Guard`] belongs to whoever has it: a task that any thread runs.
+#[derive(Debug)]
+pub struct AnyThread(());
+
+// SAFETY: a shared guard offers only loads, which other processes may race with anyway.
+unsafe impl<B> Sync for Guard<'_, B> {}
+
+impl<'a, B> Guard<'a, B> {
     #[inline(always)]
-    pub(super) fn new(segment: &'a Segment) -> Guard<'a> {
+    pub(super) fn new(segment: &'a Segment) -> Guard<'a, B> {
         let bytes = Bytes::new(segment.attached());
         Guard {
             segment,
             bytes,
             then: Then::now(),
-            not_send: PhantomData,
+            belongs_to: PhantomData,
         }
     }
 
@@ -144,7 +183,7 @@ impl<'a> Guard<'a> {
     }
 }
 
-impl<'a> Deref for Guard<'a> {
+impl<'a, B> Deref for Guard<'a, B> {
     type Target = Bytes<'a>;
 
     #[inline]
@@ -153,7 +192,7 @@ impl<'a> Deref for Guard<'a> {
     }
 }
 
-impl<'a> DerefMut for Guard<'a> {
+impl<'a, B> DerefMut for Guard<'a, B> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Bytes<'a> {
         &mut self.bytes
@@ -181,7 +220,7 @@ impl Then {
     }
 }
 
-impl Drop for Guard<'_> {
+impl<B> Drop for Guard<'_, B> {
     #[inline(always)]
     fn drop(&mut self) {
         // A forked child has a copy of the guard, not the lock.

@@ -4,9 +4,13 @@
 //! lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
 //! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `waiting` is how whatever can be waited for says so.
 
+mod acquiring;
 mod atomic;
 pub(crate) mod change;
+mod departures;
 mod error;
+pub(crate) mod future;
+mod helper;
 mod hold;
 mod lock;
 #[cfg(test)]
@@ -16,8 +20,9 @@ mod protocol;
 pub(crate) mod sharing;
 pub(crate) mod waiting;
 
+pub use departures::Departures;
 pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
 pub(crate) use hold::Manner;
-pub use lock::Guard;
+pub use lock::{AnyThread, Guard, OneThread};
 pub(crate) use protocol::{FIRST_SLEEP, LONGEST_SLEEP, Until};

@@ -176,6 +176,11 @@ impl Waiter {
         }
     }
 
+    /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
+    pub(super) fn has_slept(&self) -> bool {
+        self.suspect != 0
+    }
+
     /// Looks once: takes the lock if it can, else says how long to sleep. `yields` is how often it may give its processor away
     /// before its first sleep.
     pub(super) fn look(&mut self, steps: &impl Steps, until: Until, yields: usize) -> Look {
@@ -216,16 +221,15 @@ impl Waiter {
     /// Whether its period has merely passed: nobody has released since it fell asleep, or another one's announcement stands for its
     /// own. Then there is nothing to do but ask.
     fn is_still_announced(&self, steps: &impl Steps) -> bool {
-        self.suspect != 0 && steps.is_announced() && steps.owner() == self.suspect
+        self.has_slept() && steps.is_announced() && steps.owner() == self.suspect
     }
 
     /// Tries to acquire; announces itself first, unless it tries only once.
     fn try_acquire(&self, steps: &impl Steps, until: Until, yields: usize) -> Result<(), u64> {
-        let has_slept = self.suspect != 0;
         if until != Until::Now {
             // Who has slept may have a dead holder to ask about: on a busy machine each turn given away would delay that.
-            if spin(steps, if has_slept { 0 } else { yields }) {
-                if has_slept {
+            if spin(steps, if self.has_slept() { 0 } else { yields }) {
+                if self.has_slept() {
                     steps.announce();
                 }
                 return Ok(());

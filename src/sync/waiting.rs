@@ -18,6 +18,14 @@ pub(crate) trait Wait {
     fn look(&mut self) -> Look<'_, Self::Output>;
 }
 
+impl<W: Wait> Wait for &mut W {
+    type Output = W::Output;
+
+    fn look(&mut self) -> Look<'_, W::Output> {
+        (**self).look()
+    }
+}
+
 /// What a look found.
 pub(crate) enum Look<'a, R> {
     Ready(R),

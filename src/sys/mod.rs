@@ -19,11 +19,16 @@
 //!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
 //!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
+//! - **Many words**: `wait_any` does the same on up to `MOST_WORDS` words, by their addresses; `differs` asks about one. Neither loads
+//!   anything in this process, so that a word may be unmapped meanwhile: it counts as changed then.
+//! - **Closings**: `watch_closings` gives a word of this process that changes whenever an open file, a presence, ends, by a death as
+//!   by itself; its byte locks go a moment later. A hint, which may come without need, or be missed in rare cases.
 //! - **Barrier**: when `barrier()` returns, every thread of every process that has called `join_barriers()` has passed a full
 //!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence.
 
 #![allow(unsafe_code)]
 
+mod per_process;
 mod word;
 
 #[cfg(all(
@@ -44,12 +49,15 @@ mod platform;
 #[path = "unsupported/mod.rs"]
 mod platform;
 
+pub(crate) use per_process::PerProcess;
+pub use platform::Signal;
 pub(crate) use platform::{
-    Directory, Generation, Mapping, SegmentFile, add_and_wake, barrier, default_directory,
-    effective_user, fate_of, identity, ipc, join_barriers, now_since_epoch, store_and_wake,
-    thread_id, wait, wake_all, wake_one,
+    Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
+    default_directory, differs, effective_user, fate_of, identity, ipc, join_barriers,
+    now_since_epoch, start_thread, store_and_wake, thread_id, wait, wait_any, wake_all, wake_one,
+    watch_closings,
 };
-pub(crate) use word::{Word, low_half_of};
+pub(crate) use word::{Address, Slept, Word, low_half_of};
 
 /// What the system says about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,21 @@
 //! Waiting among real processes that are stopped and killed: nobody misses what happened, and nobody polls.
 
 mod changes;
+mod departures;
 mod storm;
+mod tasks;
 
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    sharehold_testkit::main([changes::suite(), storm::suite()])
+    sharehold_testkit::main([
+        changes::suite(),
+        departures::suite(),
+        storm::suite(),
+        tasks::suite(),
+    ])
 }
 
 const KEY: &str = "com.example.waiting";

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// The field, such as value, limits.max or by_worker[3]; `.` is the whole
+    /// The field, such as value, limits.max or moves[3]; `.` is the whole
     field: String,
 
     /// What it must be

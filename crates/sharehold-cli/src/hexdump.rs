@@ -22,11 +22,11 @@ pub(crate) fn of(bytes: &[u8], offset: usize) -> String {
         }
         repeats = false;
         before = line;
-        text += &format!("{at:08x} ");
+        // Writing to a string does not fail.
+        let _ = write!(text, "{at:08x} ");
         for index in 0..LINE {
             text += if index.is_multiple_of(8) { " " } else { "" };
             match line.get(index) {
-                // Writing to a string does not fail.
                 Some(byte) => drop(write!(text, "{byte:02x} ")),
                 None => text += "   ",
             }
@@ -35,7 +35,7 @@ pub(crate) fn of(bytes: &[u8], offset: usize) -> String {
             b' '..=b'~' => char::from(byte),
             _ => '.',
         });
-        text += &format!(" |{}|\n", shown.collect::<String>());
+        let _ = writeln!(text, " |{}|", shown.collect::<String>());
     }
     text
 }

@@ -38,12 +38,11 @@ pub(crate) fn for_field(error: FieldError, schema: &Schema) -> anyhow::Error {
     };
     let fields = schema.fields();
     let paths = fields.iter().map(|field| field.path.as_str());
-    let hint = match nearest(path, paths.clone()) {
-        Some(path) => format!("did you mean `{path}`?"),
-        None => {
-            let top = paths.filter(|path| !path.contains(['.', '[']) || *path == ".");
-            format!("its fields are {}", top.collect::<Vec<_>>().join(", "))
-        }
+    let hint = if let Some(path) = nearest(path, paths.clone()) {
+        format!("did you mean `{path}`?")
+    } else {
+        let top = paths.filter(|path| !path.contains(['.', '[']) || *path == ".");
+        format!("its fields are {}", top.collect::<Vec<_>>().join(", "))
     };
     anyhow::Error::msg(hint).context(error)
 }

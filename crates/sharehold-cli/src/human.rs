@@ -1,6 +1,8 @@
 //! Sizes, times and names as people read them.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use unicode_width::UnicodeWidthChar;
 
 /// Bytes in the largest unit that leaves at least one: `512 B`, `4 KiB`, `1.5 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
@@ -16,6 +18,21 @@ pub(crate) fn bytes(count: u64) -> String {
     match rest * 10 / 1024 {
         0 => format!("{whole} {unit}"),
         tenths => format!("{whole}.{tenths} {unit}"),
+    }
+}
+
+/// A number in about four digits: `0`, `0.3`, `87`, `1234`, `56.7k`, `8.9M`.
+pub(crate) fn count(number: f64) -> String {
+    let (scaled, unit) = match number {
+        0.0..1e4 => (number, ""),
+        1e4..1e7 => (number / 1e3, "k"),
+        1e7..1e10 => (number / 1e6, "M"),
+        _ => (number / 1e9, "G"),
+    };
+    if scaled == 0.0 || (scaled >= 100.0 && unit.is_empty()) {
+        format!("{scaled:.0}{unit}")
+    } else {
+        format!("{scaled:.1}{unit}")
     }
 }
 
@@ -35,6 +52,57 @@ pub(crate) fn age(since: Option<SystemTime>) -> String {
     since.map_or_else(String::new, |since| {
         span(since.elapsed().unwrap_or_default())
     })
+}
+
+/// A moment of universal time, as RFC 3339 has it: `2026-11-22T06:22:22Z`.
+pub(crate) fn instant(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Year, month and day, from the days since 1970.
+fn date(mut days: u64) -> (u64, usize, u64) {
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    // The calendar repeats itself every 400 years.
+    const CYCLE: u64 = 146_097;
+    let mut year = 1970 + days / CYCLE * 400;
+    days %= CYCLE;
+    loop {
+        let length = 365 + u64::from(is_leap(year));
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    (year, month + 1, days + 1)
+}
+
+/// Text cut to as many columns, with a sign where something is missing.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    let mut width = 0;
+    let mut end = 0;
+    for (at, char) in text.char_indices() {
+        width += char.width().unwrap_or(0);
+        if width > columns {
+            return format!("{}…", &text[..end]);
+        }
+        if width < columns {
+            end = at + char.len_utf8();
+        }
+    }
+    text.to_owned()
 }
 
 /// Text that others chose, with what would move a terminal's cursor made visible.
@@ -72,6 +140,25 @@ mod tests {
         let texts = [0, 59, 60, 3599, 3600, 86400, 864_000]
             .map(|seconds| span(Duration::from_secs(seconds)));
         assert_eq!(texts, ["0s", "59s", "1m", "59m", "1h", "1d", "10d"]);
+    }
+
+    #[test]
+    fn moments_are_dates() {
+        let at = |seconds| instant(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_795_328_542), "2026-11-22T06:22:22Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+        assert_eq!(at(13_574_563_200), "2400-02-29T00:00:00Z");
+    }
+
+    #[test]
+    fn cut_text_has_room_for_its_sign() {
+        assert_eq!(cut("abcd", 4), "abcd");
+        assert_eq!(cut("abcde", 4), "abc…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("日本語", 6), "日本語");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The `sharehold` command: says what can be asked, and hands each question to its module.
 
+mod bench;
 mod cas;
 mod change;
 mod completions;
 mod count;
 mod create;
 mod data;
+mod doctor;
 mod exit;
+mod foreign;
+mod gc;
 mod get;
 mod grow;
 mod hexdump;
@@ -21,11 +25,16 @@ mod output;
 mod poll;
 mod read;
 mod rm;
+mod seen;
 mod set;
+mod show;
+mod spark;
 mod table;
+mod top;
 mod units;
 mod value;
 mod wait;
+mod watch;
 mod write;
 
 use std::process::ExitCode;
@@ -50,6 +59,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ls(ls::Args),
+    Show(show::Args),
+    Top(top::Args),
+    Watch(watch::Args),
     Get(get::Args),
     Set(set::Args),
     Incr(incr::Args),
@@ -63,7 +75,12 @@ enum Command {
     #[command(hide = true)]
     LockChild(lock::ChildArgs),
     Wait(wait::Args),
+    Doctor(doctor::Args),
+    Gc(gc::Args),
     Count(count::Args),
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchWorker(bench::WorkerArgs),
     #[command(hide = true)]
     CountWorker(count::WorkerArgs),
     Completions(completions::Args),
@@ -73,6 +90,9 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ls(args) => ls::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),
         Command::Incr(args) => incr::run(&args),
@@ -85,10 +105,14 @@ fn main() -> ExitCode {
         Command::Lock(args) => lock::run(&args),
         Command::LockChild(args) => lock::become_command(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Gc(args) => gc::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchWorker(args) => bench::work(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
-        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, for_people()),
+        Command::Man(args) => man::run(&args, for_people()),
     };
     done.unwrap_or_else(|error| {
         if !error.is::<ReaderGone>() {
@@ -96,4 +120,16 @@ fn main() -> ExitCode {
         }
         Exit::of(&error).into()
     })
+}
+
+/// The command without what it starts itself with.
+fn for_people() -> clap::Command {
+    let all = Cli::command();
+    let shown = all.get_subcommands().filter(|it| !it.is_hide_set());
+    let shown: Vec<clap::Command> = shown.cloned().collect();
+    clap::Command::new("sharehold")
+        .about(all.get_about().cloned().unwrap_or_default())
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommands(shown)
 }

@@ -26,14 +26,13 @@ pub(crate) struct Args {
 
 /// Runs `sharehold man`.
 pub(crate) fn run(args: &Args, command: Command) -> Result<ExitCode> {
-    match &args.dir {
-        Some(dir) => clap_mangen::generate_to(command, dir)
-            .with_context(|| format!("cannot write manual pages into {}", dir.display()))?,
-        None => {
-            let mut page = Vec::new();
-            Man::new(command).render(&mut page)?;
-            output::bytes(&page)?;
-        }
+    if let Some(dir) = &args.dir {
+        clap_mangen::generate_to(command, dir)
+            .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
+    } else {
+        let mut page = Vec::new();
+        Man::new(command).render(&mut page)?;
+        output::bytes(&page)?;
     }
     Ok(Exit::Done.into())
 }

@@ -3,6 +3,7 @@
 //! What an answer looks like is said by each command, and by `table`, `human` and `value`.
 
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::sync::LazyLock;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -56,7 +57,19 @@ pub(crate) fn warn(what: &str) {
 /// Says on standard error what went wrong, and what may have been meant.
 pub(crate) fn complain(error: &anyhow::Error) {
     let hint = hint::for_error(error).map_or_else(String::new, |hint| format!("; {hint}"));
-    warn(&format!("{error:#}{hint}"));
+    warn(&format!("{}{hint}", all_of(error)));
+}
+
+/// What was said of an error, then the error. The library's own say all of their reasons themselves.
+fn all_of(error: &anyhow::Error) -> String {
+    let mut said = Vec::new();
+    for cause in error.chain() {
+        said.push(cause.to_string());
+        if cause.is::<sharehold::Error>() {
+            break;
+        }
+    }
+    said.join(": ")
 }
 
 fn written(done: io::Result<()>) -> Result<()> {
@@ -87,6 +100,7 @@ impl Tone {
     /// The text, coloured if standard output is a terminal and nobody asked for none.
     pub(crate) fn paint(self, text: &str) -> String {
         let code = match self {
+            _ if text.is_empty() => return String::new(),
             Tone::Plain => return text.to_owned(),
             Tone::Strong => "1",
             Tone::Good => "32",
@@ -104,5 +118,9 @@ impl Tone {
 
 /// As <https://no-color.org> asks.
 pub(crate) fn is_coloured() -> bool {
-    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    static IS_COLOURED: LazyLock<bool> = LazyLock::new(|| {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        stdout().is_terminal() && !refused
+    });
+    *IS_COLOURED
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use sharehold::{AnyShared, FieldValue, Schema, Segment};
+use sharehold::{FieldValue, Schema, Segment, inspect};
 
 use crate::exit::{Exit, Failure};
-use crate::{hint, poll, units};
+use crate::{hint, human, poll, units};
 
 /// Wait until a key exists, or until a field of its value is what is waited for
 ///
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// The field, such as value, limits.max or by_worker[3]
+    /// The field, such as value, limits.max or moves[3]
     #[arg(requires = "operator", conflicts_with = "gone")]
     field: Option<String>,
 
@@ -84,14 +84,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// Whether the field is so now. Attached only for the moment, so that the wait does not keep the segment alive.
+/// Whether the field is so now. Looked at from outside, so that the wait does not keep the segment alive.
 fn holds(key: &str, path: &str, operator: Operator, wanted: &str) -> Result<bool> {
-    let shared = AnyShared::attach_read_only(key)?;
-    let schema = shared.schema();
-    let explain = |error| hint::for_field(error, schema);
-    let bytes = shared.get()?;
+    let seen = inspect(key)?;
+    if seen.summary.is_stale() {
+        let detail = format!("the users of `{}` have all died", human::visible(key));
+        return Err(Failure::new(Exit::NotFound, detail).into());
+    }
+    let Some(schema) = seen.schema? else {
+        let detail = format!(
+            "`{}` holds plain bytes, which have no fields",
+            human::visible(key)
+        );
+        return Err(Failure::new(Exit::Damaged, detail).into());
+    };
+    let bytes = seen.content?;
+    let explain = |error| hint::for_field(error, &schema);
     let found = schema.get(&bytes, path).map_err(explain)?;
-    let wanted = parse(schema, &bytes, path, wanted)?;
+    let wanted = parse(&schema, &bytes, path, wanted)?;
     operator.holds(&found, &wanted)
 }
 

@@ -37,7 +37,12 @@ impl Fork {
     ///
     /// The process must have a single thread.
     pub fn start(self, body: impl FnOnce() -> i32) -> Forked {
-        self.continue_in_child().unwrap_or_else(|| {
+        self.start_beside(0, body)
+    }
+
+    /// The same in a process with so many other threads, which all sleep in the kernel.
+    pub fn start_beside(self, sleepers: usize, body: impl FnOnce() -> i32) -> Forked {
+        self.fork(1 + sleepers).unwrap_or_else(|| {
             let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: it ends the child without running what the parent registered for its own end.
             unsafe { libc::_exit(code) }
@@ -48,15 +53,19 @@ impl Fork {
     ///
     /// The process must have a single thread.
     pub fn continue_in_child(self) -> Option<Forked> {
-        let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        self.fork(1)
+    }
+
+    fn fork(self, threads: usize) -> Option<Forked> {
         assert_eq!(
-            threads, 1,
+            fs::read_dir("/proc/self/task").map_or(1, Iterator::count),
+            threads,
             "a process with more threads must not go on after a fork"
         );
         let pid = match self {
-            // SAFETY: the process has one thread, so that the child may do all that the parent may.
+            // SAFETY: its other threads, if any, are in no lock, so that the child may do all that the parent may.
             Fork::Fork => unsafe { libc::fork() },
-            // SAFETY: the process has one thread, so that no lock of the C library is held.
+            // SAFETY: its other threads, if any, sleep, so that no lock of the C library is held.
             Fork::AsyncSignalSafe => unsafe { _Fork() },
             Fork::Clone => {
                 // SAFETY: without flags, and with no stack of its own, `clone` does what `fork` does.

@@ -167,6 +167,11 @@ impl SegmentFile {
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
+    /// The number of its descriptor.
+    pub(super) fn number(&self) -> RawFd {
+        self.fd
+    }
+
     /// Says what the file is now.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
@@ -152,6 +153,12 @@ pub(super) fn without_signals<R>(body: impl FnOnce() -> R) -> R {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     }
     result
+}
+
+/// Starts a thread that no signal interrupts: signals are for the program's own threads.
+pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    without_signals(|| thread.spawn(run)).map(drop)
 }
 
 /// Returns the effective user of this process.

@@ -50,6 +50,10 @@ pub(crate) fn segment_facts(_id: i32) -> io::Result<SegmentFacts> {
     unsupported()
 }
 
+pub(crate) fn all_segments() -> io::Result<Vec<(i32, i32, SegmentFacts)>> {
+    unsupported()
+}
+
 pub(crate) fn remove_segment(_id: i32) -> io::Result<()> {
     unsupported()
 }

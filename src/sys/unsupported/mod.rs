@@ -10,9 +10,10 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::{Access, Fate, FileFacts, Identity, Word};
+use super::{Access, Address, Fate, FileFacts, Identity, Slept, Word};
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
@@ -142,6 +143,10 @@ pub(crate) fn thread_id(generation: Generation) -> u32 {
     match generation.0 {}
 }
 
+pub(crate) fn start_thread(_name: &str, _run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    unsupported()
+}
+
 pub(crate) fn effective_user() -> u32 {
     0
 }
@@ -176,4 +181,36 @@ pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> boo
 
 pub(crate) fn add_and_wake<'a>(_word: impl Into<Word<'a>>) -> bool {
     false
+}
+
+pub(crate) fn watch_closings(file: &SegmentFile) -> io::Result<&'static AtomicU32> {
+    match file.0 {}
+}
+
+pub(crate) const MOST_WORDS: usize = 1;
+
+pub(crate) fn wait_any(_words: &[(Address, u32)], _limit: Option<Duration>) -> Slept {
+    Slept::Unclear
+}
+
+pub(crate) fn differs(_address: Address, _expected: u32) -> bool {
+    true
+}
+
+/// Says to an event loop that something has happened.
+#[derive(Debug)]
+pub struct Signal(Infallible);
+
+impl Signal {
+    pub(crate) fn new() -> io::Result<Signal> {
+        unsupported()
+    }
+
+    pub(crate) fn raise(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn clear(&self) {
+        match self.0 {}
+    }
 }

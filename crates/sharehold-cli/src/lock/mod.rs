@@ -30,7 +30,7 @@ const ABANDONED: &str = "SHAREHOLD_ABANDONED";
 /// turn. Signals to this command are passed on to COMMAND.
 ///
 /// If the holder before has died, that is said on standard error and to COMMAND in the environment variable
-/// SHAREHOLD_ABANDONED, since the data may be half written. If COMMAND succeeds, they count as repaired.
+/// `SHAREHOLD_ABANDONED`, since the data may be half written. If COMMAND succeeds, they count as repaired.
 ///
 /// COMMAND must not ask for the same lock, as `sharehold set` on the same key does: it would wait for itself.
 #[derive(Debug, clap::Args)]

@@ -13,6 +13,6 @@ pub(crate) use file::{NamedFile, file_facts, inodes_in, remove_file};
 pub(crate) use mapping::IpcMapping;
 pub(crate) use posix::{FileSemaphore, while_alone};
 pub(crate) use sysv::{
-    SetFacts, find_segment, find_set, give, give_back, is_removed, last_changed_by, make_segment,
-    make_set, remove_segment, remove_set, segment_facts, set_facts, set_value, take,
+    SetFacts, all_segments, find_segment, find_set, give, give_back, is_removed, last_changed_by,
+    make_segment, make_set, remove_segment, remove_set, segment_facts, set_facts, set_value, take,
 };

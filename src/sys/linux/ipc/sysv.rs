@@ -1,6 +1,7 @@
 //! System V segments and semaphore sets. The sets meant here have one semaphore, number 0.
 
 use std::ffi::{c_int, c_long, c_short};
+use std::fs;
 use std::io;
 use std::ptr;
 use std::time::Instant;
@@ -92,6 +93,31 @@ pub(crate) fn segment_facts(id: i32) -> io::Result<SegmentFacts> {
         made_by: count(facts.shm_cpid),
         last_used_by: count(facts.shm_lpid),
     })
+}
+
+/// All segments that there are, with their identifiers and keys.
+pub(crate) fn all_segments() -> io::Result<Vec<(i32, i32, SegmentFacts)>> {
+    let text = fs::read_to_string("/proc/sysvipc/shm")?;
+    Ok(text.lines().skip(1).filter_map(listed).collect())
+}
+
+/// A line of the kernel's list: key, identifier, permissions in octal, size, maker's and last user's process, attachments, then
+/// owner and maker, each as user and group.
+fn listed(line: &str) -> Option<(i32, i32, SegmentFacts)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let number = |index: usize| words.get(index)?.parse::<i64>().ok();
+    let small = |index: usize| u32::try_from(number(index)?).ok();
+    let facts = SegmentFacts {
+        size: usize::try_from(number(3)?).ok()?,
+        owner: small(7)?,
+        maker: small(9)?,
+        mode: u32::from_str_radix(words.get(2)?, 8).ok()? & PERMISSIONS,
+        attached: u64::try_from(number(6)?).ok()?,
+        made_by: small(4)?,
+        last_used_by: small(5)?,
+    };
+    let narrow = |index| i32::try_from(number(index)?).ok();
+    Some((narrow(1)?, narrow(0)?, facts))
 }
 
 /// Removes a segment: its key is free at once, its memory goes with the last mapping.
@@ -221,4 +247,27 @@ pub(crate) fn give(id: i32, number: u16) -> io::Result<()> {
 pub(crate) fn give_back(id: i32) -> io::Result<bool> {
     let only_at_zero = change(0, NO_WAIT);
     operate(id, &mut [only_at_zero, change(1, UNDO)], None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernels_list_is_read() {
+        let line = "1360780641   33554437   1600    64  9219   17      2  1000  1001  1002  1003  0  0  1  0  0";
+        let (id, key, facts) = listed(line).expect("a whole line");
+        assert_eq!((id, key), (33_554_437, 1_360_780_641));
+        let expected = SegmentFacts {
+            size: 64,
+            owner: 1000,
+            maker: 1002,
+            mode: 0o600,
+            attached: 2,
+            made_by: 9219,
+            last_used_by: 17,
+        };
+        assert_eq!(facts, expected);
+        assert!(listed("1 2 600").is_none() && listed("").is_none());
+    }
 }

@@ -1,0 +1,125 @@
+//! `sharehold bench`: what locks, values and recoveries cost on this machine.
+//!
+//! Here is what is asked and in which order it is measured; `measure` does it, with processes that are `worker`s; `report` is
+//! what people and programs are told, `picture` the same to look at.
+
+mod measure;
+mod picture;
+mod report;
+mod worker;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{ExitCode, id};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use measure::Bench;
+use report::Figure;
+pub(crate) use worker::{WorkerArgs, work};
+
+/// Measure what it costs on this machine
+///
+/// Every figure is a median, in the time of the machine's clock, beside what the system has without this library: flock(2), and an
+/// addition to an atomic number in threads, which is as quick as sharing can be, and survives no death. Other work on the
+/// machine makes figures worse: measure again before you believe a bad one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold bench                           a minute
+  sharehold bench --seconds 5               a rough idea
+  sharehold bench --json --svg bench.svg    for a program, and a picture
+
+Exit status: 0 measured, 1 not, 2 wrong usage.")]
+pub(crate) struct Args {
+    /// How long it may take in all
+    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+
+    /// Draw the figures into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// How many count at once.
+const COUNTERS: [u32; 4] = [1, 2, 4, 8];
+
+/// Measurements that take their share of the time: three for each number of counters, and eight others.
+const SHARES: u32 = 3 * 4 + 8;
+
+/// Runs `sharehold bench`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let share = Duration::from_secs(args.seconds.into()) / SHARES;
+    let bench = Bench::new(&format!("sharehold.bench.{}", id()), share)?;
+    let bar = ProgressBar::new(u64::from(SHARES));
+    let figures = measure_all(&bench, &bar);
+    bar.finish_and_clear();
+    let figures = figures?;
+    if args.format.json {
+        output::document(&figures)?;
+    } else {
+        output::text(&report::table(&figures))?;
+    }
+    if let Some(file) = &args.svg {
+        fs::write(file, picture::of(&figures))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(Exit::Done.into())
+}
+
+fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
+    let took = |shares: u64| bar.inc(shares);
+    let mut figures = Vec::new();
+    figures.push(Figure {
+        name: "lock and unlock".to_owned(),
+        ours: bench.lock()?,
+        flock: Some(bench.flock()?),
+        atomic: Some(bench.atomic(1)),
+        longest: None,
+    });
+    took(3);
+    for count in COUNTERS {
+        let word = if count == 1 { "process" } else { "processes" };
+        figures.push(Figure {
+            name: format!("count, {count} {word}"),
+            ours: bench.count(worker::Role::Count, count)?,
+            flock: Some(bench.count(worker::Role::Flock, count)?),
+            atomic: Some(bench.atomic(count)),
+            longest: None,
+        });
+        took(3);
+    }
+    let alone = |name: &str, ours| Figure {
+        name: name.to_owned(),
+        ours,
+        flock: None,
+        atomic: None,
+        longest: None,
+    };
+    figures.push(alone("snapshot of 64 bytes", bench.snapshot()?));
+    figures.push(alone(
+        "the same while it is changed",
+        bench.changing_snapshot()?,
+    ));
+    took(2);
+    figures.push(alone("wake-up", bench.wake_up()?));
+    took(1);
+    let recoveries = bench.recoveries()?;
+    ensure!(
+        !recoveries.is_empty(),
+        "no process could be killed in time; allow more --seconds"
+    );
+    figures.push(Figure {
+        longest: recoveries.iter().copied().reduce(f64::max),
+        ..alone("recovery after a kill", measure::median(recoveries))
+    });
+    took(2);
+    Ok(figures)
+}

@@ -1,0 +1,121 @@
+//! Every segment: whether it can be used, is of use, and holds what was meant.
+
+use std::fs;
+use std::path::Path;
+
+use sharehold::{Attachment, Cause, Condition, Holder, Listed, LockState, Summary};
+
+use super::Finding;
+use crate::human;
+
+pub(super) fn check() -> Vec<Finding> {
+    let directory = sharehold::directory();
+    // That it cannot be listed has been said of the directory.
+    let listed = sharehold::list().unwrap_or_default();
+    let mut found: Vec<Finding> = Vec::new();
+    let mut well = 0_usize;
+    for Listed {
+        file_name, summary, ..
+    } in &listed
+    {
+        match summary {
+            Err(error) => found.push(unusable(&directory.join(file_name), error)),
+            Ok(summary) => {
+                let findings = segment(summary);
+                well += usize::from(findings.is_empty());
+                found.extend(findings);
+            }
+        }
+    }
+    if well > 0 {
+        found.insert(
+            0,
+            Finding::well("segments", format!("{well} have nothing wrong")),
+        );
+    }
+    found
+}
+
+fn unusable(path: &Path, error: &sharehold::Error) -> Finding {
+    let subject = format!("file {}", human::visible(&path.to_string_lossy()));
+    Finding::wrong(subject, error.to_string())
+        .advise("if nobody needs what is in it, remove the file")
+}
+
+fn segment(summary: &Summary) -> Vec<Finding> {
+    let key = human::visible(&summary.key);
+    let subject = || format!("segment {key}");
+    let mut found = Vec::new();
+    if summary.is_stale() {
+        // What state its lock is in matters to nobody any more.
+        return vec![
+            Finding::wrong(subject(), "stale: its users have all died")
+                .advise("`sharehold gc` removes it, and so does whoever asks for the key next"),
+        ];
+    }
+    if let Condition::Abandoned { cause, culprit } = &summary.condition {
+        let who = culprit.as_ref().map_or("somebody".to_owned(), named);
+        let how = match cause {
+            Cause::Panicked => "panicked",
+            _ => "died",
+        };
+        let detail = format!("{who} {how} holding its lock; its data may be half written");
+        found.push(Finding::wrong(subject(), detail).advise(format!(
+            "look at the data, mend them, then `sharehold lock {key} -- true` says that they are whole"
+        )));
+    }
+    match &summary.lock {
+        LockState::Abandoned(Holder {
+            attachment,
+            in_place: true,
+            ..
+        }) => {
+            let who = attachment.as_ref().map_or("somebody".to_owned(), named);
+            let detail = format!("{who} died holding its lock");
+            found.push(
+                Finding::wrong(subject(), detail)
+                    .advise("the next one who locks it is told, and has to look at the data"),
+            );
+        }
+        LockState::Held(holder) => found.extend(
+            holder
+                .attachment
+                .as_ref()
+                .filter(|holder| is_stopped(holder.pid))
+                .map(|holder| {
+                    let detail = format!("{} is stopped and holds its lock", named(holder));
+                    Finding::wrong(subject(), detail)
+                        .advise(format!("let it go on with `kill -CONT {}`", holder.pid))
+                }),
+        ),
+        _ => {}
+    }
+    let taken = summary.attachments.iter().filter(|it| it.slot.is_some());
+    let taken = taken.count();
+    if taken * 10 >= summary.slots * 9 {
+        let detail = format!("{taken} of its {} slots are taken", summary.slots);
+        found.push(
+            Finding::wrong(subject(), detail).advise("create it with more slots before it is full"),
+        );
+    }
+    found
+}
+
+/// A process as people know it.
+fn named(attachment: &Attachment) -> String {
+    match attachment.executable.as_deref() {
+        Some(name) if !name.is_empty() => {
+            format!("pid {} ({})", attachment.pid, human::visible(name))
+        }
+        _ => format!("pid {}", attachment.pid),
+    }
+}
+
+/// Whether a process that is visible from here was stopped, by Ctrl-Z or a debugger.
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| "Tt".contains(state))
+}

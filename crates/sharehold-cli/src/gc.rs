@@ -1,0 +1,128 @@
+//! `sharehold gc`: what is provably of no use to anybody any more is removed.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+use sharehold::qt::{self, SharedMemory};
+use sharehold::{Segment, Summary};
+
+use crate::exit::Exit;
+use crate::human;
+use crate::output::{self, Format};
+
+/// Remove what nobody can use any more
+///
+/// A segment that is not persistent and whose users have all died is stale: nobody can attach to it. It would go when somebody
+/// asks for its key; this does not wait for that. Persistent segments, damaged ones, and all that anybody is attached to stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold gc --dry-run    what would be removed, and why
+  sharehold gc              remove it
+  sharehold gc --qt         Qt's System V memory that nobody is attached to, too
+
+Exit status: 0 removed, also when there was nothing, 1 something could not be removed, 2 wrong usage, 6 the directory is not to be
+trusted.")]
+pub(crate) struct Args {
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Remove memory of Qt programs, too: their data are lost if they were meant to stay without users
+    #[arg(long)]
+    qt: bool,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Something that nobody can use, and why.
+#[derive(Debug, Serialize)]
+struct Garbage {
+    key: String,
+    bytes: u64,
+    reason: &'static str,
+    removed: bool,
+}
+
+/// Runs `sharehold gc`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut found = Vec::new();
+    let mut failed = false;
+    let mut keep = |result: Result<Option<Garbage>>| match result {
+        Ok(garbage) => found.extend(garbage),
+        Err(error) => {
+            output::complain(&error);
+            failed = true;
+        }
+    };
+    for listed in sharehold::list()? {
+        // A damaged one is told of by `ls` and `doctor`.
+        if let Ok(summary) = listed.summary {
+            keep(segment(&summary, args.dry_run));
+        }
+    }
+    if args.qt {
+        for mut memory in qt::Options::new().all_memory()? {
+            keep(qt_memory(&mut memory, args.dry_run));
+        }
+    }
+    if args.format.json {
+        output::document(&found)?;
+    } else {
+        output::text(&text(&found))?;
+    }
+    let exit = if failed { Exit::Failed } else { Exit::Done };
+    Ok(exit.into())
+}
+
+fn segment(summary: &Summary, dry_run: bool) -> Result<Option<Garbage>> {
+    if !summary.is_stale() {
+        return Ok(None);
+    }
+    let removed = !dry_run && Segment::remove_stale(&summary.key)?;
+    // Somebody may have removed it meanwhile, or made it anew.
+    Ok((removed || dry_run).then(|| Garbage {
+        key: summary.key.clone(),
+        bytes: summary.reserved,
+        reason: "its users have all died",
+        removed,
+    }))
+}
+
+fn qt_memory(memory: &mut SharedMemory, dry_run: bool) -> Result<Option<Garbage>> {
+    let Some(status) = memory.status()? else {
+        return Ok(None);
+    };
+    if status.attachments != Some(0) {
+        return Ok(None);
+    }
+    let removed = !dry_run && memory.remove_stale()?;
+    Ok((removed || dry_run).then(|| Garbage {
+        key: memory.native_key().to_string(),
+        bytes: status.size as u64,
+        reason: "Qt's memory that nobody is attached to",
+        removed,
+    }))
+}
+
+fn text(found: &[Garbage]) -> String {
+    if found.is_empty() {
+        return "there is nothing to remove\n".to_owned();
+    }
+    let lines = found.iter().map(|garbage| {
+        let done = if garbage.removed {
+            "removed"
+        } else {
+            "would remove"
+        };
+        format!(
+            "{done} {} ({}): {}\n",
+            human::visible(&garbage.key),
+            human::bytes(garbage.bytes),
+            garbage.reason
+        )
+    });
+    lines.collect()
+}

@@ -1,0 +1,341 @@
+//! `sharehold show`: everything that can be seen of one segment.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+use sharehold::{
+    Attachment, Condition, ErrorKind, Field, Inspection, Kind, LockState, Policy, Schema, Summary,
+    inspect,
+};
+
+use crate::exit::Exit;
+use crate::output::{self, Format, Tone};
+use crate::seen::{self, State, SummaryJson};
+use crate::table::{self, Align, Cell, Table};
+use crate::{foreign, hexdump, human, value};
+
+/// Show everything of one segment: what it is, who uses it, and its value
+///
+/// The value is one that was committed, field by field; of plain bytes the first are shown, as they happen to be. Nothing is
+/// changed by looking, nobody is kept waiting, and the segment is not kept alive. The key may also be a native key of Qt programs, as
+/// sharehold ls --all --json has it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold show com.example.tally                     for people
+  sharehold show com.example.tally --json | jq .lock   for a script
+  sharehold show posix:/qipc_sharedmemory_1            memory of Qt programs
+
+Exit status: 0 shown, 2 wrong usage, 3 no such key, 5 damaged or of another version, 6 not permitted or not trusted.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// How much of plain bytes is shown.
+const BEGINNING: usize = 256;
+/// How much of a field's value is shown.
+const WIDEST: usize = 100;
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    summary: SummaryJson,
+    file: String,
+    schema: Option<String>,
+    value: Option<Value>,
+    /// The first bytes of plain data, as hexadecimal digits.
+    bytes: Option<String>,
+    error: Option<String>,
+}
+
+/// Runs `sharehold show`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let seen = match inspect(&args.key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return show_foreign(args).unwrap_or(Err(error.into()));
+        }
+        seen => seen?,
+    };
+    if args.format.json {
+        output::document(&shown(&seen))?;
+    } else {
+        output::text(&table::to_text(&lines(&seen)))?;
+    }
+    Ok(Exit::Done.into())
+}
+
+/// Shows memory of Qt programs, if the key is a native one.
+fn show_foreign(args: &Args) -> Option<Result<ExitCode>> {
+    let key = foreign::native_key(&args.key)?;
+    let shown = foreign::look(&key).and_then(|status| {
+        if args.format.json {
+            output::document(&foreign::json(&key, &status))
+        } else {
+            output::text(&foreign::facts(&key, &status).to_text())
+        }
+    });
+    Some(shown.map(|()| Exit::Done.into()))
+}
+
+fn shown(seen: &Inspection) -> Shown {
+    let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
+    let bytes = seen.content.as_deref().ok();
+    let value = schema
+        .zip(bytes)
+        .map(|(schema, bytes)| schema.get(bytes, "."));
+    let errors = [
+        seen.schema.as_ref().err().map(ToString::to_string),
+        seen.content.as_ref().err().map(ToString::to_string),
+        value
+            .as_ref()
+            .and_then(|it| it.as_ref().err())
+            .map(ToString::to_string),
+    ];
+    let plain = bytes.filter(|_| matches!(seen.schema, Ok(None)));
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Shown {
+        summary: (&seen.summary).into(),
+        file: seen.file_name.to_string_lossy().into_owned(),
+        schema: schema.map(Schema::to_text),
+        value: value.and_then(Result::ok).as_ref().map(value::to_json),
+        bytes: plain.map(|bytes| digits(beginning(bytes))),
+        error: errors.into_iter().flatten().next(),
+    }
+}
+
+fn beginning(bytes: &[u8]) -> &[u8] {
+    bytes.get(..BEGINNING).unwrap_or(bytes)
+}
+
+/// All of it for people, line by line: what it is, who is attached, and its value.
+pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
+    let mut lines = facts(seen).lines();
+    for part in [attachments(&seen.summary), content(seen)] {
+        if !part.is_empty() {
+            lines.push(Vec::new());
+            lines.extend(part);
+        }
+    }
+    lines
+}
+
+/// What the segment is, a line for each fact.
+fn facts(seen: &Inspection) -> Table {
+    let summary = &seen.summary;
+    let state = State::of(summary);
+    let mut table = Table::without_heading(2);
+    let mut fact = |name: &str, text: String, tone: Tone| {
+        table.row([Cell::new(name, Tone::Faint), Cell::new(text, tone)]);
+    };
+    fact("key", human::visible(&summary.key), Tone::Strong);
+    fact("state", state_words(summary), state.tone());
+    fact("type", type_words(seen), Tone::Plain);
+    if let Some(version) = summary.version {
+        fact("version", version.to_string(), Tone::Plain);
+    }
+    fact("size", size_words(summary), Tone::Plain);
+    let (lock, tone) = lock_words(summary);
+    fact("lock", lock, tone);
+    let (data, tone) = data_words(summary);
+    fact("data", data, tone);
+    fact("recoveries", recovery_words(summary), Tone::Plain);
+    let Summary {
+        mode, owner, group, ..
+    } = summary;
+    let access = format!("mode {mode:04o}, user {owner}, group {group}");
+    fact("access", access, Tone::Plain);
+    if let Some(at) = summary.created_at {
+        let age = human::age(Some(at));
+        fact(
+            "created",
+            format!("{}, {age} ago", human::instant(at)),
+            Tone::Plain,
+        );
+    }
+    let file = human::visible(&seen.file_name.to_string_lossy());
+    fact("file", file, Tone::Plain);
+    table
+}
+
+fn state_words(summary: &Summary) -> String {
+    let keeps = if summary.policy == Policy::Persistent {
+        "stays until it is destroyed"
+    } else {
+        "goes with its last attachment"
+    };
+    match State::of(summary) {
+        State::Stale => {
+            "stale: nobody is attached, and it goes when its key is asked for".to_owned()
+        }
+        state => format!("{}, {keeps}", state.word()),
+    }
+}
+
+fn type_words(seen: &Inspection) -> String {
+    match &seen.schema {
+        Ok(None) => "plain bytes".to_owned(),
+        Err(error) => seen::reason(error),
+        Ok(Some(schema)) => format!(
+            "{}, version {}, {} bytes",
+            human::visible(schema.name()),
+            schema.version(),
+            schema.size()
+        ),
+    }
+}
+
+fn size_words(summary: &Summary) -> String {
+    let grows = if summary.max_size > summary.size {
+        format!(", grows to {}", human::bytes(summary.max_size as u64))
+    } else {
+        String::new()
+    };
+    let size = human::bytes(summary.size as u64);
+    format!(
+        "{size}{grows}, takes {} of memory",
+        human::bytes(summary.reserved)
+    )
+}
+
+fn lock_words(summary: &Summary) -> (String, Tone) {
+    let (mut words, tone) = seen::lock_words(summary);
+    if let LockState::Held(holder) | LockState::Abandoned(holder) = &summary.lock {
+        if let Some(thread) = holder.thread {
+            words += &format!(", thread {thread}");
+        }
+        words += if holder.in_place {
+            ", changes data in place"
+        } else {
+            ", changes data all or nothing"
+        };
+    }
+    if summary.is_awaited {
+        words += ", somebody may be waiting";
+    }
+    (words, tone)
+}
+
+fn data_words(summary: &Summary) -> (String, Tone) {
+    let transaction = if summary.in_transaction {
+        ", a transaction is open"
+    } else {
+        ""
+    };
+    match &summary.condition {
+        Condition::Abandoned { cause, culprit } => {
+            let who = seen::who(culprit.as_ref());
+            let cause = seen::cause_word(*cause);
+            let words = format!(
+                "perhaps half written: {who} {cause} holding the lock, and nobody has vouched for them since{transaction}"
+            );
+            (words, Tone::Bad)
+        }
+        _ => (format!("consistent{transaction}"), Tone::Plain),
+    }
+}
+
+fn recovery_words(summary: &Summary) -> String {
+    match summary.recoveries.count {
+        0 => "none".to_owned(),
+        count => format!(
+            "{count}, the longest in {:.2} ms",
+            summary.recoveries.longest.as_secs_f64() * 1e3
+        ),
+    }
+}
+
+/// Who is attached, and who died attached, under a heading.
+fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
+    let mut table = Table::new([
+        ("ATTACHED", Align::Right),
+        ("PROGRAM", Align::Left),
+        ("SLOT", Align::Right),
+        ("SINCE", Align::Left),
+        ("", Align::Left),
+    ]);
+    let mut add = |it: &Attachment, note: &str, tone: Tone| {
+        let slot = it.slot.map_or("-".to_owned(), |slot| slot.to_string());
+        let program = it
+            .executable
+            .as_deref()
+            .map_or("-".to_owned(), human::visible);
+        let since = it.since.map_or("-".to_owned(), human::instant);
+        table.row([
+            it.pid.to_string().into(),
+            program.into(),
+            slot.into(),
+            since.into(),
+            Cell::new(note, tone),
+        ]);
+    };
+    for it in &summary.attachments {
+        let holds = summary.holder() == Some(it);
+        let note = match it.slot {
+            None => "reads only",
+            Some(_) if holds => "holds the lock",
+            Some(_) => "",
+        };
+        add(it, note, Tone::Plain);
+    }
+    for it in &summary.departed {
+        add(it, "died", Tone::Bad);
+    }
+    if table.is_empty() {
+        return Vec::new();
+    }
+    table.lines()
+}
+
+/// The value field by field, or the first bytes, under a heading.
+fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
+    let bytes = match &seen.content {
+        Ok(bytes) => bytes,
+        Err(error) => return vec![vec![Cell::new(seen::reason(error), Tone::Bad)]],
+    };
+    if let Ok(Some(schema)) = &seen.schema {
+        return fields(schema, bytes).lines();
+    }
+    let shown = beginning(bytes);
+    let dump = hexdump::of(shown, 0);
+    let mut lines: Vec<Vec<Cell>> = dump.lines().map(|line| vec![line.into()]).collect();
+    let rest = seen.summary.size - shown.len();
+    if rest > 0 {
+        let more = format!("and {rest} bytes more");
+        lines.push(vec![Cell::new(more, Tone::Faint)]);
+    }
+    lines
+}
+
+/// A line for each field that has a value of its own.
+fn fields(schema: &Schema, bytes: &[u8]) -> Table {
+    let mut table = Table::new([
+        ("FIELD", Align::Left),
+        ("KIND", Align::Left),
+        ("VALUE", Align::Left),
+    ]);
+    for field in leaves(schema) {
+        let (text, tone) = match schema.get(bytes, &field.path) {
+            Ok(value) => (human::visible(&value.to_string()), Tone::Plain),
+            Err(error) => (error.to_string(), Tone::Bad),
+        };
+        table.row([
+            Cell::from(field.path),
+            Cell::new(human::cut(&field.kind.to_string(), 30), Tone::Faint),
+            Cell::new(human::cut(&text, WIDEST), tone),
+        ]);
+    }
+    table
+}
+
+/// The fields that are no structs, and no parts of elements.
+pub(crate) fn leaves(schema: &Schema) -> Vec<Field> {
+    let is_leaf =
+        |field: &Field| !field.path.contains("[]") && !matches!(field.kind, Kind::Struct { .. });
+    schema.fields().into_iter().filter(is_leaf).collect()
+}

@@ -1,0 +1,192 @@
+//! `sharehold watch`: a line for each change of a value.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, stdout};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+use sharehold::{ErrorKind, FieldValue, Inspection, Schema, inspect, summarize};
+
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Format, Tone};
+use crate::{human, poll, show, spark, units, value};
+
+/// Print a line whenever a value changes
+///
+/// The first line is the value as it is; then there is one for each change, or, where changes come more quickly than --every, for
+/// the newest of them. Only fields that changed are printed. Watching keeps nobody waiting and does not keep the segment alive.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sharehold watch com.example.tally                  the whole value
+  sharehold watch com.example.tally value            one field; a number also as bars on a terminal
+  sharehold watch com.example.tally --every 1s --json
+
+Exit status: 2 wrong usage, 3 no such key or field, or the segment is gone, 5 damaged, or it holds plain bytes, which have no
+versions, 6 not permitted; it does not end otherwise, but by a signal such as Ctrl-C.")]
+pub(crate) struct Args {
+    /// The segment's key
+    key: String,
+
+    /// The field, such as value, limits.max or by_worker[3]; the whole value unless given
+    field: Option<String>,
+
+    /// Print at most once in this time
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = units::duration)]
+    every: Duration,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// How many numbers become bars.
+const BARS: usize = 24;
+
+#[derive(Serialize)]
+struct Change {
+    at: String,
+    version: u64,
+    value: Value,
+}
+
+/// One version of the value.
+struct Snapshot {
+    schema: Schema,
+    bytes: Vec<u8>,
+    version: u64,
+}
+
+impl Snapshot {
+    fn of(seen: Inspection) -> Result<Option<Snapshot>> {
+        let Some(schema) = seen.schema? else {
+            return Ok(None);
+        };
+        Ok(Some(Snapshot {
+            bytes: seen.content?,
+            version: seen.summary.version.unwrap_or_default(),
+            schema,
+        }))
+    }
+
+    /// The fields that are watched, each with what it is now.
+    fn fields(&self, field: Option<&str>) -> Result<Vec<(String, FieldValue)>> {
+        let paths = match field {
+            Some(field) => vec![field.to_owned()],
+            None => show::leaves(&self.schema)
+                .into_iter()
+                .map(|it| it.path)
+                .collect(),
+        };
+        let values = paths.into_iter().map(|path| {
+            let value = self.schema.get(&self.bytes, &path)?;
+            Ok((path, value))
+        });
+        values.collect()
+    }
+
+    fn value(&self, field: Option<&str>) -> Result<Value> {
+        let value = self.schema.get(&self.bytes, field.unwrap_or("."))?;
+        Ok(value::to_json(&value))
+    }
+}
+
+/// Runs `sharehold watch`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let field = args.field.as_deref();
+    let draws = stdout().is_terminal() && !args.format.json;
+    let mut numbers = VecDeque::new();
+    let mut before: Vec<(String, FieldValue)> = Vec::new();
+    let mut known = None;
+    loop {
+        let printed = Instant::now();
+        let snapshot = next(&args.key, known)?;
+        known = Some(snapshot.version);
+        let now = snapshot.fields(field)?;
+        let changed: Vec<_> = now.iter().filter(|it| !before.contains(it)).collect();
+        if !changed.is_empty() {
+            if args.format.json {
+                output::object(&Change {
+                    at: human::instant(SystemTime::now()),
+                    version: snapshot.version,
+                    value: snapshot.value(field)?,
+                })?;
+            } else {
+                let bars = draws.then(|| bars(&mut numbers, &changed)).flatten();
+                output::line(&line(snapshot.version, &changed, field, bars))?;
+            }
+            before = now;
+        }
+        std::thread::sleep(args.every.saturating_sub(printed.elapsed()));
+    }
+}
+
+/// Waits for a version other than the known one.
+fn next(key: &str, known: Option<u64>) -> Result<Snapshot> {
+    let found = poll::until(None, || {
+        let summary = summarize(key)?;
+        if summary.is_stale() {
+            let detail = format!("`{key}` is gone: nobody is attached to it any more");
+            return Err(Failure::new(Exit::NotFound, detail).into());
+        }
+        if summary.version.is_some() && summary.version == known {
+            return Ok(None);
+        }
+        let seen = inspect(key)?;
+        match &seen.content {
+            // Changed all the time: the next look may be luckier.
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+            _ => Ok(Some(Snapshot::of(seen)?)),
+        }
+    })?;
+    found.flatten().ok_or_else(|| {
+        let detail = format!(
+            "`{key}` holds plain bytes, which have no versions to watch; see `sharehold show`"
+        );
+        Failure::new(Exit::Damaged, detail).into()
+    })
+}
+
+fn line(
+    version: u64,
+    changed: &[&(String, FieldValue)],
+    field: Option<&str>,
+    bars: Option<String>,
+) -> String {
+    let clock = human::instant(SystemTime::now());
+    let named = |(path, value): &(String, FieldValue)| {
+        let text = human::visible(&value.to_string());
+        match (field, path.as_str()) {
+            (Some(_), _) | (None, ".") => text,
+            (None, path) => format!("{path}={text}"),
+        }
+    };
+    let values: Vec<String> = changed.iter().map(|it| named(it)).collect();
+    let version = Tone::Faint.paint(&format!("{clock} {version}"));
+    let bars = bars.map_or_else(String::new, |bars| format!("  {}", Tone::Good.paint(&bars)));
+    format!("{version} {}{bars}", values.join(" "))
+}
+
+/// The last numbers as bars, if one field is watched and is a number.
+fn bars(numbers: &mut VecDeque<f64>, changed: &[&(String, FieldValue)]) -> Option<String> {
+    let [(_, value)] = changed else {
+        return None;
+    };
+    numbers.push_back(number(value)?);
+    if numbers.len() > BARS {
+        numbers.pop_front();
+    }
+    Some(spark::line(numbers.iter().copied()))
+}
+
+fn number(value: &FieldValue) -> Option<f64> {
+    match value {
+        FieldValue::Unsigned(_)
+        | FieldValue::Signed(_)
+        | FieldValue::F32(_)
+        | FieldValue::F64(_) => value.to_string().parse().ok(),
+        _ => None,
+    }
+}

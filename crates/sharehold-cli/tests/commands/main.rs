@@ -1,0 +1,17 @@
+//! The commands that see, change, create, lock, wait and repair, through the real program: with segments that are held, abandoned, stale,
+//! damaged and another user's, into closed pipes, and without a directory.
+
+mod bench;
+mod bytes;
+mod locks;
+mod picture;
+mod refusals;
+mod repair;
+mod screen;
+mod see;
+mod shells;
+mod top;
+mod tour;
+mod values;
+mod waits;
+mod world;

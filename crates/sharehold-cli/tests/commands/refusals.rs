@@ -1,0 +1,165 @@
+//! Every command against what it cannot use: no key, damaged, of another version, plain or typed, another user's, no directory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use rustix::process::geteuid;
+use tempfile::TempDir;
+
+use crate::world::{World, assert_refused, outcome};
+
+/// Each command that needs a segment, which is called `k`.
+const COMMANDS: [&str; 9] = [
+    "get k value",
+    "set k value 1",
+    "incr k value",
+    "cas k value 0 1",
+    "read k",
+    "write k",
+    "grow k 8",
+    "lock k -- true",
+    "wait k value == 1",
+];
+
+#[test]
+fn a_key_that_is_missing() {
+    let world = World::new();
+    for words in COMMANDS.iter().chain(&["rm k"]) {
+        assert_refused(&world.run(words), 3, "no segment has this key");
+    }
+    assert!(world.is_empty());
+    world.ok("create com.example.key --size 8");
+    assert_refused(
+        &world.run("get com.exmple.key"),
+        3,
+        "did you mean `com.example.key`?",
+    );
+}
+
+#[test]
+fn a_directory_that_is_missing() {
+    let world = World::new();
+    for words in COMMANDS.iter().chain(&["rm k"]) {
+        let mut command = world.sharehold(words.split(' '));
+        command.env("SHAREHOLD_DIR", world.path().join("none"));
+        let said = outcome(command.output().expect("it starts"));
+        assert_refused(&said, 3, "no segment has this key");
+    }
+    assert!(world.is_empty());
+}
+
+#[test]
+fn a_damaged_segment() {
+    for cut in [0, 100, 300] {
+        let world = World::new();
+        world.create_job("k");
+        let file = fs::File::options().write(true).open(world.file("k"));
+        file.and_then(|file| file.set_len(cut)).expect("it is ours");
+        for words in COMMANDS {
+            let said = world.run(words);
+            assert_refused(&said, 5, "destroy it and create it again");
+        }
+    }
+    let world = World::new();
+    world.create_job("k");
+    world.scribble("k");
+    for words in COMMANDS {
+        assert_refused(&world.run(words), 5, "destroy it and create it again");
+    }
+}
+
+#[test]
+fn a_segment_of_another_version() {
+    let world = World::new();
+    world.create_job("k");
+    world.make_foreign("k");
+    for words in COMMANDS {
+        assert_refused(&world.run(words), 5, "format version 99");
+    }
+    world.ok("rm k");
+}
+
+#[test]
+fn plain_bytes_where_a_value_is_asked_for() {
+    let world = World::new();
+    world.ok("create k --size 8");
+    for words in [
+        "get k value",
+        "set k value 1",
+        "incr k value",
+        "cas k value 0 1",
+    ] {
+        assert_refused(&world.run(words), 5, "plain bytes");
+    }
+}
+
+/// An abandoned segment refuses typed changes only if somebody changed it in place; values are never left half changed.
+#[test]
+fn a_value_that_was_locked_in_place_by_one_who_died() {
+    let world = World::new();
+    world.create_job("k");
+    let pid = world.abandon("k");
+    let died = format!("pid {pid} (sharehold) died holding it");
+    assert_eq!(world.ok("get k value"), "0\n");
+    assert_refused(&world.run("set k value 1"), 5, &died);
+    assert_eq!(world.run("lock k -- true").code, 0);
+    assert_eq!(world.run("set k value 1").code, 0);
+}
+
+#[test]
+fn another_user() {
+    assert!(
+        geteuid().is_root(),
+        "run as root: this test becomes another user"
+    );
+    let world = World::new();
+    world.create_job("k");
+    // Where the other user can run it from.
+    let folder = TempDir::new_in("/dev/shm").expect("there is room");
+    let program = folder.path().join("sharehold");
+    fs::copy(env!("CARGO_BIN_EXE_sharehold"), &program).expect("there is room");
+    for path in [folder.path(), &program] {
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(path, open).expect("it is ours");
+    }
+    let run = |words: &str, directory: &Path| {
+        let mut command = world.command(program.to_str().expect("it is plain"));
+        command
+            .args(words.split(' '))
+            .env("SHAREHOLD_DIR", directory)
+            .current_dir("/")
+            .uid(12_345)
+            .gid(12_345);
+        outcome(command.output().expect("it starts"))
+    };
+    for words in COMMANDS.iter().chain(&["rm k", "create k --size 8", "gc"]) {
+        let said = run(words, &world.segments());
+        assert_eq!(said.code, 6, "{words}: {said:?}");
+        assert!(said.err.starts_with("sharehold: cannot "), "{said:?}");
+    }
+    assert_eq!(world.ok("get k value"), "0\n");
+}
+
+#[test]
+fn an_error_without_anybody_to_hear_it() {
+    let world = World::new();
+    let mut shell = world.command("sh");
+    shell.args(["-c", "sharehold get none >&- 2>&-; echo $?"]);
+    let said = crate::world::said(shell);
+    assert_eq!(said.out, "3\n", "{said:?}");
+    world.create_job("k");
+    let mut shell = world.command("sh");
+    shell.args([
+        "-c",
+        "sharehold get k 2>&1 | :; sharehold incr k value | :; echo done",
+    ]);
+    let said = crate::world::said(shell);
+    assert_eq!(
+        (said.out.as_str(), said.err.as_str()),
+        ("done\n", ""),
+        "{said:?}"
+    );
+    assert_eq!(world.ok("get k value"), "1\n");
+}

@@ -1,0 +1,214 @@
+//! `top` on a real terminal: what it shows, what its keys do, and that it gives the terminal back.
+
+use std::os::unix::process::ExitStatusExt;
+
+use rustix::process::Signal;
+
+use crate::screen::{Screen, chosen, lines, size};
+use crate::world::World;
+
+const DOWN: &str = "\x1b[B";
+const ESCAPE: &str = "\x1b";
+
+/// Some segments: one held, one abandoned, one that nobody uses, and a file that is none.
+fn world() -> (World, crate::world::Holder) {
+    let world = World::new();
+    world.create_job("com.example.job");
+    world.ok("create com.example.held --size 4096");
+    world.ok("create com.example.left --size 100");
+    world.ok("create com.example.cut --size 100");
+    world.scribble("com.example.cut");
+    world.abandon("com.example.left");
+    let holder = world.hold("com.example.held");
+    (world, holder)
+}
+
+fn top(world: &World) -> Screen {
+    Screen::start(world.sharehold(["top", "--every", "100ms"]), 24, 80)
+}
+
+fn line(screen: &vt100::Screen, words: &str) -> Option<String> {
+    let mut lines = lines(screen).into_iter();
+    lines.find(|line| line.contains(words))
+}
+
+#[test]
+fn every_segment_has_a_line_that_fits() {
+    let (world, holder) = world();
+    let mut screen = top(&world);
+    let pid = holder.0.id();
+    let seen = screen.shows(&[
+        "KEY",
+        "SIZE",
+        "ATT",
+        "HOLDER",
+        "CHANGES/S",
+        "STATE",
+        "q quit",
+    ]);
+    let text = seen.contents();
+    assert!(text.starts_with("sharehold top  4 segments, "), "{text}");
+    let held = line(&seen, "com.example.held").expect("it is listed");
+    let words: Vec<&str> = held.split_whitespace().collect();
+    assert_eq!(
+        words[..5],
+        ["com.example.held", "4", "KiB", "1", &pid.to_string()]
+    );
+    assert_eq!(words.last(), Some(&"live"));
+    let left = line(&seen, "com.example.left").expect("it is listed");
+    assert!(left.contains('†') && left.contains("idle"), "{left}");
+    let cut = line(&seen, "com.example.cut").expect("it is listed");
+    assert!(cut.contains("damaged"), "{cut}");
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+#[test]
+fn what_changes_shows() {
+    let (world, _holder) = world();
+    let mut screen = top(&world);
+    screen.shows(&["com.example.job"]);
+    screen.until(|seen| {
+        world.ok("incr com.example.job limit");
+        world.ok("set com.example.job limit 0");
+        let job = line(seen, "com.example.job").unwrap_or_default();
+        job.contains('█')
+    });
+    world.ok("create com.example.late --size 10");
+    screen.shows(&["com.example.late", "5 segments"]);
+    world.ok("rm com.example.late");
+    screen.until(|seen| line(seen, "com.example.late").is_none());
+    screen.press("\x03");
+    assert!(screen.ends().success());
+}
+
+#[test]
+fn one_segment_is_opened_and_left() {
+    let (world, holder) = world();
+    let mut screen = top(&world);
+    screen.shows(&["com.example.job"]);
+    // cut, held, job: each key has been seen before the next one is pressed.
+    for key in ["com.example.held", "com.example.job"] {
+        screen.press(DOWN);
+        screen.until(|seen| chosen(seen).is_some_and(|line| line.contains(key)));
+    }
+    screen.press("\r");
+    screen.shows(&[
+        "version 1",
+        "FIELD",
+        "limit",
+        "i16",
+        "marks",
+        "[0, 0]",
+        "Esc back",
+    ]);
+    world.ok("set com.example.job limit -- -7");
+    screen.shows(&["-7"]);
+    screen.press(ESCAPE);
+    screen.shows(&["q quit", "by key"]);
+    screen.press("k");
+    screen.until(|seen| chosen(seen).is_some_and(|line| line.contains("com.example.held")));
+    screen.press("l");
+    let pid = holder.0.id();
+    screen.shows(&[&format!("held by {pid}"), "holds the lock", "00000000"]);
+    world.ok("rm com.example.held --force");
+    screen.shows(&["no segment has this key"]);
+    screen.press(ESCAPE);
+    screen.shows(&["3 segments"]);
+    screen.press("g\r");
+    screen.shows(&["does not begin as a segment does"]);
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+#[test]
+fn lines_are_filtered_and_sorted() {
+    let (world, _holder) = world();
+    let mut screen = top(&world);
+    screen.shows(&["com.example.job"]);
+    screen.press("/JO");
+    let seen = screen.until(|seen| line(seen, "com.example.held").is_none());
+    assert!(line(&seen, "com.example.job").is_some());
+    screen.press("\r");
+    screen.shows(&["filter: JO"]);
+    screen.press(ESCAPE);
+    screen.shows(&["com.example.held"]);
+    for order in ["changes", "attached", "size", "state", "key"] {
+        screen.press("s");
+        let expected = match order {
+            "changes" => "com.example.job",
+            "attached" | "size" => "com.example.held",
+            _ => "com.example.cut",
+        };
+        screen.until(|seen| {
+            let lines = lines(seen);
+            lines[0].contains(&format!("by {order}")) && lines[2].starts_with(expected)
+        });
+    }
+    screen.press("?");
+    screen.shows(&["sort by key, changes, attached, size, state"]);
+    screen.press("x");
+    screen.shows(&["by key"]);
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+#[test]
+fn it_fits_every_size() {
+    let (world, _holder) = world();
+    let mut screen = top(&world);
+    screen.shows(&["com.example.job", "STATE"]);
+    for (rows, columns) in [(40, 132), (10, 40), (3, 20), (2, 14), (24, 80)] {
+        screen.resize(rows, columns);
+        let top: String = "sharehold top".chars().take(columns.into()).collect();
+        screen.until(|seen| size(seen) == (rows, columns) && seen.contents().starts_with(&top));
+    }
+    screen.shows(&["com.example.job", "STATE", "q quit"]);
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+#[test]
+fn a_thousand_segments_are_a_few_pages() {
+    let world = World::new();
+    let options = || {
+        let mut command = world.sharehold(["top"]);
+        command.arg("--every=100ms");
+        command
+    };
+    world.ok("create com.example.last --size 10");
+    let file = world.file("com.example.last");
+    let whole = std::fs::read(&file).expect("it is ours");
+    for number in 0..1000 {
+        let name = world.segments().join(format!("copy.{number:04}"));
+        std::fs::write(name, &whole[..100]).expect("there is memory");
+    }
+    let mut screen = Screen::start(options(), 24, 80);
+    screen.shows(&["1001 segments", "1000 damaged"]);
+    screen.press("G");
+    screen.until(|seen| chosen(seen).is_some_and(|line| line.contains("copy.0999")));
+    screen.press("\x1b[5~");
+    screen.until(|seen| chosen(seen).is_some_and(|line| line.contains("copy.0978")));
+    screen.press("g");
+    screen.until(|seen| chosen(seen).is_some_and(|line| line.contains("com.example.last")));
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+#[test]
+fn signals_end_it_and_give_the_terminal_back() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        let world = World::new();
+        let screen = top(&world);
+        screen.shows(&["0 segments"]);
+        screen.signal(signal);
+        let status = screen.ends();
+        assert_eq!((status.code(), status.signal()), (Some(code), None));
+    }
+}
+
+#[test]
+fn without_a_terminal_it_says_what_else_there_is() {
+    let world = World::new();
+    crate::world::assert_refused(&world.run("top"), 2, "sharehold ls --json");
+}

@@ -1,0 +1,204 @@
+//! `get`, `set`, `incr`, `cas`: fields of a typed value.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::world::{World, assert_refused};
+
+const KEY: &str = "com.example.job";
+
+fn world() -> World {
+    let world = World::new();
+    world.create_job(KEY);
+    world
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn get_prints_fields_and_the_whole() {
+    let world = world();
+    assert_eq!(
+        world.ok("get com.example.job"),
+        "\
+FIELD      VALUE
+value      0
+reserved   [0]
+limit      0
+reserved2  [0, 0, 0, 0]
+rate       0.0
+open       false
+name
+reserved3  [0]
+marks      [0, 0]
+state      Idle
+reserved4  [0]
+"
+    );
+    assert_eq!(world.ok("get com.example.job state"), "Idle\n");
+    assert_eq!(world.ok("get com.example.job marks[1]"), "0\n");
+    assert!(world.ok("get com.example.job .").starts_with("{value: 0, "));
+    let all = json(&world.ok("get --json com.example.job"));
+    assert_eq!(all["marks"], json!([0, 0]));
+    assert_eq!(all["state"], "Idle");
+    assert_eq!(
+        json(&world.ok("get --json com.example.job rate")),
+        json!(0.0)
+    );
+}
+
+#[test]
+fn set_changes_one_field() {
+    let world = world();
+    for (field, value) in [
+        ("value", "255"),
+        ("limit", "-7"),
+        ("rate", "-1.5"),
+        ("open", "true"),
+        ("name", "a \"b\" c"),
+        ("marks", "[7, 8]"),
+        ("marks[0]", "9"),
+        ("state", "Busy"),
+    ] {
+        let said = world.run_with(["set", KEY, field, value]);
+        assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+        let said = world.run_with(["get", KEY, field]);
+        assert_eq!(said.out, format!("{value}\n"));
+    }
+    assert_eq!(world.ok("get com.example.job marks"), "[9, 8]\n");
+    let changed = json(&world.ok("set --json com.example.job value 1"));
+    assert_eq!(changed, json!({"before": 255, "after": 1}));
+}
+
+#[test]
+fn what_a_field_cannot_have_changes_nothing() {
+    let world = world();
+    let before = world.ok("get com.example.job");
+    for (field, value, reason) in [
+        ("value", "256", "a whole number from 0 to 255"),
+        ("value", "-1", "a whole number from 0 to 255"),
+        ("open", "yes", "neither `true` nor `false`"),
+        ("state", "Bsy", "none of Idle, Busy"),
+        ("name", "123456789", "at most 8 fit"),
+        ("marks", "[1]", "is missing"),
+    ] {
+        assert_refused(&world.run_with(["set", KEY, field, value]), 2, reason);
+    }
+    assert_refused(
+        &world.run("set com.example.job marks[2] 1"),
+        3,
+        "no element 2",
+    );
+    assert_refused(
+        &world.run("set com.example.job valeu 1"),
+        3,
+        "did you mean `value`?",
+    );
+    assert_refused(
+        &world.run("get com.example.job xyz"),
+        3,
+        "its fields are value, ",
+    );
+    assert_eq!(world.ok("get com.example.job"), before);
+}
+
+#[test]
+fn incr_adds_and_never_wraps() {
+    let world = world();
+    assert_eq!(world.ok("incr com.example.job value"), "1\n");
+    assert_eq!(world.ok("incr com.example.job value 250"), "251\n");
+    assert_eq!(world.ok("incr com.example.job value -1"), "250\n");
+    assert_eq!(world.ok("incr com.example.job limit -300"), "-300\n");
+    assert_eq!(world.ok("incr com.example.job rate 0.5"), "0.5\n");
+    assert_eq!(world.ok("incr com.example.job marks[1] 65535"), "65535\n");
+    for words in [
+        "value 6",
+        "value -251",
+        "limit -32500",
+        "value 170141183460469231731687303715884105727",
+        "marks[1]",
+    ] {
+        let said = world.run(&format!("incr com.example.job {words}"));
+        assert_refused(&said, 1, "nothing is changed");
+    }
+    assert_refused(
+        &world.run("incr com.example.job name"),
+        2,
+        "it is no number",
+    );
+    assert_refused(
+        &world.run("incr com.example.job value 1.5"),
+        2,
+        "no such number",
+    );
+    assert_eq!(world.ok("get com.example.job value"), "250\n");
+    let changed = json(&world.ok("incr --json com.example.job value 5"));
+    assert_eq!(changed, json!({"before": 250, "after": 255}));
+}
+
+#[test]
+fn nothing_is_lost_between_those_who_incr_at_once() {
+    let world = world();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    world.ok("incr com.example.job marks[0]");
+                }
+            });
+        }
+    });
+    assert_eq!(world.ok("get com.example.job marks[0]"), "200\n");
+}
+
+#[test]
+fn one_of_many_who_cas_succeeds() {
+    let world = world();
+    let codes: Vec<i32> = thread::scope(|scope| {
+        let contenders: Vec<_> = (1..=8)
+            .map(|id| {
+                let world = &world;
+                scope.spawn(move || world.run(&format!("cas com.example.job value 0 {id}")).code)
+            })
+            .collect();
+        let codes = contenders
+            .into_iter()
+            .map(|it| it.join().expect("no panic"));
+        codes.collect()
+    });
+    assert_eq!(
+        codes.iter().filter(|&&code| code == 0).count(),
+        1,
+        "{codes:?}"
+    );
+    assert!(
+        codes.iter().all(|&code| [0, 4].contains(&code)),
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn cas_says_what_it_found() {
+    let world = world();
+    let said = world.run("cas com.example.job state Idle Busy");
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+    let said = world.run("cas com.example.job state Idle Busy");
+    assert_eq!((said.code, said.out.as_str()), (4, "Busy\n"), "{said:?}");
+    let said = world.run("cas --json com.example.job state Idle Busy");
+    assert_eq!((said.code, json(&said.out)), (4, json!({"found": "Busy"})));
+    // Compared as values: 00 is 0.
+    assert_eq!(world.run("cas com.example.job value 00 7").code, 0);
+    assert_refused(
+        &world.run("cas com.example.job state Idel Busy"),
+        2,
+        "`Idel`",
+    );
+    assert_refused(
+        &world.run("cas com.example.job state Busy Idel"),
+        2,
+        "`Idel`",
+    );
+}

@@ -1,0 +1,130 @@
+//! `wait`: until a key or a field is so.
+
+use std::thread;
+
+use crate::world::{Said, World, assert_refused, said};
+
+const KEY: &str = "com.example.job";
+
+/// Runs the command while `act` makes true what it waits for.
+fn meanwhile(world: &World, words: &[&str], act: impl FnOnce()) -> Said {
+    let command = world.sharehold(words);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| said(command));
+        act();
+        waiting.join().expect("no panic")
+    })
+}
+
+#[test]
+fn a_key_comes_and_goes() {
+    let world = World::new();
+    assert_refused(
+        &world.run("wait com.example.job --timeout 20ms"),
+        4,
+        "not so in time",
+    );
+    world.ok("wait com.example.job --gone");
+    let came = meanwhile(&world, &["wait", KEY, "--timeout", "30"], || {
+        world.create_job(KEY);
+    });
+    assert_eq!((came.code, came.out.as_str()), (0, ""), "{came:?}");
+    world.ok("wait com.example.job");
+    let said = world.run("wait com.example.job --gone --timeout 20ms");
+    assert_refused(&said, 4, "not so in time");
+    let went = meanwhile(&world, &["wait", KEY, "--gone", "--timeout", "30"], || {
+        world.ok("rm com.example.job");
+    });
+    assert_eq!(went.code, 0, "{went:?}");
+}
+
+#[test]
+fn a_field_becomes_what_is_waited_for() {
+    let world = World::new();
+    world.create_job(KEY);
+    let words = ["wait", KEY, "value", ">=", "3", "--timeout", "30"];
+    let said = meanwhile(&world, &words, || {
+        for _ in 0..3 {
+            world.ok("incr com.example.job value");
+        }
+    });
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+}
+
+#[test]
+fn fields_are_compared_as_what_they_are() {
+    let world = World::new();
+    world.create_job(KEY);
+    for (field, value) in [
+        ("value", "9"),
+        ("limit", "-10"),
+        ("rate", "1.5"),
+        ("open", "true"),
+        ("name", "pear"),
+        ("marks", "[1, 2]"),
+        ("state", "Busy"),
+    ] {
+        assert_eq!(world.run_with(["set", KEY, field, value]).code, 0);
+    }
+    for (field, operator, value, holds) in [
+        ("value", "==", "9", true),
+        ("value", "eq", "10", false),
+        ("value", "!=", "10", true),
+        // As numbers, not as texts.
+        ("value", "<", "10", true),
+        ("value", "le", "9", true),
+        ("value", ">", "10", false),
+        ("value", "ge", "9", true),
+        ("limit", "<", "-9", true),
+        ("limit", ">=", "-9", false),
+        ("rate", ">", "1.25", true),
+        ("rate", "<=", "NaN", false),
+        ("open", "==", "true", true),
+        ("open", "!=", "true", false),
+        ("name", ">", "apple", true),
+        ("name", "==", "pear", true),
+        ("marks", "==", "[1, 2]", true),
+        ("marks[1]", ">", "2", false),
+        ("state", "==", "Busy", true),
+        ("state", ">", "Idle", true),
+    ] {
+        let said = world.run_with(["wait", KEY, field, operator, value, "--timeout", "0"]);
+        let code = if holds { 0 } else { 4 };
+        assert_eq!(said.code, code, "{field} {operator} {value}: {said:?}");
+    }
+    for (field, operator, value) in [
+        ("marks", "<", "[1, 3]"),
+        ("open", ">", "false"),
+        ("state", "==", "Bsy"),
+        ("value", "==", "x"),
+    ] {
+        let said = world.run_with(["wait", KEY, field, operator, value]);
+        assert_eq!(said.code, 2, "{field} {operator} {value}: {said:?}");
+    }
+    let said = world.run("wait com.example.job valeu == 1");
+    assert_refused(&said, 3, "did you mean `value`?");
+    for words in [
+        "wait com.example.job value",
+        "wait com.example.job value ==",
+        "wait k v ~ 1",
+    ] {
+        assert_eq!(world.run(words).code, 2, "{words}");
+    }
+}
+
+#[test]
+fn a_segment_that_goes_ends_the_wait_for_its_field() {
+    let world = World::new();
+    assert_refused(
+        &world.run("wait none value == 1"),
+        3,
+        "no segment has this key",
+    );
+    world.create_job(KEY);
+    let said = meanwhile(&world, &["wait", KEY, "value", "==", "1"], || {
+        world.ok("rm com.example.job");
+    });
+    assert_refused(&said, 3, "no segment has this key");
+    world.ok("create plain --size 8");
+    assert_refused(&world.run("wait plain value == 1"), 5, "plain bytes");
+}

@@ -1,0 +1,159 @@
+//! Threads that sleep on words for those who must not: the futures of [`super::future`].
+//!
+//! They start when they are first needed, and sleep when nobody waits. A forked child starts its own. Each sleeps on as many words
+//! as the system allows at once, of which the first is its own, to be told of new ones.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::sys::{self, Address, Generation, PerProcess, Slept, Word};
+
+/// One of them is the helper's own.
+const MOST: usize = sys::MOST_WORDS - 1;
+
+/// The helpers of this process.
+static HELPERS: PerProcess<Mutex<Vec<&'static Helper>>> = PerProcess::new();
+
+/// A thread, and what it sleeps on.
+#[derive(Debug, Default)]
+struct Helper {
+    waiters: Mutex<Waiters>,
+    /// Raised, and woken, when there is a new waiter.
+    called: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Waiters {
+    last: u64,
+    list: Vec<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    word: Address,
+    seen: u32,
+    until: Option<Instant>,
+    waker: Waker,
+}
+
+/// Waits for somebody until it is dropped. After the waker was called there is nothing left of it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    helper: &'static Helper,
+    number: u64,
+    generation: Generation,
+}
+
+/// Has `waker` called when the word is no longer `seen`, when it is woken, or when `limit` is over; once.
+///
+/// # Errors
+///
+/// There is no thread for it.
+pub(super) fn wait(
+    word: Word<'_>,
+    seen: u32,
+    limit: Option<Duration>,
+    waker: &Waker,
+) -> io::Result<Ticket> {
+    let generation = Generation::current()?;
+    let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut helpers = lock(HELPERS.get_or_make(|| Ok(Mutex::default()))?);
+    let with_room = helpers
+        .iter()
+        .find(|it| lock(&it.waiters).list.len() < MOST);
+    let helper = if let Some(helper) = with_room {
+        helper
+    } else {
+        let helper = Helper::start()?;
+        helpers.push(helper);
+        helper
+    };
+    let mut waiters = lock(&helper.waiters);
+    waiters.last += 1;
+    let number = waiters.last;
+    waiters.list.push(Waiter {
+        number,
+        word: word.address(),
+        seen,
+        until,
+        waker: waker.clone(),
+    });
+    drop(waiters);
+    drop(helpers);
+    helper.called.fetch_add(1, Ordering::Release);
+    sys::wake_one(&helper.called);
+    Ok(Ticket {
+        helper,
+        number,
+        generation,
+    })
+}
+
+/// Nobody panics while it is locked, except by running out of memory, which leaves the list whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // In a forked child the thread is not there, and somebody may have had the lock.
+        if self.generation.is_current() {
+            drop(self.helper.take(|waiter| waiter.number == self.number));
+        }
+    }
+}
+
+impl Helper {
+    fn start() -> io::Result<&'static Helper> {
+        let helper: &'static Helper = Box::leak(Box::default());
+        sys::start_thread("sharehold-wait", || helper.run())?;
+        Ok(helper)
+    }
+
+    /// Takes out those waiters that this says.
+    fn take(&self, mut these: impl FnMut(&Waiter) -> bool) -> Vec<Waiter> {
+        lock(&self.waiters)
+            .list
+            .extract_if(.., |it| these(it))
+            .collect()
+    }
+
+    fn run(&self) {
+        loop {
+            let called = self.called.load(Ordering::Acquire);
+            let mut words = vec![(Word::from(&self.called).address(), called)];
+            let mut numbers = Vec::new();
+            let mut until = None;
+            for waiter in &lock(&self.waiters).list {
+                words.push((waiter.word, waiter.seen));
+                numbers.push(waiter.number);
+                until = waiter.until.into_iter().chain(until).min();
+            }
+            let limit = until.map(|end| end.saturating_duration_since(Instant::now()));
+            let slept = sys::wait_any(&words, limit);
+            let woken = match slept {
+                Slept::Woken(0) => continue,
+                Slept::Woken(index) => {
+                    let number = numbers.get(index - 1).copied();
+                    self.take(|it| Some(it.number) == number)
+                }
+                Slept::TimedOut | Slept::Unclear => {
+                    let now = Instant::now();
+                    let any = slept == Slept::Unclear;
+                    self.take(|it| {
+                        it.until.is_some_and(|end| end <= now)
+                            || any && sys::differs(it.word, it.seen)
+                    })
+                }
+            };
+            // Not while the list is locked: a waker may run anything.
+            for waiter in woken {
+                waiter.waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the model of waiting for a change is asked, and the mistakes that it has to find.
+
+use super::super::super::change::Watch;
+use super::super::search::{Broken, search};
+use super::{Change, Law, Mistake, Program, START};
+
+fn waits() -> Program {
+    Program::Waits(Watch::new(START.into()))
+}
+
+fn commits(changes: u8) -> Program {
+    Program::Commits(changes)
+}
+
+#[track_caller]
+fn keeps(world: &Change) {
+    match search(world) {
+        Ok(seen) => println!("{seen}"),
+        Err(Broken { law, way }) => panic!("{law:?} after\n{way}"),
+    }
+}
+
+#[test]
+fn no_change_is_missed() {
+    keeps(&Change::new(&[waits(), commits(3)], Mistake::None));
+    keeps(&Change::new(
+        &[waits(), commits(2), commits(1)],
+        Mistake::None,
+    ));
+    keeps(&Change::new(&[waits(), waits(), commits(2)], Mistake::None));
+}
+
+#[test]
+fn no_change_is_missed_whoever_dies() {
+    keeps(&Change::new(&[waits(), commits(2)], Mistake::None).deaths(1));
+    keeps(&Change::new(&[waits(), commits(2), commits(1)], Mistake::None).deaths(2));
+    keeps(&Change::new(&[waits(), waits(), commits(1)], Mistake::None).deaths(1));
+}
+
+#[test]
+fn each_rule_of_waiting_is_needed() {
+    let two = &[waits(), commits(2)][..];
+    let writers = &[waits(), commits(1), commits(2)][..];
+    for (mistake, threads, deaths, law) in [
+        (Mistake::NoBarrier, two, 0, Law::Missed),
+        (Mistake::BarrierFirst, two, 0, Law::Missed),
+        (Mistake::SplitWake, two, 1, Law::Missed),
+        (Mistake::TakeLate, two, 0, Law::Missed),
+        (Mistake::NoRecovery, writers, 1, Law::Missed),
+        (Mistake::NoPeriods, two, 1, Law::Missed),
+        (Mistake::NeverGone, two, 1, Law::Polls),
+    ] {
+        println!("{mistake:?}");
+        match search(&Change::new(threads, mistake).deaths(deaths)) {
+            Ok(seen) => panic!("{law:?} was to be found, in {seen}"),
+            Err(Broken { law: found, way }) => assert_eq!(found, law, "after\n{way}"),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Sleeping on many shared words at once, by their addresses, and a descriptor that says so to other loops.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::thread::futex::{Wait, WaitFlags, WaitPtr, WaitvFlags, waitv};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::sys::{Address, Slept};
+
+/// The most words that one call sleeps on.
+pub(crate) const MOST_WORDS: usize = 128;
+/// How long it sleeps at most on the first word alone, where the system cannot sleep on many.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Sleeps while each word is what is expected there, at most for `limit`.
+pub(crate) fn wait_any(words: &[(Address, u32)], limit: Option<Duration>) -> Slept {
+    static MISSING: AtomicBool = AtomicBool::new(false);
+    if MISSING.load(Ordering::Relaxed) {
+        return wait_first(words, limit);
+    }
+    let waits: Vec<Wait> = words
+        .iter()
+        .map(|&(address, expected)| {
+            let mut wait = Wait::new();
+            wait.val = expected.into();
+            wait.uaddr = WaitPtr::new(ptr::without_provenance_mut(address.0));
+            wait.flags = WaitFlags::SIZE_U32;
+            wait
+        })
+        .collect();
+    let end = limit.map(after);
+    match waitv(
+        &waits,
+        WaitvFlags::empty(),
+        end.as_ref(),
+        ClockId::Monotonic,
+    ) {
+        Ok(index) => Slept::Woken(index),
+        Err(Errno::NOSYS | Errno::PERM) => {
+            MISSING.store(true, Ordering::Relaxed);
+            wait_first(words, limit)
+        }
+        Err(Errno::TIMEDOUT) => Slept::TimedOut,
+        Err(_) => Slept::Unclear,
+    }
+}
+
+/// Sleeps on the first word for a short time; the others may have changed meanwhile.
+fn wait_first(words: &[(Address, u32)], limit: Option<Duration>) -> Slept {
+    if let Some(&(first, expected)) = words.first() {
+        let limit = limit.map_or(POLL, |limit| limit.min(POLL));
+        // However it ends, the caller looks at all of them.
+        let _ = futex_wait(first, expected, limit);
+    }
+    Slept::Unclear
+}
+
+/// A moment on the clock that the system's `futex_waitv` goes by.
+fn after(limit: Duration) -> Timespec {
+    let now = clock_gettime(ClockId::Monotonic);
+    let limit = Timespec::try_from(limit).unwrap_or(Timespec {
+        tv_sec: i64::MAX,
+        tv_nsec: 0,
+    });
+    now.checked_add(limit).unwrap_or(Timespec {
+        tv_sec: i64::MAX,
+        tv_nsec: 0,
+    })
+}
+
+/// Tells whether the word is another one than expected, or is no longer there.
+pub(crate) fn differs(address: Address, expected: u32) -> bool {
+    matches!(
+        futex_wait(address, expected, Duration::ZERO),
+        Err(libc::EAGAIN | libc::EFAULT | libc::EINVAL)
+    )
+}
+
+/// The system's own wait, by address: nothing has to be there.
+fn futex_wait(address: Address, expected: u32, limit: Duration) -> Result<(), i32> {
+    let limit = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    // SAFETY: the system loads from the address itself, and says so if nothing is there; `limit` lives across the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            address.0,
+            libc::FUTEX_WAIT,
+            expected,
+            &raw const limit,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+}
+
+/// Says to an event loop that something has happened: its descriptor is readable then.
+#[derive(Debug)]
+pub struct Signal(OwnedFd);
+
+impl Signal {
+    pub(crate) fn new() -> io::Result<Signal> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Signal(eventfd(0, flags)?))
+    }
+
+    pub(crate) fn raise(&self) {
+        // It is full only if it was raised some quintillion times: then it is readable anyway.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    pub(crate) fn clear(&self) {
+        // It fails when nobody has raised it.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl AsRawFd for Signal {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Signal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
