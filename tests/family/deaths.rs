@@ -19,6 +19,8 @@ pub(crate) fn suite() -> Suite {
         .test(a_death_breaks_the_round_for_all)
         .test(the_dead_are_left_out)
         .test(a_value_that_is_being_made_is_made_by_the_next)
+        .test(whoever_waits_for_a_value_is_woken_whatever_dies)
+        .test(whoever_waits_for_a_first_value_has_it)
         .test(who_detaches_gives_back_what_it_forgot)
         .role(actor)
 }
@@ -55,6 +57,16 @@ fn actor(test: &mut Talk) {
             }
             "strict" => outcome(family.inner.strict.wait()),
             "lenient" => outcome(family.inner.lenient.wait()),
+            "await" => {
+                let guard = family.mutex.lock().expect("it comes free");
+                let guard = guard.wait_while(|it| it[0] == 0).expect("it changes");
+                guard[0].to_string()
+            }
+            "await first" => family.once.wait().expect("it is made")[0].to_string(),
+            "change" => {
+                *family.mutex.lock().expect("it comes free") = [9; 16];
+                "changed".to_owned()
+            }
             "make" => {
                 let made = family.once.get_or_init(|| {
                     test.say("makes");
@@ -328,4 +340,39 @@ fn who_detaches_gives_back_what_it_forgot() {
     other.ends_well();
     let all = family.inner.permits.acquire_many_timeout(2, LONG);
     drop(all.expect("it is gone"));
+}
+
+fn whoever_waits_for_a_value_is_woken_whatever_dies() {
+    let family = create();
+    let mut victim = asleep_in("await");
+    let mut survivors = [asleep_in("await"), asleep_in("await")];
+    let mut holder = that_has("hold mutex", "holds");
+    victim.kill();
+    holder.kill();
+    let mut changer = that_has("change", "changed");
+    for survivor in &mut survivors {
+        survivor.hears("9");
+    }
+    changer.kill();
+    drop(family.mutex.lock_timeout(LONG).expect("it is free"));
+    let waits = family.mutex.lock().expect("it is free");
+    let late = waits.wait_while_timeout(SHORT, |it| it[0] == 9).map(drop);
+    assert_eq!(late.expect_err("nobody does").kind(), ErrorKind::Timeout);
+    drop(family.mutex.try_lock().expect("it was released"));
+}
+
+fn whoever_waits_for_a_first_value_has_it() {
+    let family = create();
+    let late = family
+        .once
+        .wait_timeout(SHORT)
+        .expect_err("nobody makes it");
+    assert_eq!(late.kind(), ErrorKind::Timeout);
+    let mut waiters = [asleep_in("await first"), asleep_in("await first")];
+    let mut maker = that_has("make", "makes");
+    maker.kill();
+    family.once.get_or_init(|| [4; 16]).expect("it comes free");
+    for waiter in &mut waiters {
+        waiter.hears("4");
+    }
 }
