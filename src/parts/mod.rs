@@ -4,11 +4,13 @@
 //! a file of its own; the algorithms of those that have one of their own are in `sync`, where the model checker runs them.
 
 mod barrier;
+mod change;
 mod event;
 mod mutex;
 mod once;
 mod open;
 mod place;
+mod room;
 mod rwlock;
 mod semaphore;
 pub mod support;
@@ -26,6 +28,7 @@ pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
 
 use crate::error::{Error, Result};
+use crate::memory::format::LockWords;
 use crate::schema::Primitive;
 use crate::segment::table::Hold;
 use crate::segment::{Attached, Attachment, Segment};
@@ -64,9 +67,9 @@ fn copies_at<'a>(
     operation: &'static str,
 ) -> Result<value::Place<'a>> {
     let segment = place.segment();
-    segment.attached().check_fork(operation)?;
-    let start = place.behind(primitive.head());
-    let copies = value::Place::at(&segment.attached().memory, start, size);
+    let lock: &LockWords = place.words(operation)?;
+    let memory = &segment.attached().memory;
+    let copies = value::Place::at(memory, place.behind(primitive.head()), size, lock);
     copies.ok_or_else(|| damaged(segment.attached(), operation))
 }
 

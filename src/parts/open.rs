@@ -1,6 +1,5 @@
 //! What a part is to the segment it stands in, and creating and attaching to a segment of parts.
 
-use super::damaged;
 use super::place::{Draft, Walk, row_len};
 use crate::error::Result;
 use crate::schema::{Description, Schema};
@@ -116,7 +115,7 @@ impl Options {
         let segment = self.of_part::<P>().create_with(key, |bytes| {
             P::begin(first, &mut Draft::new(bytes.attached()))
         })?;
-        found(segment)
+        Ok(found(segment))
     }
 
     /// Attaches to a segment of parts. See [`Options::attach`].
@@ -125,7 +124,7 @@ impl Options {
     ///
     /// As [`Part::attach`].
     pub fn attach_part<P: Part>(&self, key: &str) -> Result<P> {
-        found(self.of_part::<P>().attach(key)?)
+        Ok(found(self.of_part::<P>().attach(key)?))
     }
 
     /// Attaches to a segment of parts, or creates it with what `first` returns.
@@ -141,7 +140,7 @@ impl Options {
         let segment = self.of_part::<P>().open_or_create_with(key, |bytes| {
             P::begin(first(), &mut Draft::new(bytes.attached()))
         })?;
-        found(segment)
+        Ok(found(segment))
     }
 
     fn of_part<P: Part>(&self) -> Options {
@@ -150,12 +149,6 @@ impl Options {
     }
 }
 
-fn found<P: Part>(segment: Segment) -> Result<P> {
-    let slots = segment.attached().memory.layout().sizes.slots;
-    let rows = slots.checked_mul(row_len(P::MARKS));
-    let needed = rows.and_then(|rows| rows.checked_add(P::SIZE));
-    if needed.is_none_or(|needed| segment.size() < needed) {
-        return Err(damaged(segment.attached(), "attach to"));
-    }
-    Ok(P::find(&mut Walk::new(segment, P::SIZE, P::MARKS)))
+fn found<P: Part>(segment: Segment) -> P {
+    P::find(&mut Walk::new(segment, P::SIZE, P::MARKS))
 }

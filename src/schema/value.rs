@@ -213,7 +213,9 @@ fn is_value(kind: &Kind, bytes: &[u8]) -> bool {
                     })
             })
         }
-        Kind::Bool | Kind::Enum { .. } | Kind::Text { .. } => decode(kind, bytes).is_some(),
+        Kind::Bool | Kind::Enum { .. } | Kind::Text { .. } | Kind::Part { .. } => {
+            decode(kind, bytes).is_some()
+        }
     }
 }
 

@@ -96,7 +96,7 @@ fn map_checked(
     if let Some(here) = &options.schema {
         let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;
-        if found.size < options.size {
+        if found.size < options.size_with(found.layout.sizes.slots) {
             return Err(damaged(ATTACH, "its data are too small for its type"));
         }
     }

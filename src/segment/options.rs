@@ -41,6 +41,8 @@ pub struct Options {
     pub(super) group: Option<u32>,
     pub(super) owner: Option<u32>,
     pub(super) schema: Option<Schema>,
+    /// Bytes of data for each slot, behind the others.
+    row: usize,
 }
 
 impl Options {
@@ -55,6 +57,7 @@ impl Options {
             group: None,
             owner: None,
             schema: None,
+            row: 0,
         }
     }
 
@@ -198,8 +201,13 @@ impl Options {
 
     /// The same for a segment of `size` bytes and, behind them, `row` for each slot.
     pub(crate) fn typed_by_slot(&self, schema: Schema, size: usize, row: usize) -> Options {
-        let rows = row.saturating_mul(self.slots);
-        self.typed(schema, size.saturating_add(rows))
+        let options = self.typed(schema, size);
+        Options { row, ..options }
+    }
+
+    /// The bytes of data that there are with so many slots.
+    pub(super) fn size_with(&self, slots: usize) -> usize {
+        self.size.saturating_add(self.row.saturating_mul(slots))
     }
 
     /// The sizes to create with.
@@ -227,7 +235,8 @@ impl Options {
                 self.mode
             ));
         }
-        Ok((self.size, max_size))
+        let rows = self.row.saturating_mul(self.slots);
+        Ok((self.size_with(self.slots), max_size.saturating_add(rows)))
     }
 
     /// A segment belongs to the user who creates it.

@@ -8,7 +8,7 @@
 //! How they are used is said, and proven, in `protocol`.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::thread;
 
 use super::protocol::{self, Look, Steps, Word};
@@ -34,10 +34,12 @@ pub(super) const CHANGE: &str = "change";
 pub(crate) struct Place<'a> {
     /// All of it: the two words, then the copies.
     words: &'a [AtomicU64],
-    pub(super) version: &'a AtomicU64,
+    pub(crate) version: &'a AtomicU64,
     writing: &'a AtomicU64,
-    /// Where those are noted who wait for a change: with the segment's own lock.
+    /// The lock that guards it, where those are noted who wait for a change.
     pub(super) lock: &'a LockWords,
+    /// Whether there are processes without barriers: one word for all locks of a segment.
+    pub(super) fenced: &'a AtomicU32,
 }
 
 /// What one reading without the lock found.
@@ -69,10 +71,15 @@ pub(super) const fn copy_offset(version: u64, size: usize) -> usize {
 }
 
 impl<'a> Place<'a> {
-    /// The place of a value of `size` bytes; `start` is a multiple of 64. `None` when the segment is too small, which was refused
-    /// when it was attached.
+    /// Of the value of `size` bytes that begins at `start`, a multiple of 64, and is guarded by `lock`. `None` when the segment is too
+    /// small, which was refused when it was attached.
     #[inline(always)]
-    pub(crate) fn at(memory: &'a Memory, start: usize, size: usize) -> Option<Place<'a>> {
+    pub(crate) fn at(
+        memory: &'a Memory,
+        start: usize,
+        size: usize,
+        lock: &'a LockWords,
+    ) -> Option<Place<'a>> {
         let words = memory.data_words(start, size_for(size) / WORD)?;
         let [version, writing, ..] = words else {
             return None;
@@ -81,7 +88,8 @@ impl<'a> Place<'a> {
             words,
             version,
             writing,
-            lock: &memory.header().lock,
+            lock,
+            fenced: &memory.header().lock.fenced,
         })
     }
 
@@ -209,7 +217,13 @@ pub(super) fn place<'a>(
     operation: &'static str,
 ) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
-    Place::at(&attached.memory, 0, size).ok_or_else(|| damaged(attached, operation))
+    whole(&attached.memory, size).ok_or_else(|| damaged(attached, operation))
+}
+
+/// Of a segment that holds one value of `size` bytes and nothing else.
+#[inline(always)]
+pub(super) fn whole(memory: &Memory, size: usize) -> Option<Place<'_>> {
+    Place::at(memory, 0, size, &memory.header().lock)
 }
 
 #[cold]
@@ -570,7 +584,8 @@ pub(crate) fn write_first_at<T: Shareable>(
     start: usize,
     first: &T,
 ) -> Result<()> {
-    let place = Place::at(&attached.memory, start, T::SIZE);
+    let memory = &attached.memory;
+    let place = Place::at(memory, start, T::SIZE, &memory.header().lock);
     place
         .ok_or_else(|| damaged(attached, CHANGE))?
         .commit(first);

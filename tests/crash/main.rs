@@ -6,6 +6,7 @@
 mod data;
 mod life;
 mod lock;
+mod parts;
 mod value;
 
 use std::env;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     scenarios.extend(lock::scenarios());
     scenarios.extend(data::scenarios());
     scenarios.extend(value::scenarios());
+    scenarios.extend(parts::scenarios());
     sharehold_sweep::main(&scenarios)
 }
 

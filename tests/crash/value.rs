@@ -204,7 +204,7 @@ fn set_while_another_waits() -> Scenario {
 }
 
 /// Waits until a thread of this process sleeps on a word of memory.
-fn sleeps(thread: &std::path::Path) {
+pub(super) fn sleeps(thread: &std::path::Path) {
     let call = std::path::Path::new("/proc").join(thread).join("syscall");
     let futex = format!("{} ", libc::SYS_futex);
     while !std::fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&futex)) {

@@ -22,7 +22,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::search::{Broken, Seen, Step, World, search};
-use crate::sync::sharing::{self, Drain, Enter, Found, Mark, Steps};
+use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 
 const THREADS: usize = 3;
 
@@ -52,10 +52,10 @@ enum Mistake {
     LateMark,
     /// A writer frees the lock before it raises the phase.
     FreeFirst,
-    NoPhase,
     /// Who gives up raises the phase as well.
     PhaseUnused,
-    NoDrainAnnouncement,
+    NoWriterWakeUp,
+    NoReaderWakeUp,
     NoReaderAnnouncement,
     NoProof,
     /// Marks of the living are taken for those of the dead.
@@ -63,8 +63,6 @@ enum Mistake {
     /// A mark of the dead keeps a writer out.
     KeepDead,
     NoTakeOver,
-    /// Threads of one process wait since different phases.
-    JoinAnyway,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +89,7 @@ enum Op {
     Free,
     Phase,
     EndPhase,
-    OwnMark,
-    ChangeMark(Mark, Mark),
+    Remark(Change),
     Mark(usize),
     IsGone(usize, bool),
     Forget(usize, Mark),
@@ -363,24 +360,15 @@ impl Steps for Replay<'_> {
     }
 
     fn end_phase(&self) {
-        if self.mistake != Mistake::NoPhase {
-            self.ask(Op::EndPhase);
-        }
+        self.ask(Op::EndPhase);
     }
 
-    fn own_mark(&self) -> Mark {
-        Mark(self.ask(Op::OwnMark))
-    }
-
-    fn change_mark(&self, from: Mark, to: Mark) -> bool {
-        let changed = self.is(Op::ChangeMark(from, to));
-        if changed && self.mistake == Mistake::NoSecondLook {
-            self.entered.set(to.0 > from.0 && to.0 - from.0 == 1 << 17);
-        }
-        let waits = to.0 > from.0 && to.0 - from.0 < 1 << 16;
-        if changed && self.mistake == Mistake::LateMark && waits {
-            let phase = (to.0 & 3) as u32;
-            self.seen.set(Some(phase));
+    fn remark(&self, change: Change) -> bool {
+        let changed = self.is(Op::Remark(change));
+        match (self.mistake, change) {
+            (Mistake::NoSecondLook, Change::Holds) => self.entered.set(changed),
+            (Mistake::LateMark, Change::WaitsSince(phase)) => self.seen.set(Some(phase)),
+            _ => {}
         }
         changed
     }
@@ -424,13 +412,13 @@ impl Steps for Replay<'_> {
     }
 
     fn wake_readers(&self) {
-        self.ask(Op::WakeReaders);
+        if self.mistake != Mistake::NoReaderWakeUp {
+            self.ask(Op::WakeReaders);
+        }
     }
 
     fn announce_drain(&self) {
-        if self.mistake != Mistake::NoDrainAnnouncement {
-            self.ask(Op::Draining(true));
-        }
+        self.ask(Op::Draining(true));
     }
 
     fn take_drain(&self) -> bool {
@@ -438,7 +426,9 @@ impl Steps for Replay<'_> {
     }
 
     fn wake_writer(&self) {
-        self.ask(Op::WakeWriter);
+        if self.mistake != Mistake::NoWriterWakeUp {
+            self.ask(Op::WakeWriter);
+        }
     }
 }
 
@@ -622,13 +612,10 @@ impl Sharing {
                 to.turn += 1;
                 0
             }
-            Op::OwnMark => from.marks[slot].0,
-            Op::ChangeMark(old, new) => {
-                let same = from.marks[slot] == old;
-                if same {
-                    to.marks[slot] = new;
-                }
-                same.into()
+            Op::Remark(change) => {
+                let changed = from.marks[slot].changed(change);
+                to.marks[slot] = changed.unwrap_or(from.marks[slot]);
+                changed.is_some().into()
             }
             Op::Mark(other) => from.marks[other].0,
             Op::IsGone(other, _) => (other != slot && self.is_dead(&from, other)).into(),
