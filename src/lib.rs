@@ -9,6 +9,8 @@
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
 //! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
 //! | many writes that become final together | [`Segment::transaction`] |
+//! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
+//! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`PollableWatch`] |
 //! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!

@@ -5,6 +5,7 @@
 //! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `waiting` is how whatever can be waited for says so.
 
 mod acquiring;
+mod askers;
 mod atomic;
 pub(crate) mod change;
 mod departures;
