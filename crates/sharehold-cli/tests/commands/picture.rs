@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::screen::{Screen, chosen, lines, size};
-use crate::world::{Holder, World};
+use crate::world::{Holder, World, copy_command};
 
 /// Names the folder that is to get the picture.
 const FOLDER: &str = "SHAREHOLD_PICTURES";
@@ -26,7 +26,7 @@ const FAINT: &str = "#868e9c";
 fn program(world: &World, name: &str) -> String {
     let program = world.path().join(name);
     if !program.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_sharehold"), &program).expect("there is room");
+        copy_command(&program);
     }
     program.to_str().expect("it is plain").to_owned()
 }

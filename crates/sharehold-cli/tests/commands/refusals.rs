@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::world::{World, assert_refused, outcome};
+use crate::world::{World, assert_refused, copy_command, outcome};
 
 /// Each command that needs a segment, which is called `k`.
 const COMMANDS: [&str; 9] = [
@@ -119,7 +119,7 @@ fn another_user() {
     // Where the other user can run it from.
     let folder = TempDir::new_in("/dev/shm").expect("there is room");
     let program = folder.path().join("sharehold");
-    fs::copy(env!("CARGO_BIN_EXE_sharehold"), &program).expect("there is room");
+    copy_command(&program);
     for path in [folder.path(), &program] {
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(path, open).expect("it is ours");

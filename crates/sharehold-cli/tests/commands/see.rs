@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use serde_json::Value;
 use sharehold::qt::{self, KeyType};
 
-use crate::world::{Holder, World, assert_refused, said};
+use crate::world::{Holder, World, assert_refused, copy_command, said};
 
 /// The line that begins with these words, in words; the heading is `KEY`.
 fn row(text: &str, key: &str) -> Vec<String> {
@@ -263,7 +263,7 @@ fn other_users_are_refused() {
     }
     // Where the other user can run it from.
     let program = world.path().with_extension("program");
-    fs::copy(env!("CARGO_BIN_EXE_sharehold"), &program).expect("there is room");
+    copy_command(&program);
     let as_somebody = |words: &[&str]| {
         let mut command = world.command(program.to_str().expect("it is plain"));
         command
@@ -364,7 +364,7 @@ fn a_change_is_a_line_and_the_end_is_an_error() {
         let (code, said) = watch.ends();
         assert_eq!(code, Some(3), "{said}");
         assert!(
-            said.starts_with("sharehold: ") && said.contains("`job`"),
+            said.starts_with("sharehold: ") && said.contains("`job` is gone"),
             "{said}"
         );
     }

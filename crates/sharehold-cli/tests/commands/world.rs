@@ -167,6 +167,16 @@ impl World {
     }
 }
 
+/// Copies the command to a path from where others can run it.
+///
+/// Another process does it: a file that this one has open for writing cannot be run, also while a child that another test just
+/// started has it open, too.
+pub(crate) fn copy_command(to: &Path) {
+    let mut copy = Command::new("cp");
+    let copied = copy.arg(env!("CARGO_BIN_EXE_sharehold")).arg(to).status();
+    assert!(copied.expect("it is installed").success(), "there is room");
+}
+
 /// Looks until it is so.
 #[track_caller]
 pub(crate) fn until(mut holds: impl FnMut() -> bool) {
