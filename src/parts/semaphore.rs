@@ -182,16 +182,13 @@ impl Semaphore {
             period: FIRST_SLEEP,
             asks: until == Until::Now,
         };
-        match block(&mut wanted, until.deadline()) {
-            Some(taken) => taken.map(|()| Permit {
-                semaphore: self,
-                count,
-            }),
-            None => {
-                let holder = self.place.marked(0).find_map(|mark| mark.maker);
-                Err(refused(self.segment(), holder, until))
-            }
+        if let Some(taken) = block(&mut wanted, until.deadline()) {
+            taken?;
+            let semaphore = self;
+            return Ok(Permit { semaphore, count });
         }
+        let holder = self.place.marked(0).find_map(|mark| mark.maker);
+        Err(refused(self.segment(), holder, until))
     }
 
     /// Takes the inner lock, and sees to what a dead one left.
