@@ -13,12 +13,16 @@ use sharehold::{ErrorKind, LockError, Options, Policy, Schema, Segment, Shared, 
 use sharehold_testkit::raw::lock_byte;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, wait_until_asleep};
 
+#[path = "format/parts.rs"]
+mod parts;
+
 fn main() -> ExitCode {
     let suite = Suite::new()
         .test(the_tables_leave_no_byte_out)
         .test(the_files_name_is_made_of_the_key)
         .test(every_field_is_where_the_document_says)
         .test(a_typed_value_is_where_the_document_says)
+        .test(parts::parts_are_where_the_document_says)
         .test(blocks_follow_each_other_for_any_sizes)
         .test(attachments_lock_the_bytes_of_the_document)
         .test(attachers_pass_the_gate_together_and_keep_removers_out)
@@ -122,6 +126,10 @@ fn the_tables_leave_no_byte_out() {
         ("Slot", 0, 128),
         ("Record", 0, 56),
         ("Undo record", 0, 24),
+        ("Read-write lock", 128, 256),
+        ("Semaphore", 128, 256),
+        ("Event", 0, 128),
+        ("Barrier", 128, 256),
     ] {
         for row in table(heading, &words) {
             assert_eq!(row.offset, end, "{heading}: where `{}` begins", row.name);

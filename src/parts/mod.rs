@@ -4,11 +4,13 @@
 //! a file of its own; the algorithms of those that have one of their own are in `sync`, where the model checker runs them.
 
 mod barrier;
+mod change;
 mod event;
 mod mutex;
 mod once;
 mod open;
 mod place;
+mod room;
 mod rwlock;
 mod semaphore;
 pub mod support;
@@ -26,6 +28,7 @@ pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
 
 use crate::error::{Error, Result};
+use crate::memory::format::LockWords;
 use crate::schema::Primitive;
 use crate::segment::table::Hold;
 use crate::segment::{Attached, Attachment, Segment};
@@ -40,6 +43,18 @@ fn end_of(limit: Duration) -> Option<Instant> {
 /// How long a lock is waited for with such a limit.
 fn until(limit: Duration) -> Until {
     end_of(limit).map_or(Until::Acquired, Until::Deadline)
+}
+
+/// How long an inner lock is waited for, by one who waits so long for what it guards. It is held for some instructions, or for as long as a
+/// process is stopped in them.
+fn briefly(until: Until) -> Until {
+    const STOPPED: Duration = Duration::from_millis(20);
+    let soon = Instant::now() + STOPPED;
+    match until {
+        Until::Acquired => Until::Acquired,
+        Until::Deadline(end) => Until::Deadline(end.max(soon)),
+        Until::Now => Until::Deadline(soon),
+    }
 }
 
 /// Who had a hold, as far as it is remembered.
@@ -63,8 +78,9 @@ fn copies_at<'a>(
     operation: &'static str,
 ) -> Result<value::Place<'a>> {
     let segment = place.segment();
-    segment.attached().check_fork(operation)?;
-    let copies = value::Place::at(&segment.attached().memory, place.behind(primitive.head()));
+    let lock: &LockWords = place.words(operation)?;
+    let memory = &segment.attached().memory;
+    let copies = value::Place::at(memory, place.behind(primitive.head()), lock);
     copies.ok_or_else(|| damaged(segment.attached(), operation))
 }
 

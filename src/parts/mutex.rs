@@ -10,10 +10,12 @@
 //! | after its release | nothing | |
 
 use std::marker::PhantomData;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::change::wait_for_change;
 use super::place::Place;
 use super::{Draft, Part, Walk, copies_at, damaged, named, until};
 use crate::error::Result;
@@ -110,7 +112,7 @@ impl<T: Shareable> Mutex<T> {
             value: value.ok_or_else(|| damaged(segment.attached(), LOCK))?,
             changed: false,
             panicking: thread::panicking(),
-            held,
+            _held: held,
             not_send: PhantomData,
         })
     }
@@ -201,7 +203,7 @@ pub struct MutexGuard<'a, T: Shareable> {
     /// Whether the thread was panicking when it acquired the lock.
     panicking: bool,
     // Released after this guard's own drop has committed.
-    held: Held<'a>,
+    _held: Held<'a>,
     /// The lock belongs to a thread.
     not_send: PhantomData<*const ()>,
 }
@@ -210,6 +212,88 @@ impl<T: Shareable> MutexGuard<'_, T> {
     /// Returns who died holding the lock, if it was taken over. What that one had not committed is not to be seen.
     pub fn taken_over_from(&self) -> Option<&Attachment> {
         self.taken_over_from.as_ref()
+    }
+}
+
+impl<'a, T: Shareable> MutexGuard<'a, T> {
+    /// Waits while `condition` holds of the value: commits what was changed, releases the lock, sleeps until another one has changed the
+    /// value, acquires the lock and looks again.
+    ///
+    /// Whoever commits a change wakes all who wait, so nobody has to be told; one that is killed as it wakes up keeps nothing from the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`]; the lock is released.
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Mutex, Part};
+    ///
+    /// let queue = Mutex::open_or_create("com.example.queue", || [0_u64, 0])?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| Ok::<_, sharehold::Error>(queue.lock()?[0] = 1));
+    ///     let mut guard = queue.lock()?.wait_while(|it| it[0] == 0)?;
+    ///     guard[0] = 0;
+    ///     Ok::<_, sharehold::Error>(())
+    /// })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
+    #[doc(alias = "Condvar")]
+    #[doc(alias = "pthread_cond_wait")]
+    pub fn wait_while(self, condition: impl FnMut(&T) -> bool) -> Result<MutexGuard<'a, T>> {
+        self.wait_until(Until::Acquired, condition)
+    }
+
+    /// As [`MutexGuard::wait_while`], at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock_timeout`]; the lock is released.
+    pub fn wait_while_timeout(
+        self,
+        limit: Duration,
+        condition: impl FnMut(&T) -> bool,
+    ) -> Result<MutexGuard<'a, T>> {
+        self.wait_until(until(limit), condition)
+    }
+
+    /// As [`MutexGuard::wait_while`], until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`MutexGuard::wait_while_timeout`].
+    pub fn wait_while_deadline(
+        self,
+        deadline: Instant,
+        condition: impl FnMut(&T) -> bool,
+    ) -> Result<MutexGuard<'a, T>> {
+        self.wait_until(Until::Deadline(deadline), condition)
+    }
+
+    fn wait_until(
+        mut self,
+        until: Until,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<MutexGuard<'a, T>> {
+        while condition(&self.value) {
+            self.commit();
+            let mutex = self.mutex;
+            // Under the lock: what is changed from here on is another version.
+            let seen = mutex.copies(LOCK)?.committed();
+            drop(self);
+            wait_for_change(&mutex.place, Primitive::Mutex, seen, until.deadline())?;
+            self = mutex.guard(until)?;
+        }
+        Ok(self)
+    }
+
+    fn commit(&mut self) {
+        if mem::take(&mut self.changed) {
+            // A forked child has a copy of the guard, and no memory behind it.
+            if let Ok(copies) = self.mutex.copies(LOCK) {
+                copies.commit(&self.value);
+            }
+        }
     }
 }
 
@@ -231,11 +315,8 @@ impl<T: Shareable> DerefMut for MutexGuard<'_, T> {
 impl<T: Shareable> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         let panicked = thread::panicking() && !self.panicking;
-        if self.changed && !panicked {
-            // A forked child has a copy of the guard, and no memory behind it.
-            if let Ok(copies) = self.mutex.copies(LOCK) {
-                copies.commit(&self.value);
-            }
+        if !panicked {
+            self.commit();
         }
     }
 }

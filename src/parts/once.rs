@@ -9,9 +9,11 @@
 //! | after it | the value, and its hold | nobody needs the lock any more |
 
 use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
+use super::change::wait_for_change;
 use super::place::Place;
-use super::{Draft, Part, Walk, copies_at, damaged};
+use super::{Draft, Part, Walk, copies_at, damaged, end_of};
 use crate::error::{Error, Result};
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
@@ -101,6 +103,39 @@ impl<T: Shareable> Once<T> {
         self.copies(MAKE)?.commit(&value);
         drop(held);
         Ok(value)
+    }
+
+    /// Waits until somebody has made the value, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Once::get`].
+    pub fn wait(&self) -> Result<T> {
+        self.wait_until(None)
+    }
+
+    /// As [`Once::wait`], at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Once::get`], and [`Timeout`](crate::ErrorKind::Timeout).
+    pub fn wait_timeout(&self, limit: Duration) -> Result<T> {
+        self.wait_until(end_of(limit))
+    }
+
+    /// As [`Once::wait`], until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Once::wait_timeout`].
+    pub fn wait_deadline(&self, deadline: Instant) -> Result<T> {
+        self.wait_until(Some(deadline))
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<T> {
+        wait_for_change(&self.place, Primitive::Once, 0, deadline)?;
+        let made = self.get()?;
+        made.ok_or_else(|| damaged(self.segment().attached(), READ))
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.

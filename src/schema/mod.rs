@@ -11,7 +11,7 @@ mod kind;
 mod lines;
 mod list;
 mod number;
-pub mod support;
+pub(crate) mod support;
 #[cfg(test)]
 mod tests;
 mod text;

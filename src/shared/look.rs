@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::thread;
 
 use super::protocol::{self, Look, Word};
-use super::value::{HEAD, Place, READ, TRIES, copy_offset, size_for};
+use super::value::{HEAD, READ, TRIES, copy_offset, size_for, whole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 
@@ -53,7 +53,7 @@ pub(crate) fn snapshot(data: &impl ReadData, size: usize) -> Result<(u64, Vec<u8
         }
     }
     let memory = data.map()?;
-    let place = Place::at(&memory, 0).ok_or_else(cut_off)?;
+    let place = whole(&memory).ok_or_else(cut_off)?;
     for _ in 0..TRIES {
         let found = protocol::try_read(&place, |version| {
             let copy = place.copy(version, size)?;

@@ -8,7 +8,7 @@ mod protocol;
 mod tests;
 mod transaction;
 pub(crate) mod value;
-mod waiting;
+pub(crate) mod waiting;
 mod watch;
 
 pub use any::{AnyShared, ReadOnlyAnyShared};

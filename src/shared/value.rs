@@ -8,7 +8,7 @@
 //! How they are used is said, and proven, in `protocol`.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::thread;
 
 use super::protocol::{self, Look, Steps, Word};
@@ -34,10 +34,12 @@ pub(crate) struct Place<'a> {
     memory: &'a Memory,
     /// Where it begins, in the data.
     start: usize,
-    pub(super) version: &'a AtomicU64,
+    pub(crate) version: &'a AtomicU64,
     writing: &'a AtomicU64,
-    /// Where those are noted who wait for a change: with the segment's own lock.
+    /// The lock that guards it, where those are noted who wait for a change.
     pub(super) lock: &'a LockWords,
+    /// Whether there are processes without barriers: one word for all locks of a segment.
+    pub(super) fenced: &'a AtomicU32,
 }
 
 /// What one reading without the lock found.
@@ -69,9 +71,10 @@ pub(super) const fn copy_offset(version: u64, size: usize) -> usize {
 }
 
 impl<'a> Place<'a> {
-    /// `start` is a multiple of 64. `None` when the segment is too small, which was refused when it was attached.
+    /// Of the value that begins at `start`, a multiple of 64, and is guarded by `lock`. `None` when the segment is too small, which was
+    /// refused when it was attached.
     #[inline]
-    pub(crate) fn at(memory: &'a Memory, start: usize) -> Option<Place<'a>> {
+    pub(crate) fn at(memory: &'a Memory, start: usize, lock: &'a LockWords) -> Option<Place<'a>> {
         let [version, writing] = memory.data_words(start, 2)? else {
             return None;
         };
@@ -80,7 +83,8 @@ impl<'a> Place<'a> {
             start,
             version,
             writing,
-            lock: &memory.header().lock,
+            lock,
+            fenced: &memory.header().lock.fenced,
         })
     }
 
@@ -201,7 +205,13 @@ impl Steps for Place<'_> {
 #[inline]
 pub(super) fn place<'a>(attached: &'a Attached, operation: &'static str) -> Result<Place<'a>> {
     attached.check_fork(operation)?;
-    Place::at(&attached.memory, 0).ok_or_else(|| damaged(attached, operation))
+    whole(&attached.memory).ok_or_else(|| damaged(attached, operation))
+}
+
+/// Of a segment that holds one value and nothing else.
+#[inline]
+pub(super) fn whole(memory: &Memory) -> Option<Place<'_>> {
+    Place::at(memory, 0, &memory.header().lock)
 }
 
 #[cold]
@@ -551,7 +561,8 @@ pub(crate) fn write_first_at<T: Shareable>(
     start: usize,
     first: &T,
 ) -> Result<()> {
-    let place = Place::at(&attached.memory, start);
+    let memory = &attached.memory;
+    let place = Place::at(memory, start, &memory.header().lock);
     place
         .ok_or_else(|| damaged(attached, CHANGE))?
         .commit(first);

@@ -84,7 +84,7 @@ impl CommitSteps for Place<'_> {
     #[inline(always)]
     fn is_watched(&self) -> bool {
         // The other half of the fence is the waiter's `barrier`.
-        if self.lock.fenced.load(Ordering::Relaxed) == 0 {
+        if self.fenced.load(Ordering::Relaxed) == 0 {
             compiler_fence(Ordering::SeqCst);
         } else {
             fence(Ordering::SeqCst);
@@ -115,9 +115,10 @@ impl CommitSteps for Place<'_> {
     }
 }
 
-struct Steps<'a> {
-    place: &'a Place<'a>,
-    segment: &'a Segment,
+/// The words of a value, for one who waits.
+pub(crate) struct Steps<'a> {
+    pub(crate) place: &'a Place<'a>,
+    pub(crate) segment: &'a Segment,
 }
 
 impl WatchSteps for Steps<'_> {

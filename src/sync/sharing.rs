@@ -79,10 +79,8 @@ pub(crate) trait Steps {
     fn phase(&self) -> u32;
     /// Adds 1 to `phase`.
     fn end_phase(&self);
-    /// Loads this attachment's mark.
-    fn own_mark(&self) -> Mark;
-    /// Changes this attachment's mark from one value to another, if it is that.
-    fn change_mark(&self, from: Mark, to: Mark) -> bool;
+    /// Changes this attachment's mark, as [`Mark::changed`] says; false, and nothing changed, where it says nothing.
+    fn remark(&self, change: Change) -> bool;
     /// Loads the mark of a slot; `None` beyond the last.
     fn mark(&self, slot: usize) -> Option<Mark>;
     /// Whether the mark is this attachment's own.
@@ -150,26 +148,21 @@ impl Mark {
         self.holds() + self.waits() < Mark::MOST
     }
 
-    fn add_holder(self) -> Option<Mark> {
-        self.has_room().then_some(Mark(self.0 + (1 << Mark::HOLDS)))
-    }
-
-    fn add_waiter(self, phase: u32) -> Option<Mark> {
-        let joins = self.waits() == 0 || self.is_since(phase);
-        let since = self.0 & !3 | u64::from(phase) & 3;
-        (joins && self.has_room()).then_some(Mark(since + (1 << Mark::WAITS)))
-    }
-
-    fn without_holder(self) -> Option<Mark> {
-        (self.holds() > 0).then(|| Mark(self.0 - (1 << Mark::HOLDS)))
-    }
-
-    fn without_waiter(self) -> Option<Mark> {
-        (self.waits() > 0).then(|| Mark(self.0 - (1 << Mark::WAITS)))
-    }
-
-    fn let_in(self) -> Option<Mark> {
-        self.without_waiter()?.add_holder()
+    /// What becomes of it; `None` where that cannot be.
+    pub(crate) fn changed(self, change: Change) -> Option<Mark> {
+        const HOLDER: u64 = 1 << Mark::HOLDS;
+        const WAITER: u64 = 1 << Mark::WAITS;
+        match change {
+            Change::Holds => self.has_room().then(|| Mark(self.0 + HOLDER)),
+            Change::HoldsNoMore => (self.holds() > 0).then(|| Mark(self.0 - HOLDER)),
+            Change::WaitsSince(phase) => {
+                let joins = self.waits() == 0 || self.is_since(phase);
+                let since = self.0 & !3 | u64::from(phase) & 3;
+                (joins && self.has_room()).then_some(Mark(since + WAITER))
+            }
+            Change::WaitsNoMore => (self.waits() > 0).then(|| Mark(self.0 - WAITER)),
+            Change::IsLetIn => (self.waits() > 0).then(|| Mark(self.0 - WAITER + HOLDER)),
+        }
     }
 
     /// Whether nothing holds or waits.
@@ -179,17 +172,16 @@ impl Mark {
     }
 }
 
-/// Changes this attachment's mark; false when `change` refuses.
-fn remark(steps: &impl Steps, change: impl Fn(Mark) -> Option<Mark>) -> bool {
-    loop {
-        let from = steps.own_mark();
-        let Some(to) = change(from) else {
-            return false;
-        };
-        if steps.change_mark(from, to) {
-            return true;
-        }
-    }
+/// What one of its threads does to a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Change {
+    Holds,
+    HoldsNoMore,
+    /// Since this phase.
+    WaitsSince(u32),
+    WaitsNoMore,
+    /// It waited, and holds.
+    IsLetIn,
 }
 
 fn wake_drainer(steps: &impl Steps) {
@@ -285,7 +277,7 @@ impl Enter {
     fn begin(&mut self, steps: &impl Steps) -> Option<Found> {
         let phase = steps.phase();
         if steps.owner() == 0 {
-            if !remark(steps, Mark::add_holder) {
+            if !steps.remark(Change::Holds) {
                 return Some(Found::Sleep(steps.turn(), FIRST_SLEEP));
             }
             if steps.owner() == 0 {
@@ -293,7 +285,7 @@ impl Enter {
             }
             leave_reading(steps);
         }
-        if !remark(steps, |mark| mark.add_waiter(phase)) {
+        if !steps.remark(Change::WaitsSince(phase)) {
             // Another thread of this process was let in, and is about to notice.
             return Some(Found::Sleep(steps.turn(), FIRST_SLEEP));
         }
@@ -306,14 +298,14 @@ impl Enter {
 
     fn step_in(&mut self, steps: &impl Steps) -> Found {
         self.since = None;
-        remark(steps, Mark::let_in);
+        steps.remark(Change::IsLetIn);
         Found::Inside
     }
 
     /// Takes back the mark that it waits.
     pub(crate) fn give_up(&mut self, steps: &impl Steps) {
         if self.since.take().is_some() {
-            remark(steps, Mark::without_waiter);
+            steps.remark(Change::WaitsNoMore);
             wake_drainer(steps);
         }
     }
@@ -321,7 +313,7 @@ impl Enter {
 
 /// Leaves, for one who is inside as a reader.
 pub(crate) fn leave_reading(steps: &impl Steps) {
-    remark(steps, Mark::without_holder);
+    steps.remark(Change::HoldsNoMore);
     wake_drainer(steps);
 }
 
@@ -364,7 +356,7 @@ impl Drain {
         if !kept_out {
             steps.take_drain();
             if self.own > 0 {
-                remark(steps, Mark::without_holder);
+                steps.remark(Change::HoldsNoMore);
             }
             return Found::Inside;
         }
@@ -398,7 +390,7 @@ impl Drain {
     }
 
     /// Releases `owner` without having been inside.
-    pub(crate) fn give_up(self, steps: &impl Steps) {
+    pub(crate) fn give_up(steps: &impl Steps) {
         steps.take_drain();
         steps.free();
         wake_waiting(steps);
@@ -414,7 +406,7 @@ pub(crate) fn leave_writing(steps: &impl Steps) {
 
 /// Becomes a reader that is inside, for the writer that is.
 pub(crate) fn downgrade(steps: &impl Steps) -> bool {
-    let marked = remark(steps, Mark::add_holder);
+    let marked = steps.remark(Change::Holds);
     leave_writing(steps);
     marked
 }

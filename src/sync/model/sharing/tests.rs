@@ -1,6 +1,8 @@
 //! What the model of the read-write lock is asked, and the mistakes that it has to find.
 
-use super::*;
+use super::super::search::{Broken, Seen, search};
+use super::program::{Mistake, Turn};
+use super::{Law, Sharing};
 
 const R: &[Turn] = &[Turn::Read];
 const R2: &[Turn] = &[Turn::Read; 2];
@@ -71,4 +73,56 @@ fn the_dead_keep_nobody_out() {
     keeps(&Sharing::new(&[R, W]).deaths(1));
     keeps(&Sharing::new(&[R2, W2]).deaths(2));
     keeps(&Sharing::new(&[UP, DOWN]).deaths(1));
+    keeps(&Sharing::new(&[R, R, W]).deaths(1));
+    keeps(&Sharing::new(&[R, R, W]).in_one_process().deaths(1));
+}
+
+const GIVES_UP: &[Turn] = &[
+    Turn::Write,
+    Turn::WriteFor,
+    Turn::WriteFor,
+    Turn::WriteFor,
+    Turn::Write,
+];
+
+#[test]
+fn somebody_beside_a_writer_is_found() {
+    let worlds: [(Mistake, &[&[Turn]]); 5] = [
+        (Mistake::NoSecondLook, &[R, W]),
+        (Mistake::LateMark, &[R, W2]),
+        (Mistake::FreeFirst, &[R, W, W]),
+        (Mistake::ForgetLiving, &[R, W]),
+        // Until a phase looks like the one since which somebody waited.
+        (Mistake::PhaseUnused, &[R, GIVES_UP]),
+    ];
+    for (mistake, turns) in worlds {
+        println!("{mistake:?}");
+        breaks(
+            &Sharing::with(turns, mistake),
+            &[Law::Together, Law::Overtaken],
+        );
+    }
+    let robbed = Sharing::with(&[R, W], Mistake::NoProof).deaths(1);
+    breaks(&robbed, &[Law::Robbed]);
+}
+
+#[test]
+fn a_lost_wake_up_of_readers_or_writers_is_found() {
+    for mistake in [
+        Mistake::NoReaderAnnouncement,
+        Mistake::NoReaderWakeUp,
+        Mistake::NoWriterWakeUp,
+    ] {
+        println!("{mistake:?}");
+        breaks(&Sharing::with(&[R, W], mistake), &[Law::Stuck]);
+    }
+}
+
+#[test]
+fn those_that_are_kept_out_for_ever_are_found() {
+    let kept_out = [Law::Starved, Law::Stuck];
+    for mistake in [Mistake::KeepDead, Mistake::NoTakeOver] {
+        println!("{mistake:?}");
+        breaks(&Sharing::with(&[R, W], mistake).deaths(1), &kept_out);
+    }
 }
