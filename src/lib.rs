@@ -8,6 +8,8 @@
 //! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`Guard`] |
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
 //! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
+//! | a mutex, read-write lock, semaphore, event, barrier or once | [`Mutex`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`Once`] |
+//! | several of them in one segment | [`Part`] |
 //! | many writes that become final together | [`Segment::transaction`] |
 //! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
 //! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`PollableWatch`] |

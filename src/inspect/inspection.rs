@@ -21,7 +21,7 @@ pub struct Inspection {
     pub summary: Summary,
     /// What its value looks like, `None` for plain bytes; or why that cannot be told.
     pub schema: Result<Option<Schema>>,
-    /// One committed value, whose version is the summary's; of plain bytes the first 4,096, as they happen to be. Or why it
+    /// One committed value, whose version is the summary's; of plain bytes, and of parts, the first 4,096, as they happen to be. Or why it
     /// cannot be read.
     pub content: Result<Vec<u8>>,
 }
@@ -59,10 +59,12 @@ fn see(key: &str) -> Result<Inspection> {
     let mut summary = Summary::of(&mut view, Care::Exact)?;
     let schema = view.schema();
     let content = match &schema {
-        Ok(Some(schema)) => look::snapshot(&view, schema.size()).map(|(version, value)| {
-            summary.version = Some(version);
-            value
-        }),
+        Ok(Some(schema)) if !schema.is_of_parts() => {
+            look::snapshot(&view, schema.size()).map(|(version, value)| {
+                summary.version = Some(version);
+                value
+            })
+        }
         _ => beginning(&view),
     };
     let with_key = |error: crate::error::Error| error.with_key(key);

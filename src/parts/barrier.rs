@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
-use super::{Draft, Part, Walk, damaged, end_of};
+use super::{Draft, Part, Walk, briefly, damaged, end_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::BarrierWords;
 use crate::schema::{Description, Primitive};
@@ -137,6 +137,7 @@ impl Barrier {
             words,
             round: None,
             period: FIRST_SLEEP,
+            until: deadline.map_or(Until::Acquired, Until::Deadline),
         };
         match block(&mut arrival, deadline) {
             Some(met) => met,
@@ -163,9 +164,9 @@ impl Barrier {
     }
 
     /// Takes the inner lock, and does what a dead one left undone.
-    fn hold<'a>(&'a self, words: &'a BarrierWords) -> Result<Held<'a>> {
+    fn hold<'a>(&'a self, words: &'a BarrierWords, until: Until) -> Result<Held<'a>> {
         let lock = PartLock::inner(self.segment(), &words.lock);
-        let held = lock.acquire(Until::Acquired)?;
+        let held = lock.acquire(briefly(until))?;
         if held.dead().is_some() {
             self.clear_left_out(words);
             let round = words.round.load(Ordering::SeqCst);
@@ -289,13 +290,14 @@ struct Arrival<'a> {
     /// The round in which it has arrived.
     round: Option<u32>,
     period: Duration,
+    until: Until,
 }
 
 impl Arrival<'_> {
     /// Looks, under the lock; `None` to sleep.
     fn meet(&mut self) -> Option<Result<bool>> {
         let (barrier, words) = (self.barrier, self.words);
-        let held = match barrier.hold(words) {
+        let held = match barrier.hold(words, self.until) {
             Ok(held) => held,
             Err(error) => return Some(Err(error)),
         };
@@ -323,7 +325,7 @@ impl Arrival<'_> {
     /// Leaves the round, if it has not ended.
     fn take_back(&self) -> Result<bool> {
         let (barrier, words) = (self.barrier, self.words);
-        let held = barrier.hold(words)?;
+        let held = barrier.hold(words, Until::Acquired)?;
         let round = words.round.load(Ordering::SeqCst);
         match self.round {
             Some(arrived) if arrived != round => {

@@ -112,7 +112,7 @@ impl<T: Shareable> Mutex<T> {
             value: value.ok_or_else(|| damaged(segment.attached(), LOCK))?,
             changed: false,
             panicking: thread::panicking(),
-            held,
+            _held: held,
             not_send: PhantomData,
         })
     }
@@ -203,7 +203,7 @@ pub struct MutexGuard<'a, T: Shareable> {
     /// Whether the thread was panicking when it acquired the lock.
     panicking: bool,
     // Released after this guard's own drop has committed.
-    held: Held<'a>,
+    _held: Held<'a>,
     /// The lock belongs to a thread.
     not_send: PhantomData<*const ()>,
 }

@@ -24,7 +24,7 @@ pub(super) const fn row_len(marks: usize) -> usize {
 
 /// The low half of an attachment's generation, which is what marks have of it.
 pub(super) fn low(hold: Hold) -> u32 {
-    (hold.generation() & u64::from(u32::MAX)) as u32
+    (hold.generation() & 0xffff_ffff) as u32
 }
 
 /// One part: in which segment, and where in it.
@@ -61,7 +61,7 @@ impl Place {
         let mark: &Mark = self.marks(number).of(&self.segment, slot)?;
         let hold = self.segment.hold_in(slot)?;
         let found = mark.word.load(Ordering::SeqCst);
-        let (generation, value) = ((found >> 32) as u32, (found & u64::from(u32::MAX)) as u32);
+        let (generation, value) = ((found >> 32) as u32, (found & 0xffff_ffff) as u32);
         Some(Marked {
             slot,
             word: &mark.word,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::memory::format::{Mark as MarkWord, ReadWriteWords};
 use crate::segment::table::Hold;
 use crate::sync::Until;
-use crate::sync::part::PartLock;
+use crate::sync::part::{Held, PartLock};
 use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys;
@@ -108,7 +108,7 @@ impl<'a> Room<'a> {
             return Ok(Inside::Writing(self));
         }
         let reader = exit.drain.kept_out_by(&self);
-        exit.drain.give_up(&self);
+        Drain::give_up(&self);
         let reader = reader.and_then(|(slot, mark)| self.maker_of(slot, mark));
         Err(refused(self.place.segment(), reader, until))
     }
@@ -135,7 +135,7 @@ impl Steps for Room<'_> {
 
     fn take_over(&self, owner: u64) -> bool {
         let held = self.lock.take_over(owner);
-        held.map(|held| held.keep()).is_some()
+        held.map(Held::keep).is_some()
     }
 
     fn free(&self) {

@@ -154,7 +154,9 @@ impl<T: Shareable> RwLock<T> {
         Ok(ReadGuard {
             rwlock: self,
             value: self.value_inside(READ)?,
-            taken_over_from: dead.and_then(|hold| named(self.segment(), hold)),
+            taken_over_from: dead
+                .and_then(|hold| named(self.segment(), hold))
+                .map(Box::new),
             inside,
         })
     }
@@ -165,7 +167,9 @@ impl<T: Shareable> RwLock<T> {
             rwlock: self,
             value: self.value_inside(WRITE)?,
             changed: false,
-            taken_over_from: dead.and_then(|hold| named(self.segment(), hold)),
+            taken_over_from: dead
+                .and_then(|hold| named(self.segment(), hold))
+                .map(Box::new),
             panicking: thread::panicking(),
             inside,
             not_send: PhantomData,
@@ -225,14 +229,14 @@ impl<T: Shareable> Part for RwLock<T> {
 pub struct ReadGuard<'a, T: Shareable> {
     rwlock: &'a RwLock<T>,
     value: T,
-    taken_over_from: Option<Attachment>,
+    taken_over_from: Option<Box<Attachment>>,
     inside: Inside<'a>,
 }
 
 impl<'a, T: Shareable> ReadGuard<'a, T> {
     /// Returns the writer that died inside, if it was this reader that found it.
     pub fn taken_over_from(&self) -> Option<&Attachment> {
-        self.taken_over_from.as_ref()
+        self.taken_over_from.as_deref()
     }
 
     /// Becomes the writer, unless somebody else is, or waits to be; waits for the other readers to leave.
@@ -292,7 +296,7 @@ pub struct WriteGuard<'a, T: Shareable> {
     rwlock: &'a RwLock<T>,
     value: T,
     changed: bool,
-    taken_over_from: Option<Attachment>,
+    taken_over_from: Option<Box<Attachment>>,
     /// Whether the thread was panicking when it came in.
     panicking: bool,
     // Left after this guard's own drop has committed.
@@ -304,7 +308,7 @@ pub struct WriteGuard<'a, T: Shareable> {
 impl<'a, T: Shareable> WriteGuard<'a, T> {
     /// Returns who died inside as the writer, if this one took over from it. What that one had not committed is not to be seen.
     pub fn taken_over_from(&self) -> Option<&Attachment> {
-        self.taken_over_from.as_ref()
+        self.taken_over_from.as_deref()
     }
 
     /// Commits what was changed and becomes a reader; nobody writes in between.

@@ -34,7 +34,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
-use super::{Draft, Part, Walk, damaged, refused, until};
+use super::{Draft, Part, Walk, briefly, damaged, refused, until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::SemaphoreWords;
 use crate::schema::{Description, Primitive};
@@ -137,7 +137,7 @@ impl Semaphore {
     /// [`ErrorKind::InvalidOption`] when it has not so many, [`ErrorKind::Forked`].
     pub fn release(&self, count: u32) -> Result<()> {
         let words: &SemaphoreWords = self.place.words(RELEASE)?;
-        let _held = self.hold(words)?;
+        let _held = self.hold(words, Until::Acquired)?;
         if self.place.own(0) < count {
             let detail = format!(
                 "this attachment has {}, not {count}; release what it has",
@@ -157,7 +157,7 @@ impl Semaphore {
     /// [`ErrorKind::Forked`].
     pub fn available(&self) -> Result<u32> {
         let words: &SemaphoreWords = self.place.words(ACQUIRE)?;
-        let _held = self.hold(words)?;
+        let _held = self.hold(words, Until::Acquired)?;
         self.recount(words);
         Ok(words.available.load(Ordering::Relaxed))
     }
@@ -181,23 +181,21 @@ impl Semaphore {
             count,
             period: FIRST_SLEEP,
             asks: until == Until::Now,
+            until,
         };
-        match block(&mut wanted, until.deadline()) {
-            Some(taken) => taken.map(|()| Permit {
-                semaphore: self,
-                count,
-            }),
-            None => {
-                let holder = self.place.marked(0).find_map(|mark| mark.maker);
-                Err(refused(self.segment(), holder, until))
-            }
+        if let Some(taken) = block(&mut wanted, until.deadline()) {
+            taken?;
+            let semaphore = self;
+            return Ok(Permit { semaphore, count });
         }
+        let holder = self.place.marked(0).find_map(|mark| mark.maker);
+        Err(refused(self.segment(), holder, until))
     }
 
     /// Takes the inner lock, and sees to what a dead one left.
-    fn hold<'a>(&'a self, words: &'a SemaphoreWords) -> Result<Held<'a>> {
+    fn hold<'a>(&'a self, words: &'a SemaphoreWords, until: Until) -> Result<Held<'a>> {
         let lock = PartLock::inner(self.segment(), &words.lock);
-        let held = lock.acquire(Until::Acquired)?;
+        let held = lock.acquire(briefly(until))?;
         if held.dead().is_some() {
             self.recount(words);
         }
@@ -313,6 +311,7 @@ struct Wanted<'a> {
     period: Duration,
     /// Whether it asks for the dead, which costs system calls: once it has slept, or when it tries only once.
     asks: bool,
+    until: Until,
 }
 
 impl Wait for Wanted<'_> {
@@ -320,7 +319,7 @@ impl Wait for Wanted<'_> {
 
     fn look(&mut self) -> Look<'_, Result<()>> {
         let words = self.words;
-        let held = match self.semaphore.hold(words) {
+        let held = match self.semaphore.hold(words, self.until) {
             Ok(held) => held,
             Err(error) => return Look::Ready(Err(error)),
         };

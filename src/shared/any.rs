@@ -61,7 +61,7 @@ impl AnyShared {
     ///
     /// # Errors
     ///
-    /// As [`Options::attach`], and [`ErrorKind::TypeMismatch`] when it holds plain bytes.
+    /// As [`Options::attach`], and [`ErrorKind::TypeMismatch`] when it holds plain bytes, or parts.
     pub fn attach(key: &str) -> Result<AnyShared> {
         Segment::options().attach_any(key)
     }
@@ -272,6 +272,11 @@ fn schema_of(attached: &Attached, size: usize) -> Result<Schema> {
         let detail = "it holds plain bytes, no typed value; read and write it by offset";
         Error::new(ErrorKind::TypeMismatch, ATTACH, detail).with_key(attached.key())
     })?;
+    if schema.is_of_parts() {
+        let detail = "it holds parts, no single value; attach to it as what they are";
+        let error = Error::new(ErrorKind::TypeMismatch, ATTACH, detail);
+        return Err(error.with_key(attached.key()));
+    }
     if needed(&schema).is_some_and(|needed| needed <= size) {
         Ok(schema)
     } else {

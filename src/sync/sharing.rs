@@ -390,7 +390,7 @@ impl Drain {
     }
 
     /// Releases `owner` without having been inside.
-    pub(crate) fn give_up(self, steps: &impl Steps) {
+    pub(crate) fn give_up(steps: &impl Steps) {
         steps.take_drain();
         steps.free();
         wake_waiting(steps);

@@ -262,7 +262,9 @@ fn one_who_is_killed_as_it_waits_takes_nothing_along() {
             victim.kill_soon();
         }
         family.inner.auto.set().expect("it is no fork");
-        drop(victims.each_mut().map(Child::end));
+        for victim in &mut victims {
+            victim.end();
+        }
         // Unless a dying one took it and died with it: then it had happened to that one.
         if !family.inner.auto.is_set().expect("it is no fork") {
             family.inner.auto.set().expect("it is no fork");

@@ -45,14 +45,12 @@ fn parts_are_found_by_another_attachment() {
 }
 
 #[derive(Part)]
-#[allow(dead_code, reason = "only what it is made of is looked at")]
 struct Other {
     mutex: Mutex<Value>,
     inner: OtherInner,
 }
 
 #[derive(Part)]
-#[allow(dead_code, reason = "only what it is made of is looked at")]
 struct OtherInner {
     rwlock: RwLock<[u32; 32]>,
     permits: Semaphore,
@@ -60,7 +58,9 @@ struct OtherInner {
 
 fn other_parts_are_refused_by_name() {
     let _family = create();
-    let error = Other::attach(KEY).map(drop).expect_err("the parts differ");
+    let attached = Other::attach(KEY);
+    let all = attached.map(|it| drop((it.mutex, it.inner.rwlock, it.inner.permits)));
+    let error = all.expect_err("the parts differ");
     assert_eq!(error.kind(), ErrorKind::TypeMismatch);
     let said = error.to_string();
     assert!(said.contains("inner.rwlock"), "{said}");
@@ -266,9 +266,9 @@ fn a_set_event_lets_everybody_pass() {
 }
 
 fn an_event_that_resets_itself_lets_one_pass() {
+    const SETS: u64 = 500;
     let event = Event::create(KEY, Reset::Auto).expect("nothing has the key");
     let passed = AtomicU64::new(0);
-    const SETS: u64 = 500;
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {

@@ -67,11 +67,12 @@ fn many_waiters_ask_little_more_than_a_few() {
     std::thread::sleep(Duration::from_millis(500));
     let slept = count() - before;
     // Four ask every 8 ms, the others every 64 ms; all of them every 8 ms would be three times as much as is allowed here.
-    let elapsed = start.elapsed().as_secs_f64() * 1e3;
-    let most = elapsed / 8.0 * 4.0 + elapsed / 64.0 * (WAITERS as f64 - 4.0);
+    let elapsed = start.elapsed();
+    let times = |period, waiters| elapsed.as_millis() / period * waiters;
+    let most = (times(8, 4) + times(64, WAITERS as u128 - 4)) * 115 / 100;
     assert!(
-        (slept as f64) < most * 1.15,
-        "{slept} sleeps in {elapsed} ms, at most {most}"
+        u128::from(slept) < most,
+        "{slept} sleeps in {elapsed:?}, at most {most}"
     );
 }
 

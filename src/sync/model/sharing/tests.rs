@@ -1,6 +1,8 @@
 //! What the model of the read-write lock is asked, and the mistakes that it has to find.
 
-use super::*;
+use super::super::search::{Broken, Seen, search};
+use super::program::{Mistake, Turn};
+use super::{Law, Sharing};
 
 const R: &[Turn] = &[Turn::Read];
 const R2: &[Turn] = &[Turn::Read; 2];

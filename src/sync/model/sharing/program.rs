@@ -1,0 +1,415 @@
+//! What threads do with the read-write lock: the states that the code of `sharing` can be in, cut into segments.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::THREADS;
+use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
+
+/// One way to have the lock once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Read,
+    /// One look.
+    TryRead,
+    /// Gives up at any of its sleeps, or does not.
+    ReadFor,
+    Write,
+    TryWrite,
+    WriteFor,
+    /// Reads, then writes if nobody else wants to.
+    Upgrade,
+    /// Writes, then reads.
+    Downgrade,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mistake {
+    None,
+    /// A reader does not look again whether a writer has come.
+    NoSecondLook,
+    /// One that waits does not look whether its mark came in time.
+    LateMark,
+    /// A writer frees the lock before it raises the phase.
+    FreeFirst,
+    /// Who gives up raises the phase as well.
+    PhaseUnused,
+    NoWriterWakeUp,
+    NoReaderWakeUp,
+    NoReaderAnnouncement,
+    NoProof,
+    /// Marks of the living are taken for those of the dead.
+    ForgetLiving,
+    /// A mark of the dead keeps a writer out.
+    KeepDead,
+    NoTakeOver,
+}
+
+/// A step, as it is about to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Op {
+    Owner,
+    TakeOver(u32),
+    Acquire,
+    TryAcquire,
+    Free,
+    Phase,
+    EndPhase,
+    Remark(Change),
+    Mark(usize),
+    IsGone(usize, bool),
+    Forget(usize, Mark),
+    Readers(bool),
+    Turn,
+    EndTurn,
+    WakeReaders,
+    Draining(bool),
+    WakeWriter,
+    Sleep(Bed),
+    /// The answer is whether it gives up.
+    Deadline,
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Bed {
+    Turn(u32),
+    Draining,
+}
+
+/// Where a thread is between two segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    Next,
+    Entering(Enter),
+    /// Asleep, or about to.
+    Resting(Enter, u32),
+    Reading,
+    Draining(Drain),
+    DrainRests(Drain),
+    Writing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    program: usize,
+    turn: usize,
+    stage: Stage,
+    answers: Vec<u64>,
+    op: Op,
+}
+
+/// The states of all threads, by number.
+pub(super) struct Programs {
+    pub(super) turns: Vec<&'static [Turn]>,
+    /// The slot of each thread.
+    pub(super) slots: [usize; THREADS],
+    pub(super) mistake: Mistake,
+    places: RefCell<Vec<Place>>,
+    numbers: RefCell<HashMap<Place, u32>>,
+    next: RefCell<HashMap<(u32, u64), u32>>,
+}
+
+impl Programs {
+    pub(super) fn new(turns: &[&'static [Turn]], mistake: Mistake) -> Programs {
+        Programs {
+            turns: turns.to_vec(),
+            slots: [0, 1, 2],
+            mistake,
+            places: RefCell::default(),
+            numbers: RefCell::default(),
+            next: RefCell::default(),
+        }
+    }
+    fn place(&self, node: u32) -> Place {
+        self.places.borrow()[node as usize].clone()
+    }
+
+    /// Whether a thread is inside here, and whether it writes.
+    pub(super) fn inside(&self, node: u32) -> Option<bool> {
+        let places = self.places.borrow();
+        let place = &places[node as usize];
+        match place.stage {
+            Stage::Reading if place.answers.is_empty() => Some(false),
+            // A reader that is about to write.
+            Stage::Draining(drain) | Stage::DrainRests(drain) if drain.is_reader() => Some(false),
+            Stage::Writing if place.answers.is_empty() => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The phase since which a thread waits here, asleep or about to sleep: it has seen that its mark was in time.
+    pub(super) fn waits_since(&self, node: u32) -> Option<u32> {
+        let places = self.places.borrow();
+        let place = &places[node as usize];
+        match place.stage {
+            Stage::Resting(enter, _) if place.answers.is_empty() => enter.timeless().0,
+            _ => None,
+        }
+    }
+
+    pub(super) fn op(&self, node: u32) -> Op {
+        self.places.borrow()[node as usize].op
+    }
+
+    pub(super) fn next(&self, node: u32, answer: u64) -> u32 {
+        let known = self.next.borrow().get(&(node, answer)).copied();
+        known.unwrap_or_else(|| {
+            let mut place = self.place(node);
+            place.answers.push(answer);
+            let next = self.run(place.program, place.turn, place.stage, place.answers);
+            self.next.borrow_mut().insert((node, answer), next);
+            next
+        })
+    }
+
+    /// Goes on from the beginning of a segment with these answers, and over segments that need none.
+    pub(super) fn run(&self, program: usize, turn: usize, stage: Stage, answers: Vec<u64>) -> u32 {
+        let (mut turn, mut stage, mut answers) = (turn, stage, answers);
+        let op = loop {
+            let Some(&how) = self.turns[program].get(turn) else {
+                break Op::End;
+            };
+            let replay = Replay {
+                answers: &answers,
+                at: Cell::new(0),
+                slot: self.slots[program],
+                slots: self.slots[..self.turns.len()]
+                    .iter()
+                    .max()
+                    .map_or(0, |last| last + 1),
+                mistake: self.mistake,
+                entered: Cell::new(false),
+                seen: Cell::new(None),
+            };
+            match catch_unwind(AssertUnwindSafe(|| replay.segment(how, stage))) {
+                Ok(after) => {
+                    turn += usize::from(after == Stage::Next);
+                    (stage, answers) = (after, Vec::new());
+                }
+                Err(payload) => match payload.downcast::<Op>() {
+                    Ok(op) => break *op,
+                    Err(other) => resume_unwind(other),
+                },
+            }
+        };
+        let place = Place {
+            program,
+            turn,
+            stage,
+            answers,
+            op,
+        };
+        if let Some(&number) = self.numbers.borrow().get(&place) {
+            return number;
+        }
+        let number = small(self.places.borrow().len() as u64);
+        self.places.borrow_mut().push(place.clone());
+        self.numbers.borrow_mut().insert(place, number);
+        number
+    }
+}
+
+/// Gives a segment its answers once more, and stops it at the first step that has none yet.
+pub(super) struct Replay<'a> {
+    answers: &'a [u64],
+    at: Cell<usize>,
+    slot: usize,
+    /// How many there are.
+    slots: usize,
+    mistake: Mistake,
+    /// For [`Mistake::NoSecondLook`]: it has just marked itself as inside.
+    entered: Cell<bool>,
+    /// For [`Mistake::LateMark`]: the phase that it saw before its mark.
+    seen: Cell<Option<u32>>,
+}
+
+impl Replay<'_> {
+    fn ask(&self, op: Op) -> u64 {
+        let at = self.at.get();
+        let Some(&answer) = self.answers.get(at) else {
+            resume_unwind(Box::new(op));
+        };
+        self.at.set(at + 1);
+        answer
+    }
+
+    fn is(&self, op: Op) -> bool {
+        self.ask(op) == 1
+    }
+
+    fn segment(&self, how: Turn, stage: Stage) -> Stage {
+        match stage {
+            Stage::Next => match how {
+                Turn::Read | Turn::TryRead | Turn::ReadFor | Turn::Upgrade => {
+                    Stage::Entering(Enter::new())
+                }
+                Turn::TryWrite if !self.is(Op::TryAcquire) => Stage::Next,
+                Turn::TryWrite => Stage::Draining(Drain::new(0)),
+                Turn::Write | Turn::WriteFor | Turn::Downgrade => {
+                    self.ask(Op::Acquire);
+                    Stage::Draining(Drain::new(0))
+                }
+            },
+            Stage::Entering(mut enter) => match enter.look(self, how == Turn::TryRead) {
+                Found::Inside | Found::TakenOver(_) => Stage::Reading,
+                Found::Sleep(..) if how == Turn::TryRead => {
+                    enter.give_up(self);
+                    Stage::Next
+                }
+                Found::Sleep(turn, _) => Stage::Resting(enter.timeless().1, turn),
+            },
+            Stage::Resting(mut enter, turn) => {
+                self.ask(Op::Sleep(Bed::Turn(turn)));
+                if how == Turn::ReadFor && self.is(Op::Deadline) {
+                    enter.give_up(self);
+                    return Stage::Next;
+                }
+                Stage::Entering(enter)
+            }
+            Stage::Reading if how == Turn::Upgrade && self.is(Op::TryAcquire) => {
+                Stage::Draining(Drain::new(1))
+            }
+            Stage::Reading => {
+                sharing::leave_reading(self);
+                Stage::Next
+            }
+            Stage::Draining(mut drain) => match drain.look(self, how == Turn::TryWrite) {
+                Found::Inside | Found::TakenOver(_) => Stage::Writing,
+                Found::Sleep(..) if how == Turn::TryWrite => {
+                    Drain::give_up(self);
+                    Stage::Next
+                }
+                Found::Sleep(..) => Stage::DrainRests(drain.timeless()),
+            },
+            Stage::DrainRests(drain) => {
+                self.ask(Op::Sleep(Bed::Draining));
+                if how == Turn::WriteFor && self.is(Op::Deadline) {
+                    if self.mistake == Mistake::PhaseUnused {
+                        self.ask(Op::EndPhase);
+                    }
+                    Drain::give_up(self);
+                    return Stage::Next;
+                }
+                Stage::Draining(drain)
+            }
+            Stage::Writing if how == Turn::Downgrade => {
+                sharing::downgrade(self);
+                // It leaves as every reader.
+                sharing::leave_reading(self);
+                Stage::Next
+            }
+            Stage::Writing => {
+                if self.mistake == Mistake::FreeFirst {
+                    self.ask(Op::Free);
+                    self.ask(Op::EndPhase);
+                    return Stage::Next;
+                }
+                sharing::leave_writing(self);
+                Stage::Next
+            }
+        }
+    }
+}
+
+impl Steps for Replay<'_> {
+    fn owner(&self) -> u64 {
+        if self.mistake == Mistake::NoSecondLook && self.entered.take() {
+            return 0;
+        }
+        self.ask(Op::Owner)
+    }
+
+    fn take_over(&self, owner: u64) -> bool {
+        self.mistake != Mistake::NoTakeOver && self.is(Op::TakeOver(small(owner)))
+    }
+
+    fn free(&self) {
+        self.ask(Op::Free);
+    }
+
+    fn phase(&self) -> u32 {
+        if let Some(seen) = self.seen.take() {
+            return seen;
+        }
+        small(self.ask(Op::Phase))
+    }
+
+    fn end_phase(&self) {
+        self.ask(Op::EndPhase);
+    }
+
+    fn remark(&self, change: Change) -> bool {
+        let changed = self.is(Op::Remark(change));
+        match (self.mistake, change) {
+            (Mistake::NoSecondLook, Change::Holds) => self.entered.set(changed),
+            (Mistake::LateMark, Change::WaitsSince(phase)) => self.seen.set(Some(phase)),
+            _ => {}
+        }
+        changed
+    }
+
+    fn mark(&self, slot: usize) -> Option<Mark> {
+        (slot < self.slots).then(|| Mark(self.ask(Op::Mark(slot))))
+    }
+
+    fn is_own(&self, slot: usize) -> bool {
+        slot == self.slot
+    }
+
+    fn is_gone(&self, slot: usize, _mark: Mark, may: bool) -> bool {
+        match self.mistake {
+            Mistake::ForgetLiving => true,
+            Mistake::KeepDead => false,
+            _ => may && self.is(Op::IsGone(slot, may)),
+        }
+    }
+
+    fn forget(&self, slot: usize, mark: Mark) {
+        self.ask(Op::Forget(slot, mark));
+    }
+
+    fn announce_reader(&self) {
+        if self.mistake != Mistake::NoReaderAnnouncement {
+            self.ask(Op::Readers(true));
+        }
+    }
+
+    fn take_readers(&self) -> bool {
+        self.is(Op::Readers(false))
+    }
+
+    fn turn(&self) -> u32 {
+        small(self.ask(Op::Turn))
+    }
+
+    fn end_turn(&self) {
+        self.ask(Op::EndTurn);
+    }
+
+    fn wake_readers(&self) {
+        if self.mistake != Mistake::NoReaderWakeUp {
+            self.ask(Op::WakeReaders);
+        }
+    }
+
+    fn announce_drain(&self) {
+        self.ask(Op::Draining(true));
+    }
+
+    fn take_drain(&self) -> bool {
+        self.is(Op::Draining(false))
+    }
+
+    fn wake_writer(&self) {
+        if self.mistake != Mistake::NoWriterWakeUp {
+            self.ask(Op::WakeWriter);
+        }
+    }
+}
+
+/// Numbers are small here.
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
