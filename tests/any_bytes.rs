@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sharehold::{Error, ErrorKind, LockError, Policy, Segment, Shared, When};
+use sharehold::{AnyShared, Error, ErrorKind, LockError, Policy, Segment, Shared, When};
 use sharehold_testkit::{Suite, directory, left_in_directory};
 
 fn main() -> ExitCode {
@@ -108,9 +108,11 @@ enum Ask {
     Attach,
     AttachReadOnly,
     AttachShared,
+    AttachAny,
     Create,
     OpenOrCreate,
     Exists,
+    RemoveStale,
     List,
     Inspect,
     DestroyNow,
@@ -122,6 +124,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         4 => Just(Ask::Attach),
         2 => Just(Ask::AttachReadOnly),
         2 => Just(Ask::AttachShared),
+        2 => Just(Ask::AttachAny),
+        1 => Just(Ask::RemoveStale),
         1 => Just(Ask::Create),
         1 => Just(Ask::OpenOrCreate),
         1 => Just(Ask::Exists),
@@ -184,6 +188,22 @@ fn asked(ask: Ask) -> Result<(), Error> {
                 shared.update(|value| value[3] += 0)?;
             }
         }
+        Ask::AttachAny => {
+            let reader = AnyShared::attach_read_only(KEY)?;
+            let read = reader.get();
+            if let Ok(value) = &read {
+                reader.schema().check(value).expect("only values are read");
+            }
+            drop(reader);
+            let any = AnyShared::attach(KEY)?;
+            if free_of_others(any.segment()) {
+                let schema = any.schema();
+                let first = any.update(|bytes| schema.get(bytes, "."))?;
+                let _ = format!("{first:?}");
+                any.set(&schema.blank().expect("it is as large as the file"))?;
+            }
+        }
+        Ask::RemoveStale => drop(Segment::remove_stale(KEY)?),
         Ask::Create => used(&options().create(KEY)?),
         Ask::OpenOrCreate => used(&options().open_or_create(KEY)?),
         Ask::Exists => drop(Segment::exists(KEY)?),

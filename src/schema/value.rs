@@ -172,7 +172,7 @@ pub(super) fn set(root: &Kind, bytes: &mut [u8], path: &str, text: &str) -> Resu
 /// Refuses bytes that are no value, and names the first field whose bytes are none.
 pub(super) fn check(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {
     check_size(root, bytes)?;
-    if decode(root, bytes).is_some() {
+    if is_value(root, bytes) {
         return Ok(());
     }
     let fields = lines::fields(root).into_iter();
@@ -180,16 +180,41 @@ pub(super) fn check(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {
         let place = it.offset..it.offset + it.kind.size();
         !it.path.contains("[]")
             && !matches!(it.kind, Kind::Struct { .. })
-            && bytes
+            && !bytes
                 .get(place)
-                .and_then(|bytes| decode(&it.kind, bytes))
-                .is_none()
+                .is_some_and(|bytes| is_value(&it.kind, bytes))
     });
     let (path, kind) = known
         .map(|it| (it.path, it.kind))
         .next()
         .unwrap_or_else(|| (WHOLE.to_owned(), root.clone()));
     Err(invalid(&path, &kind))
+}
+
+/// Whether the bytes are a value, without making one: a picture may be a million numbers.
+fn is_value(kind: &Kind, bytes: &[u8]) -> bool {
+    match kind {
+        Kind::Number(number) => bytes.len() == number.size(),
+        Kind::Array { element, .. } | Kind::List { element, .. } => {
+            let start = kind.element().map_or(0, |(_, start)| start);
+            let Some((len, elements)) = count(kind, Some(bytes)).zip(bytes.get(start..)) else {
+                return false;
+            };
+            let mut elements = elements.chunks_exact(element.size().max(1)).take(len);
+            matches!(**element, Kind::Number(_)) || elements.all(|it| is_value(element, it))
+        }
+        Kind::Struct { members, .. } => {
+            let mut rest = bytes;
+            members.iter().all(|member| {
+                rest.split_at_checked(member.kind.size())
+                    .is_some_and(|(bytes, behind)| {
+                        rest = behind;
+                        is_value(&member.kind, bytes)
+                    })
+            })
+        }
+        Kind::Bool | Kind::Enum { .. } | Kind::Text { .. } => decode(kind, bytes).is_some(),
+    }
 }
 
 fn check_size(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {

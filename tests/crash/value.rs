@@ -1,6 +1,6 @@
 //! Deaths in changes of a typed value: it is the old one or the new one, whatever its size, and nobody has to repair it.
 
-use sharehold::{Segment, Shared};
+use sharehold::{AnyShared, Segment, Shared};
 use sharehold_sweep::{Outcome, Scenario, Victim, World};
 
 use super::key;
@@ -18,6 +18,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         update::<1>("update-8"),
         update::<8>("update-64"),
         update::<512>("update-4096"),
+        update_any::<8>("update-any-64"),
         compare_exchange::<8>("compare-exchange-64"),
         first::<8>("first-value-64"),
         update_after_a_death(),
@@ -53,21 +54,41 @@ fn changing<const N: usize>(
             let value = Shared::attach(&key(world)).expect("the survivor created it");
             move || change(&value)
         },
-        |world, victim| {
-            let survivor = Shared::create(&key(world), &[1; N])?;
-            let reader = Shared::<Uniform<N>>::attach_read_only(&key(world))?;
-            let death = victim.die()?;
-            let found = survivor.get()?;
-            if reader.get()? != found {
-                return Err("two readers see two values".into());
-            }
-            let allowed: &[u64] = if death.completed() { &[2] } else { &[1, 2] };
-            if !allowed.iter().any(|&word| found == [word; N]) {
-                return Err(format!("a mixture: {found:?}").into());
-            }
-            changeable(&survivor)
-        },
+        old_or_new::<N>,
     )
+}
+
+/// A victim that does not have the type changes the value from 1 to 2.
+fn update_any<const N: usize>(name: &str) -> Scenario {
+    Scenario::new(
+        name,
+        move |world| {
+            let value = AnyShared::attach(&key(world)).expect("the survivor created it");
+            move || {
+                value.update(|bytes| {
+                    for word in bytes.as_chunks_mut().0 {
+                        *word = (u64::from_ne_bytes(*word) + 1).to_ne_bytes();
+                    }
+                })
+            }
+        },
+        old_or_new::<N>,
+    )
+}
+
+fn old_or_new<const N: usize>(world: &World, victim: Victim<'_>) -> Outcome {
+    let survivor = Shared::create(&key(world), &[1; N])?;
+    let reader = Shared::<Uniform<N>>::attach_read_only(&key(world))?;
+    let death = victim.die()?;
+    let found = survivor.get()?;
+    if reader.get()? != found {
+        return Err("two readers see two values".into());
+    }
+    let allowed: &[u64] = if death.completed() { &[2] } else { &[1, 2] };
+    if !allowed.iter().any(|&word| found == [word; N]) {
+        return Err(format!("a mixture: {found:?}").into());
+    }
+    changeable(&survivor)
 }
 
 /// Checks that the value can be changed as if nothing had happened.

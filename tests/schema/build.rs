@@ -1,5 +1,6 @@
 //! Schemas that no Rust type stands behind.
 
+use proptest::prelude::*;
 use sharehold::{Kind, Schema, Shareable, Text};
 
 use crate::{Everything, State};
@@ -128,4 +129,20 @@ fn the_first_field_that_is_none_is_named() {
         assert!(error.to_string().contains(&format!("`{named}`")), "{error}");
     }
     assert!(schema.check(&bytes[1..]).is_err());
+}
+
+proptest! {
+    /// What is no value cannot be read, and the other way round.
+    #[test]
+    fn bytes_are_a_value_exactly_if_they_can_be_read(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..12), 0..6),
+    ) {
+        let schema = Schema::of::<Everything>();
+        let mut bytes = schema.blank().expect("it is small");
+        for (index, byte) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        prop_assert_eq!(schema.check(&bytes).is_ok(), schema.get(&bytes, ".").is_ok());
+    }
 }

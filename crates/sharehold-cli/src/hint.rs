@@ -2,6 +2,8 @@
 
 use sharehold::{ErrorKind, FieldError, Schema};
 
+use crate::human;
+
 /// How alike two names must be, from 0 to 1.
 const ALIKE: f64 = 0.75;
 
@@ -19,16 +21,27 @@ pub(crate) fn nearest<'a>(
         .map(|(_, name)| name)
 }
 
-/// For an error about a key that no segment has: the key that may have been meant.
+/// What to do about an error, or what may have been meant, where the command knows more of it than the library.
 pub(crate) fn for_error(error: &anyhow::Error) -> Option<String> {
     let errors = error.chain();
     let found = errors.filter_map(|cause| cause.downcast_ref::<sharehold::Error>());
-    let mut missing = found.filter(|error| error.kind() == ErrorKind::NotFound);
-    let wanted = missing.find_map(sharehold::Error::key)?;
+    let mut found = found.filter_map(|error| Some((error.kind(), error.key()?)));
+    let (kind, key) = found.next()?;
+    match kind {
+        ErrorKind::Abandoned => Some(format!(
+            "`sharehold lock {} -- true` says that they are whole",
+            human::visible(key)
+        )),
+        ErrorKind::NotFound => similar_key(key),
+        _ => None,
+    }
+}
+
+fn similar_key(wanted: &str) -> Option<String> {
     let listed = sharehold::list().ok()?;
     let keys = listed.iter().filter_map(|it| it.summary.as_ref().ok());
     let key = nearest(wanted, keys.map(|summary| summary.key.as_str()))?;
-    Some(format!("did you mean `{}`?", key.escape_debug()))
+    Some(format!("did you mean `{}`?", human::visible(key)))
 }
 
 /// An error about a field, with what may have been meant.

@@ -1,18 +1,20 @@
 //! `sharehold count`: processes count together to a total in one segment, each increment under its lock.
 //!
 //! Here are the questions and the parts' names; `parent` starts and watches the workers, `worker` counts, `board` is
-//! what they share, `report` is what people and programs are told.
+//! what they share, `qt` is all of this for memory that Qt programs share, `report` is what people and programs are told.
 
 mod board;
 mod parent;
+mod qt;
 mod report;
 mod worker;
 
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
+use anyhow::Result;
 use board::Way;
-pub(crate) use parent::run;
-pub(crate) use worker::work;
 
 /// Count to a total with several processes in one segment, each increment under its lock
 ///
@@ -25,6 +27,7 @@ Examples:
   sharehold count --workers 8 --to 50000000   more of both
   sharehold count --to 400000000 --chaos 200  kill 200 workers a second meanwhile
   sharehold count --with value --chaos 200    the same with nothing to repair
+  sharehold count --qt --qt-worker ./peer     with Qt programs, in memory of theirs
   sharehold count --json | tail -n 1          the result, for a program
 
 Exit status: 0 counted exactly, 1 not, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.")]
@@ -52,6 +55,18 @@ pub(crate) struct Args {
     /// Kill a random worker this many times a second, and start another in its place
     #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     chaos: Option<u32>,
+
+    /// Count in Qt's memory, under Qt's lock: a `QSharedMemory` of an int
+    #[arg(long, conflicts_with_all = ["with", "chaos"])]
+    qt: bool,
+
+    /// A Qt program that counts beside the workers, such as those that ci/qt-peers builds from tests/qt/peer
+    #[arg(long, value_name = "PATH", requires = "qt")]
+    qt_worker: Option<PathBuf>,
+
+    /// How many of it; 2 unless given
+    #[arg(long, value_name = "N", requires = "qt_worker", value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS))]
+    workers_qt: Option<u32>,
 }
 
 /// As many as there are places on the board, less some for workers that are started by hand.
@@ -75,4 +90,25 @@ pub(crate) struct WorkerArgs {
     /// How the count was started
     #[arg(long, value_enum, value_name = "WAY", default_value = "bytes")]
     with: Way,
+    /// Count in Qt's memory
+    #[arg(long)]
+    qt: bool,
+}
+
+/// Runs `sharehold count`.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.qt {
+        qt::run(args)
+    } else {
+        parent::run(args)
+    }
+}
+
+/// Runs `sharehold count-worker`.
+pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
+    if args.qt {
+        qt::work(args)
+    } else {
+        worker::work(args)
+    }
 }

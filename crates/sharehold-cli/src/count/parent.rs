@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const TELL: Duration = Duration::from_secs(1);
 
 /// Runs `sharehold count`.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let signal = Arc::new(AtomicUsize::new(0));
     for number in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), usize::try_from(number)?)?;

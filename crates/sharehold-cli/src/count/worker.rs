@@ -8,7 +8,7 @@ use super::WorkerArgs;
 use super::board::{Begin, Board, Count, End};
 
 /// Runs `sharehold count-worker`.
-pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
+pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode> {
     let board = Board::attach(&args.key, args.with)?;
     let place = args
         .place

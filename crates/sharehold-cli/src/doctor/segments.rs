@@ -30,7 +30,10 @@ pub(super) fn check() -> Vec<Finding> {
     if well > 0 {
         found.insert(
             0,
-            Finding::well("segments", format!("{well} have nothing wrong")),
+            Finding::well(
+                "segments",
+                format!("nothing is wrong with {well} of {}", listed.len()),
+            ),
         );
     }
     found

@@ -49,7 +49,7 @@ fn directory(path: &Path) -> Finding {
         Ok(facts) => match sharehold::list() {
             Ok(segments) => {
                 let detail = format!(
-                    "uid {}, mode {:04o}, {} files",
+                    "uid {}, mode {:04o}, number of files: {}",
                     facts.uid(),
                     facts.permissions().mode() & 0o7777,
                     segments.len()

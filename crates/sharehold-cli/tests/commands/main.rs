@@ -5,6 +5,7 @@ mod bench;
 mod bytes;
 mod locks;
 mod picture;
+mod qt;
 mod refusals;
 mod repair;
 mod screen;

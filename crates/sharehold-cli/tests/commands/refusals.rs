@@ -38,6 +38,41 @@ fn a_key_that_is_missing() {
     );
 }
 
+/// A key whose users have all died is free, whoever asks for it.
+#[test]
+fn a_stale_segment() {
+    for words in COMMANDS.iter().chain(&["rm k"]) {
+        let world = World::new();
+        world.leave_stale("k");
+        let said = world.run(words);
+        if *words == "rm k" {
+            assert_eq!(said.code, 0, "{said:?}");
+        } else {
+            assert_eq!(said.code, 3, "{words}: {said:?}");
+            assert!(said.out.is_empty() && !said.err.is_empty(), "{said:?}");
+        }
+        world.ok("create k --size 8");
+    }
+}
+
+/// Reading a value waits for nobody; changing it waits for its turn, and is not lost.
+#[test]
+fn a_value_whose_lock_is_held() {
+    let world = World::new();
+    world.create_job("k");
+    let mut holder = world.hold("k");
+    assert_eq!(world.ok("get k value"), "0\n");
+    let waiting = world.sharehold(["incr", "k", "value"]);
+    let said = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| crate::world::said(waiting));
+        crate::world::until(|| world.ok("show k --json").contains("\"awaited\": true"));
+        assert!(!waiting.is_finished());
+        holder.stop();
+        waiting.join().expect("no panic")
+    });
+    assert_eq!((said.code, said.out.as_str()), (0, "1\n"), "{said:?}");
+}
+
 #[test]
 fn a_directory_that_is_missing() {
     let world = World::new();
@@ -104,6 +139,8 @@ fn a_value_that_was_locked_in_place_by_one_who_died() {
     let died = format!("pid {pid} (sharehold) died holding it");
     assert_eq!(world.ok("get k value"), "0\n");
     assert_refused(&world.run("set k value 1"), 5, &died);
+    let advice = "`sharehold lock k -- true` says that they are whole";
+    assert_refused(&world.run("incr k value"), 5, advice);
     assert_eq!(world.run("lock k -- true").code, 0);
     assert_eq!(world.run("set k value 1").code, 0);
 }

@@ -8,17 +8,6 @@ use sharehold::qt;
 
 use crate::world::World;
 
-/// Leaves a segment whose only user was killed.
-fn leave_stale(world: &World, key: &str) {
-    let script = "echo locked; exec sleep 1000";
-    let mut command = world.sharehold(["lock", "--create", key, "--", "sh", "-c", script]);
-    let mut child = command.spawn().expect("it starts");
-    let out = child.stdout.as_mut().expect("it is piped");
-    std::io::Read::read_exact(out, &mut [0; 7]).expect("it gets the lock");
-    child.kill().expect("it is a child");
-    child.wait().expect("it is a child");
-}
-
 fn findings(world: &World, code: i32) -> Vec<Value> {
     let said = world.run("doctor --json");
     assert_eq!(said.code, code, "{said:?}");
@@ -48,7 +37,7 @@ fn stale_segments_are_removed_and_nothing_else() {
     world.ok("create persistent --size 8");
     world.ok("create damaged --size 8");
     world.scribble("damaged");
-    leave_stale(&world, "stale");
+    world.leave_stale("stale");
     world.ok("create held --size 8");
     let _holder = world.hold("held");
     let said = world.ok("gc --dry-run");
@@ -68,7 +57,7 @@ fn stale_segments_are_removed_and_nothing_else() {
 #[test]
 fn a_stale_segment_whose_key_is_taken_again_is_spared() {
     let world = World::new();
-    leave_stale(&world, "stale");
+    world.leave_stale("stale");
     world.ok("create stale --size 8");
     assert_eq!(world.ok("gc"), "there is nothing to remove\n");
     assert_eq!(world.ok("read stale").len(), 8);
@@ -147,7 +136,7 @@ fn each_thing_that_is_wrong_comes_with_what_to_do() {
     let died = world.abandon("abandoned");
     world.scribble("damaged");
     world.make_foreign("foreign");
-    leave_stale(&world, "stale");
+    world.leave_stale("stale");
     let _user = world.hold("full");
     let stopped = world.hold("stopped");
     kill_process(Pid::from_child(&stopped.0), Signal::STOP).expect("it is a child");

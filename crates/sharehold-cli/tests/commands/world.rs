@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Longer than anything takes; a test that waits so long has failed.
@@ -137,7 +138,12 @@ impl World {
             .expect("it is ours");
     }
 
-    /// Starts a process that holds the segment's lock, and waits until it does.
+    /// Leaves a segment whose only user was killed.
+    pub(crate) fn leave_stale(&self, key: &str) {
+        self.hold(key).kill();
+    }
+
+    /// Starts a process that holds the lock of the segment, which it makes if it is missing, and waits until it does.
     pub(crate) fn hold(&self, key: &str) -> Holder {
         self.hold_as(env!("CARGO_BIN_EXE_sharehold"), key)
     }
@@ -167,6 +173,14 @@ impl World {
     }
 }
 
+<<<<<<< HEAD
+/// Copies the program. By another process: a child that a test beside this one starts would inherit a file that is open to be
+/// written, and what is open to be written cannot be run.
+pub(crate) fn copy_command(to: &Path) {
+    let mut copy = Command::new("cp");
+    let copied = copy.arg(env!("CARGO_BIN_EXE_sharehold")).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "there is room");
+=======
 /// Copies the command to a path from where others can run it.
 ///
 /// Another process does it: a file that this one has open for writing cannot be run, also while a child that another test just
@@ -175,6 +189,7 @@ pub(crate) fn copy_command(to: &Path) {
     let mut copy = Command::new("cp");
     let copied = copy.arg(env!("CARGO_BIN_EXE_sharehold")).arg(to).status();
     assert!(copied.expect("it is installed").success(), "there is room");
+>>>>>>> see
 }
 
 /// Looks until it is so.
@@ -191,6 +206,12 @@ pub(crate) fn until(mut holds: impl FnMut() -> bool) {
 pub(crate) struct Holder(pub(crate) Child);
 
 impl Holder {
+    /// Lets it end by a signal that it hands to its command, and release the lock.
+    pub(crate) fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).expect("it is a child");
+        self.0.wait().expect("it is a child");
+    }
+
     pub(crate) fn kill(&mut self) {
         self.0.kill().expect("it is a child");
         self.0.wait().expect("it is a child");

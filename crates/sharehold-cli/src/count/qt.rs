@@ -1,0 +1,236 @@
+//! Counting in memory that Qt programs share: Rust workers, and beside them Qt's own, under the lock that both know.
+//!
+//! There is one number, as wide as C's `int`. Nobody is killed here: what a death leaves of such memory, nobody can tell.
+
+use std::env;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use sharehold::qt::{ErrorKind, SharedMemory};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::report::{Outcome, Progress, Report};
+use super::{Args, WorkerArgs};
+
+/// Between two looks at the workers.
+const LOOK: Duration = Duration::from_millis(10);
+/// How often people are told.
+const TELL: Duration = Duration::from_secs(1);
+/// The number, as bytes.
+const SIZE: usize = size_of::<i32>();
+/// How many Qt workers there are unless it is said.
+const QT_WORKERS: u32 = 2;
+
+/// Runs `sharehold count --qt`.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_usize(number, Arc::clone(&signal), usize::try_from(number)?)?;
+    }
+    let total = i32::try_from(args.to.get()).ok();
+    let total = total.context("Qt programs count with an int; give --to at most 2147483647")?;
+    let mut memory = fresh_memory(&args.key)?;
+    let start = Instant::now();
+    let mut team = Team::start(args)?;
+    let mut report = Report::new(args.to.get(), args.json);
+    let ended = team.watch(&mut memory, &mut report, || signal.load(Ordering::Relaxed));
+    report.clear();
+    let signal = ended?;
+    if signal != 0 {
+        eprintln!("sharehold: stopped; the memory is removed");
+        return Ok(ExitCode::from(u8::try_from(128 + signal)?));
+    }
+    let elapsed = start.elapsed();
+    let tallies = team.settle()?;
+    let value: i32 = memory.lock()?.read_at(0)?;
+    let outcome = Outcome {
+        value: u64::try_from(value)?,
+        tallies,
+        by_hand: 0,
+        total: args.to.get(),
+        workers: team.count(),
+        elapsed,
+        killed: 0,
+        killed_holding: 0,
+        longest_recovery: Duration::ZERO,
+    };
+    report.end(&outcome);
+    ensure!(
+        outcome.is_exact(),
+        "counted wrong: the value is {value}, the workers' tallies make {tallies}, the total is {total}"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `sharehold count-worker --qt`.
+pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode> {
+    let mut memory = SharedMemory::new(&args.key);
+    memory.attach()?;
+    for _ in 0..args.share {
+        let mut guard = memory.lock()?;
+        let value: i32 = guard.read_at(0)?;
+        guard.write_at(0, &(value + 1))?;
+    }
+    memory.detach()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the memory, in place of what an earlier run may have left.
+fn fresh_memory(key: &str) -> Result<SharedMemory> {
+    let mut memory = SharedMemory::new(key);
+    match memory.replace_stale(SIZE) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!(
+                "{error}. Another count runs under this key: wait for its end, or choose another with --key"
+            )
+        }
+        made => made?,
+    }
+    Ok(memory)
+}
+
+/// A process that counts, and how far.
+struct Worker {
+    process: Child,
+    share: u64,
+    is_qt: bool,
+    has_ended: bool,
+}
+
+struct Team(Vec<Worker>);
+
+impl Team {
+    fn start(args: &Args) -> Result<Team> {
+        let default = args.qt_worker.as_ref().map_or(0, |_| QT_WORKERS);
+        let of_qt = args.workers_qt.unwrap_or(default);
+        let all = args.workers + of_qt;
+        let mut team = Team(Vec::new());
+        for place in 0..all {
+            let (total, all) = (args.to.get(), u64::from(all));
+            // The first one takes the remainder.
+            let share = total / all + if place == 0 { total % all } else { 0 };
+            let qt_worker = args.qt_worker.as_deref().filter(|_| place >= args.workers);
+            let process = match qt_worker {
+                Some(program) => start_qt(program, &args.key, share)?,
+                None => start_own(&args.key, share)?,
+            };
+            team.0.push(Worker {
+                process,
+                share,
+                is_qt: qt_worker.is_some(),
+                has_ended: false,
+            });
+        }
+        Ok(team)
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Watches until every worker has ended, or a signal came; returns that signal, or 0.
+    fn watch(
+        &mut self,
+        memory: &mut SharedMemory,
+        report: &mut Report,
+        signal: impl Fn() -> usize,
+    ) -> Result<usize> {
+        let total = self.0.iter().map(|worker| worker.share).sum();
+        let mut next_telling = Instant::now() + TELL;
+        while self.is_working()? {
+            if signal() != 0 {
+                return Ok(signal());
+            }
+            if Instant::now() >= next_telling {
+                next_telling += TELL;
+                let value: i32 = memory.lock()?.read_at(0)?;
+                let value = u64::try_from(value)?;
+                report.tell(&Progress { value, total });
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(0)
+    }
+
+    fn is_working(&mut self) -> Result<bool> {
+        let mut working = false;
+        for worker in self.0.iter_mut().filter(|worker| !worker.has_ended) {
+            match worker.process.try_wait()? {
+                None => working = true,
+                Some(status) if status.success() => worker.has_ended = true,
+                Some(status) => bail!("a worker ended with {status}"),
+            }
+        }
+        Ok(working)
+    }
+
+    /// The sum of what each has counted.
+    fn settle(&mut self) -> Result<u64> {
+        let mut sum = 0;
+        for worker in &mut self.0 {
+            sum += if worker.is_qt {
+                counted_by_qt(&mut worker.process)?
+            } else {
+                worker.share
+            };
+        }
+        Ok(sum)
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        for Worker { process, .. } in &mut self.0 {
+            // One that has ended cannot be killed, and need not be.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+fn start_own(key: &str, share: u64) -> Result<Child> {
+    let own = env::current_exe().context("cannot find this command's own file")?;
+    Command::new(own)
+        .args(["count-worker", "--qt", "--", key, &share.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start a worker")
+}
+
+/// Starts a Qt program and says all that it shall do, one command a line; texts are the hexadecimal digits of their UTF-8.
+fn start_qt(program: &Path, key: &str, share: u64) -> Result<Child> {
+    let started = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut worker = started.with_context(|| format!("cannot start {}", program.display()))?;
+    let digits: String = key.bytes().fold(String::new(), |digits, byte| {
+        digits + &format!("{byte:02x}")
+    });
+    let orders = format!("new m {digits}\nattach m\ncount m {share}\ndetach m\nexit\n");
+    let mut to = worker.stdin.take().context("a Qt worker has no input")?;
+    // One that does not listen, or has ended, will not say how far it counted.
+    let _ = to.write_all(orders.as_bytes());
+    Ok(worker)
+}
+
+/// How far a Qt program says that it has counted, in the third of its answers.
+fn counted_by_qt(worker: &mut Child) -> Result<u64> {
+    let mut said = String::new();
+    let mut from = worker.stdout.take().context("a Qt worker has no output")?;
+    from.read_to_string(&mut said)?;
+    let mut answers = said.lines();
+    if let Some(error) = said.lines().find_map(|line| line.strip_prefix("! ")) {
+        bail!("a Qt worker says: {error}");
+    }
+    let counted = answers.nth(2).and_then(|line| line.strip_prefix("= "));
+    let counted = counted.and_then(|number| number.trim().parse().ok());
+    counted.context("a Qt worker did not say how far it counted")
+}
