@@ -190,7 +190,7 @@ impl Barrier {
             0
         };
         self.place.set_own(ROUND, round);
-        self.place.set_own(THREADS, before + 1);
+        self.place.set_own(THREADS, before.saturating_add(1));
     }
 
     /// Whether all have arrived in the round who are not left out.

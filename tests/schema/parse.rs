@@ -17,6 +17,47 @@ fn a_text_is_read_back() {
     }
 }
 
+const PARTS: &str = "\
+size 1280 version 1 type Config
+0 384 limits Mutex<struct>
+0 8 limits[].min u64
+8 8 limits[].max u64
+384 768 inner struct
+384 512 inner.names RwLock<[Text<8>; 1]>
+896 256 inner.permits Semaphore
+1152 128 ready Event
+";
+
+#[test]
+fn parts_are_read_back() {
+    let found = Schema::parse(PARTS).expect("as it stands in a segment");
+    assert_eq!(found.to_text(), PARTS);
+    assert!(found.is_of_parts());
+    assert!(!Schema::of::<Everything>().is_of_parts());
+    let field = found.field("inner.permits").expect("it is there");
+    assert_eq!((field.offset, field.kind.size()), (896, 256));
+    let bytes = vec![0; found.size()];
+    assert!(found.get(&bytes, "ready").is_err(), "it is no value");
+    let mut bytes = bytes;
+    assert!(found.set(&mut bytes, "ready", "1").is_err());
+}
+
+#[test]
+fn what_is_no_part_is_refused() {
+    for text in [
+        // A part among values, or in one.
+        "size 136 version 1 type T\n0 8 a u64\n8 128 b Event\n",
+        "size 256 version 1 type T\n0 256 a [Event; 2]\n",
+        "size 640 version 1 type T\n0 640 a Mutex<Event>\n",
+        // One that guards what it cannot, or nothing.
+        "size 384 version 1 type T\n0 384 a Event<u64>\n",
+        "size 128 version 1 type T\n0 128 a Mutex\n",
+        "size 384 version 1 type T\n0 384 a Latch\n",
+    ] {
+        assert!(Schema::parse(text).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_with_its_line() {
     for (text, line) in [
