@@ -39,6 +39,8 @@ pub(crate) struct Args {
 
 /// How much of plain bytes is shown.
 const BEGINNING: usize = 256;
+/// How many of those who died attached are shown, the last ones to attach.
+const MOST_DEPARTED: usize = 8;
 /// How much of a field's value is shown.
 const WIDEST: usize = 100;
 
@@ -289,13 +291,21 @@ fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
         };
         add(it, note, Tone::Plain);
     }
-    for it in &summary.departed {
+    let mut departed: Vec<&Attachment> = summary.departed.iter().collect();
+    departed.sort_by_key(|it| std::cmp::Reverse(it.since));
+    let (shown, rest) = departed.split_at(departed.len().min(MOST_DEPARTED));
+    for it in shown {
         add(it, "died", Tone::Bad);
     }
     if table.is_empty() {
         return Vec::new();
     }
-    table.lines()
+    let mut lines = table.lines();
+    if !rest.is_empty() {
+        let more = format!("and {} more that died", rest.len());
+        lines.push(vec![Cell::new(more, Tone::Faint)]);
+    }
+    lines
 }
 
 /// The value field by field, or the first bytes, under a heading.

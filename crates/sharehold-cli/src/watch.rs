@@ -102,7 +102,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut known = None;
     loop {
         let printed = Instant::now();
-        let snapshot = next(&args.key, known)?;
+        let snapshot = match next(&args.key, known) {
+            Err(error) if known.is_some() && Exit::of(&error) == Exit::NotFound => {
+                return Err(gone(&args.key));
+            }
+            snapshot => snapshot?,
+        };
         known = Some(snapshot.version);
         let now = snapshot.fields(field)?;
         let changed: Vec<_> = now.iter().filter(|it| !before.contains(it)).collect();
@@ -128,8 +133,7 @@ fn next(key: &str, known: Option<u64>) -> Result<Snapshot> {
     let found = poll::until(None, || {
         let summary = summarize(key)?;
         if summary.is_stale() {
-            let detail = format!("`{key}` is gone: nobody is attached to it any more");
-            return Err(Failure::new(Exit::NotFound, detail).into());
+            return Err(gone(key));
         }
         if summary.version.is_some() && summary.version == known {
             return Ok(None);
@@ -147,6 +151,13 @@ fn next(key: &str, known: Option<u64>) -> Result<Snapshot> {
         );
         Failure::new(Exit::Damaged, detail).into()
     })
+}
+
+fn gone(key: &str) -> anyhow::Error {
+    let key = human::visible(key);
+    let detail =
+        format!("`{key}` is gone: nobody is attached to it any more, or somebody removed it");
+    Failure::new(Exit::NotFound, detail).into()
 }
 
 fn line(

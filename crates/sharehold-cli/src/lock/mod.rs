@@ -89,7 +89,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         drop(locked);
     }
-    segment.detach()?;
+    if let Err(error) = segment.detach() {
+        // The command has done its work, and how that ended is what counts.
+        output::complain(&error.into());
+    }
     Ok(ExitCode::from(code))
 }
 

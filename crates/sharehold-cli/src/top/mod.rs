@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use model::{Flow, Model};
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 use terminal::Screen;
 
 use crate::exit::{Exit, Failure};
@@ -63,11 +63,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 model.refresh(looked)?;
                 break;
             }
-            if !event::poll(due.min(TICK))? {
-                continue;
-            }
-            match event::read()? {
-                Event::Key(key) if key.is_press() => match model.press(key) {
+            match screen.event(due.min(TICK))? {
+                Some(Event::Key(key)) if key.is_press() => match model.press(key) {
                     Flow::End => return Ok(Exit::Done.into()),
                     Flow::Look => {
                         looked = Instant::now();
@@ -75,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                     }
                     Flow::Go => {}
                 },
-                Event::Resize(..) => {}
+                Some(Event::Resize(..)) => {}
                 _ => continue,
             }
             break;

@@ -364,7 +364,7 @@ fn a_change_is_a_line_and_the_end_is_an_error() {
         let (code, said) = watch.ends();
         assert_eq!(code, Some(3), "{said}");
         assert!(
-            said.starts_with("sharehold: ") && said.contains("`job`"),
+            said.starts_with("sharehold: ") && said.contains("`job` is gone"),
             "{said}"
         );
     }

@@ -1,17 +1,18 @@
 //! `top` on a real terminal: what it shows, what its keys do, and that it gives the terminal back.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
 use crate::screen::{Screen, chosen, lines, size};
-use crate::world::World;
+use crate::world::{Holder, World, until};
 
 const DOWN: &str = "\x1b[B";
 const ESCAPE: &str = "\x1b";
 
 /// Some segments: one held, one abandoned, one that nobody uses, and a file that is none.
-fn world() -> (World, crate::world::Holder) {
+fn world() -> (World, Holder) {
     let world = World::new();
     world.create_job("com.example.job");
     world.ok("create com.example.held --size 4096");
@@ -178,10 +179,10 @@ fn a_thousand_segments_are_a_few_pages() {
     };
     world.ok("create com.example.last --size 10");
     let file = world.file("com.example.last");
-    let whole = std::fs::read(&file).expect("it is ours");
+    let whole = fs::read(&file).expect("it is ours");
     for number in 0..1000 {
         let name = world.segments().join(format!("copy.{number:04}"));
-        std::fs::write(name, &whole[..100]).expect("there is memory");
+        fs::write(name, &whole[..100]).expect("there is memory");
     }
     let mut screen = Screen::start(options(), 24, 80);
     screen.shows(&["1001 segments", "1000 damaged"]);
@@ -205,6 +206,30 @@ fn signals_end_it_and_give_the_terminal_back() {
         let status = screen.ends();
         assert_eq!((status.code(), status.signal()), (Some(code), None));
     }
+}
+
+#[test]
+fn it_ends_with_its_terminal_also_where_nobody_says_so() {
+    let world = World::new();
+    let [pid, drawn] = ["pid", "drawn"].map(|name| world.path().join(name));
+    let script = format!(
+        "echo $$ >{}; stty rows 24 cols 80; trap '' HUP; exec sharehold top --every 100ms",
+        pid.display()
+    );
+    let mut terminal = world.command("script");
+    terminal.args(["--quiet", "--flush", "--command", &script]);
+    let mut terminal = Holder(terminal.arg(&drawn).spawn().expect("it is installed"));
+    until(|| {
+        let drawn = fs::read(&drawn).unwrap_or_default();
+        drawn.windows(8).any(|it| it == b"segments")
+    });
+    terminal.kill();
+    let pid = fs::read_to_string(pid).expect("it was written");
+    // Nobody may be there to learn of its end.
+    until(|| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    });
 }
 
 #[test]
