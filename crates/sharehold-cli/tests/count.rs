@@ -131,7 +131,7 @@ fn a_worker_can_be_started_by_hand() {
     stop(&mut count, Signal::TERM);
 
     let late = world.run(&["count-worker", KEY, "5"]);
-    assert_eq!(late.status.code(), Some(1));
+    assert_eq!(late.status.code(), Some(3));
     let text = String::from_utf8_lossy(&late.stderr);
     assert!(text.contains("no segment has this key"), "{text}");
 }
