@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
-use crate::screen::{Screen, chosen, lines, size};
+use crate::rows::{chosen, lines, size};
+use crate::screen::Screen;
 use crate::world::{Holder, World, until};
 
 const DOWN: &str = "\x1b[B";
@@ -223,13 +224,12 @@ fn it_ends_with_its_terminal_also_where_nobody_says_so() {
         let drawn = fs::read(&drawn).unwrap_or_default();
         drawn.windows(8).any(|it| it == b"segments")
     });
-    terminal.kill();
     let pid = fs::read_to_string(pid).expect("it was written");
+    let stat = || fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    until(|| stat().is_ok_and(|it| it.contains(") S ")));
+    terminal.kill();
     // Nobody may be there to learn of its end.
-    until(|| {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        stat.map_or(true, |stat| stat.contains(") Z "))
-    });
+    until(|| stat().map_or(true, |it| it.contains(") Z ")));
 }
 
 #[test]

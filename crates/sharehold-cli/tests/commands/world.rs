@@ -173,14 +173,12 @@ impl World {
     }
 }
 
-/// Copies the command to a path from where others can run it.
-///
-/// Another process does it: a file that this one has open for writing cannot be run, also while a child that another test just
-/// started has it open, too.
+/// Copies the program. By another process: a child that a test beside this one starts would inherit a file that is open to be
+/// written, and what is open to be written cannot be run.
 pub(crate) fn copy_command(to: &Path) {
     let mut copy = Command::new("cp");
     let copied = copy.arg(env!("CARGO_BIN_EXE_sharehold")).arg(to).status();
-    assert!(copied.expect("it is installed").success(), "there is room");
+    assert!(copied.is_ok_and(|status| status.success()), "there is room");
 }
 
 /// Looks until it is so.
