@@ -268,7 +268,7 @@ fn a_value_that_is_changed_all_the_time_is_seen_whole() {
 }
 
 fn a_file_that_is_cut_off_meanwhile_is_an_error_and_no_signal() {
-    let value = Shared::create(KEY, &[7_u64; 20_000]).expect("it is free");
+    let value = Shared::create(KEY, &[7_u64; 2000]).expect("it is free");
     let path = directory().join(inspect(KEY).expect("one may look").file_name);
     let whole = fs::read(&path).expect("it is readable");
     drop(value);

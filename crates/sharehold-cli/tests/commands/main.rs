@@ -8,6 +8,7 @@ mod picture;
 mod qt;
 mod refusals;
 mod repair;
+mod rows;
 mod screen;
 mod see;
 mod shells;

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::screen::{Screen, chosen, lines, size};
+use crate::rows::{chosen, lines, size};
+use crate::screen::Screen;
 use crate::world::{Holder, World, copy_command};
 
 /// Names the folder that is to get the picture.

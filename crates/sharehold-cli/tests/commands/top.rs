@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
-use crate::screen::{Screen, chosen, lines, size};
+use crate::rows::{chosen, lines, size};
+use crate::screen::Screen;
 use crate::world::{Holder, World, until};
 
 const DOWN: &str = "\x1b[B";
