@@ -11,6 +11,8 @@
 //! | a mutex, read-write lock, semaphore, event, barrier or once | [`Mutex`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`Once`] |
 //! | several of them in one segment | [`Part`] |
 //! | many writes that become final together | [`Segment::transaction`] |
+//! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
+//! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`PollableWatch`] |
 //! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!

@@ -327,6 +327,7 @@ fn every_field_is_where_the_document_says() {
         ("watched", number(1)),
         ("culprit_hold", number((1 << 12) + 1)),
         ("culprit", bytes(&culprits_record)),
+        ("askers", bytes(&[0; 32])),
     ];
     assert_block("Header", &[], &file[..256], &header);
     assert_eq!(&file[256 + 3 * 128..][..KEY.len()], KEY.as_bytes());

@@ -69,7 +69,8 @@ pub(crate) struct LockWords {
     pub(crate) culprit_hold: AtomicU64,
     /// Who had that hold.
     pub(crate) culprit: Record,
-    pub(crate) padding: [AtomicU64; 4],
+    /// Those waiters that ask often whether the holder lives; 0 for nobody.
+    pub(crate) askers: [AtomicU64; 4],
 }
 
 /// Who an attachment belongs to. Valid while `generation` is the one asked about, before and after reading.

@@ -31,7 +31,7 @@ pub(super) const CHANGE: &str = "change";
 
 /// Where the words and copies of a value are.
 pub(crate) struct Place<'a> {
-    memory: &'a Memory,
+    pub(super) memory: &'a Memory,
     /// Where it begins, in the data.
     start: usize,
     pub(crate) version: &'a AtomicU64,

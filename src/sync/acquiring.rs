@@ -56,9 +56,9 @@ impl<'a> Acquiring<'a> {
         let attempt = Attempt::new(&self.lock, Manner::Plain);
         attempt.asked.set(self.asked);
         let look = self.waiter.look(&attempt, until, 0);
-        self.asked = attempt.asked.get();
         match look {
             protocol::Look::Sleep(limit) => {
+                self.asked = attempt.asked.get();
                 if self.asked.last_sign.is_none() {
                     self.asked = self.asked.saw_life();
                 }
@@ -66,6 +66,7 @@ impl<'a> Acquiring<'a> {
             }
             protocol::Look::Done(acquired) => {
                 self.is_done = true;
+                attempt.leave_seat();
                 Ok(segment.begin(&attempt, acquired, until))
             }
         }

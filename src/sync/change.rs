@@ -57,7 +57,8 @@ pub(crate) trait CommitSteps {
     fn take_announcement(&self);
     /// Stores `version`. A release operation.
     fn store(&self, version: u64);
-    /// Stores `version` and wakes everybody who sleeps on it, in one step. A release operation.
+    /// Stores `version` and wakes everybody who sleeps on it, in one step. A release operation. (Where the system has no such step, and
+    /// when the low half of the version carries, it is two.)
     fn store_and_wake(&self, version: u64);
 }
 

@@ -4,6 +4,7 @@
 //! as the system allows at once, of which the first is its own, to be told of new ones.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -150,9 +151,9 @@ impl Helper {
                     })
                 }
             };
-            // Not while the list is locked: a waker may run anything.
+            // Not while the list is locked: a waker may run anything. Its panic is not for the other waiters.
             for waiter in woken {
-                waiter.waker.wake();
+                let _ = catch_unwind(AssertUnwindSafe(|| waiter.waker.wake()));
             }
         }
     }

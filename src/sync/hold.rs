@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::askers::{self, Seat};
 use super::error::{Cause, Left, NotAcquired};
 use super::protocol::{self, Acquired, Refused, Steps, Until};
 use crate::memory::format::LockWords;
@@ -102,7 +103,7 @@ impl Segment {
             return Err(Trouble::NotAcquired(NotAcquired::forked(self)));
         }
         let attempt = Attempt::new(self, manner);
-        let acquired = protocol::acquire(&attempt, until);
+        let acquired = attempt.wait(until);
         if acquired.is_ok() {
             self.enter();
         }
@@ -234,6 +235,8 @@ pub(super) struct Asked {
     pub(super) last_sign: Option<Instant>,
     /// How often a holder was asked about.
     times: u32,
+    /// Where it asks for others, too.
+    seat: Option<Seat>,
 }
 
 impl Asked {
@@ -263,6 +266,25 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
             words: lock.words(),
             me,
             asked: Cell::default(),
+        }
+    }
+
+    /// Waits for the lock.
+    pub(super) fn wait(&self, until: Until) -> Result<Acquired, Refused> {
+        let acquired = protocol::acquire(self, until);
+        self.leave_seat();
+        acquired
+    }
+
+    /// No longer asks for others. Called by one who waits no more.
+    pub(super) fn leave_seat(&self) {
+        let asked = self.asked.get();
+        if let Some(seat) = asked.seat {
+            askers::leave(self.words, self.lock.segment().hold().word(), seat);
+            self.asked.set(Asked {
+                seat: None,
+                ..asked
+            });
         }
     }
 
@@ -382,6 +404,18 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let times = asked.times.wrapping_add(1);
         self.asked.set(Asked { times, ..asked });
         gone
+    }
+
+    fn asks_often(&self) -> bool {
+        let asked = self.asked.get();
+        let segment = self.lock.segment();
+        let seat = asked.seat.or_else(|| {
+            let me = segment.hold().word();
+            let is_gone = |other| segment.is_gone(Hold::from_word(other));
+            askers::take(self.words, me, asked.times, is_gone)
+        });
+        self.asked.set(Asked { seat, ..asked });
+        seat.is_some()
     }
 
     fn is_own(&self, owner: u64) -> bool {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::NotAcquired;
 use super::hold::{Attempt, Lock, Manner};
-use super::protocol::{self, Acquired, Steps, Until};
+use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
 use crate::segment::table::Hold;
@@ -89,7 +89,7 @@ impl<'a> PartLock<'a> {
     #[cold]
     fn acquire_contended(&self, until: Until) -> Result<Option<Hold>, NotAcquired> {
         let attempt = Attempt::new(self, Manner::Atomic);
-        match protocol::acquire(&attempt, until) {
+        match attempt.wait(until) {
             Ok(Acquired::Free) => Ok(None),
             Ok(Acquired::TakenOver(dead)) => {
                 attempt.count_recovery();

@@ -41,7 +41,7 @@
 //!
 //! A process that is stopped is like a dead one, except that what it holds it keeps.
 //!
-//! Every sleep ends after at most [`LONGEST_SLEEP`], and a holder is asked about by whoever finds it again after a sleep. So from a
+//! Of those who wait a few ask often: their sleeps, and everybody's first ones, end after at most [`LONGEST_SLEEP`]. A holder is asked about by whoever finds it again after a sleep. So from a
 //! death to the question it takes a waiter what is left of one sleep, and at most one [`FIRST_SLEEP`] more, if the holder was new to it.
 //!
 //! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
@@ -53,6 +53,8 @@ use std::time::{Duration, Instant};
 pub(crate) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
+/// The longest time for one who leaves it to others to ask often.
+const LONGEST_SLEEP_OF_OTHERS: Duration = Duration::from_millis(64);
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.
@@ -84,6 +86,8 @@ pub(super) trait Steps {
     fn wake(&self);
     /// Whether the hold is proven dead.
     fn is_gone(&self, owner: u64) -> bool;
+    /// Whether this waiter is one of the few that ask often, or becomes one.
+    fn asks_often(&self) -> bool;
     /// Whether the hold is the calling thread's own.
     fn is_own(&self, owner: u64) -> bool;
     /// Passes a little time: spins `pauses` times, or gives the processor away for 0.
@@ -198,7 +202,7 @@ impl Waiter {
             }
             let stays = owner == self.suspect;
             self.period = if stays {
-                LONGEST_SLEEP.min(self.period * 2)
+                self.longer(steps)
             } else {
                 FIRST_SLEEP
             };
@@ -216,6 +220,16 @@ impl Waiter {
             self.suspect = owner;
             return Look::Sleep(left);
         }
+    }
+
+    /// The next period while the same holder stays.
+    fn longer(&self, steps: &impl Steps) -> Duration {
+        let longest = if self.period < LONGEST_SLEEP || steps.asks_often() {
+            LONGEST_SLEEP
+        } else {
+            LONGEST_SLEEP_OF_OTHERS
+        };
+        longest.min(self.period * 2)
     }
 
     /// Whether its period has merely passed: nobody has released since it fell asleep, or another one's announcement stands for its

@@ -1,5 +1,6 @@
 //! Waiting among real processes that are stopped and killed: nobody misses what happened, and nobody polls.
 
+mod askers;
 mod changes;
 mod departures;
 mod storm;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     sharehold_testkit::main([
+        askers::suite(),
         changes::suite(),
         departures::suite(),
         storm::suite(),

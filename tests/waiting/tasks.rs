@@ -295,8 +295,8 @@ fn a_forked_child_waits_with_threads_of_its_own() {
         std::thread::scope(|scope| {
             let changer = scope.spawn(|| own.set(&5));
             let found = pollster::block_on(own.wait_while_async(|value| *value == 0));
-            let changed = changer.join().is_ok();
-            i32::from(!(changed && refused && found.is_ok_and(|value| value == 5)))
+            let joined = changer.join().is_ok();
+            i32::from(!(joined && refused && found.is_ok_and(|value| value == 5)))
         })
     });
     let ended = child.exit_code() == Some(0);

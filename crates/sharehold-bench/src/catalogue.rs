@@ -22,6 +22,8 @@ pub(crate) enum Skill {
     Count,
     /// All that one does with a lock.
     Lock,
+    /// Taking turns: a change, and one who waits for it.
+    Turns,
     /// The life of shared memory.
     Life,
     /// Attaching to and copying through large memory.
@@ -77,6 +79,13 @@ pub(crate) const PEERS: &[Peer] = &[
         title: "3-state futex, no spin",
         can: LOCK,
         source: Source::C(FUTEX, &[]),
+        package: None,
+    },
+    Peer {
+        name: "bare-futex",
+        title: "bare futex, no lock",
+        can: &[Skill::Turns],
+        source: Source::C(include_str!("../peers/turns.c"), &[]),
         package: None,
     },
     Peer {

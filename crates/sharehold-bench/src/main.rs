@@ -2,7 +2,7 @@
 //!
 //! A *peer* is a small program that does the same loop with another lock; `catalogue` names them, `build` makes them,
 //! `process` starts them behind one start line. `jobs` interleaves ours and theirs pair by pair, `results` keeps what was
-//! measured, `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
+//! measured, `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side (`turns` a part of it), on the same
 //! `harness` as the peers in Rust.
 
 // What is measured becomes a number of 53 bits, and a number becomes a count or a place in a picture.
@@ -27,6 +27,7 @@ mod report;
 mod results;
 mod statistics;
 mod targets;
+mod turns;
 
 use std::process::ExitCode;
 

@@ -107,6 +107,8 @@ pub(crate) enum Job {
     Waits,
     /// From an unlock to a sleeper's having the lock
     Wake,
+    /// From a change to who waits for it, in threads and in tasks
+    Turns,
     /// From a holder's death to a waiter's having the lock
     Recovery,
     /// Create, attach, detach, destroy

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use sharehold::{Guard, LockError, Policy, Segment, When};
 
 use crate::harness::{self, Held, Peer, now, say, start_line, times};
+use crate::turns;
 
 /// What the runner starts itself with.
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,9 @@ pub(crate) fn work(worker: &Worker) -> Result<()> {
         "make-large" => make_persistent(path, usize::try_from(*number)?),
         "crowd" => crowd(path, *number, *second),
         "keys" => keys(path, *number, *second),
+        "make-turns" => turns::make(path),
+        "turns" => turns::take(path, *number, *second as u64),
+        "turns-in-tasks" => turns::take_in_task(path, *number, *second as u64),
         _ => harness::run::<Ours>(verb, path, *number),
     }
 }

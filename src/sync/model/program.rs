@@ -483,6 +483,10 @@ impl Steps for Replay<'_> {
         }
     }
 
+    fn asks_often(&self) -> bool {
+        true
+    }
+
     fn is_own(&self, owner: u64) -> bool {
         self.ask(Op::IsOwn(small(owner))) == 1
     }

@@ -216,6 +216,10 @@ impl Steps for Script<'_> {
         false
     }
 
+    fn asks_often(&self) -> bool {
+        true
+    }
+
     fn is_awaited(&self) -> bool {
         false
     }

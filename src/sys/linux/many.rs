@@ -137,3 +137,40 @@ impl AsFd for Signal {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::sys::Word;
+
+    /// Where nothing is mapped, ever.
+    const NOWHERE: Address = Address(4096);
+    const SOON: Option<Duration> = Some(Duration::from_millis(1));
+
+    #[test]
+    fn a_word_is_compared_where_it_is_and_differs_where_nothing_is() {
+        let word = AtomicU32::new(7);
+        let there = Word::from(&word).address();
+        assert!(!differs(there, 7));
+        assert!(differs(there, 8));
+        assert!(differs(NOWHERE, 0));
+    }
+
+    #[test]
+    fn a_sleep_on_many_ends_in_time_or_at_once() {
+        let word = AtomicU32::new(7);
+        let there = Word::from(&word).address();
+        assert_eq!(wait_any(&[(there, 7), (there, 7)], SOON), Slept::TimedOut);
+        assert_eq!(wait_any(&[(there, 7), (there, 8)], None), Slept::Unclear);
+        assert_eq!(wait_any(&[(there, 7), (NOWHERE, 0)], None), Slept::Unclear);
+    }
+
+    #[test]
+    fn where_the_system_cannot_sleep_on_many_nobody_sleeps_long() {
+        let word = AtomicU32::new(7);
+        let there = Word::from(&word).address();
+        assert_eq!(wait_first(&[(there, 7), (there, 7)], None), Slept::Unclear);
+    }
+}

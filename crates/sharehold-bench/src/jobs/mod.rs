@@ -1,13 +1,14 @@
 //! The jobs: each measures ours beside each peer that can do it, round by round in turn.
 //!
 //! `locks` is what one does with a lock, `deaths` what becomes of it when its holder is killed, `memory` is the life and the
-//! use of shared memory, `growth` what large numbers cost, `cost` what the machine and the system are asked to do.
+//! use of shared memory, `turns` what waiting for a change costs, `growth` what large numbers cost, `cost` what the machine and the system are asked to do.
 
 mod cost;
 mod deaths;
 mod growth;
 mod locks;
 mod memory;
+mod turns;
 
 use std::cell::Cell;
 use std::fmt;
@@ -42,11 +43,12 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
         results: Results::new(),
         places: Cell::new(0),
     };
-    let jobs: [(Job, Measure); 11] = [
+    let jobs: [(Job, Measure); 12] = [
         (Job::Uncontended, locks::uncontended),
         (Job::Count, locks::count),
         (Job::Waits, locks::waits),
         (Job::Wake, locks::wake),
+        (Job::Turns, turns::turns),
         (Job::Recovery, deaths::recovery),
         (Job::Life, memory::life),
         (Job::Attach, memory::attach),

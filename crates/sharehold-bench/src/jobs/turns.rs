@@ -1,0 +1,33 @@
+//! How long it takes from a change to who waits for it.
+
+use anyhow::Result;
+
+use super::{Bench, tell};
+use crate::catalogue::Skill;
+use crate::process::{Answer, Program};
+use crate::results::Unit;
+
+/// Turns of each process.
+const TURNS: u64 = 5000;
+
+/// Two processes take turns: by a value, in threads and in tasks, and by what the peer has.
+pub(super) fn turns(bench: &mut Bench<'_>) -> Result<()> {
+    for (named, program) in bench.able(Skill::Turns) {
+        for (case, verb) in [("a thread", "turns"), ("a task", "turns-in-tasks")] {
+            tell(format_args!("turns: {case} and {}", named.1));
+            let pairs = bench.pairs(&program, |side: &Program| {
+                let (make, verb) = if side.segments.is_some() {
+                    ("make-turns", verb)
+                } else {
+                    ("make", "turns")
+                };
+                let place = bench.place_by(side, make, &[])?;
+                let sides = [vec![TURNS, 0], vec![TURNS, 1]];
+                let answers = side.race(verb, &place.path, &sides)?;
+                Ok(Answer::elapsed(&answers)? / (2 * TURNS) as f64 / 1e3)
+            })?;
+            bench.add("turns", case, Unit::Microseconds, named, pairs);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Long waits for a lock: a few ask whether its holder lives, and nobody depends on them.
+
+use std::time::{Duration, Instant};
+
+use sharehold::{LockError, Segment};
+use sharehold_testkit::{Child, Suite, Talk};
+
+use super::{KEY, LONG, sleeps_of};
+
+pub(crate) fn suite() -> Suite {
+    Suite::new()
+        .test(many_waiters_ask_little_more_than_a_few)
+        .test(others_ask_when_the_holder_and_all_askers_die)
+        .test(others_ask_while_all_askers_are_stopped)
+        .role(waiter)
+}
+
+fn create() -> Segment {
+    let options = Segment::options().size(8).slots(64);
+    options.create(KEY).expect("nothing has the key")
+}
+
+/// Waits for the lock, and says that it has it.
+fn waiter(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    test.say("waits");
+    let guard = match segment.lock() {
+        Ok(guard) => guard,
+        Err(LockError::Abandoned(found)) => found.mark_consistent(),
+        Err(other) => panic!("{other}"),
+    };
+    test.say("locked");
+    test.hear();
+    drop(guard);
+    test.wait_for_end();
+}
+
+fn start() -> Child {
+    let mut child = Child::of(waiter);
+    child.hears("waits");
+    child
+}
+
+/// A holder, and so many who have waited for long, the askers first.
+fn start_many(number: usize) -> (Child, Vec<Child>) {
+    let mut holder = start();
+    holder.hears("locked");
+    let waiters = (0..number).map(|_| {
+        let waiter = start();
+        let before = sleeps_of(waiter.pid());
+        // After eight sleeps it has asked for some milliseconds, and has a seat, or has seen that all are taken.
+        while sleeps_of(waiter.pid()) < before + 8 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        waiter
+    });
+    let waiters = waiters.collect();
+    (holder, waiters)
+}
+
+fn many_waiters_ask_little_more_than_a_few() {
+    const WAITERS: usize = 24;
+    let _segment = create();
+    let (_holder, waiters) = start_many(WAITERS);
+    let count = || -> u64 { waiters.iter().map(|it| sleeps_of(it.pid())).sum() };
+    let (start, before) = (Instant::now(), count());
+    std::thread::sleep(Duration::from_millis(500));
+    let slept = count() - before;
+    // Four ask every 8 ms, the others every 64 ms; all of them every 8 ms would be three times as much as is allowed here.
+    let elapsed = start.elapsed();
+    let times = |period, waiters| elapsed.as_millis() / period * waiters;
+    let most = (times(8, 4) + times(64, WAITERS as u128 - 4)) * 115 / 100;
+    assert!(
+        u128::from(slept) < most,
+        "{slept} sleeps in {elapsed:?}, at most {most}"
+    );
+}
+
+/// The lock goes to one after another of those who still wait.
+fn all_get_it(waiters: &mut [Child]) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    for waiter in &mut *waiters {
+        waiter.tell("release it at once");
+    }
+    for waiter in waiters {
+        waiter.hears("locked");
+    }
+    match segment.lock_timeout(LONG) {
+        Ok(_) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn others_ask_when_the_holder_and_all_askers_die() {
+    let _segment = create();
+    let (mut holder, mut waiters) = start_many(8);
+    let mut others = waiters.split_off(4);
+    for asker in &waiters {
+        asker.kill_soon();
+    }
+    holder.kill();
+    all_get_it(&mut others);
+}
+
+fn others_ask_while_all_askers_are_stopped() {
+    let _segment = create();
+    let (mut holder, mut waiters) = start_many(8);
+    let mut others = waiters.split_off(4);
+    for asker in &waiters {
+        asker.stop();
+    }
+    holder.kill();
+    for waiter in &mut others {
+        waiter.tell("release it at once");
+    }
+    for waiter in &mut others {
+        waiter.hears("locked");
+    }
+    for asker in &waiters {
+        asker.resume();
+    }
+    all_get_it(&mut waiters);
+}
