@@ -332,7 +332,8 @@ fn event_set_beside_a_waiter(
     beside(
         name,
         move |parts| Box::new(move || which(parts).set().expect("it is no fork")),
-        move |parts| which(parts).wait_timeout(LONG),
+        // Without a limit, at whose end it would look once more: one who is left asleep is seen to hang.
+        move |parts| which(parts).wait(),
         move |parts, death, waiter| {
             if !death.completed() {
                 // Where the dead one has set it, the waiter may have taken it by now.
@@ -342,6 +343,7 @@ fn event_set_beside_a_waiter(
             Ok(which(parts).reset()?)
         },
     )
+    .time_limit(LONG)
 }
 
 /// A victim takes an event, or waits for it; the survivor sets it after that.
