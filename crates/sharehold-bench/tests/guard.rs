@@ -13,7 +13,7 @@ const LOCK_INSTRUCTIONS: f64 = 60.0;
 const COUNT_INSTRUCTIONS: f64 = 114.0;
 /// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold nothing, are 12; a quarter
 /// of ours ask whether a descriptor is still the segment's file, since a daemon may have closed all of its own.
-const LIFE_CALLS: f64 = 60.0;
+const LIFE_CALLS: f64 = 63.0;
 
 /// The bench, built as it is measured.
 static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
