@@ -41,21 +41,28 @@ fn start() -> Child {
     child
 }
 
+/// After so many sleeps a waiter has asked for half a second, and has a seat, or has seen that all are taken.
+const SETTLED: u64 = 200;
+/// How many seats a lock has.
+const SEATS: usize = 4;
+
 /// A holder, and so many who have waited for long, the askers first.
 fn start_many(number: usize) -> (Child, Vec<Child>) {
     let mut holder = start();
     holder.hears("locked");
-    let waiters = (0..number).map(|_| {
-        let waiter = start();
-        let before = sleeps_of(waiter.pid());
-        // After eight sleeps it has asked for some milliseconds, and has a seat, or has seen that all are taken.
-        while sleeps_of(waiter.pid()) < before + 8 {
+    let mut waiters: Vec<Child> = (0..SEATS).map(|_| start()).collect();
+    settle(&waiters);
+    waiters.extend((SEATS..number).map(|_| start()));
+    settle(&waiters);
+    (holder, waiters)
+}
+
+fn settle(waiters: &[Child]) {
+    for waiter in waiters {
+        while sleeps_of(waiter.pid()) < SETTLED {
             std::thread::sleep(Duration::from_millis(1));
         }
-        waiter
-    });
-    let waiters = waiters.collect();
-    (holder, waiters)
+    }
 }
 
 fn many_waiters_ask_little_more_than_a_few() {
@@ -69,7 +76,7 @@ fn many_waiters_ask_little_more_than_a_few() {
     // Four ask every 8 ms, the others every 64 ms; all of them every 8 ms would be three times as much as is allowed here.
     let elapsed = start.elapsed();
     let times = |period, waiters| elapsed.as_millis() / period * waiters;
-    let most = (times(8, 4) + times(64, WAITERS as u128 - 4)) * 115 / 100;
+    let most = (times(8, SEATS as u128) + times(64, (WAITERS - SEATS) as u128)) * 115 / 100;
     assert!(
         u128::from(slept) < most,
         "{slept} sleeps in {elapsed:?}, at most {most}"
@@ -94,7 +101,7 @@ fn all_get_it(waiters: &mut [Child]) {
 fn others_ask_when_the_holder_and_all_askers_die() {
     let _segment = create();
     let (mut holder, mut waiters) = start_many(8);
-    let mut others = waiters.split_off(4);
+    let mut others = waiters.split_off(SEATS);
     for asker in &waiters {
         asker.kill_soon();
     }
@@ -105,7 +112,7 @@ fn others_ask_when_the_holder_and_all_askers_die() {
 fn others_ask_while_all_askers_are_stopped() {
     let _segment = create();
     let (mut holder, mut waiters) = start_many(8);
-    let mut others = waiters.split_off(4);
+    let mut others = waiters.split_off(SEATS);
     for asker in &waiters {
         asker.stop();
     }
