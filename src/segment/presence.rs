@@ -204,3 +204,47 @@ pub(crate) fn readers(file: &SegmentFile) -> std::io::Result<Vec<u32>> {
     }
     Ok(pids)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::sys::{Access, Directory};
+
+    /// So many handles of one file, which has its name no longer.
+    fn handles<const N: usize>() -> [SegmentFile; N] {
+        let folder = tempfile::TempDir::new_in("/dev/shm").expect("there is room");
+        let directory = Directory::open(folder.path()).expect("it was just made");
+        let name = OsStr::new("file");
+        let first = directory.make_unnamed_file(0o600).expect("there is room");
+        directory.give_name(&first, name).expect("it is free");
+        std::array::from_fn(|_| {
+            let opened = directory.open_file(name, Access::ReadWrite);
+            opened.expect("it is there").0
+        })
+    }
+
+    #[test]
+    fn whoever_stands_in_the_gate_is_not_counted_and_hides_nobody() {
+        let is_taken = |taken: std::io::Result<bool>| taken.expect("byte locks work");
+        for byte in [GATE, WISH] {
+            for gate_first in [true, false] {
+                for (present, seen) in [
+                    (slot_byte(3999), Seen::InSlot(3999)),
+                    (reader_byte(77), Seen::Reader),
+                ] {
+                    let [asker, other, standing] = handles();
+                    assert_eq!(anybody(&asker).expect("one may ask"), None);
+                    if gate_first {
+                        assert!(is_taken(standing.try_lock_shared(byte)));
+                        assert_eq!(anybody(&asker).expect("one may ask"), None);
+                    }
+                    assert!(is_taken(other.try_lock_shared(present)));
+                    assert!(is_taken(standing.try_lock_shared(byte)));
+                    assert_eq!(anybody(&asker).expect("one may ask"), Some(seen));
+                }
+            }
+        }
+    }
+}

@@ -9,11 +9,13 @@ use sharehold_testkit::raw::Fork;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
 use crate::peers::{KEY, LONG, created, describe, holding, kind};
+use crate::read_only::reading;
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(a_forked_child_neither_holds_nor_keeps_alive)
         .test(a_forked_child_of_a_reader_keeps_nothing_alive)
+        .test(what_a_child_of_the_dead_keeps_hides_no_reader)
         .test(the_handles_of_a_forked_child_are_errors_and_their_end_changes_nothing)
         .test(a_report_that_a_forked_child_inherited_is_not_its_to_vouch_for)
         .test(a_child_forked_while_creating_gets_an_error)
@@ -104,6 +106,23 @@ fn a_forked_child_of_a_reader_keeps_nothing_alive() {
     assert_eq!(segment.attachments().expect("one may look").len(), 1);
     segment.detach().expect("it can leave");
     assert!(left_in_directory().is_empty());
+}
+
+fn what_a_child_of_the_dead_keeps_hides_no_reader() {
+    for fork in [Fork::AsyncSignalSafe, Fork::Clone] {
+        let segment = created();
+        let mut parent = Child::with(forks_holding, [format!("{fork:?}")]);
+        parent.hears("forked");
+        let mut reader = reading();
+        parent.kill();
+        segment.detach().expect("it can leave");
+        assert!(
+            Segment::exists(KEY).expect("one may look"),
+            "{fork:?}: it was removed under a reader"
+        );
+        reader.ends_well();
+        assert!(left_in_directory().is_empty(), "{fork:?}");
+    }
 }
 
 /// Attaches, and says what the lock says when it is asked.

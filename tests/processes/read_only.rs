@@ -36,7 +36,7 @@ fn reader(test: &mut Talk) {
     }
 }
 
-fn reading() -> Child {
+pub(crate) fn reading() -> Child {
     let mut child = Child::of(reader);
     child.hears("attached");
     child
