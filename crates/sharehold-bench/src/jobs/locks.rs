@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Bench, Named, Pairs, Place, tell};
 use crate::catalogue::Skill;
-use crate::process::{Answer, Process, Program};
+use crate::process::{Process, Program};
 use crate::results::Unit;
 use crate::statistics::Histogram;
 
@@ -73,13 +73,11 @@ fn race(
     share: u64,
 ) -> Result<f64> {
     let place = bench.place(program)?;
-    let numbers = vec![vec![share]; processes as usize];
-    let answers = program.race(verb, &place.path, &numbers)?;
-    let total = share * u64::from(processes);
+    let ns = place.race(verb, processes, &[share])?;
     if verb == "count" && !program.forks {
-        check_value(&place, total)?;
+        check_value(&place, share * u64::from(processes))?;
     }
-    Ok(Answer::elapsed(&answers)? / total as f64)
+    Ok(ns)
 }
 
 /// A lock that counts wrong is no lock.

@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::build::Peers;
 use crate::catalogue::{Found, Skill};
 use crate::options::{Cli, Job};
-use crate::process::{Folder, Program, ourselves};
+use crate::process::{Answer, Folder, Program, ourselves};
 use crate::results::{Results, Row, Unit};
 
 /// Does every job that was asked for.
@@ -194,6 +194,16 @@ impl<T> Pairs<T> {
 struct Place<'a> {
     program: &'a Program,
     path: String,
+}
+
+impl Place<'_> {
+    /// Nanoseconds of one operation while each of the processes does its share, which is the first of `numbers`.
+    fn race(&self, verb: &str, processes: u32, numbers: &[u64]) -> Result<f64> {
+        let all = vec![numbers.to_vec(); processes as usize];
+        let answers = self.program.race(verb, &self.path, &all)?;
+        let share = numbers.first().copied().unwrap_or_default();
+        Ok(Answer::elapsed(&answers)? / (share * u64::from(processes)) as f64)
+    }
 }
 
 impl Drop for Place<'_> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Bench, Named, tell};
 use crate::catalogue::Skill;
-use crate::process::{Answer, Program};
+use crate::process::Program;
 use crate::results::Unit;
 use crate::values::SIZES;
 
@@ -63,7 +63,5 @@ fn race(
     size: u64,
 ) -> Result<f64> {
     let place = bench.place_by(program, "make-value", &[0, size])?;
-    let numbers = vec![vec![share, size]; processes as usize];
-    let answers = program.race(verb, &place.path, &numbers)?;
-    Ok(Answer::elapsed(&answers)? / (share * u64::from(processes)) as f64)
+    place.race(verb, processes, &[share, size])
 }
