@@ -9,7 +9,7 @@ const ROWS: &[&[&str]] = &[
     &["lib"],
     &["inspect"],
     &["parts"],
-    &["shared", "channel"],
+    &["shared"],
     &["qt"],
     &["sync"],
     &["segment"],
