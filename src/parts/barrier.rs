@@ -12,6 +12,7 @@ use crate::memory::format::BarrierWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
 use crate::sync::Until;
+use crate::sync::askers::Asker;
 use crate::sync::part::PartLock;
 use crate::sync::rounds::{Arrival, Found, LeftOut, MOST, Steps, Threads};
 use crate::sync::waiting::{Look, Wait, block};
@@ -100,11 +101,13 @@ impl Barrier {
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Result<bool> {
+        let words: &BarrierWords = self.place.words(WAIT)?;
         let mut meeting = Arriving {
             site: Site {
                 place: &self.place,
-                words: self.place.words(WAIT)?,
+                words,
                 until: deadline.map_or(Until::Acquired, Until::Deadline),
+                asker: Asker::new(self.segment(), &words.askers, &words.asked, &words.round),
             },
             arrival: Arrival::new(),
         };
@@ -156,11 +159,12 @@ impl Part for Barrier {
 }
 
 /// The words of a barrier.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Site<'a> {
     place: &'a Place,
     words: &'a BarrierWords,
     until: Until,
+    asker: Asker<'a>,
 }
 
 impl<'a> Site<'a> {
@@ -244,7 +248,12 @@ impl Steps for Site<'_> {
     }
 
     fn is_gone(&self, slot: usize, may: bool) -> bool {
-        self.place.is_gone(THREADS, slot, may)
+        let maker = self.place.mark(THREADS, slot).and_then(|mark| mark.maker);
+        maker.is_none_or(|hold| may && self.asker.is_gone(hold))
+    }
+
+    fn asks(&self) -> bool {
+        self.asker.asks()
     }
 
     fn forget(&self, slot: usize) {
@@ -262,11 +271,8 @@ impl Arriving<'_> {
     /// Leaves the round, if it has not ended.
     fn take_back(&mut self) -> Result<bool> {
         // A process that is stopped under the inner lock is waited for: the others must not count on this one.
-        let site = Site {
-            until: Until::Acquired,
-            ..self.site
-        };
-        match self.arrival.take_back(&site)? {
+        self.site.until = Until::Acquired;
+        match self.arrival.take_back(&self.site)? {
             Some(Found::Met(last)) => Ok(last),
             Some(Found::Broken) => Err(self.broken()),
             _ => {
@@ -295,10 +301,10 @@ impl Wait for Arriving<'_> {
         match self.arrival.look(&self.site) {
             Ok(Found::Met(last)) => Look::Ready(Ok(last)),
             Ok(Found::Broken) => Look::Ready(Err(self.broken())),
-            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+            Ok(Found::Sleep(seen)) => Look::Sleep {
                 word: (&self.site.words.round).into(),
                 seen,
-                limit: Some(limit),
+                limit: Some(self.site.asker.period()),
             },
             Err(error) => Look::Ready(Err(error)),
         }

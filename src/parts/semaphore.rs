@@ -13,6 +13,7 @@ use crate::memory::format::SemaphoreWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
 use crate::sync::Until;
+use crate::sync::askers::Asker;
 use crate::sync::part::PartLock;
 use crate::sync::permits::{self, Found, Steps, Wanted};
 use crate::sync::waiting::{Look, Wait, block};
@@ -137,16 +138,21 @@ impl Semaphore {
     }
 
     fn permit(&self, count: u32, until: Until) -> Result<Permit<'_>> {
-        let pool = self.pool(ACQUIRE, until)?;
+        let mut pool = self.pool(ACQUIRE, until)?;
         let most = pool.permits();
         if count > most {
             let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
             let error = Error::new(ErrorKind::InvalidOption, ACQUIRE, detail);
             return Err(error.with_key(self.segment().key()));
         }
+        let now = until == Until::Now;
+        pool.asker = (!now).then(|| {
+            let words = pool.words;
+            Asker::new(self.segment(), &words.askers, &words.asked, &words.change)
+        });
         let mut acquiring = Acquiring {
             pool,
-            wanted: Wanted::new(count, until == Until::Now),
+            wanted: Wanted::new(count, now),
         };
         if let Some(taken) = block(&mut acquiring, until.deadline()) {
             taken?;
@@ -163,6 +169,7 @@ impl Semaphore {
             place: &self.place,
             words: self.place.words(operation)?,
             until,
+            asker: None,
         })
     }
 }
@@ -228,11 +235,13 @@ impl Drop for Permit<'_> {
 }
 
 /// The words of a semaphore.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Pool<'a> {
     place: &'a Place,
     words: &'a SemaphoreWords,
     until: Until,
+    /// How it asks for the dead if it asks more than once.
+    asker: Option<Asker<'a>>,
 }
 
 impl<'a> Pool<'a> {
@@ -280,7 +289,15 @@ impl Steps for Pool<'_> {
     }
 
     fn is_gone(&self, slot: usize) -> bool {
-        self.place.is_gone(MARK, slot, true)
+        let maker = self.place.mark(MARK, slot).and_then(|mark| mark.maker);
+        maker.is_none_or(|hold| match &self.asker {
+            Some(asker) => asker.is_gone(hold),
+            None => self.place.segment().is_gone(hold),
+        })
+    }
+
+    fn asks(&self) -> bool {
+        self.asker.as_ref().is_some_and(Asker::asks)
     }
 
     fn forget(&self, slot: usize) {
@@ -321,10 +338,10 @@ impl Wait for Acquiring<'_> {
         match self.wanted.look(&self.pool) {
             Err(error) => Look::Ready(Err(error)),
             Ok(Found::Taken) => Look::Ready(Ok(())),
-            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+            Ok(Found::Sleep(seen)) => Look::Sleep {
                 word: (&self.pool.words.change).into(),
                 seen,
-                limit: Some(limit),
+                limit: self.pool.asker.as_ref().map(Asker::period),
             },
         }
     }

@@ -9,7 +9,7 @@
 //! leave, `acquiring` for the lock without a thread; `future` makes futures of them, for which `helper` sleeps.
 
 mod acquiring;
-mod askers;
+pub(crate) mod askers;
 mod atomic;
 pub(crate) mod change;
 mod departures;

@@ -31,7 +31,7 @@
 //!
 //! | of | leaves | and then |
 //! |---|---|---|
-//! | a participant, arrived or not | its mark | one that waits proves it dead: 2 |
+//! | a participant, arrived or not | its mark | one that waits proves it dead: 2; of many who wait for long a few ask often |
 //! | one inside of the inner lock, before that | that lock, and perhaps a step of 3 or 4 undone | the next one takes over, and does it |
 //! | one that ends a round, before it wakes the others | that lock, and them asleep | the next one takes over, and wakes them |
 //!
@@ -40,10 +40,6 @@
 //! Whoever sleeps here waits for participants, so that each sleep is bounded: see `protocol`.
 //!
 //! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
-
-use std::time::Duration;
-
-use super::protocol::{FIRST_SLEEP, longer};
 
 /// The most participants.
 pub(crate) const MOST: u32 = u16::MAX as u32;
@@ -61,13 +57,15 @@ pub(crate) trait Steps {
     fn participants(&self) -> u32;
     /// Whether the dead are left out; else they break the round.
     fn leaves_out(&self) -> bool;
-    /// Loads `round`.
+    /// Whether this waiter, which has slept, is to ask in this look: of those who sleep one is to, again and again.
+    fn asks(&self) -> bool;
+    /// Loads `round`, also without the inner lock.
     fn round(&self) -> u32;
     /// Adds 1 to `round`.
     fn raise_round(&self);
     /// Wakes everybody who sleeps on `round`.
     fn wake(&self);
-    /// Loads `broken`.
+    /// Loads `broken`, also without the inner lock.
     fn broken(&self) -> u64;
     /// Stores into `broken`.
     fn set_broken(&self, rounds: u64);
@@ -156,8 +154,8 @@ pub(crate) enum Found {
     Met(bool),
     /// A participant has died.
     Broken,
-    /// Sleep while `round` is this, at most so long.
-    Sleep(u32, Duration),
+    /// Sleep while `round` is this.
+    Sleep(u32),
 }
 
 /// One that arrives, and waits for the others: what it knows between two looks.
@@ -165,29 +163,28 @@ pub(crate) enum Found {
 pub(crate) struct Arrival {
     /// The round in which it has arrived.
     round: Option<u32>,
-    period: Duration,
 }
 
 impl Arrival {
     pub(crate) fn new() -> Arrival {
-        Arrival {
-            round: None,
-            period: FIRST_SLEEP,
-        }
+        Arrival { round: None }
     }
 
     /// Looks once.
     pub(crate) fn look<S: Steps>(&mut self, steps: &S) -> Result<Found, S::Refused> {
+        // Asking costs system calls: that is for those who have slept.
+        let asks = self.round.is_some() && steps.asks();
         if let Some(over) = self.over(steps) {
             return Ok(over);
         }
+        if let Some(round) = self.round
+            && !asks
+        {
+            return Ok(Found::Sleep(round));
+        }
         enter(steps)?;
-        let met = self.over(steps).or_else(|| self.meet(steps));
-        let found = met.unwrap_or_else(|| {
-            let period = self.period;
-            self.period = longer(period);
-            Found::Sleep(steps.round(), period)
-        });
+        let met = self.over(steps).or_else(|| self.meet(steps, asks));
+        let found = met.unwrap_or_else(|| Found::Sleep(steps.round()));
         steps.unlock();
         Ok(found)
     }
@@ -204,11 +201,9 @@ impl Arrival {
         Ok(over)
     }
 
-    /// The round in which it has arrived, and itself without what only says how long to sleep.
     #[cfg(test)]
-    pub(super) fn timeless(self) -> (Option<u32>, Arrival) {
-        let period = FIRST_SLEEP;
-        (self.round, Arrival { period, ..self })
+    pub(super) fn round(self) -> Option<u32> {
+        self.round
     }
 
     /// How the round ended in which it has arrived, if it has.
@@ -222,9 +217,9 @@ impl Arrival {
     }
 
     /// Sees to the dead, arrives if it has not, and ends the round if all have.
-    fn meet(&mut self, steps: &impl Steps) -> Option<Found> {
+    fn meet(&mut self, steps: &impl Steps, asks: bool) -> Option<Found> {
         let round = steps.round();
-        if bury(steps, round, self.round.is_some()) {
+        if bury(steps, round, asks) {
             return Some(Found::Broken);
         }
         let is_new = self.round.is_none();

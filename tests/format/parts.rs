@@ -104,6 +104,8 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("available", number(3)),
         ("change", number(1)),
         ("waiting", number(0)),
+        ("askers", bytes(&[0; 32])),
+        ("asked", number(0)),
     ];
     assert_block("Semaphore", &[], part(1280), &words);
     assert_block(
@@ -118,6 +120,8 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("round", number(0)),
         ("left_out", number(0)),
         ("broken", number(0)),
+        ("askers", bytes(&[0; 32])),
+        ("asked", number(0)),
     ];
     assert_block("Barrier", &[], part(1664), &words);
 

@@ -168,7 +168,7 @@ impl Replay<'_> {
             At::Wants(mut wanted) => match wanted.look(self) {
                 Ok(Found::Taken) => At::Has,
                 Ok(Found::Sleep(..)) if matches!(turn, Try(_)) => At::Ends,
-                Ok(Found::Sleep(seen, _)) => At::Rests(wanted.timeless(), seen),
+                Ok(Found::Sleep(seen)) => At::Rests(wanted, seen),
             },
             At::Rests(wanted, seen) => {
                 if matches!(turn, TakeFor(_)) && self.ask(Op::Either) == 1 {
@@ -253,6 +253,10 @@ impl Steps for Replay<'_> {
         };
         self.found_dead.set(gone);
         gone
+    }
+
+    fn asks(&self) -> bool {
+        self.ask(Op::Asks) == 1
     }
 
     fn forget(&self, slot: usize) {
@@ -391,8 +395,8 @@ impl Part for Semaphore {
         })
     }
 
-    fn is_guarded(_step: Word) -> bool {
-        true
+    fn is_guarded(step: Word) -> bool {
+        step != Word::Change
     }
 
     fn bed(words: &Words) -> u32 {
