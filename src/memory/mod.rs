@@ -22,8 +22,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::Mapping;
-pub(crate) use copied::Copied;
-use format::{Block, GRANULE, Header, Slot};
+pub(crate) use copied::{Copied, block_from};
+use format::{Block, GRANULE, Header, LockWords, Slot};
 pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
@@ -144,6 +144,22 @@ impl Memory {
         let slot = unsafe { self.mapping.base().add(offset) };
         // SAFETY: as above, and header and slot sizes are multiples of the slot's alignment.
         Some(unsafe { block_at(slot) })
+    }
+
+    /// Where a lock of this segment stands: its offset in the file, divided by 128, which is its alignment.
+    pub(crate) fn place_of(&self, lock: &LockWords) -> u32 {
+        let offset = std::ptr::from_ref(lock).addr() - self.mapping.base().addr().get();
+        // One beyond half a terabyte has no number.
+        u32::try_from(offset / align_of::<LockWords>()).unwrap_or(0)
+    }
+
+    /// The lock that stands there; `None` when none can.
+    pub(crate) fn lock_at(&self, place: u32) -> Option<&LockWords> {
+        let offset = usize::try_from(place).ok()? * align_of::<LockWords>();
+        if offset == std::mem::offset_of!(Header, lock) {
+            return Some(&self.header().lock);
+        }
+        self.data_block(offset.checked_sub(self.layout.data_offset)?)
     }
 
     /// The address of the data: page-aligned, `max_size` bytes of address space, of which `size` are usable.

@@ -58,15 +58,13 @@ impl<'a> Acquiring<'a> {
         let look = self.waiter.look(&attempt, until, 0);
         match look {
             protocol::Look::Sleep(limit) => {
+                attempt.begin_sleep();
                 self.asked = attempt.asked.get();
-                if self.asked.last_sign.is_none() {
-                    self.asked = self.asked.saw_life();
-                }
                 Err(limit)
             }
             protocol::Look::Done(acquired) => {
                 self.is_done = true;
-                attempt.leave_seat();
+                attempt.end_wait();
                 Ok(segment.begin(&attempt, acquired, until))
             }
         }

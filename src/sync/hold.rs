@@ -10,11 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::askers::{self, Seat};
+use super::deadlock;
 use super::error::{Cause, Left, NotAcquired};
 use super::protocol::{self, Acquired, Refused, Steps, Until};
-use crate::memory::format::LockWords;
+use crate::memory::format::{LockWords, Slot};
+use crate::segment::recoveries::{self, Certificate};
 use crate::segment::table::{Hold, read_record, write_record};
 use crate::segment::undo::UndoLog;
+use crate::segment::waits::{self, Note};
 use crate::segment::{Attachment, Segment};
 use crate::sys;
 
@@ -121,7 +124,7 @@ impl Segment {
             acquired.map_err(|refused| Trouble::NotAcquired(attempt.refused(refused, until)))?;
         if let Acquired::TakenOver(dead) = acquired {
             self.recover(dead);
-            attempt.count_recovery();
+            attempt.certify_recovery(dead);
             // Only now may this one's own death leave something else than the dead one's did.
             attempt.words.owner.store(attempt.me, Ordering::Release);
         }
@@ -237,6 +240,8 @@ pub(super) struct Asked {
     times: u32,
     /// Where it asks for others, too.
     seat: Option<Seat>,
+    /// Where it has noted that it waits.
+    note: Option<Note>,
 }
 
 impl Asked {
@@ -272,30 +277,77 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
     /// Waits for the lock.
     pub(super) fn wait(&self, until: Until) -> Result<Acquired, Refused> {
         let acquired = protocol::acquire(self, until);
-        self.leave_seat();
+        self.end_wait();
         acquired
     }
 
-    /// No longer asks for others. Called by one who waits no more.
-    pub(super) fn leave_seat(&self) {
+    /// Prepares to sleep: the holder counts as living from here on, and who looks can see who waits for whom.
+    pub(super) fn begin_sleep(&self) {
+        let asked = self.asked.get();
+        if asked.last_sign.is_none() {
+            self.asked.set(asked.saw_life());
+        }
+        self.note();
+    }
+
+    /// No longer asks for others, nor says that it waits. Called by one who waits no more.
+    pub(super) fn end_wait(&self) {
         let asked = self.asked.get();
         if let Some(seat) = asked.seat {
             askers::leave(self.words, self.lock.segment().hold().word(), seat);
-            self.asked.set(Asked {
-                seat: None,
-                ..asked
-            });
         }
+        if let Some((slot, note)) = self.own_slot().zip(asked.note) {
+            waits::end(slot, note);
+        }
+        self.asked.set(Asked {
+            seat: None,
+            note: None,
+            ..asked
+        });
     }
 
-    /// Counts a take-over that this attempt has made.
-    pub(super) fn count_recovery(&self) {
+    fn note(&self) {
+        let owner = self.owner();
+        let Some(slot) = self.own_slot().filter(|_| owner != 0) else {
+            return;
+        };
+        let segment = self.lock.segment();
+        let asked = self.asked.get();
+        let note = asked.note.or_else(|| {
+            let attached = segment.attached();
+            let place = attached.memory.place_of(self.words);
+            let is_thread = self.lock.thread_of(segment.hold().index()).is_some();
+            let thread = is_thread.then(|| sys::thread_id(attached.generation));
+            waits::begin(slot, place, thread.unwrap_or(0))
+        });
+        if let Some(note) = note {
+            let holder = Hold::from_word(owner);
+            let thread = self.lock.thread_of(holder.index());
+            let thread = thread.map_or(0, |it| it.load(Ordering::Relaxed));
+            waits::meet(slot, note, holder, thread);
+        }
+        self.asked.set(Asked { note, ..asked });
+    }
+
+    fn own_slot(&self) -> Option<&Slot> {
+        let segment = self.lock.segment();
+        segment.attached().memory.slot(segment.hold().index())
+    }
+
+    /// Keeps the certificate of a take-over that this attempt has made.
+    pub(super) fn certify_recovery(&self, dead: u64) {
         let last_sign = self.asked.get().last_sign;
-        let took = last_sign.map_or(Duration::ZERO, |sign| sign.elapsed());
-        let life = &self.lock.segment().attached().memory.header().life;
-        life.recoveries.fetch_add(1, Ordering::Relaxed);
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        life.longest_recovery.fetch_max(took, Ordering::Relaxed);
+        let segment = self.lock.segment();
+        let memory = &segment.attached().memory;
+        let dead = Hold::from_word(dead);
+        let certificate = Certificate {
+            lock: memory.place_of(self.words),
+            dead,
+            culprit: segment.recorded(dead),
+            by: segment.hold(),
+            took: last_sign.map_or(Duration::ZERO, |sign| sign.elapsed()),
+        };
+        recoveries::certify(memory.header(), &certificate);
     }
 
     /// Why the lock was not acquired.
@@ -308,7 +360,14 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
                 let hold = Hold::from_word(owner);
                 let recorded = segment.recorded(hold);
                 let holder = recorded.map(|found| Attachment::of(hold, &found));
-                NotAcquired::held(segment, holder, until == Until::Now)
+                let circle = matches!(until, Until::Deadline(_)).then(|| {
+                    let thread = self.lock.thread_of(hold.index())?;
+                    deadlock::explain(segment, hold, thread.load(Ordering::Relaxed))
+                });
+                match (holder, circle.flatten()) {
+                    (Some(holder), Some(circle)) => NotAcquired::circle(segment, holder, &circle),
+                    (holder, _) => NotAcquired::held(segment, holder, until == Until::Now),
+                }
             }
         }
     }
@@ -381,10 +440,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn sleep(&self, limit: Duration) {
-        let asked = self.asked.get();
-        if asked.last_sign.is_none() {
-            self.asked.set(asked.saw_life());
-        }
+        self.begin_sleep();
         sys::wait(&self.words.waiting, 1, Some(limit));
     }
 

@@ -92,7 +92,7 @@ impl<'a> PartLock<'a> {
         match attempt.wait(until) {
             Ok(Acquired::Free) => Ok(None),
             Ok(Acquired::TakenOver(dead)) => {
-                attempt.count_recovery();
+                attempt.certify_recovery(dead);
                 Ok(Some(Hold::from_word(dead)))
             }
             Err(refused) => Err(attempt.refused(refused, until)),
@@ -117,7 +117,7 @@ impl<'a> PartLock<'a> {
         if !attempt.is_gone(owner) || !attempt.try_take_over(owner) {
             return None;
         }
-        attempt.count_recovery();
+        attempt.certify_recovery(owner);
         self.enter();
         let dead = Some(Hold::from_word(owner));
         Some(Held { lock: self, dead })

@@ -3,6 +3,7 @@
 
 mod deaths;
 mod laws;
+mod seen;
 mod storm;
 
 use std::process::ExitCode;
@@ -11,7 +12,12 @@ use std::time::Duration;
 use sharehold::{Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLock, Semaphore};
 
 fn main() -> ExitCode {
-    sharehold_testkit::main([deaths::suite(), laws::suite(), storm::suite()])
+    sharehold_testkit::main([
+        deaths::suite(),
+        laws::suite(),
+        seen::suite(),
+        storm::suite(),
+    ])
 }
 
 const KEY: &str = "com.example.family";
