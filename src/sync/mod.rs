@@ -5,7 +5,7 @@
 //! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `askers` keeps long waits cheap.
 //!
 //! `waiting` is how whatever can be waited for says so; `change` is waiting for a version to change, `departures` for others to
-//! leave, `acquiring` for the lock without a thread; `future` makes futures of them, for which `helper` sleeps.
+//! leave, `acquiring` for a lock without a thread; `future` makes futures of them, for which `helper` sleeps.
 
 mod acquiring;
 mod askers;
