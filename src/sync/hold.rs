@@ -13,7 +13,7 @@ use super::askers::{self, Seat};
 use super::deadlock;
 use super::error::{Cause, Left, NotAcquired};
 use super::protocol::{self, Acquired, Refused, Steps, Until};
-use crate::memory::format::{LockWords, Slot};
+use crate::memory::format::LockWords;
 use crate::segment::recoveries::{self, Certificate};
 use crate::segment::table::{Hold, read_record, write_record};
 use crate::segment::undo::UndoLog;
@@ -211,6 +211,50 @@ pub(super) trait Lock {
         }
         protocol::release(&Attempt::new(self, Manner::Plain));
     }
+
+    /// Says that this one has the lock, at the end of the time allowed; and whether that one waits for the calling thread.
+    #[cold]
+    fn held_by(&self, hold: Hold, until: Until) -> NotAcquired {
+        let segment = self.segment();
+        let recorded = segment.recorded(hold);
+        let holder = recorded.map(|found| Attachment::of(hold, &found));
+        let circle = matches!(until, Until::Deadline(_)).then(|| {
+            let thread = self.thread_of(hold.index())?;
+            deadlock::explain(segment, hold, thread.load(Ordering::Relaxed))
+        });
+        match (holder, circle.flatten()) {
+            (Some(holder), Some(circle)) => NotAcquired::circle(segment, holder, &circle),
+            (holder, _) => NotAcquired::held(segment, holder, until == Until::Now),
+        }
+    }
+
+    /// Notes for whom this thread, or task, sleeps; `note` is what it has noted before.
+    fn note(&self, note: Option<Note>, holder: Hold) -> Option<Note> {
+        let segment = self.segment();
+        let attached = segment.attached();
+        let own = segment.hold().index();
+        let slot = attached.memory.slot(own)?;
+        let note = note.or_else(|| {
+            let place = attached.memory.place_of(self.words());
+            let thread = self
+                .thread_of(own)
+                .map(|_| sys::thread_id(attached.generation));
+            waits::begin(slot, place, thread.unwrap_or(0))
+        })?;
+        let thread = self.thread_of(holder.index());
+        let thread = thread.map_or(0, |it| it.load(Ordering::Relaxed));
+        waits::meet(slot, note, holder, thread);
+        Some(note)
+    }
+
+    /// Wipes out what was noted, by one who waits no more.
+    fn wipe_out(&self, note: Option<Note>) {
+        let segment = self.segment();
+        let slot = segment.attached().memory.slot(segment.hold().index());
+        if let Some((slot, note)) = slot.zip(note) {
+            waits::end(slot, note);
+        }
+    }
 }
 
 impl Lock for Segment {
@@ -287,7 +331,12 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         if asked.last_sign.is_none() {
             self.asked.set(asked.saw_life());
         }
-        self.note();
+        let owner = self.owner();
+        if owner != 0 {
+            let asked = self.asked.get();
+            let note = self.lock.note(asked.note, Hold::from_word(owner));
+            self.asked.set(Asked { note, ..asked });
+        }
     }
 
     /// No longer asks for others, nor says that it waits. Called by one who waits no more.
@@ -296,42 +345,12 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         if let Some(seat) = asked.seat {
             askers::leave(self.words, self.lock.segment().hold().word(), seat);
         }
-        if let Some((slot, note)) = self.own_slot().zip(asked.note) {
-            waits::end(slot, note);
-        }
+        self.lock.wipe_out(asked.note);
         self.asked.set(Asked {
             seat: None,
             note: None,
             ..asked
         });
-    }
-
-    fn note(&self) {
-        let owner = self.owner();
-        let Some(slot) = self.own_slot().filter(|_| owner != 0) else {
-            return;
-        };
-        let segment = self.lock.segment();
-        let asked = self.asked.get();
-        let note = asked.note.or_else(|| {
-            let attached = segment.attached();
-            let place = attached.memory.place_of(self.words);
-            let is_thread = self.lock.thread_of(segment.hold().index()).is_some();
-            let thread = is_thread.then(|| sys::thread_id(attached.generation));
-            waits::begin(slot, place, thread.unwrap_or(0))
-        });
-        if let Some(note) = note {
-            let holder = Hold::from_word(owner);
-            let thread = self.lock.thread_of(holder.index());
-            let thread = thread.map_or(0, |it| it.load(Ordering::Relaxed));
-            waits::meet(slot, note, holder, thread);
-        }
-        self.asked.set(Asked { note, ..asked });
-    }
-
-    fn own_slot(&self) -> Option<&Slot> {
-        let segment = self.lock.segment();
-        segment.attached().memory.slot(segment.hold().index())
     }
 
     /// Keeps the certificate of a take-over that this attempt has made.
@@ -356,19 +375,7 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         let segment = self.lock.segment();
         match refused {
             Refused::Own => NotAcquired::deadlock(segment),
-            Refused::HeldBy(owner) => {
-                let hold = Hold::from_word(owner);
-                let recorded = segment.recorded(hold);
-                let holder = recorded.map(|found| Attachment::of(hold, &found));
-                let circle = matches!(until, Until::Deadline(_)).then(|| {
-                    let thread = self.lock.thread_of(hold.index())?;
-                    deadlock::explain(segment, hold, thread.load(Ordering::Relaxed))
-                });
-                match (holder, circle.flatten()) {
-                    (Some(holder), Some(circle)) => NotAcquired::circle(segment, holder, &circle),
-                    (holder, _) => NotAcquired::held(segment, holder, until == Until::Now),
-                }
-            }
+            Refused::HeldBy(owner) => self.lock.held_by(Hold::from_word(owner), until),
         }
     }
 }

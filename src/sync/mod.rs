@@ -6,7 +6,7 @@
 //! `deadlock` finds those that cannot end.
 //!
 //! `waiting` is how whatever can be waited for says so; `change` is waiting for a version to change, `departures` for others to
-//! leave, `acquiring` for the lock without a thread; `future` makes futures of them, for which `helper` sleeps.
+//! leave, `acquiring` for a lock without a thread; `future` makes futures of them, for which `helper` sleeps.
 
 mod acquiring;
 mod askers;

@@ -4,7 +4,9 @@
 mod deaths;
 mod laws;
 mod seen;
-mod storm;
+mod tasks;
+mod uses;
+mod ways;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,9 +16,10 @@ use sharehold::{Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLo
 fn main() -> ExitCode {
     sharehold_testkit::main([
         deaths::suite(),
-        laws::suite(),
         seen::suite(),
-        storm::suite(),
+        tasks::suite(),
+        uses::suite(),
+        ways::suite(),
     ])
 }
 

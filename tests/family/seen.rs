@@ -32,6 +32,18 @@ fn user(test: &mut Talk) {
                     }
                 }
             }
+            "read, with a limit" => {
+                let soon = std::time::Duration::from_millis(200);
+                test.say(
+                    family
+                        .inner
+                        .rwlock
+                        .read_timeout(soon)
+                        .map(drop)
+                        .unwrap_err(),
+                );
+                continue;
+            }
             "read" => std::mem::forget(family.inner.rwlock.read().expect("it comes free")),
             "write" => std::mem::forget(family.inner.rwlock.write().expect("it comes free")),
             "take" => family.inner.permits.acquire().expect("it comes").forget(),
@@ -171,9 +183,6 @@ fn who_waits_for_a_part_is_named() {
     let guard = family.inner.rwlock.read().expect("it is free");
     waits_for("inner.rwlock", "write").kill();
     drop(guard);
-    let all = family.inner.permits.acquire_many(2).expect("there are two");
-    waits_for("inner.permits", "take").kill();
-    drop(all);
 }
 
 fn a_certificate_names_the_part() {
@@ -239,5 +248,14 @@ fn whose_time_is_over_is_told_of_the_circle() {
     let expected = format!("pid {} (", first.pid());
     assert!(error.contains(&expected), "{error}");
     let expected = "waits for `inner.rwlock`, held by this thread: they wait for each other";
+    assert!(error.contains(expected), "{error}");
+    drop((first, second));
+
+    let mut first = using(&["write"]);
+    let mut second = using(&["mutex"]);
+    first.tell("mutex");
+    first.waits_for_memory();
+    let error = second.ask("read, with a limit");
+    let expected = "waits for `mutex`, held by this thread: they wait for each other";
     assert!(error.contains(expected), "{error}");
 }
