@@ -153,13 +153,15 @@ impl Memory {
         u32::try_from(offset / align_of::<LockWords>()).unwrap_or(0)
     }
 
-    /// The lock that stands there; `None` when none can.
-    pub(crate) fn lock_at(&self, place: u32) -> Option<&LockWords> {
+    /// The lock that stands there, if that is the header's or within the first `size` bytes of data, which are there.
+    pub(crate) fn lock_at(&self, place: u32, size: usize) -> Option<&LockWords> {
         let offset = usize::try_from(place).ok()? * align_of::<LockWords>();
         if offset == std::mem::offset_of!(Header, lock) {
             return Some(&self.header().lock);
         }
-        self.data_block(offset.checked_sub(self.layout.data_offset)?)
+        let offset = offset.checked_sub(self.layout.data_offset)?;
+        let end = offset.checked_add(size_of::<LockWords>())?;
+        self.data_block(offset).filter(|_| end <= size)
     }
 
     /// The address of the data: page-aligned, `max_size` bytes of address space, of which `size` are usable.

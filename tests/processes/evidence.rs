@@ -1,10 +1,12 @@
 //! What can be seen from outside of who waits for whom, and of those who died: it is told while it is so, and not for longer.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::process;
 use std::time::{Duration, SystemTime};
 
 use sharehold::{Deadlock, ErrorKind, LockState, Segment, Summary, deadlocks, inspect, summarize};
-use sharehold_testkit::{Child, Suite, Talk};
+use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
 use crate::peers::{KEY, attached, attached_to, created, holding};
 
@@ -16,6 +18,7 @@ pub(crate) fn suite() -> Suite {
         .test(the_last_certificates_are_kept)
         .test(processes_that_wait_for_each_other_are_named)
         .test(a_row_is_no_circle)
+        .test(a_note_of_anything_is_no_harm)
         .role(two)
 }
 
@@ -240,4 +243,24 @@ fn a_row_is_no_circle() {
     middle.ends_well();
     end.hears("locked");
     end.ends_well();
+}
+
+fn a_note_of_anything_is_no_harm() {
+    let options = Segment::options().size(1).max_size(1 << 30);
+    let segment = options.create(KEY).expect("it is free");
+    let _holder = holding();
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().write(true).open(path).expect("it is there");
+    // Of a lock far beyond the file's end, in the second slot; see docs/format.md.
+    let note = (1_u64 << 20).to_le_bytes();
+    for place in [0, 32] {
+        let at = 2048 + 192 + 128 + place;
+        file.write_all_at(&[0xff; 32], at).expect("it is open");
+        file.write_all_at(&note[..4], at).expect("it is open");
+    }
+    let error = segment.lock_timeout(Duration::from_millis(1)).map(drop);
+    assert_eq!(error.map_err(|it| it.kind()), Err(ErrorKind::Timeout));
+    assert_eq!(deadlocks().expect("one may look"), []);
+    assert_eq!(now().waiters, []);
+    assert!(inspect(KEY).is_ok());
 }
