@@ -19,7 +19,7 @@ pub(crate) mod region;
 mod words;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::sys::Mapping;
 pub(crate) use copied::Copied;
@@ -88,15 +88,6 @@ impl Layout {
         layout.file_len(sizes.max_data).map(|_| layout)
     }
 
-    /// The first `size` bytes of data, as far as there can be so many.
-    #[inline]
-    pub(crate) fn data(&self, size: usize) -> Area {
-        Area {
-            start: self.data_offset,
-            len: size.min(self.sizes.max_data),
-        }
-    }
-
     /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
     pub(crate) fn file_len(&self, size: usize) -> Option<usize> {
         let len = self
@@ -112,6 +103,8 @@ impl Layout {
 pub(crate) struct Memory {
     mapping: Mapping,
     layout: Layout,
+    /// How many bytes of data the file was seen to have: never more than the layout's largest size, and never fewer than before.
+    known_size: AtomicUsize,
 }
 
 impl Memory {
@@ -119,7 +112,31 @@ impl Memory {
     pub(crate) fn new(mapping: Mapping, sizes: Sizes) -> Option<Memory> {
         let layout = Layout::new(sizes)?;
         let fits = layout.file_len(sizes.max_data)? <= mapping.len();
-        fits.then_some(Memory { mapping, layout })
+        fits.then_some(Memory {
+            mapping,
+            layout,
+            known_size: AtomicUsize::new(0),
+        })
+    }
+
+    /// Notes that the file was seen to have so many bytes of data.
+    pub(crate) fn know_size(&self, size: usize) {
+        let size = size.min(self.layout.sizes.max_data);
+        self.known_size.fetch_max(size, Ordering::Relaxed);
+    }
+
+    /// How many bytes of data the file was seen to have.
+    #[inline]
+    pub(crate) fn known_size(&self) -> usize {
+        self.known_size.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of data that the file was seen to have.
+    pub(crate) fn known_data(&self) -> Area {
+        Area {
+            start: self.layout.data_offset,
+            len: self.known_size(),
+        }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -204,32 +221,49 @@ impl Memory {
         unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) }
     }
 
+    /// Whole words of the known data, as numbers are; `None` for anything else.
+    #[inline(always)]
+    fn known_words(&self, offset: usize, len: usize) -> Option<&[AtomicU64]> {
+        let end = offset.checked_add(len)?;
+        if !(offset | len).is_multiple_of(WORD) || end > self.known_size() {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area lies inside the mapping, and no more is ever known than it has.
+        let first = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), len / WORD) })
+    }
+
+    /// Copies whole words of the known data. False, and nothing copied, when it is anything else that is asked for.
+    // Makes no call, so that a number stays in a register.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
+        let Some(words) = self.known_words(offset, into.len()) else {
+            return false;
+        };
+        copy_words_out(words, into);
+        true
+    }
+
+    /// Stores whole words of the known data. False, and nothing stored, when it is anything else that is asked for.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn store_words(&self, offset: usize, from: &[u8]) -> bool {
+        let Some(words) = self.known_words(offset, from.len()) else {
+            return false;
+        };
+        copy_words_in(words, from);
+        true
+    }
+
     /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
-    #[inline]
     #[must_use]
     pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
         let Some(at) = position(area, offset, into.len()) else {
             return false;
         };
-        // Numbers are whole words: of a known length, this is their load and nothing else.
-        if (at | into.len()).is_multiple_of(WORD) {
-            self.copy_words_out(at, into);
-        } else {
-            self.copy_parts_out(at, into);
-        }
-        true
-    }
-
-    #[inline]
-    fn copy_words_out(&self, at: usize, into: &mut [u8]) {
-        let words = self.words(at, into.len() / WORD);
-        for (bytes, word) in into.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
-            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
-    }
-
-    #[inline(never)]
-    fn copy_parts_out(&self, mut at: usize, into: &mut [u8]) {
+        let mut at = at;
         let (first, rest) = into.split_at_mut(head_len(at, into.len()));
         if !first.is_empty() {
             let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
@@ -237,48 +271,32 @@ impl Memory {
             at += first.len();
         }
         let (whole, last) = rest.split_at_mut(rest.len() / WORD * WORD);
-        self.copy_words_out(at, whole);
+        copy_words_out(self.words(at, whole.len() / WORD), whole);
         if !last.is_empty() {
             let word = self.word(at + whole.len()).load(Ordering::Relaxed);
             last.copy_from_slice(&word.to_ne_bytes()[..last.len()]);
         }
+        true
     }
 
     /// Copies bytes into an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
-    #[inline]
     #[must_use]
     pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
         let Some(at) = position(area, offset, from.len()) else {
             return false;
         };
-        if (at | from.len()).is_multiple_of(WORD) {
-            self.copy_words_in(at, from);
-        } else {
-            self.copy_parts_in(at, from);
-        }
-        true
-    }
-
-    #[inline]
-    fn copy_words_in(&self, at: usize, from: &[u8]) {
-        let words = self.words(at, from.len() / WORD);
-        for (bytes, word) in from.as_chunks::<WORD>().0.iter().zip(words) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
-    }
-
-    #[inline(never)]
-    fn copy_parts_in(&self, mut at: usize, from: &[u8]) {
+        let mut at = at;
         let (first, rest) = from.split_at(head_len(at, from.len()));
         if !first.is_empty() {
             self.change_word(at, first);
             at += first.len();
         }
         let (whole, last) = rest.split_at(rest.len() / WORD * WORD);
-        self.copy_words_in(at, whole);
+        copy_words_in(self.words(at, whole.len() / WORD), whole);
         if !last.is_empty() {
             self.change_word(at + whole.len(), last);
         }
+        true
     }
 
     /// Stores part of one word.
@@ -287,6 +305,20 @@ impl Memory {
         let mut word = shared.load(Ordering::Relaxed).to_ne_bytes();
         word[at % WORD..][..part.len()].copy_from_slice(part);
         shared.store(u64::from_ne_bytes(word), Ordering::Relaxed);
+    }
+}
+
+#[inline(always)]
+fn copy_words_out(words: &[AtomicU64], into: &mut [u8]) {
+    for (bytes, word) in into.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
+        *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+    }
+}
+
+#[inline(always)]
+fn copy_words_in(words: &[AtomicU64], from: &[u8]) {
+    for (bytes, word) in from.as_chunks::<WORD>().0.iter().zip(words) {
+        word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
     }
 }
 
