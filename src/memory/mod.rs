@@ -18,8 +18,8 @@ pub(crate) mod format;
 pub(crate) mod region;
 mod words;
 
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::sys::Mapping;
 pub(crate) use copied::Copied;
@@ -105,18 +105,22 @@ pub(crate) struct Memory {
     layout: Layout,
     /// How many bytes of data the file was seen to have: never more than the layout's largest size, and never fewer than before.
     known_size: AtomicUsize,
+    /// The slot of the attachment whose memory this is; the first one until it has one.
+    own_slot: AtomicPtr<Slot>,
 }
 
 impl Memory {
-    /// Takes over a mapping that is as long as the layout's largest size; `None` when it is not.
+    /// Takes over a mapping that is as long as the layout's largest size; `None` when it is not, or has no slot.
     pub(crate) fn new(mapping: Mapping, sizes: Sizes) -> Option<Memory> {
         let layout = Layout::new(sizes)?;
         let fits = layout.file_len(sizes.max_data)? <= mapping.len();
-        fits.then_some(Memory {
+        let memory = fits.then_some(Memory {
             mapping,
             layout,
             known_size: AtomicUsize::new(0),
-        })
+            own_slot: AtomicPtr::default(),
+        })?;
+        memory.own_slot_is(0).then_some(memory)
     }
 
     /// Notes that the file was seen to have so many bytes of data.
@@ -161,6 +165,24 @@ impl Memory {
         let slot = unsafe { self.mapping.base().add(offset) };
         // SAFETY: as above, and header and slot sizes are multiples of the slot's alignment.
         Some(unsafe { block_at(slot) })
+    }
+
+    /// Notes which slot this attachment has; false for one beyond the table's end.
+    pub(crate) fn own_slot_is(&self, index: usize) -> bool {
+        let slot = self.slot(index);
+        if let Some(slot) = slot {
+            let address = ptr::from_ref(slot).cast_mut();
+            self.own_slot.store(address, Ordering::Relaxed);
+        }
+        slot.is_some()
+    }
+
+    /// The slot of this attachment, without a look at the table's length.
+    #[inline]
+    pub(crate) fn own_slot(&self) -> &Slot {
+        let slot = self.own_slot.load(Ordering::Relaxed);
+        // SAFETY: `new` stored the address of a slot of this mapping, and only such addresses are ever stored.
+        unsafe { &*slot }
     }
 
     /// The address of the data: page-aligned, `max_size` bytes of address space, of which `size` are usable.

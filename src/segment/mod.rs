@@ -31,8 +31,8 @@ pub use remove::When;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::{Area, Memory};
 use crate::memory::format::Header;
+use crate::memory::{Area, Memory};
 use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
@@ -212,6 +212,7 @@ impl Segment {
                 .fenced
                 .store(1, Ordering::Relaxed);
         }
+        attached.memory.own_slot_is(hold.index());
         Segment {
             attached,
             hold,

@@ -190,12 +190,17 @@ pub(super) trait Lock {
     /// code of the program runs.
     fn thread_of(&self, index: usize) -> Option<&AtomicU32>;
 
+    /// Where this attachment says so.
+    #[inline(always)]
+    fn own_thread(&self) -> Option<&AtomicU32> {
+        self.thread_of(self.segment().hold().index())
+    }
+
     /// Notes which thread has the lock that was just acquired.
     #[inline(always)]
     fn enter(&self) {
-        let segment = self.segment();
-        if let Some(holding_thread) = self.thread_of(segment.hold().index()) {
-            let thread = sys::thread_id(segment.attached().generation);
+        if let Some(holding_thread) = self.own_thread() {
+            let thread = sys::thread_id(self.segment().attached().generation);
             holding_thread.store(thread, Ordering::Relaxed);
         }
     }
@@ -203,7 +208,7 @@ pub(super) trait Lock {
     /// Releases the lock, which the calling thread holds.
     #[inline(always)]
     fn leave(&self) {
-        if let Some(holding_thread) = self.thread_of(self.segment().hold().index()) {
+        if let Some(holding_thread) = self.own_thread() {
             holding_thread.store(0, Ordering::Relaxed);
         }
         protocol::release(&Attempt::new(self, Manner::Plain));
@@ -225,6 +230,11 @@ impl Lock for Segment {
     fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
         let slot = self.attached().memory.slot(index)?;
         Some(&slot.holding_thread)
+    }
+
+    #[inline(always)]
+    fn own_thread(&self) -> Option<&AtomicU32> {
+        Some(&self.attached().memory.own_slot().holding_thread)
     }
 }
 
