@@ -21,7 +21,7 @@ pub(crate) mod undo;
 pub(crate) mod waits;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
@@ -34,7 +34,7 @@ pub use remove::When;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::Memory;
+use crate::memory::{Area, Memory};
 use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
@@ -49,8 +49,6 @@ pub(crate) struct Attached {
     policy: Policy,
     access: Access,
     pub(crate) generation: Generation,
-    /// How many bytes of data the file was seen to have.
-    known_size: AtomicUsize,
     // Unmapped before the file is closed, so that a free byte means that no store can follow.
     pub(crate) memory: Memory,
     file: SegmentFile,
@@ -64,54 +62,68 @@ impl Attached {
     }
 
     /// Copies data out; false when that reaches beyond the current size, or in a forked child.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        let area = || self.memory.layout().data(self.size_there());
-        self.is_ours() && self.memory.copy_out(area(), offset, into)
+        self.load_words(offset, into) || self.copy_bytes_out(offset, into)
     }
 
     /// Copies data in; false when that reaches beyond the current size, or in a forked child.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        let area = || self.memory.layout().data(self.size_there());
-        self.is_ours() && self.memory.copy_in(area(), offset, from)
+        self.store_words(offset, from) || self.copy_bytes_in(offset, from)
+    }
+
+    /// Copies data out without any call; false, and nothing copied, where that takes more than loading whole words.
+    #[inline(always)]
+    fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.is_ours() && self.memory.load_words(offset, into)
+    }
+
+    #[inline(always)]
+    fn store_words(&self, offset: usize, from: &[u8]) -> bool {
+        self.is_ours() && self.memory.store_words(offset, from)
+    }
+
+    #[inline(never)]
+    fn copy_bytes_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.is_ours() && self.memory.copy_out(self.data(), offset, into)
+    }
+
+    #[inline(never)]
+    fn copy_bytes_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.is_ours() && self.memory.copy_in(self.data(), offset, from)
+    }
+
+    /// The data of the current size.
+    pub(crate) fn data(&self) -> Area {
+        self.learn_size();
+        self.memory.known_data()
     }
 
     /// The current size: what the header says, as far as the file really is that long.
-    #[inline]
     fn size(&self) -> usize {
-        if self.is_ours() {
-            self.size_there()
-        } else {
-            self.known_size.load(Ordering::Relaxed)
-        }
+        self.learn_size();
+        self.memory.known_size()
     }
 
-    /// The same, where the memory is known to be there.
-    #[inline]
-    fn size_there(&self) -> usize {
-        let known = self.known_size.load(Ordering::Relaxed);
+    /// Looks whether somebody has made the segment larger.
+    fn learn_size(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let said = self.memory.header().life.size.load(Ordering::Acquire);
         let said = usize::try_from(said).unwrap_or(usize::MAX);
-        if said == known {
-            known
-        } else {
-            self.newer_size(said, known)
+        if said <= self.memory.known_size() {
+            return;
         }
-    }
-
-    #[cold]
-    fn newer_size(&self, said: usize, known: usize) -> usize {
         let layout = self.memory.layout();
-        let wanted = layout
-            .file_len(said.min(layout.sizes.max_data))
-            .filter(|_| said <= layout.sizes.max_data);
-        let there = wanted.zip(self.file.facts().ok());
-        if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
-            self.known_size.fetch_max(said, Ordering::Relaxed);
-            return said;
+        if said > layout.sizes.max_data {
+            return;
         }
-        known
+        let there = layout.file_len(said).zip(self.file.facts().ok());
+        if there.is_some_and(|(len, facts)| len as u64 <= facts.len) {
+            self.memory.know_size(said);
+        }
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -203,6 +215,7 @@ impl Segment {
                 .fenced
                 .store(1, Ordering::Relaxed);
         }
+        attached.memory.own_slot_is(hold.index());
         Segment {
             attached,
             hold,

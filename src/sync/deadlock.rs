@@ -109,10 +109,9 @@ pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> O
 /// Who of the segment waits for whom, as far as they live and what they wait for is held as they have noted.
 fn edges(segment: &Segment) -> Vec<Edge> {
     let memory = &segment.attached().memory;
-    let size = segment.size();
     let holds = |noted: &Noted| {
         let owner = memory
-            .lock_at(noted.lock, size)
+            .lock_at(noted.lock)
             .map(|it| it.owner.load(Ordering::Relaxed));
         owner.map(Hold::from_word) == Some(noted.holder)
     };

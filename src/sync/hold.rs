@@ -193,12 +193,17 @@ pub(super) trait Lock {
     /// code of the program runs.
     fn thread_of(&self, index: usize) -> Option<&AtomicU32>;
 
+    /// Where this attachment says so.
+    #[inline(always)]
+    fn own_thread(&self) -> Option<&AtomicU32> {
+        self.thread_of(self.segment().hold().index())
+    }
+
     /// Notes which thread has the lock that was just acquired.
     #[inline(always)]
     fn enter(&self) {
-        let segment = self.segment();
-        if let Some(holding_thread) = self.thread_of(segment.hold().index()) {
-            let thread = sys::thread_id(segment.attached().generation);
+        if let Some(holding_thread) = self.own_thread() {
+            let thread = sys::thread_id(self.segment().attached().generation);
             holding_thread.store(thread, Ordering::Relaxed);
         }
     }
@@ -206,7 +211,7 @@ pub(super) trait Lock {
     /// Releases the lock, which the calling thread holds.
     #[inline(always)]
     fn leave(&self) {
-        if let Some(holding_thread) = self.thread_of(self.segment().hold().index()) {
+        if let Some(holding_thread) = self.own_thread() {
             holding_thread.store(0, Ordering::Relaxed);
         }
         protocol::release(&Attempt::new(self, Manner::Plain));
@@ -232,12 +237,11 @@ pub(super) trait Lock {
     fn note(&self, note: Option<Note>, holder: Hold) -> Option<Note> {
         let segment = self.segment();
         let attached = segment.attached();
-        let own = segment.hold().index();
-        let slot = attached.memory.slot(own)?;
+        let slot = attached.memory.own_slot();
         let note = note.or_else(|| {
             let place = attached.memory.place_of(self.words());
             let thread = self
-                .thread_of(own)
+                .own_thread()
                 .map(|_| sys::thread_id(attached.generation));
             waits::begin(slot, place, thread.unwrap_or(0))
         })?;
@@ -249,10 +253,8 @@ pub(super) trait Lock {
 
     /// Wipes out what was noted, by one who waits no more.
     fn wipe_out(&self, note: Option<Note>) {
-        let segment = self.segment();
-        let slot = segment.attached().memory.slot(segment.hold().index());
-        if let Some((slot, note)) = slot.zip(note) {
-            waits::end(slot, note);
+        if let Some(note) = note {
+            waits::end(self.segment().attached().memory.own_slot(), note);
         }
     }
 }
@@ -272,6 +274,11 @@ impl Lock for Segment {
     fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
         let slot = self.attached().memory.slot(index)?;
         Some(&slot.holding_thread)
+    }
+
+    #[inline(always)]
+    fn own_thread(&self) -> Option<&AtomicU32> {
+        Some(&self.attached().memory.own_slot().holding_thread)
     }
 }
 
