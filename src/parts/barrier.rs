@@ -165,7 +165,7 @@ impl Barrier {
 
     /// Takes the inner lock, and does what a dead one left undone.
     fn hold<'a>(&'a self, words: &'a BarrierWords, until: Until) -> Result<Held<'a>> {
-        let lock = PartLock::inner(self.segment(), &words.lock);
+        let lock = PartLock::threadless(self.segment(), &words.lock);
         let held = lock.acquire(briefly(until))?;
         if held.dead().is_some() {
             self.clear_left_out(words);
@@ -252,7 +252,7 @@ impl Part for Barrier {
     type First = Meeting;
 
     const SIZE: usize = Primitive::Barrier.size(None);
-    const MARKS: usize = 2;
+    const MARKS: usize = Primitive::Barrier.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Barrier, None)

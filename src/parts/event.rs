@@ -35,7 +35,7 @@ use crate::segment::Segment;
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys;
 
-const SET: u32 = 1;
+const SET: u32 = EventWords::SET;
 const WAITERS: u32 = 2;
 
 const WAIT: &str = "wait for";
@@ -189,7 +189,7 @@ impl Part for Event {
     type First = Reset;
 
     const SIZE: usize = Primitive::Event.size(None);
-    const MARKS: usize = 0;
+    const MARKS: usize = Primitive::Event.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Event, None)

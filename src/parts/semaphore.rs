@@ -194,7 +194,7 @@ impl Semaphore {
 
     /// Takes the inner lock, and sees to what a dead one left.
     fn hold<'a>(&'a self, words: &'a SemaphoreWords, until: Until) -> Result<Held<'a>> {
-        let lock = PartLock::inner(self.segment(), &words.lock);
+        let lock = PartLock::threadless(self.segment(), &words.lock);
         let held = lock.acquire(briefly(until))?;
         if held.dead().is_some() {
             self.recount(words);
@@ -247,7 +247,7 @@ impl Part for Semaphore {
     type First = u32;
 
     const SIZE: usize = Primitive::Semaphore.size(None);
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Semaphore.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Semaphore, None)

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::acquiring::Acquiring;
+use super::acquiring::{Acquiring, Threadless};
 use super::error::{Abandoned, LockError};
 use super::future;
 use super::hold::{Manner, Trouble};
@@ -78,7 +78,8 @@ impl Segment {
     ///
     /// As [`Segment::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
     pub async fn lock_async(&self) -> Result<Guard<'_, AnyThread>, LockError<'_, AnyThread>> {
-        guarded(self, future::Until::new(Acquiring::new(self)).await)
+        let acquiring = Acquiring::new(Threadless(self));
+        guarded(self, future::Until::new(acquiring).await)
     }
 
     #[inline(always)]

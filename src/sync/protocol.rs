@@ -26,7 +26,8 @@
 //!    wake at a time is under way, and a release in between costs no system call.
 //! 5. Who wakes up, finds `waiting` still 1 and the owner that it slept on, may sleep again as it is: the 1 is its own, or another
 //!    one's who has yet to look at the owner, and covers both. So while nobody releases, a waiter does nothing but ask.
-//! 6. Who gives up has seen a holder after its 1 and the barrier. That holder's release is still to come, and sees the 1.
+//! 6. Who gives up has seen a holder after its 1 and the barrier, or has released once more itself. That holder's release is still to
+//!    come, and sees the 1.
 //!    Who only tries once has never slept: it uses up no wake, announces nothing, and troubles nobody.
 //!
 //! # Deaths
@@ -229,6 +230,13 @@ impl Waiter {
             };
             self.suspect = owner;
             return Look::Sleep(left);
+        }
+    }
+
+    /// Gives up. It may have been woken, and then somebody else has to be.
+    pub(super) fn give_up(&self, steps: &impl Steps) {
+        if self.has_slept() && self.try_acquire(steps, Until::Acquired, 0).is_ok() {
+            release(steps);
         }
     }
 
