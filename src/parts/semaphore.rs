@@ -1,33 +1,6 @@
 //! `Semaphore`: a number of permits, each of which one attachment at a time has.
 //!
-//! # State
-//!
-//! Everything is changed under an inner lock, which is held for some instructions.
-//!
-//! | word | meaning |
-//! |---|---|
-//! | `permits` | how many there are; constant |
-//! | a slot's mark | how many of them this attachment has |
-//! | `available` | how many nobody has: a sum that the marks of the living can always be asked for again |
-//! | `change` | raised whenever permits come back; sleepers sleep on it |
-//! | `waiting` | 1 when somebody may be asleep |
-//!
-//! # Invariants
-//!
-//! 1. `available` is at most `permits` less the marks of the living. While nobody has the inner lock, and nobody has died with permits since
-//!    it was last recounted, it is exactly that.
-//! 2. Who takes permits marks them first, then lowers `available`; who gives them back unmarks them first, then raises it.
-//! 3. Who takes the inner lock over from the dead recounts before anything else.
-//! 4. Who finds too few, having slept, asks whether those who have some live, and recounts. So what the dead had comes back as soon as
-//!    somebody wants it.
-//! 5. Who sleeps has stored 1 into `waiting` and seen `change`, both under the inner lock.
-//!
-//! | death of | leaves | and then |
-//! |---|---|---|
-//! | one who has permits | its mark | one who waits proves it dead, and recounts |
-//! | one inside of the inner lock | that lock, and perhaps `available` too low or high | the next one takes over, and recounts |
-//! | one who gives back, before it wakes anybody | them asleep | they look again after their period |
-//! | one who waits | `waiting` 1 | one superfluous wake-up |
+//! The algorithm, its states and its deaths are in `sync::permits`; here are its steps on the words of a segment, and what callers see.
 
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -39,14 +12,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::SemaphoreWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::sync::part::{Held, PartLock};
+use crate::sync::Until;
+use crate::sync::part::PartLock;
+use crate::sync::permits::{self, Found, Steps, Wanted};
 use crate::sync::waiting::{Look, Wait, block};
-use crate::sync::{FIRST_SLEEP, Until, longer};
 use crate::sys;
 
 const ACQUIRE: &str = "acquire a permit of";
 const RELEASE: &str = "release permits of";
 const CREATE: &str = "create";
+
+/// The number of its mark.
+const MARK: usize = 0;
 
 /// Holds a number of permits that processes take and give back.
 ///
@@ -136,17 +113,12 @@ impl Semaphore {
     ///
     /// [`ErrorKind::InvalidOption`] when it has not so many, [`ErrorKind::Forked`].
     pub fn release(&self, count: u32) -> Result<()> {
-        let words: &SemaphoreWords = self.place.words(RELEASE)?;
-        let _held = self.hold(words, Until::Acquired)?;
-        if self.place.own(0) < count {
-            let detail = format!(
-                "this attachment has {}, not {count}; release what it has",
-                self.place.own(0)
-            );
+        let had = permits::give_back(&self.pool(RELEASE, Until::Acquired)?, count)?;
+        if had < count {
+            let detail = format!("this attachment has {had}, not {count}; release what it has");
             let error = Error::new(ErrorKind::InvalidOption, RELEASE, detail);
             return Err(error.with_key(self.segment().key()));
         }
-        self.give_back(words, count);
         Ok(())
     }
 
@@ -156,10 +128,7 @@ impl Semaphore {
     ///
     /// [`ErrorKind::Forked`].
     pub fn available(&self) -> Result<u32> {
-        let words: &SemaphoreWords = self.place.words(ACQUIRE)?;
-        let _held = self.hold(words, Until::Acquired)?;
-        self.recount(words);
-        Ok(words.available.load(Ordering::Relaxed))
+        permits::count(&self.pool(ACQUIRE, Until::Acquired)?)
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.
@@ -168,78 +137,33 @@ impl Semaphore {
     }
 
     fn permit(&self, count: u32, until: Until) -> Result<Permit<'_>> {
-        let words: &SemaphoreWords = self.place.words(ACQUIRE)?;
-        let most = words.permits.load(Ordering::Relaxed);
+        let pool = self.pool(ACQUIRE, until)?;
+        let most = pool.permits();
         if count > most {
             let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
             let error = Error::new(ErrorKind::InvalidOption, ACQUIRE, detail);
             return Err(error.with_key(self.segment().key()));
         }
-        let mut wanted = Wanted {
-            semaphore: self,
-            words,
-            count,
-            period: FIRST_SLEEP,
-            asks: until == Until::Now,
-            until,
+        let mut acquiring = Acquiring {
+            pool,
+            wanted: Wanted::new(count, until == Until::Now),
         };
-        if let Some(taken) = block(&mut wanted, until.deadline()) {
+        if let Some(taken) = block(&mut acquiring, until.deadline()) {
             taken?;
             let semaphore = self;
             return Ok(Permit { semaphore, count });
         }
-        let holder = self.place.marked(0).find_map(|mark| mark.maker);
+        let holder = self.place.marked(MARK).find_map(|mark| mark.maker);
         Err(refused(self.segment(), holder, until))
     }
 
-    /// Takes the inner lock, and sees to what a dead one left.
-    fn hold<'a>(&'a self, words: &'a SemaphoreWords, until: Until) -> Result<Held<'a>> {
-        let lock = PartLock::threadless(self.segment(), &words.lock);
-        let held = lock.acquire(briefly(until))?;
-        if held.dead().is_some() {
-            self.recount(words);
-        }
-        Ok(held)
-    }
-
-    /// Finds out how many permits nobody living has. Called with the inner lock.
-    fn recount(&self, words: &SemaphoreWords) {
-        let mut taken = 0_u32;
-        for mark in self.place.marked(0) {
-            match mark.maker {
-                Some(hold) if !self.segment().is_gone(hold) => {
-                    taken = taken.saturating_add(mark.value);
-                }
-                _ => mark.clear(),
-            }
-        }
-        let permits = words.permits.load(Ordering::Relaxed);
-        let available = permits.saturating_sub(taken);
-        words.available.store(available, Ordering::SeqCst);
-    }
-
-    /// Called with the inner lock.
-    fn try_take(&self, words: &SemaphoreWords, count: u32) -> bool {
-        let available = words.available.load(Ordering::Relaxed);
-        let Some(left) = available.checked_sub(count) else {
-            return false;
-        };
-        self.place
-            .set_own(0, self.place.own(0).saturating_add(count));
-        words.available.store(left, Ordering::SeqCst);
-        true
-    }
-
-    /// Called with the inner lock.
-    fn give_back(&self, words: &SemaphoreWords, count: u32) {
-        self.place
-            .set_own(0, self.place.own(0).saturating_sub(count));
-        words.available.fetch_add(count, Ordering::SeqCst);
-        words.change.fetch_add(1, Ordering::SeqCst);
-        if words.waiting.load(Ordering::Relaxed) != 0 {
-            words.waiting.store(0, Ordering::SeqCst);
-            sys::wake_all(&words.change);
-        }
+    /// Its words, for one who waits so long.
+    fn pool(&self, operation: &'static str, until: Until) -> Result<Pool<'_>> {
+        Ok(Pool {
+            place: &self.place,
+            words: self.place.words(operation)?,
+            until,
+        })
     }
 }
 
@@ -303,44 +227,105 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// One that wants permits.
-struct Wanted<'a> {
-    semaphore: &'a Semaphore,
+/// The words of a semaphore.
+#[derive(Debug, Clone, Copy)]
+struct Pool<'a> {
+    place: &'a Place,
     words: &'a SemaphoreWords,
-    count: u32,
-    period: Duration,
-    /// Whether it asks for the dead, which costs system calls: once it has slept, or when it tries only once.
-    asks: bool,
     until: Until,
 }
 
-impl Wait for Wanted<'_> {
+impl<'a> Pool<'a> {
+    fn inner(&self) -> PartLock<'a> {
+        PartLock::threadless(self.place.segment(), &self.words.lock)
+    }
+}
+
+impl Steps for Pool<'_> {
+    type Refused = Error;
+
+    fn lock(&self) -> Result<bool> {
+        let held = self.inner().acquire(briefly(self.until))?;
+        let dead = held.dead().is_some();
+        held.keep();
+        Ok(dead)
+    }
+
+    fn unlock(&self) {
+        self.inner().release();
+    }
+
+    fn permits(&self) -> u32 {
+        self.words.permits.load(Ordering::Relaxed)
+    }
+
+    fn available(&self) -> u32 {
+        self.words.available.load(Ordering::SeqCst)
+    }
+
+    fn set_available(&self, count: u32) {
+        self.words.available.store(count, Ordering::SeqCst);
+    }
+
+    fn own(&self) -> u32 {
+        self.place.own(MARK)
+    }
+
+    fn set_own(&self, count: u32) {
+        self.place.set_own(MARK, count);
+    }
+
+    fn mark(&self, slot: usize) -> Option<u32> {
+        Some(self.place.mark(MARK, slot)?.value)
+    }
+
+    fn is_gone(&self, slot: usize) -> bool {
+        self.place.is_gone(MARK, slot, true)
+    }
+
+    fn forget(&self, slot: usize) {
+        self.place.forget(MARK, slot);
+    }
+
+    fn change(&self) -> u32 {
+        self.words.change.load(Ordering::SeqCst)
+    }
+
+    fn raise_change(&self) {
+        self.words.change.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn waiting(&self) -> u32 {
+        self.words.waiting.load(Ordering::SeqCst)
+    }
+
+    fn set_waiting(&self, waiting: u32) {
+        self.words.waiting.store(waiting, Ordering::SeqCst);
+    }
+
+    fn wake(&self, most: u32) -> u32 {
+        sys::wake_some(&self.words.change, most)
+    }
+}
+
+/// One that wants permits.
+struct Acquiring<'a> {
+    pool: Pool<'a>,
+    wanted: Wanted,
+}
+
+impl Wait for Acquiring<'_> {
     type Output = Result<()>;
 
     fn look(&mut self) -> Look<'_, Result<()>> {
-        let words = self.words;
-        let held = match self.semaphore.hold(words, self.until) {
-            Ok(held) => held,
-            Err(error) => return Look::Ready(Err(error)),
-        };
-        let mut taken = self.semaphore.try_take(words, self.count);
-        if !taken && self.asks {
-            self.semaphore.recount(words);
-            taken = self.semaphore.try_take(words, self.count);
-        }
-        if taken {
-            return Look::Ready(Ok(()));
-        }
-        words.waiting.store(1, Ordering::SeqCst);
-        let seen = words.change.load(Ordering::SeqCst);
-        drop(held);
-        let limit = Some(self.period);
-        self.period = longer(self.period);
-        self.asks = true;
-        Look::Sleep {
-            word: (&words.change).into(),
-            seen,
-            limit,
+        match self.wanted.look(&self.pool) {
+            Err(error) => Look::Ready(Err(error)),
+            Ok(Found::Taken) => Look::Ready(Ok(())),
+            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+                word: (&self.pool.words.change).into(),
+                seen,
+                limit: Some(limit),
+            },
         }
     }
 }

@@ -51,7 +51,7 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 /// The first sleep; they get longer from there while the same holder stays.
-pub(crate) const FIRST_SLEEP: Duration = Duration::from_micros(250);
+pub(super) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// The longest time for one who leaves it to others to ask often.
@@ -267,7 +267,7 @@ impl Waiter {
 }
 
 /// The sleep that follows one of this length, while the same holder stays.
-pub(crate) fn longer(period: Duration) -> Duration {
+pub(super) fn longer(period: Duration) -> Duration {
     let longer = if period < QUICK_SLEEP {
         period * 2
     } else {
