@@ -6,7 +6,7 @@
 //! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `askers` keeps long waits cheap.
 //!
 //! `waiting` is how whatever can be waited for says so; `change` is waiting for a version to change, `departures` for others to
-//! leave, `acquiring` for a lock without a thread; `future` makes futures of them, for which `helper` sleeps.
+//! leave, `acquiring` for a lock; `future` makes futures of them, for which `helper` sleeps.
 
 mod acquiring;
 mod askers;
@@ -28,6 +28,7 @@ pub(crate) mod rounds;
 pub(crate) mod sharing;
 pub(crate) mod waiting;
 
+pub(crate) use acquiring::{Acquiring, Who};
 pub use departures::Departures;
 pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};

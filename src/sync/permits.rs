@@ -111,7 +111,7 @@ impl Wanted {
         }
     }
 
-    /// Looks once. Who looks no more, though it may have been woken, has to look once more, and to give back what it gets.
+    /// Looks once. Who looks no more, though it may have been woken, [passes that on](pass_on).
     pub(crate) fn look<S: Steps>(&mut self, steps: &S) -> Result<Found, S::Refused> {
         enter(steps)?;
         let mut taken = take(steps, self.count);
@@ -134,6 +134,11 @@ impl Wanted {
         };
         steps.unlock();
         Ok(found)
+    }
+
+    /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
+    pub(crate) fn has_slept(&self) -> bool {
+        self.asks
     }
 
     fn announce(&self, steps: &impl Steps) {
@@ -168,6 +173,16 @@ pub(crate) fn count<S: Steps>(steps: &S) -> Result<u32, S::Refused> {
     }
     steps.unlock();
     Ok(available)
+}
+
+/// Wakes others, for one who may have been woken and does not look any more.
+pub(crate) fn pass_on<S: Steps>(steps: &S) -> Result<(), S::Refused> {
+    enter(steps)?;
+    if steps.available() > 0 {
+        come_back(steps);
+    }
+    steps.unlock();
+    Ok(())
 }
 
 /// Acquires the inner lock, and sees to what a dead one left.

@@ -63,7 +63,7 @@ const LITTLE: u32 = 64;
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.
-const YIELDS: usize = 10;
+pub(super) const YIELDS: usize = 10;
 
 /// The steps that the lock is made of; each is indivisible, and a process may die between any two.
 pub(super) trait Steps {
@@ -135,7 +135,7 @@ impl Until {
 
 /// How the lock was acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acquired {
+pub(crate) enum Acquired {
     Free,
     /// From this hold, which is dead.
     TakenOver(u64),

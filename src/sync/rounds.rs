@@ -190,11 +190,16 @@ impl Arrival {
         Ok(found)
     }
 
+    /// Whether it has arrived in a round, which may be over.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.round.is_some()
+    }
+
     /// Arrives no more, unless the round has ended: then this is how.
-    pub(crate) fn take_back<S: Steps>(&mut self, steps: &S) -> Result<Option<Found>, S::Refused> {
+    pub(crate) fn take_back<S: Steps>(&self, steps: &S) -> Result<Option<Found>, S::Refused> {
         enter(steps)?;
         let over = self.over(steps);
-        if over.is_none() && self.round.take().is_some() {
+        if over.is_none() && self.has_arrived() {
             let own = steps.own();
             steps.set_own(own.with(own.arrived.saturating_sub(1)));
         }
