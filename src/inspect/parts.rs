@@ -12,6 +12,7 @@ use crate::parts::{low, row_len};
 use crate::schema::{Primitive, Schema};
 use crate::segment::table::Presence;
 use crate::segment::{Attachment, Care, View};
+use crate::sync::event;
 use crate::sync::sharing::Mark;
 
 /// Says who uses a part of a segment.
@@ -159,7 +160,7 @@ impl PartView<'_> {
             Primitive::Event => {
                 let words: EventWords = self.view.data_block(self.offset)?;
                 PartState::Event {
-                    is_set: words.state.load(relaxed) == EventWords::SET,
+                    is_set: words.state.load(relaxed) == event::SET,
                 }
             }
             Primitive::Barrier => {

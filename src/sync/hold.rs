@@ -186,7 +186,7 @@ impl Segment {
 }
 
 /// A lock of a segment: its own, or that of a part.
-pub(super) trait Lock {
+pub(crate) trait Lock {
     fn segment(&self) -> &Segment;
     fn words(&self) -> &LockWords;
     /// Where the attachment in the slot `index` says which of its threads has the lock; nothing for a lock under which no
@@ -305,7 +305,7 @@ impl Asked {
 }
 
 /// One thread's attempt at a lock.
-pub(super) struct Attempt<'a, L: ?Sized> {
+pub(crate) struct Attempt<'a, L: ?Sized> {
     lock: &'a L,
     pub(super) words: &'a LockWords,
     /// The owner word of this attachment.

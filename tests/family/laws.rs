@@ -356,3 +356,146 @@ impl Law for MadeOnce {
         assert!(expected.contains(&counted), "{counted} not in {expected:?}");
     }
 }
+
+/// Nobody has a permit that another one has, and what somebody had comes back.
+pub(crate) struct NoMoreThanThereAre;
+
+impl Law for NoMoreThanThereAre {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let permits = &family.inner.permits;
+        let count = member.dice.u32(1..3);
+        let permit = permits.acquire_many_timeout(count, LONG);
+        let permit = permit.expect("they come back");
+        let seats = (0..count).map(|_| member.seat()).collect::<Vec<_>>();
+        thread::yield_now();
+        drop(seats);
+        drop(permit);
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let permits = &family.inner.permits;
+        let count = member.dice.u32(1..3);
+        let permit = soon(permits.acquire_many_async(count)).await;
+        let permit = permit.expect("they come back");
+        let seats = (0..count).map(|_| member.seat()).collect::<Vec<_>>();
+        yield_now().await;
+        drop(seats);
+        drop(permit);
+    }
+
+    fn judge(outside: &Member, _: u64) {
+        let permits = &outside.family.inner.permits;
+        let all = permits.acquire_many_timeout(2, LONG);
+        drop(all.expect("they come back"));
+        assert_eq!(permits.available().expect("it is no fork"), 2);
+    }
+}
+
+/// Whoever waits for an event is woken when it is set, and no more pass than it was set for.
+pub(crate) struct NoneSleepsOn;
+
+impl NoneSleepsOn {
+    fn set(member: &Member) {
+        // Before it is set: whoever passes finds it counted.
+        member.count(Count::Set);
+        member.family.inner.auto.set().expect("it is no fork");
+    }
+
+    #[track_caller]
+    fn passed(member: &Member) {
+        member.count(Count::Passed);
+        let counts = member.counts.get().expect("it is whole");
+        let (passed, set) = (counts[Count::Passed as usize], counts[Count::Set as usize]);
+        assert!(passed <= set, "{passed} passed what was set {set} times");
+    }
+}
+
+impl Law for NoneSleepsOn {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        match member.dice.u32(..4) {
+            0 => NoneSleepsOn::set(member),
+            1 => family.inner.manual.reset().expect("it is no fork"),
+            2 => family.inner.manual.wait_timeout(LONG).expect("it is set"),
+            _ => {
+                family.inner.auto.wait_timeout(LONG).expect("it is set");
+                NoneSleepsOn::passed(member);
+            }
+        }
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        match member.dice.u32(..4) {
+            0 => NoneSleepsOn::set(member),
+            1 => family.inner.manual.reset().expect("it is no fork"),
+            2 => {
+                let waited = soon(family.inner.manual.wait_async()).await;
+                waited.expect("it is set");
+            }
+            _ => {
+                let waited = soon(family.inner.auto.wait_async()).await;
+                waited.expect("it is set");
+                NoneSleepsOn::passed(member);
+            }
+        }
+    }
+
+    fn beside(outside: &Member) {
+        NoneSleepsOn::set(outside);
+        outside.family.inner.manual.set().expect("it is no fork");
+    }
+
+    fn judge(outside: &Member, _: u64) {
+        let event = &outside.family.inner.auto;
+        event.set().expect("it is no fork");
+        event.wait_timeout(LONG).expect("it is set");
+        assert!(!event.is_set().expect("it is no fork"), "it was taken");
+    }
+}
+
+/// All who meet in a round of a barrier go on, or, where one has died, none; and one of them was the last.
+pub(crate) struct AllOrNone;
+
+impl AllOrNone {
+    /// Whether they have met.
+    #[track_caller]
+    fn met(member: &Member, met: sharehold::Result<bool>) -> bool {
+        match met {
+            Ok(last) => {
+                member.count(Count::Met);
+                if last {
+                    member.count(Count::Last);
+                }
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Broken, "{error}");
+                false
+            }
+        }
+    }
+}
+
+impl Law for AllOrNone {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        while !AllOrNone::met(member, family.inner.strict.wait_timeout(LONG)) {}
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        while !AllOrNone::met(member, soon(family.inner.strict.wait_async()).await) {}
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        let (met, last) = (outside.counted(Count::Met), outside.counted(Count::Last));
+        assert!(met <= 3 * (last + deaths), "{met} met, {last} as the last");
+        assert!(
+            3 * last <= met + 3 * deaths,
+            "{met} met, {last} as the last"
+        );
+    }
+}

@@ -11,12 +11,17 @@ use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
 
 use super::create;
-use super::laws::{Law, MadeOnce, ManyOrOne, Member, OneAtATime};
+use super::laws::{
+    AllOrNone, Law, MadeOnce, ManyOrOne, Member, NoMoreThanThereAre, NoneSleepsOn, OneAtATime,
+};
 
 pub(crate) fn suite() -> Suite {
     let suite = keeps::<OneAtATime>(Suite::new());
     let suite = keeps::<ManyOrOne>(suite);
-    keeps::<MadeOnce>(suite)
+    let suite = keeps::<MadeOnce>(suite);
+    let suite = keeps::<NoMoreThanThereAre>(suite);
+    let suite = keeps::<NoneSleepsOn>(suite);
+    keeps::<AllOrNone>(suite)
 }
 
 /// Adds the tests of a law.
