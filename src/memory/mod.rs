@@ -22,8 +22,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::sys::Mapping;
-pub(crate) use copied::Copied;
-use format::{Block, GRANULE, Header, Slot};
+pub(crate) use copied::{Copied, block_from};
+use format::{Block, GRANULE, Header, LockWords, Slot};
 pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
@@ -165,6 +165,24 @@ impl Memory {
         let slot = unsafe { self.mapping.base().add(offset) };
         // SAFETY: as above, and header and slot sizes are multiples of the slot's alignment.
         Some(unsafe { block_at(slot) })
+    }
+
+    /// Where a lock of this segment stands: its offset in the file, divided by 128, which is its alignment.
+    pub(crate) fn place_of(&self, lock: &LockWords) -> u32 {
+        let offset = ptr::from_ref(lock).addr() - self.mapping.base().addr().get();
+        // One beyond half a terabyte has no number.
+        u32::try_from(offset / align_of::<LockWords>()).unwrap_or(0)
+    }
+
+    /// The lock that stands there, if that is the header's or within the data that the file was seen to have.
+    pub(crate) fn lock_at(&self, place: u32) -> Option<&LockWords> {
+        let offset = usize::try_from(place).ok()? * align_of::<LockWords>();
+        if offset == std::mem::offset_of!(Header, lock) {
+            return Some(&self.header().lock);
+        }
+        let offset = offset.checked_sub(self.layout.data_offset)?;
+        let end = offset.checked_add(size_of::<LockWords>())?;
+        self.data_block(offset).filter(|_| end <= self.known_size())
     }
 
     /// Notes which slot this attachment has; false for one beyond the table's end.

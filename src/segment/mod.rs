@@ -4,7 +4,7 @@
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
 //! `attach`, `remove`, `look` (from outside), `bytes`,
-//! `undo` (the log of transactions).
+//! `undo` (the log of transactions), `waits` and `recoveries` (evidence for people).
 
 mod attach;
 mod bytes;
@@ -14,9 +14,11 @@ mod location;
 mod look;
 mod options;
 pub(crate) mod presence;
+pub(crate) mod recoveries;
 mod remove;
 pub(crate) mod table;
 pub(crate) mod undo;
+pub(crate) mod waits;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,16 +29,17 @@ pub use header::Policy;
 pub(crate) use location::directory_of;
 pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
 pub use options::Options;
+pub use recoveries::Recoveries;
 pub use remove::When;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::format::Header;
 use crate::memory::{Area, Memory};
 use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
 use table::{Hold, Recorded};
+use waits::Noted;
 
 /// What both kinds of handle have.
 #[derive(Debug)]
@@ -425,6 +428,18 @@ impl Segment {
         table::recorded(&self.attached.memory, other)
     }
 
+    /// What those who have slots have noted of what they wait for, the living and the dead.
+    pub(crate) fn noted(&self) -> Vec<(Hold, Noted)> {
+        let memory = &self.attached.memory;
+        let slots = 0..memory.layout().sizes.slots;
+        let slots = slots.filter_map(|index| Some((index, memory.slot(index)?)));
+        let noted = slots.filter_map(|(index, slot)| {
+            let hold = table::holder_of(slot, index)?;
+            Some(waits::noted(slot).map(move |noted| (hold, noted)))
+        });
+        noted.flatten().collect()
+    }
+
     /// Tells whether somebody keeps the byte of another attachment. False is no proof; true is mostly proof of life, at a tenth of
     /// the price: see [`table::is_kept`].
     pub(crate) fn is_kept(&self, other: Hold) -> bool {
@@ -515,26 +530,6 @@ impl Drop for ReadOnlySegment {
         }
         // Nobody could be told.
         let _ = remove::last_out(&self.attached, file);
-    }
-}
-
-/// Says how often a lock was taken over from the dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recoveries {
-    /// How often, since the segment was created.
-    pub count: u64,
-    /// The longest time it took, from the holder's last sign of life to the take-over by one who slept for the lock.
-    pub longest: Duration,
-}
-
-impl Recoveries {
-    pub(crate) fn of(header: &Header) -> Recoveries {
-        let life = &header.life;
-        Recoveries {
-            count: life.recoveries.load(Ordering::Relaxed),
-            longest: Duration::from_nanos(life.longest_recovery.load(Ordering::Relaxed)),
-        }
     }
 }
 

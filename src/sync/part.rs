@@ -6,12 +6,15 @@
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::acquiring::{Acquiring, Begin, Who};
 use super::error::NotAcquired;
+use super::future;
 use super::hold::{Attempt, Lock, Manner};
 use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
 use crate::segment::table::Hold;
+use crate::segment::waits::Note;
 
 /// Where each slot has the mark of one part: in its own row of a table.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +46,9 @@ pub(crate) struct PartLock<'a> {
 }
 
 impl<'a> PartLock<'a> {
-    /// A lock under which no code of the program runs.
+    /// A lock that no thread has: a task has it, or no code of the program runs under it.
     #[inline]
-    pub(crate) fn inner(segment: &'a Segment, words: &'a LockWords) -> PartLock<'a> {
+    pub(crate) fn threadless(segment: &'a Segment, words: &'a LockWords) -> PartLock<'a> {
         PartLock {
             segment,
             words,
@@ -67,6 +70,14 @@ impl<'a> PartLock<'a> {
         }
     }
 
+    /// Acquires the lock if nobody has it.
+    #[inline]
+    pub(crate) fn try_acquire(self) -> Option<Held<'a>> {
+        let attempt = Attempt::new(&self, Manner::Atomic);
+        let is_free = self.segment.attached().is_ours() && attempt.try_acquire().is_ok();
+        is_free.then(|| self.begin_with(None))
+    }
+
     /// Acquires the lock.
     ///
     /// # Errors
@@ -74,29 +85,53 @@ impl<'a> PartLock<'a> {
     /// As [`Segment::lock`], without an abandonment.
     #[inline]
     pub(crate) fn acquire(self, until: Until) -> Result<Held<'a>, NotAcquired> {
+        match self.try_acquire() {
+            Some(held) => Ok(held),
+            None => self.acquire_contended(until),
+        }
+    }
+
+    #[cold]
+    fn acquire_contended(self, until: Until) -> Result<Held<'a>, NotAcquired> {
         if !self.segment.attached().is_ours() {
             return Err(NotAcquired::forked(self.segment));
         }
         let attempt = Attempt::new(&self, Manner::Atomic);
-        let dead = match attempt.try_acquire() {
-            Ok(()) => None,
-            Err(_) => self.acquire_contended(until)?,
-        };
-        self.enter();
-        Ok(Held { lock: self, dead })
+        let acquired = attempt.wait(until);
+        self.begin(
+            &attempt,
+            acquired.map_err(|refused| attempt.refused(refused, until)),
+        )
     }
 
-    #[cold]
-    fn acquire_contended(&self, until: Until) -> Result<Option<Hold>, NotAcquired> {
-        let attempt = Attempt::new(self, Manner::Atomic);
-        match attempt.wait(until) {
-            Ok(Acquired::Free) => Ok(None),
-            Ok(Acquired::TakenOver(dead)) => {
-                attempt.count_recovery();
-                Ok(Some(Hold::from_word(dead)))
-            }
-            Err(refused) => Err(attempt.refused(refused, until)),
-        }
+    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`PartLock::acquire`].
+    pub(crate) async fn acquire_async(self) -> Result<Held<'a>, NotAcquired> {
+        future::Until::new(Acquiring::new(self, Who::Task)).await
+    }
+
+    #[inline]
+    fn begin_with(self, dead: Option<Hold>) -> Held<'a> {
+        self.enter();
+        Held { lock: self, dead }
+    }
+
+    /// Says that this one kept the lock, or kept others out by it, for all of the time.
+    pub(crate) fn refused_by(self, holder: Hold, until: Until) -> NotAcquired {
+        self.held_by(holder, until)
+    }
+
+    /// Notes, for who looks, that this one sleeps until `holder` lets it go on; `note` is what it has noted before.
+    pub(crate) fn note_wait(self, note: Option<Note>, holder: Hold) -> Option<Note> {
+        self.note(note, holder)
+    }
+
+    /// Wipes that out.
+    pub(crate) fn end_wait(self, note: Option<Note>) {
+        self.wipe_out(note);
     }
 
     /// The owner word: 0 for nobody.
@@ -117,10 +152,8 @@ impl<'a> PartLock<'a> {
         if !attempt.is_gone(owner) || !attempt.try_take_over(owner) {
             return None;
         }
-        attempt.count_recovery();
-        self.enter();
-        let dead = Some(Hold::from_word(owner));
-        Some(Held { lock: self, dead })
+        attempt.certify_recovery(owner);
+        Some(self.begin_with(Some(Hold::from_word(owner))))
     }
 }
 
@@ -139,6 +172,27 @@ impl Lock for PartLock<'_> {
     fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
         let mark: &ThreadMark = self.threads?.of(self.segment, index)?;
         Some(&mark.holding_thread)
+    }
+}
+
+impl<'a> Begin for PartLock<'a> {
+    type Had = Result<Held<'a>, NotAcquired>;
+
+    const MANNER: Manner = Manner::Atomic;
+
+    fn begin(
+        &self,
+        attempt: &Attempt<'_, Self>,
+        acquired: Result<Acquired, NotAcquired>,
+    ) -> Result<Held<'a>, NotAcquired> {
+        let dead = match acquired? {
+            Acquired::Free => None,
+            Acquired::TakenOver(dead) => {
+                attempt.certify_recovery(dead);
+                Some(Hold::from_word(dead))
+            }
+        };
+        Ok(self.begin_with(dead))
     }
 }
 

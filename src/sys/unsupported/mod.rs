@@ -179,7 +179,15 @@ pub(crate) fn wake_one<'a>(_word: impl Into<Word<'a>>) {}
 
 pub(crate) fn wake_all<'a>(_word: impl Into<Word<'a>>) {}
 
+pub(crate) fn wake_some<'a>(_word: impl Into<Word<'a>>, _most: u32) -> u32 {
+    0
+}
+
 pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
+    false
+}
+
+pub(crate) fn has_store_and_wake() -> bool {
     false
 }
 
