@@ -60,8 +60,9 @@ mod sys;
 
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{
-    Condition, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, Summary, ValueType,
-    directory, inspect, list, list_foreign, summarize,
+    Condition, Deadlock, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, PartSeen,
+    PartState, Recovery, Share, Summary, ValueType, Wait, Waiter, deadlocks, directory, inspect,
+    list, list_foreign, summarize,
 };
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]

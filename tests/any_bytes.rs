@@ -51,7 +51,10 @@ enum Change {
 
 /// The length of a whole file, as made by [`options`].
 const LEN: usize = 2 * 4096;
-const TABLE: usize = 256;
+/// Where the table begins, and the bytes before it that more than people depend on.
+const TABLE: usize = 2048;
+const HEAD: usize = 256;
+const SLOT: usize = 192;
 
 fn change() -> impl Strategy<Value = Change> {
     let value = prop_oneof![
@@ -66,8 +69,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => any::<u64>(),
     ];
     let place = prop_oneof![
-        3 => 0..TABLE / 4,
-        2 => TABLE / 4..(TABLE + SLOTS * 128) / 4,
+        3 => 0..HEAD / 4,
+        2 => TABLE / 4..(TABLE + SLOTS * SLOT) / 4,
         1 => 0..LEN / 4,
     ];
     prop_oneof![

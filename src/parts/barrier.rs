@@ -134,7 +134,7 @@ impl Part for Barrier {
     type First = Meeting;
 
     const SIZE: usize = Primitive::Barrier.size(None);
-    const MARKS: usize = 2;
+    const MARKS: usize = Primitive::Barrier.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Barrier, None)

@@ -156,7 +156,7 @@ impl Part for Event {
     type First = Reset;
 
     const SIZE: usize = Primitive::Event.size(None);
-    const MARKS: usize = 0;
+    const MARKS: usize = Primitive::Event.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Event, None)

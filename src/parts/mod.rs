@@ -25,6 +25,7 @@ pub use open::Part;
 use std::time::{Duration, Instant};
 
 use place::{Draft, Place, Walk};
+pub(crate) use place::{low, row_len};
 pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
 

@@ -184,7 +184,7 @@ impl<T: Shareable> Part for Mutex<T> {
         );
         size
     };
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Mutex.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Mutex, Some(T::describe()))

@@ -217,7 +217,7 @@ impl<T: Shareable> Part for Once<T> {
         );
         size
     };
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Once.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Once, Some(T::describe()))

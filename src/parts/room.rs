@@ -7,6 +7,7 @@ use super::refused;
 use crate::error::Result;
 use crate::memory::format::{Mark as MarkWord, ReadWriteWords};
 use crate::segment::table::Hold;
+use crate::segment::waits::Note;
 use crate::sync::part::{Held, PartLock};
 use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 use crate::sync::waiting::{Look, Wait, block};
@@ -76,7 +77,7 @@ impl<'a> Room<'a> {
         let came = block(&mut Entry::new(self, until), until.deadline());
         came.unwrap_or_else(|| {
             let writer = Hold::from_word(self.lock.owner());
-            Err(refused(self.place.segment(), Some(writer), until))
+            Err(self.lock.refused_by(writer, until).into())
         })
     }
 
@@ -87,25 +88,25 @@ impl<'a> Room<'a> {
 
     /// Comes in as the writer.
     pub(super) fn write(self, until: Until) -> Result<Came<'a>> {
-        let dead = self.keep(self.lock.acquire(until)?);
+        let dead = Room::keep(self.lock.acquire(until)?);
         Ok((self.drain(0, until)?, dead))
     }
 
     /// Comes in as the writer, without keeping a thread.
     pub(super) async fn write_async(self) -> Result<Came<'a>> {
-        let dead = self.keep(self.lock.acquire_async().await?);
+        let dead = Room::keep(self.lock.acquire_async().await?);
         Ok((self.drain_async(0).await?, dead))
     }
 
     /// Becomes the writer, for one that is inside as a reader; it stays that where this fails.
     pub(super) fn upgrade(self, until: Until) -> Result<Inside<'a>> {
-        self.keep(self.lock.acquire(Until::Now)?);
+        Room::keep(self.lock.acquire(Until::Now)?);
         self.drain(1, until)
     }
 
     /// Becomes the writer, without keeping a thread, for one that is inside as a reader; it stays that where this fails.
     pub(super) async fn upgrade_async(self) -> Result<Inside<'a>> {
-        self.keep(self.lock.acquire(Until::Now)?);
+        Room::keep(self.lock.acquire(Until::Now)?);
         self.drain_async(1).await
     }
 
@@ -127,7 +128,7 @@ impl<'a> Room<'a> {
     }
 
     /// Keeps the writers' lock until this one leaves, or gives up; from whom it was taken over, if that one died with it.
-    fn keep(self, held: Held<'a>) -> Option<Hold> {
+    fn keep(held: Held<'a>) -> Option<Hold> {
         let dead = held.dead();
         held.keep();
         dead
@@ -137,8 +138,7 @@ impl<'a> Room<'a> {
     fn drain(self, own: u64, until: Until) -> Result<Inside<'a>> {
         let mut exit = Exit::new(self, own, until);
         block(&mut exit, until.deadline()).unwrap_or_else(|| {
-            let reader = exit.drain.kept_out_by(&self);
-            let reader = reader.and_then(|(slot, mark)| self.maker_of(slot, mark));
+            let reader = exit.reader();
             Err(refused(self.place.segment(), reader, until))
         })
     }
@@ -270,6 +270,7 @@ struct Entry<'a> {
     room: Room<'a>,
     enter: Enter,
     now: bool,
+    note: Option<Note>,
 }
 
 impl<'a> Entry<'a> {
@@ -278,6 +279,7 @@ impl<'a> Entry<'a> {
             room,
             enter: Enter::new(),
             now: until == Until::Now,
+            note: None,
         }
     }
 }
@@ -293,11 +295,16 @@ impl<'a> Wait for Entry<'a> {
         match self.enter.look(&self.room, self.now) {
             Found::Inside => inside(None),
             Found::TakenOver(owner) => inside(Some(Hold::from_word(owner))),
-            Found::Sleep(turn, limit) => Look::Sleep {
-                word: (&self.room.words.turn).into(),
-                seen: turn,
-                limit: Some(limit),
-            },
+            Found::Sleep(turn, limit) => {
+                let lock = self.room.lock;
+                let writer = Hold::from_word(lock.owner());
+                self.note = lock.note_wait(self.note, writer);
+                Look::Sleep {
+                    word: (&self.room.words.turn).into(),
+                    seen: turn,
+                    limit: Some(limit),
+                }
+            }
         }
     }
 }
@@ -306,6 +313,7 @@ impl Drop for Entry<'_> {
     fn drop(&mut self) {
         if self.room.is_ours() {
             self.enter.give_up(&self.room);
+            self.room.lock.end_wait(self.note);
         }
     }
 }
@@ -316,6 +324,7 @@ struct Exit<'a> {
     drain: Drain,
     now: bool,
     is_inside: bool,
+    note: Option<Note>,
 }
 
 impl<'a> Exit<'a> {
@@ -325,7 +334,14 @@ impl<'a> Exit<'a> {
             drain: Drain::new(own),
             now: until == Until::Now,
             is_inside: false,
+            note: None,
         }
+    }
+
+    /// One who keeps it out.
+    fn reader(&self) -> Option<Hold> {
+        let (slot, mark) = self.drain.kept_out_by(&self.room)?;
+        self.room.maker_of(slot, mark)
     }
 }
 
@@ -341,19 +357,27 @@ impl<'a> Wait for Exit<'a> {
                 self.is_inside = true;
                 Look::Ready(Ok(Inside::Writing(self.room)))
             }
-            Found::Sleep(seen, limit) => Look::Sleep {
-                word: (&self.room.words.draining).into(),
-                seen,
-                limit: Some(limit),
-            },
+            Found::Sleep(seen, limit) => {
+                if let Some(reader) = self.reader() {
+                    self.note = self.room.lock.note_wait(self.note, reader);
+                }
+                Look::Sleep {
+                    word: (&self.room.words.draining).into(),
+                    seen,
+                    limit: Some(limit),
+                }
+            }
         }
     }
 }
 
 impl Drop for Exit<'_> {
     fn drop(&mut self) {
-        if !self.is_inside && self.room.is_ours() {
-            Drain::give_up(&self.room);
+        if self.room.is_ours() {
+            if !self.is_inside {
+                Drain::give_up(&self.room);
+            }
+            self.room.lock.end_wait(self.note);
         }
     }
 }

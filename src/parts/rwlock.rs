@@ -221,7 +221,7 @@ impl<T: Shareable> Part for RwLock<T> {
         );
         size
     };
-    const MARKS: usize = 2;
+    const MARKS: usize = Primitive::RwLock.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::RwLock, Some(T::describe()))

@@ -196,7 +196,7 @@ impl Part for Semaphore {
     type First = u32;
 
     const SIZE: usize = Primitive::Semaphore.size(None);
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Semaphore.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Semaphore, None)

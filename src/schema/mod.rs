@@ -361,6 +361,21 @@ impl Schema {
         self.kind.is_of_parts()
     }
 
+    /// Every part: its path, its offset and what it is.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (String, usize, Primitive)> {
+        let fields = self.fields().into_iter();
+        fields.filter_map(|field| match field.kind {
+            Kind::Part { primitive, .. } => Some((field.path, field.offset, primitive)),
+            _ => None,
+        })
+    }
+
+    /// The path of the part that begins there.
+    pub(crate) fn part_at(&self, offset: usize) -> Option<String> {
+        let found = self.parts().find(|(_, at, _)| *at == offset);
+        found.map(|(path, _, _)| path)
+    }
+
     /// Returns every field in the order of offsets, a struct before its members.
     ///
     /// The members of an element of an array or a list have `[]` in their paths, and offsets from the element's

@@ -109,7 +109,6 @@ fn map_checked(
         policy: found.policy,
         access,
         generation,
-        known_size: found.size.into(),
         memory,
         file,
     })
@@ -158,5 +157,7 @@ pub(super) fn map(
         .file_len(found.layout.sizes.max_data)
         .ok_or_else(contradicts)?;
     let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
-    Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)
+    let memory = Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)?;
+    memory.know_size(found.size);
+    Ok(memory)
 }

@@ -75,7 +75,7 @@ impl Options {
         self
     }
 
-    /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 128 bytes.
+    /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 192 bytes.
     pub fn slots(mut self, slots: usize) -> Options {
         self.slots = slots;
         self

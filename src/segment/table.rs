@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::location::system;
 use super::presence::{self, Seen, slot_byte};
+use super::waits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::memory::format::{Record, Slot};
@@ -119,6 +120,7 @@ fn try_take(
     }
     let generation = found + if is_taken(found) { 2 } else { 1 };
     slot.holding_thread.store(0, Ordering::Relaxed);
+    waits::end_all(slot);
     slot.generation.store(generation, Ordering::Release);
     let record = record_of(slot, generation);
     write_record(

@@ -104,15 +104,13 @@ impl<L: Begin> Acquiring<L> {
         };
         match self.waiter.look(&attempt, until, yields) {
             protocol::Look::Sleep(limit) => {
+                attempt.begin_sleep();
                 self.asked = attempt.asked.get();
-                if self.asked.last_sign.is_none() {
-                    self.asked = self.asked.saw_life();
-                }
                 Err(limit)
             }
             protocol::Look::Done(acquired) => {
                 self.is_done = true;
-                attempt.leave_seat();
+                attempt.end_wait();
                 let acquired = acquired.map_err(|refused| attempt.refused(refused, until));
                 Ok(lock.begin(&attempt, acquired))
             }
@@ -141,7 +139,7 @@ impl<L: Begin> Drop for Acquiring<L> {
             let attempt = Attempt::new(&self.lock, L::MANNER);
             attempt.asked.set(self.asked);
             self.waiter.give_up(&attempt);
-            attempt.leave_seat();
+            attempt.end_wait();
         }
     }
 }

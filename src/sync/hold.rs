@@ -10,11 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::askers::{self, Seat};
+use super::deadlock;
 use super::error::{Cause, Left, NotAcquired};
 use super::protocol::{self, Acquired, Refused, Steps, Until};
 use crate::memory::format::LockWords;
+use crate::segment::recoveries::{self, Certificate};
 use crate::segment::table::{Hold, read_record, write_record};
 use crate::segment::undo::UndoLog;
+use crate::segment::waits::{self, Note};
 use crate::segment::{Attachment, Segment};
 use crate::sys;
 
@@ -121,7 +124,7 @@ impl Segment {
             acquired.map_err(|refused| Trouble::NotAcquired(attempt.refused(refused, until)))?;
         if let Acquired::TakenOver(dead) = acquired {
             self.recover(dead);
-            attempt.count_recovery();
+            attempt.certify_recovery(dead);
             // Only now may this one's own death leave something else than the dead one's did.
             attempt.words.owner.store(attempt.me, Ordering::Release);
         }
@@ -190,12 +193,17 @@ pub(crate) trait Lock {
     /// code of the program runs.
     fn thread_of(&self, index: usize) -> Option<&AtomicU32>;
 
+    /// Where this attachment says so.
+    #[inline(always)]
+    fn own_thread(&self) -> Option<&AtomicU32> {
+        self.thread_of(self.segment().hold().index())
+    }
+
     /// Notes which thread has the lock that was just acquired.
     #[inline(always)]
     fn enter(&self) {
-        let segment = self.segment();
-        if let Some(holding_thread) = self.thread_of(segment.hold().index()) {
-            let thread = sys::thread_id(segment.attached().generation);
+        if let Some(holding_thread) = self.own_thread() {
+            let thread = sys::thread_id(self.segment().attached().generation);
             holding_thread.store(thread, Ordering::Relaxed);
         }
     }
@@ -203,10 +211,51 @@ pub(crate) trait Lock {
     /// Releases the lock, which the calling thread holds.
     #[inline(always)]
     fn leave(&self) {
-        if let Some(holding_thread) = self.thread_of(self.segment().hold().index()) {
+        if let Some(holding_thread) = self.own_thread() {
             holding_thread.store(0, Ordering::Relaxed);
         }
         protocol::release(&Attempt::new(self, Manner::Plain));
+    }
+
+    /// Says that this one has the lock, at the end of the time allowed; and whether that one waits for the calling thread.
+    #[cold]
+    fn held_by(&self, hold: Hold, until: Until) -> NotAcquired {
+        let segment = self.segment();
+        let recorded = segment.recorded(hold);
+        let holder = recorded.map(|found| Attachment::of(hold, &found));
+        let circle = matches!(until, Until::Deadline(_)).then(|| {
+            let thread = self.thread_of(hold.index())?;
+            deadlock::explain(segment, hold, thread.load(Ordering::Relaxed))
+        });
+        match (holder, circle.flatten()) {
+            (Some(holder), Some(circle)) => NotAcquired::circle(segment, holder, &circle),
+            (holder, _) => NotAcquired::held(segment, holder, until == Until::Now),
+        }
+    }
+
+    /// Notes for whom this thread, or task, sleeps; `note` is what it has noted before.
+    fn note(&self, note: Option<Note>, holder: Hold) -> Option<Note> {
+        let segment = self.segment();
+        let attached = segment.attached();
+        let slot = attached.memory.own_slot();
+        let note = note.or_else(|| {
+            let place = attached.memory.place_of(self.words());
+            let thread = self
+                .own_thread()
+                .map(|_| sys::thread_id(attached.generation));
+            waits::begin(slot, place, thread.unwrap_or(0))
+        })?;
+        let thread = self.thread_of(holder.index());
+        let thread = thread.map_or(0, |it| it.load(Ordering::Relaxed));
+        waits::meet(slot, note, holder, thread);
+        Some(note)
+    }
+
+    /// Wipes out what was noted, by one who waits no more.
+    fn wipe_out(&self, note: Option<Note>) {
+        if let Some(note) = note {
+            waits::end(self.segment().attached().memory.own_slot(), note);
+        }
     }
 }
 
@@ -226,6 +275,11 @@ impl Lock for Segment {
         let slot = self.attached().memory.slot(index)?;
         Some(&slot.holding_thread)
     }
+
+    #[inline(always)]
+    fn own_thread(&self) -> Option<&AtomicU32> {
+        Some(&self.attached().memory.own_slot().holding_thread)
+    }
 }
 
 /// What somebody who waits knows of the holder.
@@ -237,6 +291,8 @@ pub(super) struct Asked {
     times: u32,
     /// Where it asks for others, too.
     seat: Option<Seat>,
+    /// Where it has noted that it waits.
+    note: Option<Note>,
 }
 
 impl Asked {
@@ -272,30 +328,52 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
     /// Waits for the lock.
     pub(super) fn wait(&self, until: Until) -> Result<Acquired, Refused> {
         let acquired = protocol::acquire(self, until);
-        self.leave_seat();
+        self.end_wait();
         acquired
     }
 
-    /// No longer asks for others. Called by one who waits no more.
-    pub(super) fn leave_seat(&self) {
+    /// Prepares to sleep: the holder counts as living from here on, and who looks can see who waits for whom.
+    pub(super) fn begin_sleep(&self) {
         let asked = self.asked.get();
-        if let Some(seat) = asked.seat {
-            askers::leave(self.words, self.lock.segment().hold().word(), seat);
-            self.asked.set(Asked {
-                seat: None,
-                ..asked
-            });
+        if asked.last_sign.is_none() {
+            self.asked.set(asked.saw_life());
+        }
+        let owner = self.owner();
+        if owner != 0 {
+            let asked = self.asked.get();
+            let note = self.lock.note(asked.note, Hold::from_word(owner));
+            self.asked.set(Asked { note, ..asked });
         }
     }
 
-    /// Counts a take-over that this attempt has made.
-    pub(super) fn count_recovery(&self) {
+    /// No longer asks for others, nor says that it waits. Called by one who waits no more.
+    pub(super) fn end_wait(&self) {
+        let asked = self.asked.get();
+        if let Some(seat) = asked.seat {
+            askers::leave(self.words, self.lock.segment().hold().word(), seat);
+        }
+        self.lock.wipe_out(asked.note);
+        self.asked.set(Asked {
+            seat: None,
+            note: None,
+            ..asked
+        });
+    }
+
+    /// Keeps the certificate of a take-over that this attempt has made.
+    pub(super) fn certify_recovery(&self, dead: u64) {
         let last_sign = self.asked.get().last_sign;
-        let took = last_sign.map_or(Duration::ZERO, |sign| sign.elapsed());
-        let life = &self.lock.segment().attached().memory.header().life;
-        life.recoveries.fetch_add(1, Ordering::Relaxed);
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        life.longest_recovery.fetch_max(took, Ordering::Relaxed);
+        let segment = self.lock.segment();
+        let memory = &segment.attached().memory;
+        let dead = Hold::from_word(dead);
+        let certificate = Certificate {
+            lock: memory.place_of(self.words),
+            dead,
+            culprit: segment.recorded(dead),
+            by: segment.hold(),
+            took: last_sign.map_or(Duration::ZERO, |sign| sign.elapsed()),
+        };
+        recoveries::certify(memory.header(), &certificate);
     }
 
     /// Why the lock was not acquired.
@@ -304,12 +382,7 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         let segment = self.lock.segment();
         match refused {
             Refused::Own => NotAcquired::deadlock(segment),
-            Refused::HeldBy(owner) => {
-                let hold = Hold::from_word(owner);
-                let recorded = segment.recorded(hold);
-                let holder = recorded.map(|found| Attachment::of(hold, &found));
-                NotAcquired::held(segment, holder, until == Until::Now)
-            }
+            Refused::HeldBy(owner) => self.lock.held_by(Hold::from_word(owner), until),
         }
     }
 }
@@ -381,10 +454,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn sleep(&self, limit: Duration) {
-        let asked = self.asked.get();
-        if asked.last_sign.is_none() {
-            self.asked.set(asked.saw_life());
-        }
+        self.begin_sleep();
         sys::wait(&self.words.waiting, 1, Some(limit));
     }
 

@@ -52,10 +52,7 @@ impl Segment {
     ///
     /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`Timeout`](crate::ErrorKind::Timeout), which names the holder.
     pub fn lock_timeout(&self, limit: Duration) -> Result<Guard<'_>, LockError<'_>> {
-        let until = Instant::now()
-            .checked_add(limit)
-            .map_or(Until::Acquired, Until::Deadline);
-        self.guard(until)
+        self.guard(Until::after(limit))
     }
 
     /// Acquires the lock, waiting until `deadline` at most.

@@ -3,7 +3,8 @@
 //! `protocol` is the algorithm over abstract steps, which `model` runs in every interleaving, and so are `sharing`, `permits`, `event` and
 //! `rounds` for the parts of a segment that need more than a lock; `hold` is the segment's own
 //! lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
-//! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `askers` keeps long waits cheap.
+//! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `askers` keeps long waits cheap,
+//! `deadlock` finds those that cannot end.
 //!
 //! `waiting` is how whatever can be waited for says so; `change` is waiting for a version to change, `departures` for others to
 //! leave, `acquiring` for a lock; `future` makes futures of them, for which `helper` sleeps.
@@ -12,6 +13,7 @@ mod acquiring;
 mod askers;
 mod atomic;
 pub(crate) mod change;
+pub(crate) mod deadlock;
 mod departures;
 mod error;
 pub(crate) mod event;

@@ -14,6 +14,7 @@ use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
 use crate::segment::table::Hold;
+use crate::segment::waits::Note;
 
 /// Where each slot has the mark of one part: in its own row of a table.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +119,21 @@ impl<'a> PartLock<'a> {
         Held { lock: self, dead }
     }
 
+    /// Says that this one kept the lock, or kept others out by it, for all of the time.
+    pub(crate) fn refused_by(self, holder: Hold, until: Until) -> NotAcquired {
+        self.held_by(holder, until)
+    }
+
+    /// Notes, for who looks, that this one sleeps until `holder` lets it go on; `note` is what it has noted before.
+    pub(crate) fn note_wait(self, note: Option<Note>, holder: Hold) -> Option<Note> {
+        self.note(note, holder)
+    }
+
+    /// Wipes that out.
+    pub(crate) fn end_wait(self, note: Option<Note>) {
+        self.wipe_out(note);
+    }
+
     /// The owner word: 0 for nobody.
     #[inline]
     pub(crate) fn owner(self) -> u64 {
@@ -136,7 +152,7 @@ impl<'a> PartLock<'a> {
         if !attempt.is_gone(owner) || !attempt.try_take_over(owner) {
             return None;
         }
-        attempt.count_recovery();
+        attempt.certify_recovery(owner);
         Some(self.begin_with(Some(Hold::from_word(owner))))
     }
 }
@@ -172,7 +188,7 @@ impl<'a> Begin for PartLock<'a> {
         let dead = match acquired? {
             Acquired::Free => None,
             Acquired::TakenOver(dead) => {
-                attempt.count_recovery();
+                attempt.certify_recovery(dead);
                 Some(Hold::from_word(dead))
             }
         };

@@ -111,6 +111,12 @@ pub(crate) enum Until {
 }
 
 impl Until {
+    /// So long from now; for as long as it takes, if no clock reaches that far.
+    pub(crate) fn after(limit: Duration) -> Until {
+        let end = Instant::now().checked_add(limit);
+        end.map_or(Until::Acquired, Until::Deadline)
+    }
+
     /// The moment after which nobody waits any more.
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {

@@ -3,6 +3,7 @@
 
 mod deaths;
 mod laws;
+mod seen;
 mod tasks;
 mod uses;
 mod ways;
@@ -15,6 +16,7 @@ use sharehold::{Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLo
 fn main() -> ExitCode {
     sharehold_testkit::main([
         deaths::suite(),
+        seen::suite(),
         tasks::suite(),
         uses::suite(),
         ways::suite(),
