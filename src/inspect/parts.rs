@@ -13,6 +13,7 @@ use crate::schema::{Primitive, Schema};
 use crate::segment::table::Presence;
 use crate::segment::{Attachment, Care, View};
 use crate::sync::event;
+use crate::sync::rounds::Threads;
 use crate::sync::sharing::Mark;
 
 /// Says who uses a part of a segment.
@@ -169,11 +170,13 @@ impl PartView<'_> {
                 let here = |of: u64| low_half(of) == round;
                 PartState::Barrier {
                     participants: words.participants.load(relaxed),
-                    arrived: self.shares(
-                        |found, second| {
-                            if here(second) { low_half(found) } else { 0 }
-                        },
-                    ),
+                    arrived: self.shares(|found, second| {
+                        if here(second) {
+                            Threads::of_word(low_half(found)).arrived.into()
+                        } else {
+                            0
+                        }
+                    }),
                 }
             }
         })
