@@ -330,12 +330,12 @@ impl Law for MadeOnce {
     async fn turn_in_task(member: &mut Member) {
         let once = MadeOnce::next(member);
         let word = member.dice.u64(..);
-        let make = async || {
+        let first = async || {
             member.count(Count::Made);
             yield_now().await;
             [word; 16]
         };
-        let made = soon(once.get_or_init_async(make)).await;
+        let made = soon(once.get_or_init_async(first)).await;
         let made = made.expect("it comes free");
         assert_eq!(once.get().expect("it is whole"), Some(made));
     }
