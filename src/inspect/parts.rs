@@ -12,6 +12,8 @@ use crate::parts::{low, row_len};
 use crate::schema::{Primitive, Schema};
 use crate::segment::table::Presence;
 use crate::segment::{Attachment, Care, View};
+use crate::sync::event;
+use crate::sync::rounds::Threads;
 use crate::sync::sharing::Mark;
 
 /// Says who uses a part of a segment.
@@ -159,7 +161,7 @@ impl PartView<'_> {
             Primitive::Event => {
                 let words: EventWords = self.view.data_block(self.offset)?;
                 PartState::Event {
-                    is_set: words.state.load(relaxed) == EventWords::SET,
+                    is_set: words.state.load(relaxed) == event::SET,
                 }
             }
             Primitive::Barrier => {
@@ -168,11 +170,13 @@ impl PartView<'_> {
                 let here = |of: u64| low_half(of) == round;
                 PartState::Barrier {
                     participants: words.participants.load(relaxed),
-                    arrived: self.shares(
-                        |found, second| {
-                            if here(second) { low_half(found) } else { 0 }
-                        },
-                    ),
+                    arrived: self.shares(|found, second| {
+                        if here(second) {
+                            Threads::of_word(low_half(found)).arrived.into()
+                        } else {
+                            0
+                        }
+                    }),
                 }
             }
         })

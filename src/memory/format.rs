@@ -170,7 +170,7 @@ pub(crate) struct SemaphoreWords {
     pub(crate) available: AtomicU32,
     /// Raised whenever permits come back; what those who want some sleep on.
     pub(crate) change: AtomicU32,
-    /// 1 when somebody may be asleep on `change`.
+    /// 1 when somebody may be asleep on `change` who wants one permit, 2 when also one who wants more.
     pub(crate) waiting: AtomicU32,
     pub(crate) reserved: [AtomicU32; 28],
 }
@@ -179,16 +179,11 @@ pub(crate) struct SemaphoreWords {
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct EventWords {
-    /// Bit 0: set; bit 1: somebody may be asleep on this.
+    /// 0: not set; 1: set; 2: not set, and somebody may be asleep on this.
     pub(crate) state: AtomicU32,
     /// 0: it stays set until it is reset; 1: the first who waits resets it.
     pub(crate) auto: AtomicU32,
     pub(crate) reserved: [AtomicU32; 30],
-}
-
-impl EventWords {
-    /// The state of an event that is set.
-    pub(crate) const SET: u32 = 1;
 }
 
 /// A barrier: its lock, how many meet, and which round it is.
@@ -203,9 +198,9 @@ pub(crate) struct BarrierWords {
     /// Raised whenever a round ends; what those who have arrived sleep on.
     pub(crate) round: AtomicU32,
     pub(crate) padding: AtomicU32,
-    /// How many of the participants have died (bits 48 to 63), and the mark that is being cleared for the last of them.
+    /// How many of the participants have died (bits 48 to 63), and whose mark is being cleared for that (bits 32 to 47).
     pub(crate) left_out: AtomicU64,
-    /// The last round that was broken, plus one; 0 for none.
+    /// Which of the last rounds were broken, a bit each.
     pub(crate) broken: AtomicU64,
     pub(crate) reserved: [AtomicU32; 24],
 }

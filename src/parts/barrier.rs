@@ -1,46 +1,20 @@
 //! `Barrier`: rounds in which so many meet before anyone goes on.
 //!
-//! # State
-//!
-//! Everything is changed under an inner lock, which is held for some instructions.
-//!
-//! | word | meaning |
-//! |---|---|
-//! | `participants` | how many meet; constant |
-//! | `round` | raised whenever a round ends; those who have arrived sleep on it |
-//! | a slot's marks | how many threads of this attachment have arrived, and in which round |
-//! | `broken` | the last round that a death broke, plus one |
-//! | `left_out` | how many participants have died, where the dead are left out |
-//!
-//! # Invariants
-//!
-//! 1. A mark counts in the round that it names only. So ending a round is one store: all marks are then of an earlier one, and say who
-//!    has taken part before.
-//! 2. A round is ended by whoever finds, under the lock, that marks of this round and those left out are as many as meet, or that a
-//!    participant is proven dead where that breaks the round.
-//! 3. Who breaks a round stores that first, then ends it. A round that is said to be broken and has not ended is ended by the next one who
-//!    has the lock.
-//! 4. Who leaves a dead one out stores one word that says both how many are left out by now, and whose mark is still to be cleared; then
-//!    clears it; then says that it is cleared. So nobody is left out twice.
-//!
-//! | death of | leaves | and then |
-//! |---|---|---|
-//! | a participant, arrived or not | its mark | one that waits proves it dead: 2 |
-//! | one inside of the inner lock | that lock, and a step of 3 or 4 undone | the next one takes over, and does it |
-//! | one that ends a round, before it wakes the others | them asleep | they look again after their period |
+//! The algorithm, its states and its deaths are in `sync::rounds`; here are its steps on the words of a segment, and what callers see.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::inner::{Doing, Guarded, Refused, soon};
 use super::place::Place;
-use super::{Draft, Part, Walk, briefly, damaged, end_of};
+use super::{Draft, Part, Walk, damaged, end_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::BarrierWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::sync::part::{Held, PartLock};
-use crate::sync::waiting::{Look, Wait, block};
-use crate::sync::{FIRST_SLEEP, Until, longer};
+use crate::sync::rounds::{Arrival, Found, LeftOut, MOST, Steps, Threads};
+use crate::sync::waiting::{Look, Wait, block, complete};
+use crate::sync::{Until, Who, future};
 use crate::sys;
 
 const WAIT: &str = "meet at";
@@ -49,11 +23,6 @@ const CREATE: &str = "create";
 /// The numbers of the two marks.
 const THREADS: usize = 0;
 const ROUND: usize = 1;
-/// The most participants.
-const MOST: u32 = u16::MAX as u32;
-/// Where in its word the number of those left out begins, above the mark that is to be cleared.
-const PENDING: u32 = 48;
-
 /// Says how many meet at a [`Barrier`], and what the death of one of them means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meeting {
@@ -130,121 +99,34 @@ impl Barrier {
         self.wait_until(Some(deadline))
     }
 
+    /// As [`Barrier::wait`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end this one has
+    /// not arrived, unless the others have all come by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Barrier::wait`].
+    pub async fn wait_async(&self) -> Result<bool> {
+        future::Until::new(self.arriving(Who::Task)?).await
+    }
+
     fn wait_until(&self, deadline: Option<Instant>) -> Result<bool> {
-        let words: &BarrierWords = self.place.words(WAIT)?;
-        let mut arrival = Arrival {
-            barrier: self,
-            words,
-            round: None,
-            period: FIRST_SLEEP,
-            until: deadline.map_or(Until::Acquired, Until::Deadline),
-        };
-        match block(&mut arrival, deadline) {
-            Some(met) => met,
-            None => arrival.take_back(),
-        }
+        let until = deadline.map_or(Until::Acquired, Until::Deadline);
+        let mut arriving = self.arriving(Who::Thread(until))?;
+        block(&mut arriving, deadline).unwrap_or_else(|| arriving.take_back())
+    }
+
+    fn arriving(&self, who: Who) -> Result<Arriving<'_>> {
+        Ok(Arriving {
+            place: &self.place,
+            site: Site::of(&self.place, WAIT, who)?,
+            arrival: Arrival::new(),
+            is_done: false,
+        })
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
-    }
-
-    fn error(&self, kind: ErrorKind, detail: &str) -> Error {
-        Error::new(kind, WAIT, detail).with_key(self.segment().key())
-    }
-
-    fn outcome(&self, words: &BarrierWords, round: u32) -> Result<bool> {
-        if words.broken.load(Ordering::SeqCst) == u64::from(round) + 1 {
-            let detail =
-                "a participant has died; see who is left, and meet again in as many as before";
-            return Err(self.error(ErrorKind::Broken, detail));
-        }
-        Ok(false)
-    }
-
-    /// Takes the inner lock, and does what a dead one left undone.
-    fn hold<'a>(&'a self, words: &'a BarrierWords, until: Until) -> Result<Held<'a>> {
-        let lock = PartLock::threadless(self.segment(), &words.lock);
-        let held = lock.acquire(briefly(until))?;
-        if held.dead().is_some() {
-            self.clear_left_out(words);
-            let round = words.round.load(Ordering::SeqCst);
-            if words.broken.load(Ordering::SeqCst) == u64::from(round) + 1 {
-                Barrier::end_round(words);
-            }
-        }
-        Ok(held)
-    }
-
-    fn end_round(words: &BarrierWords) {
-        words.round.fetch_add(1, Ordering::SeqCst);
-        sys::wake_all(&words.round);
-    }
-
-    /// Makes this thread arrive in the round. Called with the lock.
-    fn arrive(&self, round: u32) {
-        let before = if self.place.own(ROUND) == round {
-            self.place.own(THREADS)
-        } else {
-            0
-        };
-        self.place.set_own(ROUND, round);
-        self.place.set_own(THREADS, before.saturating_add(1));
-    }
-
-    /// Whether all have arrived in the round who are not left out.
-    fn is_complete(&self, words: &BarrierWords, round: u32) -> bool {
-        let marked = self.place.marked(THREADS);
-        let here = marked.filter(|it| self.place.value(ROUND, it.slot) == round);
-        let arrived: u64 = here.map(|it| u64::from(it.value)).sum();
-        let left_out = words.left_out.load(Ordering::SeqCst) >> PENDING;
-        arrived > 0 && arrived + left_out >= words.participants.load(Ordering::Relaxed).into()
-    }
-
-    /// Looks for participants that are gone, and does what is to be done then; whether that breaks the round. Asks the system only if it
-    /// `may`. Called with the lock.
-    fn bury(&self, words: &BarrierWords, round: u32, may: bool) -> bool {
-        let mut breaks = false;
-        for found in self.place.marked(THREADS) {
-            let segment = self.segment();
-            if found
-                .maker
-                .is_some_and(|hold| !may || !segment.is_gone(hold))
-            {
-                continue;
-            }
-            if words.leaves_out.load(Ordering::Relaxed) == 0 {
-                words.broken.store(u64::from(round) + 1, Ordering::SeqCst);
-                found.clear();
-                breaks = true;
-            } else {
-                let before = words.left_out.load(Ordering::SeqCst) >> PENDING;
-                let left_out = (before + u64::from(found.value)).min(MOST.into()) << PENDING;
-                let pending = (found.slot as u64 + 1) << 32 | u64::from(found.generation);
-                words.left_out.store(left_out | pending, Ordering::SeqCst);
-                self.clear_left_out(words);
-            }
-        }
-        breaks
-    }
-
-    /// Clears the mark of one who was left out. Called with the lock.
-    fn clear_left_out(&self, words: &BarrierWords) {
-        let left_out = words.left_out.load(Ordering::SeqCst);
-        let slot = (left_out >> 32 & u64::from(MOST)).checked_sub(1);
-        if let Some(slot) = slot.and_then(|slot| usize::try_from(slot).ok()) {
-            let generation = left_out & u64::from(u32::MAX);
-            let mut marked = self.place.marked(THREADS);
-            if let Some(found) = marked.find(|it| it.slot == slot)
-                && u64::from(found.generation) == generation
-            {
-                found.clear();
-            }
-        }
-        words
-            .left_out
-            .store(left_out >> PENDING << PENDING, Ordering::SeqCst);
     }
 }
 
@@ -283,87 +165,155 @@ impl Part for Barrier {
     }
 }
 
-/// One that arrives, and waits for the others.
-struct Arrival<'a> {
-    barrier: &'a Barrier,
-    words: &'a BarrierWords,
-    /// The round in which it has arrived.
-    round: Option<u32>,
-    period: Duration,
-    until: Until,
-}
+/// The words of a barrier.
+type Site<'a> = Guarded<'a, BarrierWords>;
 
-impl Arrival<'_> {
-    /// Looks, under the lock; `None` to sleep.
-    fn meet(&mut self) -> Option<Result<bool>> {
-        let (barrier, words) = (self.barrier, self.words);
-        let held = match barrier.hold(words, self.until) {
-            Ok(held) => held,
-            Err(error) => return Some(Err(error)),
-        };
-        let round = words.round.load(Ordering::SeqCst);
-        if self.round.is_some_and(|arrived| arrived != round) {
-            return None;
-        }
-        if barrier.bury(words, round, self.round.is_some()) {
-            Barrier::end_round(words);
-            drop(held);
-            return Some(barrier.outcome(words, round));
-        }
-        let is_new = self.round.is_none();
-        if is_new {
-            barrier.arrive(round);
-            self.round = Some(round);
-        }
-        if barrier.is_complete(words, round) {
-            Barrier::end_round(words);
-            return Some(Ok(is_new));
-        }
-        None
+impl Steps for Site<'_> {
+    type Refused = Refused;
+
+    fn lock(&self) -> Result<bool, Refused> {
+        self.enter()
     }
 
+    fn unlock(&self) {
+        self.leave();
+    }
+
+    fn participants(&self) -> u32 {
+        self.words.participants.load(Ordering::Relaxed)
+    }
+
+    fn leaves_out(&self) -> bool {
+        self.words.leaves_out.load(Ordering::Relaxed) != 0
+    }
+
+    fn round(&self) -> u32 {
+        self.words.round.load(Ordering::SeqCst)
+    }
+
+    fn raise_round(&self) {
+        self.words.round.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        sys::wake_all(&self.words.round);
+    }
+
+    fn broken(&self) -> u64 {
+        self.words.broken.load(Ordering::SeqCst)
+    }
+
+    fn set_broken(&self, rounds: u64) {
+        self.words.broken.store(rounds, Ordering::SeqCst);
+    }
+
+    fn left_out(&self) -> LeftOut {
+        LeftOut(self.words.left_out.load(Ordering::SeqCst))
+    }
+
+    fn set_left_out(&self, left_out: LeftOut) {
+        self.words.left_out.store(left_out.0, Ordering::SeqCst);
+    }
+
+    fn own(&self) -> Threads {
+        Threads::of_word(self.place.own(THREADS))
+    }
+
+    fn set_own(&self, threads: Threads) {
+        self.place.set_own(THREADS, threads.word());
+    }
+
+    fn own_round(&self) -> u32 {
+        self.place.own(ROUND)
+    }
+
+    fn set_own_round(&self, round: u32) {
+        self.place.set_own(ROUND, round);
+    }
+
+    fn threads(&self, slot: usize) -> Option<Threads> {
+        Some(Threads::of_word(self.place.mark(THREADS, slot)?.value))
+    }
+
+    fn round_of(&self, slot: usize) -> u32 {
+        self.place.mark(ROUND, slot).map_or(0, |mark| mark.value)
+    }
+
+    fn is_gone(&self, slot: usize, may: bool) -> bool {
+        self.place.is_gone(THREADS, slot, may)
+    }
+
+    fn forget(&self, slot: usize) {
+        self.place.forget(THREADS, slot);
+    }
+}
+
+/// One that arrives, and waits for the others. When it is dropped before they have come, it has not arrived.
+struct Arriving<'a> {
+    place: &'a Place,
+    site: Site<'a>,
+    arrival: Arrival,
+    is_done: bool,
+}
+
+impl Arriving<'_> {
     /// Leaves the round, if it has not ended.
-    fn take_back(&self) -> Result<bool> {
-        let (barrier, words) = (self.barrier, self.words);
-        let held = barrier.hold(words, Until::Acquired)?;
-        let round = words.round.load(Ordering::SeqCst);
-        match self.round {
-            Some(arrived) if arrived != round => {
-                drop(held);
-                return barrier.outcome(words, arrived);
+    fn take_back(&mut self) -> Result<bool> {
+        self.is_done = true;
+        // A process that is stopped under the inner lock is waited for: the others must not count on this one.
+        let words = Site::of(self.place, WAIT, Who::Thread(Until::Acquired))?;
+        let arrival = self.arrival;
+        let act = |site: &Site<'_>| arrival.take_back(site);
+        match complete(&mut Doing { words, act })? {
+            Some(Found::Met(last)) => Ok(last),
+            Some(Found::Broken) => Err(broken(self.place)),
+            _ => {
+                let detail =
+                    "the others have not arrived in time; wait longer, or see who they are";
+                Err(error(self.place, ErrorKind::Timeout, detail))
             }
-            Some(_) => {
-                let others = barrier.place.own(THREADS).saturating_sub(1);
-                barrier.place.set_own(THREADS, others);
-            }
-            None => {}
         }
-        let detail = "the others have not arrived in time; wait longer, or see who they are";
-        Err(barrier.error(ErrorKind::Timeout, detail))
     }
 }
 
-impl Wait for Arrival<'_> {
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if !self.is_done && self.arrival.has_arrived() {
+            let arrival = self.arrival;
+            soon(self.place, WAIT, move |site: &Site<'_>| {
+                arrival.take_back(site)
+            });
+        }
+    }
+}
+
+fn broken(place: &Place) -> Error {
+    let detail = "a participant has died; see who is left, and meet again in as many as before";
+    error(place, ErrorKind::Broken, detail)
+}
+
+fn error(place: &Place, kind: ErrorKind, detail: &str) -> Error {
+    Error::new(kind, WAIT, detail).with_key(place.segment().key())
+}
+
+impl Wait for Arriving<'_> {
     type Output = Result<bool>;
 
     fn look(&mut self) -> Look<'_, Result<bool>> {
-        let words = self.words;
-        let has_ended =
-            |round: Option<u32>| round.filter(|&it| words.round.load(Ordering::SeqCst) != it);
-        if has_ended(self.round).is_none()
-            && let Some(met) = self.meet()
-        {
-            return Look::Ready(met);
+        if let Err(forked) = self.place.words::<BarrierWords>(WAIT) {
+            return Look::Ready(Err(forked));
         }
-        if let Some(round) = has_ended(self.round) {
-            return Look::Ready(self.barrier.outcome(words, round));
-        }
-        let limit = Some(self.period);
-        self.period = longer(self.period);
-        Look::Sleep {
-            word: (&words.round).into(),
-            seen: self.round.unwrap_or(0),
-            limit,
+        let found = self.arrival.look(&self.site);
+        self.is_done = matches!(found, Ok(Found::Met(_) | Found::Broken));
+        match found {
+            Ok(Found::Met(last)) => Look::Ready(Ok(last)),
+            Ok(Found::Broken) => Look::Ready(Err(broken(self.place))),
+            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+                word: (&self.site.words.round).into(),
+                seen,
+                limit: Some(limit),
+            },
+            Err(refused) => self.site.refused(refused),
         }
     }
 }

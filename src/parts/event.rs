@@ -1,27 +1,6 @@
 //! `Event`: something that has happened, or has not, and wakes those who wait for it.
 //!
-//! # State
-//!
-//! | word | meaning |
-//! |---|---|
-//! | 0 | not set, and nobody sleeps |
-//! | `SET` | set, and nobody sleeps |
-//! | `WAITERS` | not set, and somebody may be asleep |
-//!
-//! # Invariants
-//!
-//! 1. Who sleeps has seen `WAITERS` in the word, and sleeps while it is there.
-//! 2. `WAITERS` goes only by the one step in which the system stores `SET` and wakes everybody: no death comes between the two. So nobody
-//!    has to look again by itself, and nothing is polled.
-//! 3. An event that resets itself is taken by compare-exchange from `SET` to 0: by one. The others, who were woken too, wait again; so one who
-//!    is killed as it wakes up keeps nothing from them.
-//!
-//! | death of | leaves | and then |
-//! |---|---|---|
-//! | one who sets it, before | the word as it was | |
-//! | one who sets it, after | `SET`, and everybody awake | |
-//! | one who waits, asleep or awake | `WAITERS` | one superfluous wake-up |
-//! | one who took it, in it | 0 | what it took is gone with it: it had happened once |
+//! The algorithm, its states and its deaths are in `sync::event`; here are its steps on the words of a segment, and what callers see.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -32,11 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::EventWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
+use crate::sync::event::{self, Found, SET, Steps, WAITERS};
+use crate::sync::future;
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys;
-
-const SET: u32 = EventWords::SET;
-const WAITERS: u32 = 2;
 
 const WAIT: &str = "wait for";
 const CHANGE: &str = "set";
@@ -84,25 +62,8 @@ impl Event {
     ///
     /// [`ErrorKind::Forked`].
     pub fn set(&self) -> Result<()> {
-        let state = &self.words(CHANGE)?.state;
-        let order = Ordering::SeqCst;
-        loop {
-            match state.load(order) {
-                SET => return Ok(()),
-                WAITERS => {
-                    if !sys::store_and_wake(state, SET.to_le_bytes()[0].into()) {
-                        state.store(SET, order);
-                        sys::wake_all(state);
-                    }
-                    return Ok(());
-                }
-                found => {
-                    if state.compare_exchange(found, SET, order, order).is_ok() {
-                        return Ok(());
-                    }
-                }
-            }
-        }
+        event::set(self.words(CHANGE)?);
+        Ok(())
     }
 
     /// Resets it: whoever waits from now on waits until it is set again.
@@ -111,9 +72,7 @@ impl Event {
     ///
     /// [`ErrorKind::Forked`].
     pub fn reset(&self) -> Result<()> {
-        let state = &self.words(CHANGE)?.state;
-        // Of those who wait nobody is forgotten.
-        let _ = state.compare_exchange(SET, 0, Ordering::SeqCst, Ordering::SeqCst);
+        event::reset(self.words(CHANGE)?);
         Ok(())
     }
 
@@ -123,7 +82,7 @@ impl Event {
     ///
     /// [`ErrorKind::Forked`].
     pub fn is_set(&self) -> Result<bool> {
-        Ok(self.words(WAIT)?.state.load(Ordering::SeqCst) == SET)
+        Ok(self.words(WAIT)?.state() == SET)
     }
 
     /// Waits until it is set; resets it, if it [resets itself](Reset::Auto).
@@ -166,12 +125,20 @@ impl Event {
         self.wait_until(Some(deadline))
     }
 
+    /// As [`Event::wait`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end has reset nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::wait`].
+    pub async fn wait_async(&self) -> Result<()> {
+        future::Until::new(Happening { event: self }).await
+    }
+
     fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
-        let words = self.words(WAIT)?;
-        block(&mut Happening { words }, deadline).ok_or_else(|| {
+        block(&mut Happening { event: self }, deadline).unwrap_or_else(|| {
             let detail = "it was not set in time; wait longer, or see who should set it";
             let error = Error::new(ErrorKind::Timeout, WAIT, detail);
-            error.with_key(self.segment().key())
+            Err(error.with_key(self.segment().key()))
         })
     }
 
@@ -210,35 +177,57 @@ impl Part for Event {
     }
 }
 
+impl Steps for EventWords {
+    fn resets(&self) -> bool {
+        self.auto.load(Ordering::Relaxed) != 0
+    }
+
+    fn state(&self) -> u32 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    fn change(&self, from: u32, to: u32) -> bool {
+        let order = Ordering::SeqCst;
+        self.state.compare_exchange(from, to, order, order).is_ok()
+    }
+
+    fn has_one_step(&self) -> bool {
+        sys::has_store_and_wake()
+    }
+
+    fn store_and_wake(&self) -> bool {
+        sys::store_and_wake(&self.state, SET.to_le_bytes()[0].into())
+    }
+
+    fn store(&self) {
+        self.state.store(SET, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        sys::wake_all(&self.state);
+    }
+}
+
 /// One that waits for an event.
 struct Happening<'a> {
-    words: &'a EventWords,
+    event: &'a Event,
 }
 
 impl Wait for Happening<'_> {
-    type Output = ();
+    type Output = Result<()>;
 
-    fn look(&mut self) -> Look<'_, ()> {
-        let state = &self.words.state;
-        let order = Ordering::SeqCst;
-        let resets = self.words.auto.load(Ordering::Relaxed) != 0;
-        loop {
-            let found = state.load(order);
-            let next = match found {
-                SET if !resets => return Look::Ready(()),
-                SET => 0,
-                WAITERS => {
-                    return Look::Sleep {
-                        word: state.into(),
-                        seen: WAITERS,
-                        limit: None,
-                    };
-                }
-                _ => WAITERS,
-            };
-            if state.compare_exchange(found, next, order, order).is_ok() && found == SET {
-                return Look::Ready(());
-            }
+    fn look(&mut self) -> Look<'_, Result<()>> {
+        let words = match self.event.words(WAIT) {
+            Ok(words) => words,
+            Err(forked) => return Look::Ready(Err(forked)),
+        };
+        match event::look(words) {
+            Found::Happened => Look::Ready(Ok(())),
+            Found::Sleep(limit) => Look::Sleep {
+                word: (&words.state).into(),
+                seen: WAITERS,
+                limit,
+            },
         }
     }
 }

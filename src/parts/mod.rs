@@ -6,6 +6,7 @@
 mod barrier;
 mod change;
 mod event;
+mod inner;
 mod mutex;
 mod once;
 mod open;
@@ -44,18 +45,6 @@ fn end_of(limit: Duration) -> Option<Instant> {
 /// How long a lock is waited for with such a limit.
 fn until(limit: Duration) -> Until {
     end_of(limit).map_or(Until::Acquired, Until::Deadline)
-}
-
-/// How long an inner lock is waited for, by one who waits so long for what it guards. It is held for some instructions, or for as long as a
-/// process is stopped in them.
-fn briefly(until: Until) -> Until {
-    const STOPPED: Duration = Duration::from_millis(20);
-    let soon = Instant::now() + STOPPED;
-    match until {
-        Until::Acquired => Until::Acquired,
-        Until::Deadline(end) => Until::Deadline(end.max(soon)),
-        Until::Now => Until::Deadline(soon),
-    }
 }
 
 /// Who had a hold, as far as it is remembered.

@@ -63,10 +63,7 @@ impl Place {
         let found = mark.word.load(Ordering::SeqCst);
         let (generation, value) = ((found >> 32) as u32, (found & 0xffff_ffff) as u32);
         Some(Marked {
-            slot,
             word: &mark.word,
-            found,
-            generation,
             value,
             maker: (low(hold) == generation).then_some(hold),
         })
@@ -76,11 +73,6 @@ impl Place {
     pub(super) fn marked(&self, number: usize) -> impl Iterator<Item = Marked<'_>> {
         let all = (0..).map_while(move |slot| self.mark(number, slot));
         all.filter(|mark| mark.value != 0)
-    }
-
-    /// What a slot's mark says, whoever made it; 0 for nothing.
-    pub(super) fn value(&self, number: usize, slot: usize) -> u32 {
-        self.mark(number, slot).map_or(0, |mark| mark.value)
     }
 
     /// What this attachment's own mark says.
@@ -96,6 +88,19 @@ impl Place {
         if let Some(mark) = self.mark(number, own.index()) {
             let word = u64::from(low(own)) << 32 | u64::from(value);
             mark.word.store(word, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the attachment that made a slot's mark is proven gone; asks the system only if it `may`.
+    pub(super) fn is_gone(&self, number: usize, slot: usize, may: bool) -> bool {
+        let maker = self.mark(number, slot).and_then(|mark| mark.maker);
+        maker.is_none_or(|hold| may && self.segment.is_gone(hold))
+    }
+
+    /// Clears a slot's mark, which nobody makes meanwhile.
+    pub(super) fn forget(&self, number: usize, slot: usize) {
+        if let Some(mark) = self.mark(number, slot) {
+            mark.word.store(0, Ordering::SeqCst);
         }
     }
 
@@ -121,22 +126,10 @@ impl Place {
 /// A slot's mark, as it was found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Marked<'a> {
-    pub(super) slot: usize,
     word: &'a AtomicU64,
-    found: u64,
-    /// The low half of its maker's generation.
-    pub(super) generation: u32,
     pub(super) value: u32,
     /// Who made it, if that one has the slot still.
     pub(super) maker: Option<Hold>,
-}
-
-impl Marked<'_> {
-    /// Clears it, if it is still as it was found.
-    pub(super) fn clear(&self) {
-        let order = Ordering::SeqCst;
-        let _ = self.word.compare_exchange(self.found, 0, order, order);
-    }
 }
 
 /// Finds the parts of a segment one after another.

@@ -1,52 +1,32 @@
 //! `Semaphore`: a number of permits, each of which one attachment at a time has.
 //!
-//! # State
-//!
-//! Everything is changed under an inner lock, which is held for some instructions.
-//!
-//! | word | meaning |
-//! |---|---|
-//! | `permits` | how many there are; constant |
-//! | a slot's mark | how many of them this attachment has |
-//! | `available` | how many nobody has: a sum that the marks of the living can always be asked for again |
-//! | `change` | raised whenever permits come back; sleepers sleep on it |
-//! | `waiting` | 1 when somebody may be asleep |
-//!
-//! # Invariants
-//!
-//! 1. `available` is at most `permits` less the marks of the living. While nobody has the inner lock, and nobody has died with permits since
-//!    it was last recounted, it is exactly that.
-//! 2. Who takes permits marks them first, then lowers `available`; who gives them back unmarks them first, then raises it.
-//! 3. Who takes the inner lock over from the dead recounts before anything else.
-//! 4. Who finds too few, having slept, asks whether those who have some live, and recounts. So what the dead had comes back as soon as
-//!    somebody wants it.
-//! 5. Who sleeps has stored 1 into `waiting` and seen `change`, both under the inner lock.
-//!
-//! | death of | leaves | and then |
-//! |---|---|---|
-//! | one who has permits | its mark | one who waits proves it dead, and recounts |
-//! | one inside of the inner lock | that lock, and perhaps `available` too low or high | the next one takes over, and recounts |
-//! | one who gives back, before it wakes anybody | them asleep | they look again after their period |
-//! | one who waits | `waiting` 1 | one superfluous wake-up |
+//! The algorithm, its states and its deaths are in `sync::permits`; here are its steps on the words of a segment, and what callers see.
 
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::inner::{Doing, Guarded, Refused, soon};
 use super::place::Place;
-use super::{Draft, Part, Walk, briefly, damaged, refused, until};
+use super::{Draft, Part, Walk, damaged, refused, until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::SemaphoreWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::sync::part::{Held, PartLock};
-use crate::sync::waiting::{Look, Wait, block};
-use crate::sync::{FIRST_SLEEP, Until, longer};
+use crate::sync::permits::{self, Found, Steps, Wanted};
+use crate::sync::waiting::{Look, Wait, block, complete};
+use crate::sync::{Until, Who, future};
 use crate::sys;
 
 const ACQUIRE: &str = "acquire a permit of";
 const RELEASE: &str = "release permits of";
 const CREATE: &str = "create";
+
+/// A thread that waits as long as it takes.
+const ALWAYS: Who = Who::Thread(Until::Acquired);
+
+/// The number of its mark.
+const MARK: usize = 0;
 
 /// Holds a number of permits that processes take and give back.
 ///
@@ -136,17 +116,14 @@ impl Semaphore {
     ///
     /// [`ErrorKind::InvalidOption`] when it has not so many, [`ErrorKind::Forked`].
     pub fn release(&self, count: u32) -> Result<()> {
-        let words: &SemaphoreWords = self.place.words(RELEASE)?;
-        let _held = self.hold(words, Until::Acquired)?;
-        if self.place.own(0) < count {
-            let detail = format!(
-                "this attachment has {}, not {count}; release what it has",
-                self.place.own(0)
-            );
+        let words = Pool::of(&self.place, RELEASE, ALWAYS)?;
+        let act = |pool: &Pool<'_>| permits::give_back(pool, count);
+        let had = complete(&mut Doing { words, act })?;
+        if had < count {
+            let detail = format!("this attachment has {had}, not {count}; release what it has");
             let error = Error::new(ErrorKind::InvalidOption, RELEASE, detail);
             return Err(error.with_key(self.segment().key()));
         }
-        self.give_back(words, count);
         Ok(())
     }
 
@@ -156,10 +133,9 @@ impl Semaphore {
     ///
     /// [`ErrorKind::Forked`].
     pub fn available(&self) -> Result<u32> {
-        let words: &SemaphoreWords = self.place.words(ACQUIRE)?;
-        let _held = self.hold(words, Until::Acquired)?;
-        self.recount(words);
-        Ok(words.available.load(Ordering::Relaxed))
+        let words = Pool::of(&self.place, ACQUIRE, ALWAYS)?;
+        let act = |pool: &Pool<'_>| permits::count(pool);
+        complete(&mut Doing { words, act })
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.
@@ -167,79 +143,52 @@ impl Semaphore {
         self.place.segment()
     }
 
+    /// As [`Semaphore::acquire`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end takes
+    /// nothing. A permit that is dropped where this process cannot give it back at once is given back a moment later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Semaphore::acquire`].
+    pub async fn acquire_async(&self) -> Result<Permit<'_>> {
+        self.acquire_many_async(1).await
+    }
+
+    /// As [`Semaphore::acquire_many`], without keeping a thread: see [`Semaphore::acquire_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Semaphore::acquire_many`].
+    pub async fn acquire_many_async(&self, count: u32) -> Result<Permit<'_>> {
+        future::Until::new(self.acquiring(count, Who::Task)?).await
+    }
+
     fn permit(&self, count: u32, until: Until) -> Result<Permit<'_>> {
-        let words: &SemaphoreWords = self.place.words(ACQUIRE)?;
-        let most = words.permits.load(Ordering::Relaxed);
+        let mut acquiring = self.acquiring(count, Who::Thread(until))?;
+        block(&mut acquiring, until.deadline()).unwrap_or_else(|| {
+            // It has looked since it slept.
+            acquiring.is_done = true;
+            let holder = self.place.marked(MARK).find_map(|mark| mark.maker);
+            Err(refused(self.segment(), holder, until))
+        })
+    }
+
+    fn acquiring(&self, count: u32, who: Who) -> Result<Acquiring<'_>> {
+        let pool = Pool::of(&self.place, ACQUIRE, who)?;
+        let most = pool.permits();
         if count > most {
             let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
             let error = Error::new(ErrorKind::InvalidOption, ACQUIRE, detail);
             return Err(error.with_key(self.segment().key()));
         }
-        let mut wanted = Wanted {
+        let now = matches!(who, Who::Thread(Until::Now));
+        Ok(Acquiring {
             semaphore: self,
-            words,
+            pool,
+            who,
             count,
-            period: FIRST_SLEEP,
-            asks: until == Until::Now,
-            until,
-        };
-        if let Some(taken) = block(&mut wanted, until.deadline()) {
-            taken?;
-            let semaphore = self;
-            return Ok(Permit { semaphore, count });
-        }
-        let holder = self.place.marked(0).find_map(|mark| mark.maker);
-        Err(refused(self.segment(), holder, until))
-    }
-
-    /// Takes the inner lock, and sees to what a dead one left.
-    fn hold<'a>(&'a self, words: &'a SemaphoreWords, until: Until) -> Result<Held<'a>> {
-        let lock = PartLock::threadless(self.segment(), &words.lock);
-        let held = lock.acquire(briefly(until))?;
-        if held.dead().is_some() {
-            self.recount(words);
-        }
-        Ok(held)
-    }
-
-    /// Finds out how many permits nobody living has. Called with the inner lock.
-    fn recount(&self, words: &SemaphoreWords) {
-        let mut taken = 0_u32;
-        for mark in self.place.marked(0) {
-            match mark.maker {
-                Some(hold) if !self.segment().is_gone(hold) => {
-                    taken = taken.saturating_add(mark.value);
-                }
-                _ => mark.clear(),
-            }
-        }
-        let permits = words.permits.load(Ordering::Relaxed);
-        let available = permits.saturating_sub(taken);
-        words.available.store(available, Ordering::SeqCst);
-    }
-
-    /// Called with the inner lock.
-    fn try_take(&self, words: &SemaphoreWords, count: u32) -> bool {
-        let available = words.available.load(Ordering::Relaxed);
-        let Some(left) = available.checked_sub(count) else {
-            return false;
-        };
-        self.place
-            .set_own(0, self.place.own(0).saturating_add(count));
-        words.available.store(left, Ordering::SeqCst);
-        true
-    }
-
-    /// Called with the inner lock.
-    fn give_back(&self, words: &SemaphoreWords, count: u32) {
-        self.place
-            .set_own(0, self.place.own(0).saturating_sub(count));
-        words.available.fetch_add(count, Ordering::SeqCst);
-        words.change.fetch_add(1, Ordering::SeqCst);
-        if words.waiting.load(Ordering::Relaxed) != 0 {
-            words.waiting.store(0, Ordering::SeqCst);
-            sys::wake_all(&words.change);
-        }
+            wanted: Wanted::new(count, now),
+            is_done: false,
+        })
     }
 }
 
@@ -282,6 +231,8 @@ impl Part for Semaphore {
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
     count: u32,
+    /// Who gives them back.
+    who: Who,
 }
 
 impl Permit<'_> {
@@ -298,49 +249,124 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // It fails in a forked child, which has a copy of the permit and none of the permits.
-        let _ = self.semaphore.release(self.count);
+        let count = self.count;
+        // Neither does anything in a forked child, which has a copy of the permit and none of the permits.
+        match self.who {
+            Who::Thread(_) => drop(self.semaphore.release(count)),
+            Who::Task => soon(&self.semaphore.place, RELEASE, move |pool: &Pool<'_>| {
+                permits::give_back(pool, count)
+            }),
+        }
+    }
+}
+
+/// The words of a semaphore.
+type Pool<'a> = Guarded<'a, SemaphoreWords>;
+
+impl Steps for Pool<'_> {
+    type Refused = Refused;
+
+    fn lock(&self) -> Result<bool, Refused> {
+        self.enter()
+    }
+
+    fn unlock(&self) {
+        self.leave();
+    }
+
+    fn permits(&self) -> u32 {
+        self.words.permits.load(Ordering::Relaxed)
+    }
+
+    fn available(&self) -> u32 {
+        self.words.available.load(Ordering::SeqCst)
+    }
+
+    fn set_available(&self, count: u32) {
+        self.words.available.store(count, Ordering::SeqCst);
+    }
+
+    fn own(&self) -> u32 {
+        self.place.own(MARK)
+    }
+
+    fn set_own(&self, count: u32) {
+        self.place.set_own(MARK, count);
+    }
+
+    fn mark(&self, slot: usize) -> Option<u32> {
+        Some(self.place.mark(MARK, slot)?.value)
+    }
+
+    fn is_gone(&self, slot: usize) -> bool {
+        self.place.is_gone(MARK, slot, true)
+    }
+
+    fn forget(&self, slot: usize) {
+        self.place.forget(MARK, slot);
+    }
+
+    fn change(&self) -> u32 {
+        self.words.change.load(Ordering::SeqCst)
+    }
+
+    fn raise_change(&self) {
+        self.words.change.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn waiting(&self) -> u32 {
+        self.words.waiting.load(Ordering::SeqCst)
+    }
+
+    fn set_waiting(&self, waiting: u32) {
+        self.words.waiting.store(waiting, Ordering::SeqCst);
+    }
+
+    fn wake(&self, most: u32) -> u32 {
+        sys::wake_some(&self.words.change, most)
     }
 }
 
 /// One that wants permits.
-struct Wanted<'a> {
+struct Acquiring<'a> {
     semaphore: &'a Semaphore,
-    words: &'a SemaphoreWords,
+    pool: Pool<'a>,
+    who: Who,
     count: u32,
-    period: Duration,
-    /// Whether it asks for the dead, which costs system calls: once it has slept, or when it tries only once.
-    asks: bool,
-    until: Until,
+    wanted: Wanted,
+    is_done: bool,
 }
 
-impl Wait for Wanted<'_> {
-    type Output = Result<()>;
+impl<'a> Wait for Acquiring<'a> {
+    type Output = Result<Permit<'a>>;
 
-    fn look(&mut self) -> Look<'_, Result<()>> {
-        let words = self.words;
-        let held = match self.semaphore.hold(words, self.until) {
-            Ok(held) => held,
-            Err(error) => return Look::Ready(Err(error)),
-        };
-        let mut taken = self.semaphore.try_take(words, self.count);
-        if !taken && self.asks {
-            self.semaphore.recount(words);
-            taken = self.semaphore.try_take(words, self.count);
+    fn look(&mut self) -> Look<'_, Result<Permit<'a>>> {
+        match self.wanted.look(&self.pool) {
+            Ok(Found::Taken) => {
+                self.is_done = true;
+                Look::Ready(Ok(Permit {
+                    semaphore: self.semaphore,
+                    count: self.count,
+                    who: self.who,
+                }))
+            }
+            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+                word: (&self.pool.words.change).into(),
+                seen,
+                limit: Some(limit),
+            },
+            Err(refused) => self.pool.refused(refused),
         }
-        if taken {
-            return Look::Ready(Ok(()));
-        }
-        words.waiting.store(1, Ordering::SeqCst);
-        let seen = words.change.load(Ordering::SeqCst);
-        drop(held);
-        let limit = Some(self.period);
-        self.period = longer(self.period);
-        self.asks = true;
-        Look::Sleep {
-            word: (&words.change).into(),
-            seen,
-            limit,
+    }
+}
+
+impl Drop for Acquiring<'_> {
+    fn drop(&mut self) {
+        if !self.is_done && self.wanted.has_slept() {
+            // It may have been woken, and then somebody else has to be.
+            soon(&self.semaphore.place, ACQUIRE, |pool: &Pool<'_>| {
+                permits::pass_on(pool)
+            });
         }
     }
 }

@@ -134,8 +134,9 @@ impl SegmentName for PosixName {
     }
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
-        let (file, facts) = directory()?.open_file(&self.name, access)?;
-        self.trusted("the segment", &facts)?;
+        let file = directory()?.open_file(&self.name, access)?;
+        let facts = file.as_opened();
+        self.trusted("the segment", facts)?;
         let len = usize::try_from(facts.len).unwrap_or(0);
         if !facts.regular || facts.id.1 != id {
             return Err(Error::new(
@@ -159,7 +160,7 @@ impl SegmentName for PosixName {
     }
 
     fn is_used(&self, id: u64) -> Result<bool> {
-        let (file, _) = match directory()?.open_file(&self.name, Access::ReadWrite) {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };

@@ -1,16 +1,17 @@
-//! Acquiring a lock one look at a time, for those who are no thread: the segment's own, or that of a part.
+//! Acquiring a lock one look at a time: the segment's own, for a task, or that of a part.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use super::attempt::{Asked, Attempt, Lock, Manner};
 use super::error::NotAcquired;
-use super::hold::{Asked, Attempt, Lock, Manner, Trouble};
-use super::protocol::{self, Acquired, Until, Waiter};
+use super::hold::Trouble;
+use super::protocol::{self, Acquired, Until, Waiter, YIELDS};
 use super::waiting::{Look, Wait};
 use crate::memory::format::LockWords;
 use crate::segment::Segment;
 
-/// A lock that one who is no thread can have.
+/// A lock that is acquired so.
 pub(crate) trait Begin: Lock + Sized {
     /// What it is to have the lock, or why it is not had.
     type Had;
@@ -58,19 +59,30 @@ impl Begin for Threadless<'_> {
     }
 }
 
+/// Who waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Who {
+    /// A thread, so long.
+    Thread(Until),
+    /// A task, which gives no processor away, as long as it takes.
+    Task,
+}
+
 /// Waits for a lock. Who drops it before its end leaves nobody asleep.
 #[derive(Debug)]
 pub(crate) struct Acquiring<L: Begin> {
     lock: L,
+    who: Who,
     waiter: Waiter,
     asked: Asked,
     is_done: bool,
 }
 
 impl<L: Begin> Acquiring<L> {
-    pub(crate) fn new(lock: L) -> Acquiring<L> {
+    pub(crate) fn new(lock: L, who: Who) -> Acquiring<L> {
         Acquiring {
             lock,
+            who,
             waiter: Waiter::new(),
             asked: Asked::default(),
             is_done: false,
@@ -87,7 +99,11 @@ impl<L: Begin> Acquiring<L> {
             self.is_done = true;
             return Ok(lock.begin(&attempt, Err(NotAcquired::forked(segment))));
         }
-        match self.waiter.look(&attempt, Until::Acquired, 0) {
+        let (until, yields) = match self.who {
+            Who::Thread(until) => (until, YIELDS),
+            Who::Task => (Until::Acquired, 0),
+        };
+        match self.waiter.look(&attempt, until, yields) {
             protocol::Look::Sleep(limit) => {
                 attempt.begin_sleep();
                 self.asked = attempt.asked.get();
@@ -96,8 +112,7 @@ impl<L: Begin> Acquiring<L> {
             protocol::Look::Done(acquired) => {
                 self.is_done = true;
                 attempt.end_wait();
-                let acquired =
-                    acquired.map_err(|refused| attempt.refused(refused, Until::Acquired));
+                let acquired = acquired.map_err(|refused| attempt.refused(refused, until));
                 Ok(lock.begin(&attempt, acquired))
             }
         }

@@ -7,10 +7,11 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::acquiring::{Acquiring, Threadless};
+use super::acquiring::{Acquiring, Threadless, Who};
+use super::attempt::Manner;
 use super::error::{Abandoned, LockError};
 use super::future;
-use super::hold::{Manner, Trouble};
+use super::hold::Trouble;
 use super::protocol::Until;
 use crate::error::Error;
 use crate::segment::{Bytes, Segment};
@@ -78,7 +79,7 @@ impl Segment {
     ///
     /// As [`Segment::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
     pub async fn lock_async(&self) -> Result<Guard<'_, AnyThread>, LockError<'_, AnyThread>> {
-        let acquiring = Acquiring::new(Threadless(self));
+        let acquiring = Acquiring::new(Threadless(self), Who::Task);
         guarded(self, future::Until::new(acquiring).await)
     }
 

@@ -6,10 +6,10 @@
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::acquiring::{Acquiring, Begin};
+use super::acquiring::{Acquiring, Begin, Who};
+use super::attempt::{Attempt, Lock, Manner};
 use super::error::NotAcquired;
 use super::future;
-use super::hold::{Attempt, Lock, Manner};
 use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
@@ -70,6 +70,14 @@ impl<'a> PartLock<'a> {
         }
     }
 
+    /// Acquires the lock if nobody has it.
+    #[inline]
+    pub(crate) fn try_acquire(self) -> Option<Held<'a>> {
+        let attempt = Attempt::new(&self, Manner::Atomic);
+        let is_free = self.segment.attached().is_ours() && attempt.try_acquire().is_ok();
+        is_free.then(|| self.begin_with(None))
+    }
+
     /// Acquires the lock.
     ///
     /// # Errors
@@ -77,18 +85,17 @@ impl<'a> PartLock<'a> {
     /// As [`Segment::lock`], without an abandonment.
     #[inline]
     pub(crate) fn acquire(self, until: Until) -> Result<Held<'a>, NotAcquired> {
-        if !self.segment.attached().is_ours() {
-            return Err(NotAcquired::forked(self.segment));
-        }
-        let attempt = Attempt::new(&self, Manner::Atomic);
-        match attempt.try_acquire() {
-            Ok(()) => Ok(self.begin_with(None)),
-            Err(_) => self.acquire_contended(until),
+        match self.try_acquire() {
+            Some(held) => Ok(held),
+            None => self.acquire_contended(until),
         }
     }
 
     #[cold]
     fn acquire_contended(self, until: Until) -> Result<Held<'a>, NotAcquired> {
+        if !self.segment.attached().is_ours() {
+            return Err(NotAcquired::forked(self.segment));
+        }
         let attempt = Attempt::new(&self, Manner::Atomic);
         let acquired = attempt.wait(until);
         self.begin(
@@ -103,7 +110,7 @@ impl<'a> PartLock<'a> {
     ///
     /// As [`PartLock::acquire`].
     pub(crate) async fn acquire_async(self) -> Result<Held<'a>, NotAcquired> {
-        future::Until::new(Acquiring::new(self)).await
+        future::Until::new(Acquiring::new(self, Who::Task)).await
     }
 
     #[inline]

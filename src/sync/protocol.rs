@@ -51,7 +51,7 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 /// The first sleep; they get longer from there while the same holder stays.
-pub(crate) const FIRST_SLEEP: Duration = Duration::from_micros(250);
+pub(super) const FIRST_SLEEP: Duration = Duration::from_micros(250);
 /// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 /// The longest time for one who leaves it to others to ask often.
@@ -63,7 +63,7 @@ const LITTLE: u32 = 64;
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.
-const YIELDS: usize = 10;
+pub(super) const YIELDS: usize = 10;
 
 /// The steps that the lock is made of; each is indivisible, and a process may die between any two.
 pub(super) trait Steps {
@@ -141,7 +141,7 @@ impl Until {
 
 /// How the lock was acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acquired {
+pub(crate) enum Acquired {
     Free,
     /// From this hold, which is dead.
     TakenOver(u64),
@@ -273,7 +273,7 @@ impl Waiter {
 }
 
 /// The sleep that follows one of this length, while the same holder stays.
-pub(crate) fn longer(period: Duration) -> Duration {
+pub(super) fn longer(period: Duration) -> Duration {
     let longer = if period < QUICK_SLEEP {
         period * 2
     } else {

@@ -16,7 +16,8 @@
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
 //!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` and `store_and_wake` change a word and wake in one
-//!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step.
+//!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step;
+//!   `has_store_and_wake` says whether it has.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
 //!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
 //! - **Many words**: `wait_any` does the same on up to `MOST_WORDS` words, by their addresses; `differs` asks about one. Neither loads
@@ -53,9 +54,9 @@ pub(crate) use per_process::PerProcess;
 pub use platform::Signal;
 pub(crate) use platform::{
     Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
-    default_directory, differs, effective_user, fate_of, identity, ipc, join_barriers,
-    now_since_epoch, start_thread, store_and_wake, thread_id, wait, wait_any, wake_all, wake_one,
-    watch_closings,
+    default_directory, differs, effective_user, fate_of, has_store_and_wake, identity, ipc,
+    join_barriers, now_since_epoch, start_thread, store_and_wake, thread_id, wait, wait_any,
+    wake_all, wake_one, wake_some, watch_closings,
 };
 pub(crate) use word::{Address, Slept, Word, low_half_of};
 

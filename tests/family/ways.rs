@@ -11,12 +11,18 @@ use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
 
 use super::create;
-use super::laws::{Law, MadeOnce, ManyOrOne, Member, OneAtATime};
+use super::laws::{
+    All, AllOrNone, Law, MadeOnce, ManyOrOne, Member, NoMoreThanThereAre, NoneSleepsOn, OneAtATime,
+};
 
 pub(crate) fn suite() -> Suite {
     let suite = keeps::<OneAtATime>(Suite::new());
     let suite = keeps::<ManyOrOne>(suite);
-    keeps::<MadeOnce>(suite)
+    let suite = keeps::<MadeOnce>(suite);
+    let suite = keeps::<NoMoreThanThereAre>(suite);
+    let suite = keeps::<NoneSleepsOn>(suite);
+    let suite = keeps::<AllOrNone>(suite);
+    keeps::<All>(suite)
 }
 
 /// Adds the tests of a law.
@@ -165,6 +171,7 @@ fn among_the_killed<L: Law>() {
         }
     });
     // Whoever comes now finds nothing in the way.
+    L::settle(&outside);
     take_part::<L>(&outside, &file);
     L::judge(&outside, deaths);
     println!("{deaths} deaths");

@@ -130,8 +130,8 @@ pub(crate) fn parts_are_where_the_document_says() {
         0,
         0,
         of_generation(2),
-        // It has given up; the round that it took part in is the first.
-        of_generation(0),
+        // One thread takes part, and has given up; the round that it took part in is the first.
+        of_generation(1 << 16),
         of_generation(0),
     ];
     let row = part(1920);

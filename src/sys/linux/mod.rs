@@ -17,5 +17,6 @@ pub(crate) use process::{
     Generation, effective_user, fate_of, identity, now_since_epoch, start_thread, thread_id,
 };
 pub(crate) use wait::{
-    add_and_wake, barrier, join_barriers, store_and_wake, wait, wake_all, wake_one,
+    add_and_wake, barrier, has_store_and_wake, join_barriers, store_and_wake, wait, wake_all,
+    wake_one, wake_some,
 };

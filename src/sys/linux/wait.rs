@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use rustix::thread::futex::{self, Timespec, WakeOp, WakeOpCmp};
@@ -35,6 +36,12 @@ pub(crate) fn wake_all<'a>(word: impl Into<Word<'a>>) {
     let _ = futex::wake(word.into().0, SHARED, ALL);
 }
 
+/// Wakes up to `most` sleepers on `word`, in whatever process; returns how many there were.
+pub(crate) fn wake_some<'a>(word: impl Into<Word<'a>>, most: u32) -> u32 {
+    let woken = futex::wake(word.into().0, SHARED, most.min(ALL)).unwrap_or(0);
+    u32::try_from(woken).unwrap_or(u32::MAX)
+}
+
 /// Adds 1 to `word` and wakes every sleeper on it, in whatever process: no death comes between the two.
 pub(crate) fn add_and_wake<'a>(word: impl Into<Word<'a>>) -> bool {
     let word = word.into().0;
@@ -48,6 +55,12 @@ pub(crate) fn store_and_wake<'a>(word: impl Into<Word<'a>>, value: u16) -> bool 
     let word = word.into().0;
     let (set, never) = (WakeOp::Set, WakeOpCmp::Lt);
     futex::wake_op(word, SHARED, ALL, 0, word, set, never, value, 0).is_ok()
+}
+
+/// Whether this process can change a word and wake its sleepers in one step. It is found out once, on a word that nobody sleeps on.
+pub(crate) fn has_store_and_wake() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| store_and_wake(&AtomicU32::new(0), 1))
 }
 
 /// Registers this process, once, as one whose running threads others may send a memory barrier to.

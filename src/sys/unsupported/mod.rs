@@ -47,11 +47,7 @@ impl Directory {
         match self.0 {}
     }
 
-    pub(crate) fn open_file(
-        &self,
-        _name: &OsStr,
-        _access: Access,
-    ) -> io::Result<(SegmentFile, FileFacts)> {
+    pub(crate) fn open_file(&self, _name: &OsStr, _access: Access) -> io::Result<SegmentFile> {
         match self.0 {}
     }
 
@@ -80,6 +76,10 @@ impl Directory {
 pub(crate) struct SegmentFile(Infallible);
 
 impl SegmentFile {
+    pub(crate) fn as_opened(&self) -> &FileFacts {
+        match self.0 {}
+    }
+
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
         match self.0 {}
     }
@@ -179,7 +179,15 @@ pub(crate) fn wake_one<'a>(_word: impl Into<Word<'a>>) {}
 
 pub(crate) fn wake_all<'a>(_word: impl Into<Word<'a>>) {}
 
+pub(crate) fn wake_some<'a>(_word: impl Into<Word<'a>>, _most: u32) -> u32 {
+    0
+}
+
 pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
+    false
+}
+
+pub(crate) fn has_store_and_wake() -> bool {
     false
 }
 
