@@ -83,12 +83,12 @@ impl PosixName {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        let facts = file.facts()?;
-        self.semaphore_trusted(&facts)?;
+        let facts = file.as_opened();
+        self.semaphore_trusted(facts)?;
         if !facts.regular {
             return Ok(None);
         }
-        Ok(ipc::while_alone(&file, || action(&facts))?)
+        Ok(ipc::while_alone(&file, || action(facts))?)
     }
 
     fn remove_if(&self, is_it: impl FnOnce(&FileFacts) -> bool) -> Result<()> {
