@@ -79,15 +79,16 @@ impl PosixName {
 
     /// Does something while nobody has the semaphore, in any process; `None` when somebody has, or there is none.
     fn while_unused<T>(&self, action: impl FnOnce(&FileFacts) -> T) -> Result<Option<T>> {
-        let (file, facts) = match directory()?.open_file(&self.name, Access::ReadWrite) {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        self.semaphore_trusted(&facts)?;
+        let facts = file.as_opened();
+        self.semaphore_trusted(facts)?;
         if !facts.regular {
             return Ok(None);
         }
-        Ok(ipc::while_alone(&file, || action(&facts))?)
+        Ok(ipc::while_alone(&file, || action(facts))?)
     }
 
     fn remove_if(&self, is_it: impl FnOnce(&FileFacts) -> bool) -> Result<()> {
@@ -134,8 +135,9 @@ impl SegmentName for PosixName {
     }
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
-        let (file, facts) = directory()?.open_file(&self.name, access)?;
-        self.trusted("the segment", &facts)?;
+        let file = directory()?.open_file(&self.name, access)?;
+        let facts = file.as_opened();
+        self.trusted("the segment", facts)?;
         let len = usize::try_from(facts.len).unwrap_or(0);
         if !facts.regular || facts.id.1 != id {
             return Err(Error::new(
@@ -159,7 +161,7 @@ impl SegmentName for PosixName {
     }
 
     fn is_used(&self, id: u64) -> Result<bool> {
-        let (file, _) = match directory()?.open_file(&self.name, Access::ReadWrite) {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };

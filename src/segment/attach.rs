@@ -133,7 +133,7 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
 fn fill_holes(file: &SegmentFile, found: &Found, access: Access) -> Result<()> {
     let failed = |error| system(ATTACH, error);
     let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
-    if access == Access::ReadOnly || file.facts().map_err(failed)?.reserved >= len {
+    if access == Access::ReadOnly || file.as_opened().reserved >= len {
         return Ok(());
     }
     file.reserve(len).map_err(failed)

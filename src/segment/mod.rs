@@ -151,6 +151,11 @@ impl Attached {
         sys::watch_closings(&self.file)
     }
 
+    /// The file, unless somebody has closed it: a daemon, all that it had.
+    fn open_file(&self) -> Option<&SegmentFile> {
+        self.file.facts().is_ok().then_some(&self.file)
+    }
+
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
         self.check_fork("look at")?;
         let mut found = Vec::new();
@@ -397,8 +402,10 @@ impl Segment {
         if !self.attached.is_ours() {
             return Ok(());
         }
-        table::give_up(&self.attached.memory, &self.attached.file, self.hold);
-        remove::last_out(&self.attached).map_err(|error| error.with_key(self.key()))
+        let attached = &self.attached;
+        let file = attached.open_file();
+        table::give_up(&attached.memory, file, self.hold);
+        remove::last_out(attached, file).map_err(|error| error.with_key(self.key()))
     }
 
     #[inline]
@@ -516,12 +523,13 @@ impl Drop for ReadOnlySegment {
         if !self.attached.is_ours() {
             return;
         }
-        if let Ok(me) = sys::identity() {
+        let file = self.attached.open_file();
+        if let Some((file, me)) = file.zip(sys::identity().ok()) {
             // If it fails the file is about to be closed, and the lock with it.
-            let _ = self.attached.file.unlock(presence::reader_byte(me.pid));
+            let _ = file.unlock(presence::reader_byte(me.pid));
         }
         // Nobody could be told.
-        let _ = remove::last_out(&self.attached);
+        let _ = remove::last_out(&self.attached, file);
     }
 }
 

@@ -7,9 +7,9 @@ use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::acquiring::{Acquiring, Begin, Who};
+use super::attempt::{Attempt, Lock, Manner};
 use super::error::NotAcquired;
 use super::future;
-use super::hold::{Attempt, Lock, Manner};
 use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;

@@ -47,11 +47,7 @@ impl Directory {
         match self.0 {}
     }
 
-    pub(crate) fn open_file(
-        &self,
-        _name: &OsStr,
-        _access: Access,
-    ) -> io::Result<(SegmentFile, FileFacts)> {
+    pub(crate) fn open_file(&self, _name: &OsStr, _access: Access) -> io::Result<SegmentFile> {
         match self.0 {}
     }
 
@@ -80,6 +76,10 @@ impl Directory {
 pub(crate) struct SegmentFile(Infallible);
 
 impl SegmentFile {
+    pub(crate) fn as_opened(&self) -> &FileFacts {
+        match self.0 {}
+    }
+
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
         match self.0 {}
     }
