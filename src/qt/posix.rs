@@ -79,15 +79,16 @@ impl PosixName {
 
     /// Does something while nobody has the semaphore, in any process; `None` when somebody has, or there is none.
     fn while_unused<T>(&self, action: impl FnOnce(&FileFacts) -> T) -> Result<Option<T>> {
-        let (file, facts) = match directory()?.open_file(&self.name, Access::ReadWrite) {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        self.semaphore_trusted(&facts)?;
+        let facts = file.as_opened();
+        self.semaphore_trusted(facts)?;
         if !facts.regular {
             return Ok(None);
         }
-        Ok(ipc::while_alone(&file, || action(&facts))?)
+        Ok(ipc::while_alone(&file, || action(facts))?)
     }
 
     fn remove_if(&self, is_it: impl FnOnce(&FileFacts) -> bool) -> Result<()> {
