@@ -21,7 +21,8 @@ fn main() -> ExitCode {
         .test(a_changed_file_is_an_error_or_a_segment_that_works)
         .test(a_random_file_is_an_error_and_can_be_destroyed)
         .test(a_slot_that_claims_to_have_had_too_many_owners_is_not_used)
-        .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs);
+        .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs)
+        .test(a_value_that_seems_to_change_all_the_time_is_damaged);
     sharehold_testkit::main([suite, parts::suite()])
 }
 
@@ -459,4 +460,27 @@ fn a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs() {
             Ok(())
         },
     );
+}
+
+/// Whoever reads without the lock is not to wait for who has it.
+fn a_value_that_seems_to_change_all_the_time_is_damaged() {
+    let options = options().policy(Policy::Persistent);
+    let shared = options.create_shared::<[u32; 8]>(KEY, &[7; 8]);
+    let shared = shared.expect("nothing has the key");
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.expect("it is there");
+    let mut data = [0; 8];
+    file.read_exact_at(&mut data, 24).expect("it is so long");
+    let begun = u64::from_le_bytes(data) + 8;
+    let guard = shared.segment().lock().expect("it is free");
+    let written = file.write_all_at(&7_u64.to_ne_bytes(), begun);
+    written.expect("it is there");
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| shared.get().map_err(|error| error.kind()));
+        let read = read.join().expect("it does not panic");
+        assert_eq!(read, Err(ErrorKind::Damaged));
+    });
+    drop(guard);
+    Segment::destroy(KEY, When::Now).expect("it is there");
 }

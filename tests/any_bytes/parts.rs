@@ -4,8 +4,10 @@ use std::fmt::Debug;
 use std::fs::{self, File};
 use std::future::Future;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use proptest::prelude::*;
 use sharehold::{
@@ -20,6 +22,7 @@ pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(parts_in_a_changed_file_are_an_error_or_work)
         .test(parts_that_are_scribbled_over_in_use_neither_crash_nor_hang)
+        .test(a_value_that_seems_to_change_all_the_time_is_damaged)
 }
 
 /// Not all bytes are such a value.
@@ -101,7 +104,7 @@ fn told<T>(result: Result<T, Error>) -> Option<T> {
 /// What a task finds that looks once and is dropped.
 fn looked<T: Debug>(future: impl Future<Output = Result<T, Error>>) {
     let mut context = Context::from_waker(Waker::noop());
-    if let std::task::Poll::Ready(found) = pin!(future).poll(&mut context) {
+    if let Poll::Ready(found) = pin!(future).poll(&mut context) {
         let _ = format!("{:?}", told(found));
     }
 }
@@ -164,7 +167,7 @@ fn parts_in_a_changed_file_are_an_error_or_work() {
     let (base, parts) = whole();
     let path = super::path();
     let changes = prop::collection::vec(change(parts), 1..8);
-    run(3000, &changes, |changes| {
+    run(250, &changes, |changes| {
         let mut bytes = base.clone();
         for change in &changes {
             apply(&mut bytes, change);
@@ -182,7 +185,7 @@ fn parts_that_are_scribbled_over_in_use_neither_crash_nor_hang() {
     let (_, parts) = whole();
     let path = super::path();
     let changes = prop::collection::vec(change(parts), 1..8);
-    run(3000, &(changes, any::<bool>()), |(changes, held)| {
+    run(250, &(changes, any::<bool>()), |(changes, held)| {
         let all: All = options().create_part(KEY, first()).expect("it is new");
         let other: All = options().attach_part(KEY).expect("it is there");
         let file = File::options().write(true).open(&path);
@@ -200,4 +203,29 @@ fn parts_that_are_scribbled_over_in_use_neither_crash_nor_hang() {
         destroyed();
         Ok(())
     });
+}
+
+/// Whoever reads without the lock is not to wait for who has it.
+fn a_value_that_seems_to_change_all_the_time_is_damaged() {
+    let all: All = options().create_part(KEY, first()).expect("it is new");
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.expect("it is there");
+    let mut data = [0; 8];
+    file.read_exact_at(&mut data, 24).expect("it is so long");
+    let data = u64::from_le_bytes(data);
+    let _guards = (all.mutex.lock(), all.rwlock.write());
+    // Behind the lock of the mutex, and, as long as its copies and that are, behind the words of the other.
+    for begun in [data + 128 + 8, data + 384 + 256 + 8] {
+        let far = 7_u64.to_ne_bytes();
+        file.write_all_at(&far, begun).expect("it is there");
+    }
+    thread::scope(|scope| {
+        let read = scope.spawn(|| (all.mutex.get(), all.rwlock.get()));
+        let (first, second) = read.join().expect("it does not panic");
+        let kind = |read: Result<Flags, Error>| read.map_err(|error| error.kind());
+        assert_eq!(kind(first), Err(ErrorKind::Damaged));
+        assert_eq!(kind(second), Err(ErrorKind::Damaged));
+    });
+    Segment::destroy(KEY, When::Now).expect("it is there");
 }
