@@ -12,7 +12,7 @@
 //! | several of them in one segment | [`Part`] |
 //! | many writes that become final together | [`Segment::transaction`] |
 //! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
-//! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`PollableWatch`] |
+//! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`Mutex::lock_async`], [`PollableWatch`] |
 //! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!
@@ -60,8 +60,9 @@ mod sys;
 
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{
-    Condition, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, Summary, ValueType,
-    directory, inspect, list, list_foreign, summarize,
+    Condition, Deadlock, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, PartSeen,
+    PartState, Recovery, Share, Summary, ValueType, Wait, Waiter, deadlocks, directory, inspect,
+    list, list_foreign, summarize,
 };
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]

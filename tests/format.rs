@@ -15,6 +15,8 @@ use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, wait_u
 
 #[path = "format/parts.rs"]
 mod parts;
+#[path = "format/table.rs"]
+mod table;
 
 fn main() -> ExitCode {
     let suite = Suite::new()
@@ -34,6 +36,9 @@ fn main() -> ExitCode {
 
 const DOCUMENT: &str = include_str!("../docs/format.md");
 const KEY: &str = "com.example/tally";
+/// The bytes of a header, and of a slot.
+const HEADER: usize = 2048;
+const SLOT: usize = 192;
 
 /// A row of a table: bytes at an offset, and what they are called.
 struct Row {
@@ -111,6 +116,10 @@ enum Value {
     Bytes(Vec<u8>),
 }
 
+fn u64_at(block: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(block[at..at + 8].try_into().expect("eight bytes"))
+}
+
 fn number(value: impl TryInto<u64>) -> Value {
     Value::Number(value.try_into().unwrap_or_else(|_| panic!("it fits")))
 }
@@ -122,8 +131,10 @@ fn bytes(value: &[u8]) -> Value {
 fn the_tables_leave_no_byte_out() {
     let words = [("length", 8), ("value_size", 64), ("odd_at", 128)];
     for (heading, mut end, len) in [
-        ("Header", 0, 256),
-        ("Slot", 0, 128),
+        ("Header", 0, HEADER),
+        ("Slot", 0, SLOT),
+        ("Wait", 0, 32),
+        ("Recovery", 0, 112),
         ("Record", 0, 56),
         ("Undo record", 0, 24),
         ("Read-write lock", 128, 256),
@@ -193,56 +204,6 @@ fn nanoseconds(time: SystemTime) -> u64 {
     since.as_nanos().try_into().expect("it is not that late")
 }
 
-/// The record that a process must have written, except for what only it can know.
-fn record_of(pid: u32, generation: u64, found: &[u8]) -> Vec<(&'static str, Value)> {
-    let inode = |of: &str| {
-        fs::metadata(format!("/proc/self/ns/{of}"))
-            .expect("Linux has them")
-            .ino()
-    };
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    let (_, rest) = stat.rsplit_once(')').expect("the name is in parentheses");
-    let start_time: u64 = rest
-        .split_whitespace()
-        .nth(19)
-        .expect("it is there")
-        .parse()
-        .expect("a number");
-    let program = std::env::current_exe().expect("the program knows where it is");
-    let mut name = program
-        .file_name()
-        .expect("it is a file")
-        .as_encoded_bytes()
-        .to_vec();
-    name.resize(16, 0);
-    let at = |name: &str| {
-        let row = table("Record", &[])
-            .into_iter()
-            .find(|row| row.name == name);
-        let row = row.expect("the document has it");
-        found[row.offset..row.offset + row.size].to_vec()
-    };
-    let since = u64::from_le_bytes(at("since").try_into().expect("eight bytes"));
-    let now = nanoseconds(SystemTime::now());
-    assert!(
-        since < now && now - since < 300_000_000_000,
-        "it attached in this test"
-    );
-    assert!(
-        at("program").iter().any(|&byte| byte != 0),
-        "where a program begins is known"
-    );
-    vec![
-        ("generation", number(generation)),
-        ("pid", number(pid)),
-        ("program", bytes(&at("program"))),
-        ("namespaces", number(inode("pid") << 32 | inode("time"))),
-        ("start_time", number(start_time)),
-        ("since", number(since)),
-        ("name", bytes(&name)),
-    ]
-}
-
 fn options() -> Options {
     Segment::options()
         .slots(3)
@@ -262,8 +223,8 @@ fn every_field_is_where_the_document_says() {
     let mut culprit = attached();
     attached().ends_well();
     let mut waiter = attached();
-    let culprits_record = file_of(KEY)[256 + 128 + 16..256 + 128 + 72].to_vec();
-    let expected_of_culprit = record_of(culprit.pid(), 1, &culprits_record);
+    let culprits_record = file_of(KEY)[HEADER + SLOT + 16..HEADER + SLOT + 72].to_vec();
+    let expected_of_culprit = table::record_of(culprit.pid(), 1, &culprits_record);
     assert_block("Record", &[], &culprits_record, &expected_of_culprit);
     culprit.tell("lock");
     culprit.hears("locked");
@@ -296,12 +257,12 @@ fn every_field_is_where_the_document_says() {
     let created_at = nanoseconds(listed.created_at.expect("it is known"));
     assert!(created_at >= before && created_at <= nanoseconds(SystemTime::now()));
 
-    let log_at = (256 + 3 * 128 + KEY.len()).next_multiple_of(8);
+    let log_at = (HEADER + 3 * SLOT + KEY.len()).next_multiple_of(8);
     let data_at = (log_at + 88).next_multiple_of(4096);
     assert_eq!(file.len(), (data_at + 5000).next_multiple_of(4096));
     let header = [
         ("magic", bytes(b"sharehld")),
-        ("version", number(2)),
+        ("version", number(3)),
         ("policy", number(1)),
         ("slots", number(3)),
         ("key_len", number(KEY.len())),
@@ -328,12 +289,30 @@ fn every_field_is_where_the_document_says() {
         ("culprit_hold", number((1 << 12) + 1)),
         ("culprit", bytes(&culprits_record)),
         ("askers", bytes(&[0; 32])),
+        ("last_recoveries", bytes(&file[256..HEADER])),
     ];
-    assert_block("Header", &[], &file[..256], &header);
-    assert_eq!(&file[256 + 3 * 128..][..KEY.len()], KEY.as_bytes());
-    assert_slots(&file[256..256 + 3 * 128], &culprits_record, waiter.pid());
+    assert_block("Header", &[], &file[..HEADER], &header);
+    let longest = listed.recoveries.longest;
+    table::assert_recoveries(&file[256..HEADER], longest, &culprits_record);
+    assert_eq!(&file[HEADER + 3 * SLOT..][..KEY.len()], KEY.as_bytes());
+    table::assert_slots(
+        &file[HEADER..HEADER + 3 * SLOT],
+        &culprits_record,
+        waiter.pid(),
+    );
 
-    let log = &file[log_at..log_at + 88];
+    assert_log(&file[log_at..log_at + 88]);
+    assert_eq!(&file[data_at + 4000..][..20], b"WHAT was THERE nowor");
+
+    drop(guard);
+    waiter.hears("locked");
+    waiter.ends_well();
+    drop(segment);
+    Segment::destroy(KEY, When::Unused).expect("nobody is left");
+}
+
+/// The log: two records.
+fn assert_log(log: &[u8]) {
     let undo = [
         ("offset", number(4000)),
         ("length", number(4)),
@@ -346,13 +325,6 @@ fn every_field_is_where_the_document_says() {
         ("bytes", bytes(b"there bef")),
     ];
     assert_block("Undo record", &[("length", 9)], &log[24..], &undo);
-    assert_eq!(&file[data_at + 4000..][..20], b"WHAT was THERE nowor");
-
-    drop(guard);
-    waiter.hears("locked");
-    waiter.ends_well();
-    drop(segment);
-    Segment::destroy(KEY, When::Unused).expect("nobody is left");
 }
 
 fn a_typed_value_is_where_the_document_says() {
@@ -363,7 +335,7 @@ fn a_typed_value_is_where_the_document_says() {
     shared.set(&values[1]).expect("it is free");
     let file = file_of(KEY);
     let schema = Schema::of::<[u32; 4]>().to_text();
-    let schema_at = 256 + 3 * 128 + KEY.len();
+    let schema_at = HEADER + 3 * SLOT + KEY.len();
     assert_eq!(
         &file[schema_at..schema_at + schema.len()],
         schema.as_bytes()
@@ -390,42 +362,6 @@ fn a_typed_value_is_where_the_document_says() {
     Segment::destroy(KEY, When::Unused).expect("nobody is left");
 }
 
-/// The attachment table: this process holds the lock, one has died, and the last one is its slot's second.
-fn assert_slots(table: &[u8], culprits_record: &[u8], waiter: u32) {
-    let no_record = bytes(&[0; 56]);
-    let slots: Vec<&[u8]> = table.chunks(128).collect();
-    let own = record_of(std::process::id(), 1, &slots[0][16..72]);
-    assert_block("Record", &[], &slots[0][16..72], &own);
-    let first = [
-        ("generation", number(1)),
-        ("holding_thread", number(std::process::id())),
-        ("even_record", bytes(&slots[0][16..72])),
-        ("odd_record", no_record),
-    ];
-    assert_block("Slot", &[], slots[0], &first);
-    let dead = [
-        ("generation", number(1)),
-        ("holding_thread", bytes(&slots[1][8..12])),
-        ("even_record", bytes(culprits_record)),
-        ("odd_record", bytes(&[0; 56])),
-    ];
-    assert_block("Slot", &[], slots[1], &dead);
-    let twice = [
-        ("generation", number(3)),
-        ("holding_thread", number(0)),
-        ("even_record", bytes(&slots[2][16..72])),
-        ("odd_record", bytes(&slots[2][72..128])),
-    ];
-    assert_block("Slot", &[], slots[2], &twice);
-    let second = record_of(waiter, 3, &slots[2][72..128]);
-    assert_block("Record", &[], &slots[2][72..128], &second);
-    assert_eq!(
-        slots[2][16..24],
-        1_u64.to_le_bytes(),
-        "the record of the first is kept"
-    );
-}
-
 fn blocks_follow_each_other_for_any_sizes() {
     for (slots, key_len, log, size) in [
         (1, 1, 0, 1),
@@ -442,7 +378,7 @@ fn blocks_follow_each_other_for_any_sizes() {
             .fill(0..size, 0xda)
             .expect("so large it is");
         let file = file_of(&key);
-        let key_at = 256 + 128 * slots;
+        let key_at = HEADER + SLOT * slots;
         let log_at = (key_at + key_len).next_multiple_of(8);
         let data_at = (log_at + log).next_multiple_of(4096);
         assert_eq!(file.len(), (data_at + size).next_multiple_of(4096));
@@ -567,14 +503,14 @@ fn another_version_is_refused_by_name() {
     drop(options.create(KEY).expect("nothing has the key"));
     let path = directory().join(&left_in_directory()[0]);
     let mut file = fs::read(&path).expect("it is there");
-    file[8] = 3;
+    file[8] = 4;
     fs::write(&path, file).expect("one may");
     let error = Segment::attach(KEY).expect_err("it is another version");
     assert_eq!(error.kind(), ErrorKind::WrongVersion);
     assert!(
         error
             .to_string()
-            .contains("format version 3, this is version 2"),
+            .contains("format version 4, this is version 3"),
         "{error}"
     );
     let shared = Shared::<u64>::attach(KEY).map_err(|error| error.kind());

@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 
+use super::locks::Notes;
+use super::parts::{self, PartSeen};
+use super::recovery::{self, Recovery};
 use super::summary::Summary;
 use crate::error::Result;
 use crate::schema::Schema;
@@ -24,6 +27,10 @@ pub struct Inspection {
     /// One committed value, whose version is the summary's; of plain bytes, and of parts, the first 4,096, as they happen to be. Or why it
     /// cannot be read.
     pub content: Result<Vec<u8>>,
+    /// Who uses each part, of a segment of parts.
+    pub parts: Vec<PartSeen>,
+    /// The last times that a lock was taken over from a dead process, at most 16, the latest first.
+    pub recoveries: Vec<Recovery>,
 }
 
 /// Looks at one segment of this user, whether or not anybody is attached to it.
@@ -60,16 +67,23 @@ fn see(key: &str) -> Result<Inspection> {
     let schema = view.schema();
     let content = match &schema {
         Ok(Some(schema)) if !schema.is_of_parts() => {
-            look::snapshot(&view, schema.size()).map(|(version, value)| {
+            look::snapshot(&view, 0, schema.size()).map(|(version, value)| {
                 summary.version = Some(version);
                 value
             })
         }
         _ => beginning(&view),
     };
+    let typed = schema.as_ref().ok().and_then(Option::as_ref);
+    let of_parts = typed.filter(|it| it.is_of_parts());
+    let notes = Notes::of(&view, Care::Exact);
     let with_key = |error: crate::error::Error| error.with_key(key);
     Ok(Inspection {
         file_name,
+        parts: of_parts.map_or_else(Vec::new, |schema| {
+            parts::seen(&view, schema, &notes, Care::Exact)
+        }),
+        recoveries: recovery::last(&view, of_parts),
         summary,
         schema: schema.map_err(with_key),
         content: content.map_err(with_key),

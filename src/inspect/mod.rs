@@ -1,10 +1,14 @@
 //! What a person may see of segments. It never locks, waits, repairs or keeps a segment alive.
 //!
-//! What is seen of many segments, quickly, is a `summary`; what is seen of one is an `inspection`. What other
-//! programs share without this library is `foreign`.
+//! What is seen of many segments, quickly, is a `summary`; what is seen of one is an `inspection`: `locks` and `parts`, who has
+//! them and who waits, and each `recovery`. A `deadlock` goes through several segments. What other programs share without this library is `foreign`.
 
+mod deadlock;
 mod foreign;
 mod inspection;
+mod locks;
+mod parts;
+mod recovery;
 mod summary;
 
 use std::path::PathBuf;
@@ -12,9 +16,13 @@ use std::path::PathBuf;
 use crate::segment;
 use crate::sys;
 
+pub use deadlock::{Deadlock, Wait, deadlocks};
 pub use foreign::{Foreign, ForeignKind, list_foreign};
 pub use inspection::{Inspection, inspect};
-pub use summary::{Condition, Holder, Listed, LockState, Summary, ValueType, list, summarize};
+pub use locks::{Holder, LockState, Waiter};
+pub use parts::{PartSeen, PartState, Share};
+pub use recovery::Recovery;
+pub use summary::{Condition, Listed, Summary, ValueType, list, summarize};
 
 /// Returns the directory of this user's segments, which is made with the first one.
 ///

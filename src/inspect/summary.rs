@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::locks::{LockState, Looked, Notes, OWN_LOCK, Waiter, named};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::memory::format::Header;
 use crate::schema::Schema;
-use crate::segment::table::{self, Hold, Presence};
+use crate::segment::table::Presence;
 use crate::segment::{Attachment, Care, Policy, Recoveries, View, look_at, look_at_all};
 use crate::shared::look::{self, ReadData};
-use crate::sync::{Cause, Left, Manner};
+use crate::sync::{Cause, Left};
 
 /// How often a segment that changes while it is looked at is looked at again.
 const TRIES: usize = 3;
@@ -52,6 +53,8 @@ pub struct Summary {
     pub lock: LockState,
     /// Whether somebody may be waiting for the lock.
     pub is_awaited: bool,
+    /// Who sleeps for the lock, the longest first: of each process no more than two threads.
+    pub waiters: Vec<Waiter>,
     /// Whether the data are what the last holder meant them to be.
     pub condition: Condition,
     /// Whether a transaction is under way, or was when its process died: the next holder of the lock rolls it back then.
@@ -68,30 +71,6 @@ pub struct ValueType {
     pub name: String,
     /// The version of the type.
     pub version: u32,
-}
-
-/// Says whether a lock is held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LockState {
-    /// Nobody holds it.
-    Free,
-    /// Somebody who is attached holds it.
-    Held(Holder),
-    /// Somebody held it and died; the next one who locks takes it over.
-    Abandoned(Holder),
-}
-
-/// Says who holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holder {
-    /// The attachment; `None` when it is not remembered any more.
-    pub attachment: Option<Attachment>,
-    /// The thread of its process, numbered as that process sees it; `None` when it is not known.
-    pub thread: Option<u32>,
-    /// Whether it changes data in place, so that its death leaves them half written: not so in a transaction or for a typed value.
-    pub in_place: bool,
 }
 
 /// Says what the data under a lock are worth.
@@ -135,6 +114,8 @@ impl Summary {
         attachments.extend(view.readers()?.into_iter().map(Attachment::read_only));
         let found = &view.found;
         let value_type = value_type(view);
+        let notes = Notes::of(view, care);
+        let lock = Looked::own(view);
         Ok(Summary {
             key: found.key.clone(),
             size: found.size,
@@ -148,13 +129,14 @@ impl Summary {
             created_at: UNIX_EPOCH.checked_add(Duration::from_nanos(found.created_at)),
             version: value_type
                 .as_ref()
-                .map(|_| look::version(view))
+                .map(|_| look::version(view, 0))
                 .transpose()?,
             value_type,
             attachments,
             departed,
-            lock: LockState::of(view, header, care),
+            lock: LockState::of(&lock, &notes, care),
             is_awaited: header.lock.waiting.load(Ordering::Relaxed) != 0,
+            waiters: notes.waiters(OWN_LOCK),
             condition: Condition::of(header),
             in_transaction: header.life.logged.load(Ordering::Relaxed) != 0,
             recoveries: Recoveries::of(header),
@@ -182,28 +164,6 @@ impl Summary {
     }
 }
 
-impl LockState {
-    fn of(view: &View, header: &Header, care: Care) -> LockState {
-        let owner = header.lock.owner.load(Ordering::Relaxed);
-        if owner == 0 {
-            return LockState::Free;
-        }
-        let hold = Hold::from_word(owner);
-        let slot = view.copied.slot(hold.index());
-        let thread = slot.filter(|slot| table::holder_of(slot, hold.index()) == Some(hold));
-        let thread = thread.map(|slot| slot.holding_thread.load(Ordering::Relaxed));
-        let holder = Holder {
-            attachment: named(view, hold),
-            thread: thread.filter(|&thread| thread != 0),
-            in_place: Manner::of(owner) == Manner::Plain,
-        };
-        match view.presence_of(hold, care) {
-            Presence::There => LockState::Held(holder),
-            Presence::Gone => LockState::Abandoned(holder),
-        }
-    }
-}
-
 impl Condition {
     fn of(header: &Header) -> Condition {
         match Left::of(&header.lock) {
@@ -214,13 +174,6 @@ impl Condition {
             },
         }
     }
-}
-
-/// Who has a hold, if the segment remembers.
-fn named(view: &View, hold: Hold) -> Option<Attachment> {
-    let slot = view.copied.slot(hold.index())?;
-    let found = table::recorded_in(&slot, hold.generation())?;
-    Some(Attachment::of(hold, &found))
 }
 
 fn value_type(view: &View) -> Option<ValueType> {

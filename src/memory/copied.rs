@@ -39,7 +39,7 @@ impl Copied {
 }
 
 /// Makes a block of the first bytes; `None` when they are too few.
-fn block_from<T: Block>(bytes: &[u8]) -> Option<T> {
+pub(crate) fn block_from<T: Block>(bytes: &[u8]) -> Option<T> {
     let whole = bytes.get(..size_of::<T>())?;
     // SAFETY: as many bytes as a `T` has are there, and a `Block` is valid for all bytes; the read needs no alignment.
     Some(unsafe { whole.as_ptr().cast::<T>().read_unaligned() })
@@ -53,14 +53,14 @@ mod tests {
 
     #[test]
     fn blocks_are_found_at_their_places_and_nowhere_else() {
-        let mut bytes = vec![0; 256 + 2 * 128];
+        let mut bytes = vec![0; 2048 + 2 * 192];
         bytes[16] = 2;
-        bytes[256 + 128] = 7;
+        bytes[2048 + 192] = 7;
         let copied = Copied::new(bytes).expect("a whole header");
         assert_eq!(copied.header().slots.load(Ordering::Relaxed), 2);
         let second = copied.slot(1).expect("it was read");
         assert_eq!(second.generation.load(Ordering::Relaxed), 7);
         assert!(copied.slot(2).is_none() && copied.slot(usize::MAX).is_none());
-        assert!(Copied::new(vec![0; 255]).is_none());
+        assert!(Copied::new(vec![0; 2047]).is_none());
     }
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// The first bytes of every segment file.
 pub(crate) const MAGIC: [u8; 8] = *b"sharehld";
 /// The version of the shared bytes; a process attaches to its own version only.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Data begin at a multiple of this, and a file's length is one.
 pub(crate) const GRANULE: usize = 4096;
 
-/// The block at the start of the file: what never changes, then what does, then the segment's lock.
+/// The block at the start of the file: what never changes, then what does, the segment's lock, and what became of the dead.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Header {
@@ -29,6 +29,8 @@ pub(crate) struct Header {
     pub(crate) log_len: AtomicU64,
     pub(crate) life: Life,
     pub(crate) lock: LockWords,
+    /// The last take-overs from the dead; number *n* has the place *n* - 1 modulo their number.
+    pub(crate) last_recoveries: [RecoveryWords; 16],
 }
 
 /// What changes while a segment lives, other than its lock and its data.
@@ -73,6 +75,28 @@ pub(crate) struct LockWords {
     pub(crate) askers: [AtomicU64; 4],
 }
 
+/// A lock that was taken over from a dead process. Valid while `number` is the same before and after reading.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct RecoveryWords {
+    /// How many there had been, this one included; 0 while it is written.
+    pub(crate) number: AtomicU64,
+    /// When, in nanoseconds since 1970.
+    pub(crate) at: AtomicU64,
+    /// How long after the dead one's last sign of life, in nanoseconds.
+    pub(crate) took: AtomicU64,
+    /// The hold that was taken over.
+    pub(crate) hold: AtomicU64,
+    /// The hold of who took it over.
+    pub(crate) by: AtomicU64,
+    /// Which lock: its offset in the file, divided by 128.
+    pub(crate) lock: AtomicU32,
+    pub(crate) padding: AtomicU32,
+    /// Who had that hold.
+    pub(crate) record: Record,
+    pub(crate) reserved: AtomicU64,
+}
+
 /// Who an attachment belongs to. Valid while `generation` is the one asked about, before and after reading.
 #[repr(C)]
 #[derive(Debug)]
@@ -87,7 +111,7 @@ pub(crate) struct Record {
 }
 
 /// An entry of the attachment table.
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// Odd while taken, even while free; only grows.
@@ -97,6 +121,26 @@ pub(crate) struct Slot {
     pub(crate) reserved: AtomicU32,
     /// The last two takers, so that the next one leaves the record of a dead one readable: generation `g` has `g / 2 % 2`.
     pub(crate) records: [Record; 2],
+    /// What its threads wait for, for those who look.
+    pub(crate) waits: [WaitWords; 2],
+}
+
+/// That a thread waits for a lock, and for whom. Valid while `holder` is the same, and not 0, before and after reading.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct WaitWords {
+    /// Which lock: its offset in the file, divided by 128; 0 for none.
+    pub(crate) lock: AtomicU32,
+    /// The thread that waits, 0 for a task.
+    pub(crate) thread: AtomicU32,
+    /// Since when, in nanoseconds since 1970.
+    pub(crate) began: AtomicU64,
+    /// The hold that it waits for.
+    pub(crate) holder: AtomicU64,
+    /// How many milliseconds after `began` it found this holder.
+    pub(crate) met: AtomicU32,
+    /// The thread of that holder, 0 for none that is known.
+    pub(crate) holding_thread: AtomicU32,
 }
 
 /// What a read-write lock has besides the lock of its writers.
@@ -216,8 +260,10 @@ const _: () = {
     assert!(size_of::<Life>() == 64);
     assert!(size_of::<Record>() == 56);
     assert!(size_of::<LockWords>() == 128);
-    assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Slot>() == 128);
+    assert!(size_of::<RecoveryWords>() == 112);
+    assert!(size_of::<Header>() == 2048);
+    assert!(size_of::<WaitWords>() == 32);
+    assert!(size_of::<Slot>() == 192);
     assert!(size_of::<ReadWriteWords>() == 256);
     assert!(size_of::<SemaphoreWords>() == 256);
     assert!(size_of::<EventWords>() == 128);

@@ -18,12 +18,12 @@ pub(crate) mod format;
 pub(crate) mod region;
 mod words;
 
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::sys::Mapping;
-pub(crate) use copied::Copied;
-use format::{Block, GRANULE, Header, Slot};
+pub(crate) use copied::{Copied, block_from};
+use format::{Block, GRANULE, Header, LockWords, Slot};
 pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
@@ -88,15 +88,6 @@ impl Layout {
         layout.file_len(sizes.max_data).map(|_| layout)
     }
 
-    /// The first `size` bytes of data, as far as there can be so many.
-    #[inline]
-    pub(crate) fn data(&self, size: usize) -> Area {
-        Area {
-            start: self.data_offset,
-            len: size.min(self.sizes.max_data),
-        }
-    }
-
     /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
     pub(crate) fn file_len(&self, size: usize) -> Option<usize> {
         let len = self
@@ -112,14 +103,44 @@ impl Layout {
 pub(crate) struct Memory {
     mapping: Mapping,
     layout: Layout,
+    /// How many bytes of data the file was seen to have: never more than the layout's largest size, and never fewer than before.
+    known_size: AtomicUsize,
+    /// The slot of the attachment whose memory this is; the first one until it has one.
+    own_slot: AtomicPtr<Slot>,
 }
 
 impl Memory {
-    /// Takes over a mapping that is as long as the layout's largest size; `None` when it is not.
+    /// Takes over a mapping that is as long as the layout's largest size; `None` when it is not, or has no slot.
     pub(crate) fn new(mapping: Mapping, sizes: Sizes) -> Option<Memory> {
         let layout = Layout::new(sizes)?;
         let fits = layout.file_len(sizes.max_data)? <= mapping.len();
-        fits.then_some(Memory { mapping, layout })
+        let memory = fits.then_some(Memory {
+            mapping,
+            layout,
+            known_size: AtomicUsize::new(0),
+            own_slot: AtomicPtr::default(),
+        })?;
+        memory.own_slot_is(0).then_some(memory)
+    }
+
+    /// Notes that the file was seen to have so many bytes of data.
+    pub(crate) fn know_size(&self, size: usize) {
+        let size = size.min(self.layout.sizes.max_data);
+        self.known_size.fetch_max(size, Ordering::Relaxed);
+    }
+
+    /// How many bytes of data the file was seen to have.
+    #[inline]
+    pub(crate) fn known_size(&self) -> usize {
+        self.known_size.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of data that the file was seen to have.
+    pub(crate) fn known_data(&self) -> Area {
+        Area {
+            start: self.layout.data_offset,
+            len: self.known_size(),
+        }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -144,6 +165,42 @@ impl Memory {
         let slot = unsafe { self.mapping.base().add(offset) };
         // SAFETY: as above, and header and slot sizes are multiples of the slot's alignment.
         Some(unsafe { block_at(slot) })
+    }
+
+    /// Where a lock of this segment stands: its offset in the file, divided by 128, which is its alignment.
+    pub(crate) fn place_of(&self, lock: &LockWords) -> u32 {
+        let offset = ptr::from_ref(lock).addr() - self.mapping.base().addr().get();
+        // One beyond half a terabyte has no number.
+        u32::try_from(offset / align_of::<LockWords>()).unwrap_or(0)
+    }
+
+    /// The lock that stands there, if that is the header's or within the data that the file was seen to have.
+    pub(crate) fn lock_at(&self, place: u32) -> Option<&LockWords> {
+        let offset = usize::try_from(place).ok()? * align_of::<LockWords>();
+        if offset == std::mem::offset_of!(Header, lock) {
+            return Some(&self.header().lock);
+        }
+        let offset = offset.checked_sub(self.layout.data_offset)?;
+        let end = offset.checked_add(size_of::<LockWords>())?;
+        self.data_block(offset).filter(|_| end <= self.known_size())
+    }
+
+    /// Notes which slot this attachment has; false for one beyond the table's end.
+    pub(crate) fn own_slot_is(&self, index: usize) -> bool {
+        let slot = self.slot(index);
+        if let Some(slot) = slot {
+            let address = ptr::from_ref(slot).cast_mut();
+            self.own_slot.store(address, Ordering::Relaxed);
+        }
+        slot.is_some()
+    }
+
+    /// The slot of this attachment, without a look at the table's length.
+    #[inline]
+    pub(crate) fn own_slot(&self) -> &Slot {
+        let slot = self.own_slot.load(Ordering::Relaxed);
+        // SAFETY: `new` stored the address of a slot of this mapping, and only such addresses are ever stored.
+        unsafe { &*slot }
     }
 
     /// The address of the data: page-aligned, `max_size` bytes of address space, of which `size` are usable.
@@ -204,32 +261,49 @@ impl Memory {
         unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) }
     }
 
+    /// Whole words of the known data, as numbers are; `None` for anything else.
+    #[inline(always)]
+    fn known_words(&self, offset: usize, len: usize) -> Option<&[AtomicU64]> {
+        let end = offset.checked_add(len)?;
+        if !(offset | len).is_multiple_of(WORD) || end > self.known_size() {
+            return None;
+        }
+        // SAFETY: `new` saw that the data area lies inside the mapping, and no more is ever known than it has.
+        let first = unsafe { self.data().add(offset) };
+        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), len / WORD) })
+    }
+
+    /// Copies whole words of the known data. False, and nothing copied, when it is anything else that is asked for.
+    // Makes no call, so that a number stays in a register.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
+        let Some(words) = self.known_words(offset, into.len()) else {
+            return false;
+        };
+        copy_words_out(words, into);
+        true
+    }
+
+    /// Stores whole words of the known data. False, and nothing stored, when it is anything else that is asked for.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn store_words(&self, offset: usize, from: &[u8]) -> bool {
+        let Some(words) = self.known_words(offset, from.len()) else {
+            return false;
+        };
+        copy_words_in(words, from);
+        true
+    }
+
     /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
-    #[inline]
     #[must_use]
     pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
         let Some(at) = position(area, offset, into.len()) else {
             return false;
         };
-        // Numbers are whole words: of a known length, this is their load and nothing else.
-        if (at | into.len()).is_multiple_of(WORD) {
-            self.copy_words_out(at, into);
-        } else {
-            self.copy_parts_out(at, into);
-        }
-        true
-    }
-
-    #[inline]
-    fn copy_words_out(&self, at: usize, into: &mut [u8]) {
-        let words = self.words(at, into.len() / WORD);
-        for (bytes, word) in into.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
-            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
-    }
-
-    #[inline(never)]
-    fn copy_parts_out(&self, mut at: usize, into: &mut [u8]) {
+        let mut at = at;
         let (first, rest) = into.split_at_mut(head_len(at, into.len()));
         if !first.is_empty() {
             let word = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
@@ -237,48 +311,32 @@ impl Memory {
             at += first.len();
         }
         let (whole, last) = rest.split_at_mut(rest.len() / WORD * WORD);
-        self.copy_words_out(at, whole);
+        copy_words_out(self.words(at, whole.len() / WORD), whole);
         if !last.is_empty() {
             let word = self.word(at + whole.len()).load(Ordering::Relaxed);
             last.copy_from_slice(&word.to_ne_bytes()[..last.len()]);
         }
+        true
     }
 
     /// Copies bytes into an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
-    #[inline]
     #[must_use]
     pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
         let Some(at) = position(area, offset, from.len()) else {
             return false;
         };
-        if (at | from.len()).is_multiple_of(WORD) {
-            self.copy_words_in(at, from);
-        } else {
-            self.copy_parts_in(at, from);
-        }
-        true
-    }
-
-    #[inline]
-    fn copy_words_in(&self, at: usize, from: &[u8]) {
-        let words = self.words(at, from.len() / WORD);
-        for (bytes, word) in from.as_chunks::<WORD>().0.iter().zip(words) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
-    }
-
-    #[inline(never)]
-    fn copy_parts_in(&self, mut at: usize, from: &[u8]) {
+        let mut at = at;
         let (first, rest) = from.split_at(head_len(at, from.len()));
         if !first.is_empty() {
             self.change_word(at, first);
             at += first.len();
         }
         let (whole, last) = rest.split_at(rest.len() / WORD * WORD);
-        self.copy_words_in(at, whole);
+        copy_words_in(self.words(at, whole.len() / WORD), whole);
         if !last.is_empty() {
             self.change_word(at + whole.len(), last);
         }
+        true
     }
 
     /// Stores part of one word.
@@ -287,6 +345,20 @@ impl Memory {
         let mut word = shared.load(Ordering::Relaxed).to_ne_bytes();
         word[at % WORD..][..part.len()].copy_from_slice(part);
         shared.store(u64::from_ne_bytes(word), Ordering::Relaxed);
+    }
+}
+
+#[inline(always)]
+fn copy_words_out(words: &[AtomicU64], into: &mut [u8]) {
+    for (bytes, word) in into.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
+        *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+    }
+}
+
+#[inline(always)]
+fn copy_words_in(words: &[AtomicU64], from: &[u8]) {
+    for (bytes, word) in from.as_chunks::<WORD>().0.iter().zip(words) {
+        word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
     }
 }
 

@@ -5,17 +5,16 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::inner::{Doing, Guarded, Refused, soon};
 use super::place::Place;
-use super::{Draft, Part, Walk, briefly, damaged, end_of};
+use super::{Draft, Part, Walk, damaged, end_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::BarrierWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::sync::Until;
-use crate::sync::askers::Asker;
-use crate::sync::part::PartLock;
 use crate::sync::rounds::{Arrival, Found, LeftOut, MOST, Steps, Threads};
-use crate::sync::waiting::{Look, Wait, block};
+use crate::sync::waiting::{Look, Wait, block, complete};
+use crate::sync::{Until, Who, future};
 use crate::sys;
 
 const WAIT: &str = "meet at";
@@ -100,21 +99,29 @@ impl Barrier {
         self.wait_until(Some(deadline))
     }
 
+    /// As [`Barrier::wait`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end this one has
+    /// not arrived, unless the others have all come by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Barrier::wait`].
+    pub async fn wait_async(&self) -> Result<bool> {
+        future::Until::new(self.arriving(Who::Task)?).await
+    }
+
     fn wait_until(&self, deadline: Option<Instant>) -> Result<bool> {
-        let words: &BarrierWords = self.place.words(WAIT)?;
-        let mut meeting = Arriving {
-            site: Site {
-                place: &self.place,
-                words,
-                until: deadline.map_or(Until::Acquired, Until::Deadline),
-                asker: Asker::new(self.segment(), &words.askers, &words.asked, &words.round),
-            },
+        let until = deadline.map_or(Until::Acquired, Until::Deadline);
+        let mut arriving = self.arriving(Who::Thread(until))?;
+        block(&mut arriving, deadline).unwrap_or_else(|| arriving.take_back())
+    }
+
+    fn arriving(&self, who: Who) -> Result<Arriving<'_>> {
+        Ok(Arriving {
+            place: &self.place,
+            site: Site::of(&self.place, WAIT, who)?.again(),
             arrival: Arrival::new(),
-        };
-        match block(&mut meeting, deadline) {
-            Some(met) => met,
-            None => meeting.take_back(),
-        }
+            is_done: false,
+        })
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.
@@ -127,7 +134,7 @@ impl Part for Barrier {
     type First = Meeting;
 
     const SIZE: usize = Primitive::Barrier.size(None);
-    const MARKS: usize = 2;
+    const MARKS: usize = Primitive::Barrier.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Barrier, None)
@@ -159,32 +166,17 @@ impl Part for Barrier {
 }
 
 /// The words of a barrier.
-#[derive(Debug)]
-struct Site<'a> {
-    place: &'a Place,
-    words: &'a BarrierWords,
-    until: Until,
-    asker: Asker<'a>,
-}
-
-impl<'a> Site<'a> {
-    fn inner(&self) -> PartLock<'a> {
-        PartLock::inner(self.place.segment(), &self.words.lock)
-    }
-}
+type Site<'a> = Guarded<'a, BarrierWords>;
 
 impl Steps for Site<'_> {
-    type Refused = Error;
+    type Refused = Refused;
 
-    fn lock(&self) -> Result<bool> {
-        let held = self.inner().acquire(briefly(self.until))?;
-        let dead = held.dead().is_some();
-        held.keep();
-        Ok(dead)
+    fn lock(&self) -> Result<bool, Refused> {
+        self.enter()
     }
 
     fn unlock(&self) {
-        self.inner().release();
+        self.leave();
     }
 
     fn participants(&self) -> u32 {
@@ -248,12 +240,11 @@ impl Steps for Site<'_> {
     }
 
     fn is_gone(&self, slot: usize, may: bool) -> bool {
-        let maker = self.place.mark(THREADS, slot).and_then(|mark| mark.maker);
-        maker.is_none_or(|hold| may && self.asker.is_gone(hold))
+        self.is_proven_gone(THREADS, slot, may)
     }
 
     fn asks(&self) -> bool {
-        self.asker.asks()
+        self.has_to_ask()
     }
 
     fn forget(&self, slot: usize) {
@@ -261,52 +252,72 @@ impl Steps for Site<'_> {
     }
 }
 
-/// One that arrives, and waits for the others.
+/// One that arrives, and waits for the others. When it is dropped before they have come, it has not arrived.
 struct Arriving<'a> {
+    place: &'a Place,
     site: Site<'a>,
     arrival: Arrival,
+    is_done: bool,
 }
 
 impl Arriving<'_> {
     /// Leaves the round, if it has not ended.
     fn take_back(&mut self) -> Result<bool> {
+        self.is_done = true;
         // A process that is stopped under the inner lock is waited for: the others must not count on this one.
-        self.site.until = Until::Acquired;
-        match self.arrival.take_back(&self.site)? {
+        let words = Site::of(self.place, WAIT, Who::Thread(Until::Acquired))?;
+        let arrival = self.arrival;
+        let act = |site: &Site<'_>| arrival.take_back(site);
+        match complete(&mut Doing { words, act })? {
             Some(Found::Met(last)) => Ok(last),
-            Some(Found::Broken) => Err(self.broken()),
+            Some(Found::Broken) => Err(broken(self.place)),
             _ => {
                 let detail =
                     "the others have not arrived in time; wait longer, or see who they are";
-                Err(self.error(ErrorKind::Timeout, detail))
+                Err(error(self.place, ErrorKind::Timeout, detail))
             }
         }
     }
+}
 
-    fn broken(&self) -> Error {
-        let detail = "a participant has died; see who is left, and meet again in as many as before";
-        self.error(ErrorKind::Broken, detail)
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if !self.is_done && self.arrival.has_arrived() {
+            let arrival = self.arrival;
+            soon(self.place, WAIT, move |site: &Site<'_>| {
+                arrival.take_back(site)
+            });
+        }
     }
+}
 
-    fn error(&self, kind: ErrorKind, detail: &str) -> Error {
-        let key = self.site.place.segment().key();
-        Error::new(kind, WAIT, detail).with_key(key)
-    }
+fn broken(place: &Place) -> Error {
+    let detail = "a participant has died; see who is left, and meet again in as many as before";
+    error(place, ErrorKind::Broken, detail)
+}
+
+fn error(place: &Place, kind: ErrorKind, detail: &str) -> Error {
+    Error::new(kind, WAIT, detail).with_key(place.segment().key())
 }
 
 impl Wait for Arriving<'_> {
     type Output = Result<bool>;
 
     fn look(&mut self) -> Look<'_, Result<bool>> {
-        match self.arrival.look(&self.site) {
+        if let Err(forked) = self.place.words::<BarrierWords>(WAIT) {
+            return Look::Ready(Err(forked));
+        }
+        let found = self.arrival.look(&self.site);
+        self.is_done = matches!(found, Ok(Found::Met(_) | Found::Broken));
+        match found {
             Ok(Found::Met(last)) => Look::Ready(Ok(last)),
-            Ok(Found::Broken) => Look::Ready(Err(self.broken())),
+            Ok(Found::Broken) => Look::Ready(Err(broken(self.place))),
             Ok(Found::Sleep(seen)) => Look::Sleep {
                 word: (&self.site.words.round).into(),
                 seen,
-                limit: Some(self.site.asker.period()),
+                limit: self.site.period(),
             },
-            Err(error) => Look::Ready(Err(error)),
+            Err(refused) => self.site.refused(refused),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Primitive;
 use crate::shared::waiting::Steps;
 use crate::sync::change::{Found, Watch};
+use crate::sync::future;
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys::{Word, low_half_of};
 
@@ -20,23 +21,33 @@ pub(super) fn wait_for_change(
     seen: u64,
     deadline: Option<Instant>,
 ) -> Result<()> {
-    let watch = Watch::new(seen);
-    let mut change = Change {
-        place,
-        primitive,
-        watch,
-    };
-    block(&mut change, deadline).unwrap_or_else(|| {
+    block(&mut Change::new(place, primitive, seen), deadline).unwrap_or_else(|| {
         let detail = "it was not made in time; wait longer, or see who should make it";
         let error = Error::new(ErrorKind::Timeout, WAIT, detail);
         Err(error.with_key(place.segment().key()))
     })
 }
 
+/// The same, without keeping a thread.
+pub(super) async fn changed_async(place: &Place, primitive: Primitive, seen: u64) -> Result<()> {
+    future::Until::new(Change::new(place, primitive, seen)).await
+}
+
 struct Change<'a> {
     place: &'a Place,
     primitive: Primitive,
     watch: Watch,
+}
+
+impl Change<'_> {
+    fn new(place: &Place, primitive: Primitive, seen: u64) -> Change<'_> {
+        let watch = Watch::new(seen);
+        Change {
+            place,
+            primitive,
+            watch,
+        }
+    }
 }
 
 impl Wait for Change<'_> {

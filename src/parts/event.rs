@@ -12,6 +12,7 @@ use crate::memory::format::EventWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
 use crate::sync::event::{self, Found, SET, Steps, WAITERS};
+use crate::sync::future;
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys;
 
@@ -124,12 +125,20 @@ impl Event {
         self.wait_until(Some(deadline))
     }
 
+    /// As [`Event::wait`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end has reset nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::wait`].
+    pub async fn wait_async(&self) -> Result<()> {
+        future::Until::new(Happening { event: self }).await
+    }
+
     fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
-        let words = self.words(WAIT)?;
-        block(&mut Happening { words }, deadline).ok_or_else(|| {
+        block(&mut Happening { event: self }, deadline).unwrap_or_else(|| {
             let detail = "it was not set in time; wait longer, or see who should set it";
             let error = Error::new(ErrorKind::Timeout, WAIT, detail);
-            error.with_key(self.segment().key())
+            Err(error.with_key(self.segment().key()))
         })
     }
 
@@ -147,7 +156,7 @@ impl Part for Event {
     type First = Reset;
 
     const SIZE: usize = Primitive::Event.size(None);
-    const MARKS: usize = 0;
+    const MARKS: usize = Primitive::Event.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Event, None)
@@ -201,17 +210,21 @@ impl Steps for EventWords {
 
 /// One that waits for an event.
 struct Happening<'a> {
-    words: &'a EventWords,
+    event: &'a Event,
 }
 
 impl Wait for Happening<'_> {
-    type Output = ();
+    type Output = Result<()>;
 
-    fn look(&mut self) -> Look<'_, ()> {
-        match event::look(self.words) {
-            Found::Happened => Look::Ready(()),
+    fn look(&mut self) -> Look<'_, Result<()>> {
+        let words = match self.event.words(WAIT) {
+            Ok(words) => words,
+            Err(forked) => return Look::Ready(Err(forked)),
+        };
+        match event::look(words) {
+            Found::Happened => Look::Ready(Ok(())),
             Found::Sleep(limit) => Look::Sleep {
-                word: (&self.words.state).into(),
+                word: (&words.state).into(),
                 seen: WAITERS,
                 limit,
             },

@@ -15,19 +15,18 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::change::wait_for_change;
+use super::change::{changed_async, wait_for_change};
 use super::place::Place;
-use super::{Draft, Part, Walk, copies_at, damaged, named, until};
+use super::{Draft, Part, READ, Walk, copies_at, damaged, named, read_contended, until};
 use crate::error::Result;
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::{Attachment, Segment};
 use crate::shared::value::{self, size_for};
-use crate::sync::Until;
 use crate::sync::part::{Held, PartLock};
+use crate::sync::{AnyThread, OneThread, Until};
 
 const LOCK: &str = "lock";
-const READ: &str = "read";
 
 /// The number of the mark that says which thread has the lock.
 const THREAD: usize = 0;
@@ -102,9 +101,26 @@ impl<T: Shareable> Mutex<T> {
         self.guard(Until::Deadline(deadline))
     }
 
+    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    ///
+    /// As for [`Segment::lock_async`]: the future needs no runtime, and holds nothing when it is dropped before its end; the guard may be
+    /// held across `.await` and dropped on another thread, and nobody notices when a task asks for the lock that it holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
+    pub async fn lock_async(&self) -> Result<MutexGuard<'_, T, AnyThread>> {
+        let words: &LockWords = self.place.words(LOCK)?;
+        let lock = PartLock::threadless(self.place.segment(), words);
+        self.guarded(lock.acquire_async().await?)
+    }
+
     fn guard(&self, until: Until) -> Result<MutexGuard<'_, T>> {
+        self.guarded(self.hold(until)?)
+    }
+
+    fn guarded<'a, B>(&'a self, held: Held<'a>) -> Result<MutexGuard<'a, T, B>> {
         let segment = self.place.segment();
-        let held = self.hold(until)?;
         let value = self.copies(LOCK)?.read_locked();
         Ok(MutexGuard {
             mutex: self,
@@ -113,7 +129,7 @@ impl<T: Shareable> Mutex<T> {
             changed: false,
             panicking: thread::panicking(),
             _held: held,
-            not_send: PhantomData,
+            belongs_to: PhantomData,
         })
     }
 
@@ -129,18 +145,19 @@ impl<T: Shareable> Mutex<T> {
     ///
     /// [`Damaged`](crate::ErrorKind::Damaged), [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<T> {
-        let segment = self.place.segment();
-        match self.copies(READ)?.try_read() {
+        let attached = self.place.segment().attached();
+        let copies = self.copies(READ)?;
+        match copies.try_read() {
             value::Snapshot::Value(value) => Ok(value),
-            value::Snapshot::Damaged => Err(damaged(segment.attached(), READ)),
-            // Two changes since it began to read: under the lock there are none.
-            value::Snapshot::Overwritten => self.read_locked(),
+            value::Snapshot::Damaged => Err(damaged(attached, READ)),
+            value::Snapshot::Overwritten => {
+                read_contended(attached, &copies, |until| self.read_locked(until))
+            }
         }
     }
 
-    #[cold]
-    fn read_locked(&self) -> Result<T> {
-        let held = self.hold(Until::Acquired)?;
+    fn read_locked(&self, until: Until) -> Result<T> {
+        let held = self.hold(until)?;
         let value = self.copies(READ)?.read_locked();
         drop(held);
         value.ok_or_else(|| damaged(self.place.segment().attached(), READ))
@@ -167,7 +184,7 @@ impl<T: Shareable> Part for Mutex<T> {
         );
         size
     };
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Mutex.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Mutex, Some(T::describe()))
@@ -193,9 +210,12 @@ impl<T: Shareable> Part for Mutex<T> {
 /// # When a process dies
 ///
 /// See [`Mutex`].
+///
+/// A guard belongs to the thread that acquired it, [`OneThread`], or, if it was acquired by [`Mutex::lock_async`], to whoever has it,
+/// [`AnyThread`].
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct MutexGuard<'a, T: Shareable> {
+pub struct MutexGuard<'a, T: Shareable, B = OneThread> {
     mutex: &'a Mutex<T>,
     value: T,
     changed: bool,
@@ -204,11 +224,10 @@ pub struct MutexGuard<'a, T: Shareable> {
     panicking: bool,
     // Released after this guard's own drop has committed.
     _held: Held<'a>,
-    /// The lock belongs to a thread.
-    not_send: PhantomData<*const ()>,
+    belongs_to: PhantomData<B>,
 }
 
-impl<T: Shareable> MutexGuard<'_, T> {
+impl<T: Shareable, B> MutexGuard<'_, T, B> {
     /// Returns who died holding the lock, if it was taken over. What that one had not committed is not to be seen.
     pub fn taken_over_from(&self) -> Option<&Attachment> {
         self.taken_over_from.as_ref()
@@ -276,15 +295,42 @@ impl<'a, T: Shareable> MutexGuard<'a, T> {
         mut condition: impl FnMut(&T) -> bool,
     ) -> Result<MutexGuard<'a, T>> {
         while condition(&self.value) {
-            self.commit();
-            let mutex = self.mutex;
-            // Under the lock: what is changed from here on is another version.
-            let seen = mutex.copies(LOCK)?.committed();
-            drop(self);
+            let (mutex, seen) = self.release()?;
             wait_for_change(&mutex.place, Primitive::Mutex, seen, until.deadline())?;
             self = mutex.guard(until)?;
         }
         Ok(self)
+    }
+}
+
+impl<'a, T: Shareable> MutexGuard<'a, T, AnyThread> {
+    /// As [`MutexGuard::wait_while`], without keeping a thread. When the future is dropped it waits no longer, and has committed what was
+    /// changed before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock_async`]; the lock is released.
+    pub async fn wait_while_async(
+        mut self,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<MutexGuard<'a, T, AnyThread>> {
+        while condition(&self.value) {
+            let (mutex, seen) = self.release()?;
+            changed_async(&mutex.place, Primitive::Mutex, seen).await?;
+            self = mutex.lock_async().await?;
+        }
+        Ok(self)
+    }
+}
+
+impl<'a, T: Shareable, B> MutexGuard<'a, T, B> {
+    /// Commits what was changed and releases the lock; also the version that there is then, at least until another one has the lock.
+    fn release(mut self) -> Result<(&'a Mutex<T>, u64)> {
+        self.commit();
+        let mutex = self.mutex;
+        // Under the lock: what is changed from here on is another version.
+        let seen = mutex.copies(LOCK)?.committed();
+        Ok((mutex, seen))
     }
 
     fn commit(&mut self) {
@@ -297,7 +343,7 @@ impl<'a, T: Shareable> MutexGuard<'a, T> {
     }
 }
 
-impl<T: Shareable> Deref for MutexGuard<'_, T> {
+impl<T: Shareable, B> Deref for MutexGuard<'_, T, B> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -305,14 +351,14 @@ impl<T: Shareable> Deref for MutexGuard<'_, T> {
     }
 }
 
-impl<T: Shareable> DerefMut for MutexGuard<'_, T> {
+impl<T: Shareable, B> DerefMut for MutexGuard<'_, T, B> {
     fn deref_mut(&mut self) -> &mut T {
         self.changed = true;
         &mut self.value
     }
 }
 
-impl<T: Shareable> Drop for MutexGuard<'_, T> {
+impl<T: Shareable, B> Drop for MutexGuard<'_, T, B> {
     fn drop(&mut self) {
         let panicked = thread::panicking() && !self.panicking;
         if !panicked {

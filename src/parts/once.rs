@@ -8,21 +8,20 @@
 //! | before the commit | version 0, and its hold in the owner word | the next one takes over and makes the value |
 //! | after it | the value, and its hold | nobody needs the lock any more |
 
+use std::future::Future;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-use super::change::wait_for_change;
+use super::change::{changed_async, wait_for_change};
 use super::place::Place;
-use super::{Draft, Part, Walk, copies_at, damaged, end_of};
+use super::{Draft, Part, READ, Walk, copies_at, damaged, end_of};
 use crate::error::{Error, Result};
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::Segment;
 use crate::shared::value::{self, size_for};
 use crate::sync::Until;
-use crate::sync::part::PartLock;
-
-const READ: &str = "read";
+use crate::sync::part::{Held, PartLock};
 
 /// The number of the mark that says which thread has the lock.
 const THREAD: usize = 0;
@@ -99,9 +98,52 @@ impl<T: Shareable> Once<T> {
             return Ok(value);
         }
         let value = make()?;
-        // Asks again whether this is a forked child that comes out of `make`.
-        self.copies(MAKE)?.commit(&value);
+        self.make(&value, held)?;
+        Ok(value)
+    }
+
+    fn make(&self, value: &T, held: Held<'_>) -> Result<()> {
+        // Asks again whether this is a forked child that comes out of what made the value.
+        self.copies(MAKE)?.commit(value);
         drop(held);
+        Ok(())
+    }
+
+    /// As [`Once::get_or_init`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped while it makes the value
+    /// leaves that to the next one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Once::get`].
+    pub async fn get_or_init_async<F>(&self, make: impl FnOnce() -> F) -> Result<T>
+    where
+        F: Future<Output = T>,
+    {
+        self.get_or_try_init_async(|| async { Ok(make().await) })
+            .await
+    }
+
+    /// As [`Once::get_or_try_init`], without keeping a thread: see [`Once::get_or_init_async`].
+    ///
+    /// # Errors
+    ///
+    /// The error of `make`, and those of [`Once::get`].
+    pub async fn get_or_try_init_async<E, F>(&self, make: impl FnOnce() -> F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let words: &LockWords = self.place.words(MAKE)?;
+        let lock = PartLock::threadless(self.place.segment(), words);
+        let held = lock.acquire_async().await.map_err(Error::from)?;
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let value = make().await?;
+        self.make(&value, held)?;
         Ok(value)
     }
 
@@ -132,8 +174,22 @@ impl<T: Shareable> Once<T> {
         self.wait_until(Some(deadline))
     }
 
+    /// As [`Once::wait`], without keeping a thread: see [`Segment::lock_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Once::get`].
+    pub async fn wait_async(&self) -> Result<T> {
+        changed_async(&self.place, Primitive::Once, 0).await?;
+        self.made()
+    }
+
     fn wait_until(&self, deadline: Option<Instant>) -> Result<T> {
         wait_for_change(&self.place, Primitive::Once, 0, deadline)?;
+        self.made()
+    }
+
+    fn made(&self) -> Result<T> {
         let made = self.get()?;
         made.ok_or_else(|| damaged(self.segment().attached(), READ))
     }
@@ -159,7 +215,7 @@ impl<T: Shareable> Part for Once<T> {
         );
         size
     };
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Once.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Once, Some(T::describe()))

@@ -18,12 +18,12 @@ const LINE: usize = 128;
 const MARK: usize = size_of::<Mark>();
 
 /// The bytes of a slot's row of marks.
-pub(super) const fn row_len(marks: usize) -> usize {
+pub(crate) const fn row_len(marks: usize) -> usize {
     (marks * MARK).next_multiple_of(LINE)
 }
 
 /// The low half of an attachment's generation, which is what marks have of it.
-pub(super) fn low(hold: Hold) -> u32 {
+pub(crate) fn low(hold: Hold) -> u32 {
     (hold.generation() & 0xffff_ffff) as u32
 }
 

@@ -7,15 +7,18 @@ use super::refused;
 use crate::error::Result;
 use crate::memory::format::{Mark as MarkWord, ReadWriteWords};
 use crate::segment::table::Hold;
-use crate::sync::Until;
+use crate::segment::waits::Note;
 use crate::sync::part::{Held, PartLock};
 use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 use crate::sync::waiting::{Look, Wait, block};
+use crate::sync::{Lock, Until, future};
 use crate::sys;
 
 /// The numbers of the two marks: what `sharing` knows, and which thread writes.
 const READERS: usize = 0;
 pub(super) const THREAD: usize = 1;
+
+const ENTER: &str = "lock";
 
 /// Who is inside, and leaves when this is dropped.
 #[derive(Debug)]
@@ -44,7 +47,11 @@ pub(super) struct Room<'a> {
     lock: PartLock<'a>,
 }
 
+/// One who is inside, and who died as the writer, if this one found that or took over from it.
+pub(super) type Came<'a> = (Inside<'a>, Option<Hold>);
+
 impl<'a> Room<'a> {
+    /// For a thread.
     pub(super) fn of(place: &'a Place, operation: &'static str) -> Result<Room<'a>> {
         let words: &ReadWriteWords = place.words(operation)?;
         let threads = place.marks(THREAD);
@@ -55,33 +62,52 @@ impl<'a> Room<'a> {
         })
     }
 
-    /// Comes in as a reader; also who died as the writer, if this one found that.
-    pub(super) fn read(self, until: Until) -> Result<(Inside<'a>, Option<Hold>)> {
-        let mut entry = Entry {
-            room: self,
-            enter: Enter::new(),
-            now: until == Until::Now,
-        };
-        let Some(dead) = block(&mut entry, until.deadline()) else {
-            entry.enter.give_up(&self);
-            let writer = Hold::from_word(self.lock.owner());
-            return Err(refused(self.place.segment(), Some(writer), until));
-        };
-        Ok((Inside::Reading(self), dead))
+    /// For a task.
+    pub(super) fn threadless(place: &'a Place, operation: &'static str) -> Result<Room<'a>> {
+        let words: &ReadWriteWords = place.words(operation)?;
+        Ok(Room {
+            place,
+            words,
+            lock: PartLock::threadless(place.segment(), &words.lock),
+        })
     }
 
-    /// Comes in as the writer; also who died as one, if this one took over from it.
-    pub(super) fn write(self, until: Until) -> Result<(Inside<'a>, Option<Hold>)> {
-        let held = self.lock.acquire(until)?;
-        let dead = held.dead();
-        held.keep();
+    /// Comes in as a reader.
+    pub(super) fn read(self, until: Until) -> Result<Came<'a>> {
+        let came = block(&mut Entry::new(self, until), until.deadline());
+        came.unwrap_or_else(|| {
+            let writer = Hold::from_word(self.lock.owner());
+            Err(self.lock.held_by(writer, until).into())
+        })
+    }
+
+    /// Comes in as a reader, without keeping a thread.
+    pub(super) async fn read_async(self) -> Result<Came<'a>> {
+        future::Until::new(Entry::new(self, Until::Acquired)).await
+    }
+
+    /// Comes in as the writer.
+    pub(super) fn write(self, until: Until) -> Result<Came<'a>> {
+        let dead = Room::keep(self.lock.acquire(until)?);
         Ok((self.drain(0, until)?, dead))
     }
 
-    /// Becomes the writer, for a thread that is inside as a reader; it stays that where this fails.
-    pub(super) fn upgrade(self) -> Result<Inside<'a>> {
-        self.lock.acquire(Until::Now)?.keep();
-        self.drain(1, Until::Acquired)
+    /// Comes in as the writer, without keeping a thread.
+    pub(super) async fn write_async(self) -> Result<Came<'a>> {
+        let dead = Room::keep(self.lock.acquire_async().await?);
+        Ok((self.drain_async(0).await?, dead))
+    }
+
+    /// Becomes the writer, for one that is inside as a reader; it stays that where this fails.
+    pub(super) fn upgrade(self, until: Until) -> Result<Inside<'a>> {
+        Room::keep(self.lock.acquire(Until::Now)?);
+        self.drain(1, until)
+    }
+
+    /// Becomes the writer, without keeping a thread, for one that is inside as a reader; it stays that where this fails.
+    pub(super) async fn upgrade_async(self) -> Result<Inside<'a>> {
+        Room::keep(self.lock.acquire(Until::Now)?);
+        self.drain_async(1).await
     }
 
     /// Becomes a reader, for the thread that is inside as the writer; it is outside where this fails.
@@ -97,20 +123,29 @@ impl<'a> Room<'a> {
         self.place.segment().attached().is_ours()
     }
 
-    /// Waits for readers to leave, of which so many are this thread. The caller has the writers' lock, and has it no more where this fails.
+    fn check_fork(self, operation: &'static str) -> Result<()> {
+        self.place.segment().attached().check_fork(operation)
+    }
+
+    /// Keeps the writers' lock until this one leaves, or gives up; from whom it was taken over, if that one died with it.
+    fn keep(held: Held<'a>) -> Option<Hold> {
+        let dead = held.dead();
+        held.keep();
+        dead
+    }
+
+    /// Waits for readers to leave, of which so many are this one. The caller has the writers' lock, and has it no more where this fails.
     fn drain(self, own: u64, until: Until) -> Result<Inside<'a>> {
-        let mut exit = Exit {
-            room: self,
-            drain: Drain::new(own),
-            now: until == Until::Now,
-        };
-        if block(&mut exit, until.deadline()).is_some() {
-            return Ok(Inside::Writing(self));
-        }
-        let reader = exit.drain.kept_out_by(&self);
-        Drain::give_up(&self);
-        let reader = reader.and_then(|(slot, mark)| self.maker_of(slot, mark));
-        Err(refused(self.place.segment(), reader, until))
+        let mut exit = Exit::new(self, own, until);
+        block(&mut exit, until.deadline()).unwrap_or_else(|| {
+            let reader = exit.reader();
+            Err(refused(self.place.segment(), reader, until))
+        })
+    }
+
+    /// The same, without keeping a thread.
+    async fn drain_async(self, own: u64) -> Result<Inside<'a>> {
+        future::Until::new(Exit::new(self, own, Until::Acquired)).await
     }
 
     fn mark_of(&self, slot: usize) -> Option<&'a MarkWord> {
@@ -230,47 +265,119 @@ impl Steps for Room<'_> {
     }
 }
 
-/// One that wants to read; in the end it may have taken over from a dead writer.
+/// One that wants to read. When it is dropped before it is inside, it waits no more.
 struct Entry<'a> {
     room: Room<'a>,
     enter: Enter,
     now: bool,
+    note: Option<Note>,
 }
 
-impl Wait for Entry<'_> {
-    type Output = Option<Hold>;
-
-    fn look(&mut self) -> Look<'_, Option<Hold>> {
-        match self.enter.look(&self.room, self.now) {
-            Found::Inside => Look::Ready(None),
-            Found::TakenOver(owner) => Look::Ready(Some(Hold::from_word(owner))),
-            Found::Sleep(turn, limit) => Look::Sleep {
-                word: (&self.room.words.turn).into(),
-                seen: turn,
-                limit: Some(limit),
-            },
+impl<'a> Entry<'a> {
+    fn new(room: Room<'a>, until: Until) -> Entry<'a> {
+        Entry {
+            room,
+            enter: Enter::new(),
+            now: until == Until::Now,
+            note: None,
         }
     }
 }
 
-/// One that has the writers' lock, and waits for readers to leave.
+impl<'a> Wait for Entry<'a> {
+    type Output = Result<Came<'a>>;
+
+    fn look(&mut self) -> Look<'_, Result<Came<'a>>> {
+        if let Err(forked) = self.room.check_fork(ENTER) {
+            return Look::Ready(Err(forked));
+        }
+        let inside = |dead| Look::Ready(Ok((Inside::Reading(self.room), dead)));
+        match self.enter.look(&self.room, self.now) {
+            Found::Inside => inside(None),
+            Found::TakenOver(owner) => inside(Some(Hold::from_word(owner))),
+            Found::Sleep(turn, limit) => {
+                let lock = self.room.lock;
+                let writer = Hold::from_word(lock.owner());
+                self.note = lock.note(self.note, writer);
+                Look::Sleep {
+                    word: (&self.room.words.turn).into(),
+                    seen: turn,
+                    limit: Some(limit),
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if self.room.is_ours() {
+            self.enter.give_up(&self.room);
+            self.room.lock.wipe_out(self.note);
+        }
+    }
+}
+
+/// One that has the writers' lock, and waits for readers to leave. When it is dropped before it is inside, it has the lock no more.
 struct Exit<'a> {
     room: Room<'a>,
     drain: Drain,
     now: bool,
+    is_inside: bool,
+    note: Option<Note>,
 }
 
-impl Wait for Exit<'_> {
-    type Output = ();
+impl<'a> Exit<'a> {
+    fn new(room: Room<'a>, own: u64, until: Until) -> Exit<'a> {
+        Exit {
+            room,
+            drain: Drain::new(own),
+            now: until == Until::Now,
+            is_inside: false,
+            note: None,
+        }
+    }
 
-    fn look(&mut self) -> Look<'_, ()> {
+    /// One who keeps it out.
+    fn reader(&self) -> Option<Hold> {
+        let (slot, mark) = self.drain.kept_out_by(&self.room)?;
+        self.room.maker_of(slot, mark)
+    }
+}
+
+impl<'a> Wait for Exit<'a> {
+    type Output = Result<Inside<'a>>;
+
+    fn look(&mut self) -> Look<'_, Result<Inside<'a>>> {
+        if let Err(forked) = self.room.check_fork(ENTER) {
+            return Look::Ready(Err(forked));
+        }
         match self.drain.look(&self.room, self.now) {
-            Found::Inside | Found::TakenOver(_) => Look::Ready(()),
-            Found::Sleep(seen, limit) => Look::Sleep {
-                word: (&self.room.words.draining).into(),
-                seen,
-                limit: Some(limit),
-            },
+            Found::Inside | Found::TakenOver(_) => {
+                self.is_inside = true;
+                Look::Ready(Ok(Inside::Writing(self.room)))
+            }
+            Found::Sleep(seen, limit) => {
+                if let Some(reader) = self.reader() {
+                    self.note = self.room.lock.note(self.note, reader);
+                }
+                Look::Sleep {
+                    word: (&self.room.words.draining).into(),
+                    seen,
+                    limit: Some(limit),
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Exit<'_> {
+    fn drop(&mut self) {
+        if self.room.is_ours() {
+            if !self.is_inside {
+                Drain::give_up(&self.room);
+            }
+            self.room.lock.wipe_out(self.note);
         }
     }
 }

@@ -10,17 +10,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
-use super::room::{Inside, Room, THREAD};
-use super::{Draft, Part, Walk, copies_at, damaged, named, until};
+use super::room::{Came, Inside, Room, THREAD};
+use super::{Draft, Part, READ as LOOK, Walk, copies_at, damaged, named, read_contended, until};
 use crate::error::{Error, Result};
 use crate::schema::{Description, Primitive, Shareable};
+use crate::segment::table::Hold;
 use crate::segment::{Attachment, Segment};
 use crate::shared::value::{self, size_for};
-use crate::sync::Until;
+use crate::sync::{AnyThread, OneThread, Until};
 
 const READ: &str = "lock for reading";
 const WRITE: &str = "lock for writing";
-const LOOK: &str = "read";
 
 /// Holds a typed value that many read together, or one changes, across processes and threads.
 ///
@@ -93,6 +93,17 @@ impl<T: Shareable> RwLock<T> {
         self.reading(Until::Deadline(deadline))
     }
 
+    /// As [`RwLock::read`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end it keeps nobody
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// As [`RwLock::read`].
+    pub async fn read_async(&self) -> Result<ReadGuard<'_, T>> {
+        let room = Room::threadless(&self.place, READ)?;
+        self.reader(room.read_async().await?)
+    }
+
     /// Waits until nobody is inside, and keeps everybody out.
     ///
     /// # Errors
@@ -130,17 +141,31 @@ impl<T: Shareable> RwLock<T> {
         self.writing(Until::Deadline(deadline))
     }
 
+    /// As [`RwLock::write`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end, readers that
+    /// waited for it come in.
+    ///
+    /// # Errors
+    ///
+    /// As [`RwLock::read`].
+    pub async fn write_async(&self) -> Result<WriteGuard<'_, T, AnyThread>> {
+        let room = Room::threadless(&self.place, WRITE)?;
+        self.writer(room.write_async().await?)
+    }
+
     /// Returns the value as it was last committed. It waits for nobody and keeps nobody out.
     ///
     /// # Errors
     ///
     /// [`Damaged`](crate::ErrorKind::Damaged), [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<T> {
-        match self.copies(LOOK)?.try_read() {
+        let attached = self.segment().attached();
+        let copies = self.copies(LOOK)?;
+        match copies.try_read() {
             value::Snapshot::Value(value) => Ok(value),
-            value::Snapshot::Damaged => Err(damaged(self.segment().attached(), LOOK)),
-            // Two changes since it began to read: while it keeps writers out there are none.
-            value::Snapshot::Overwritten => Ok(self.read()?.into_value()),
+            value::Snapshot::Damaged => Err(damaged(attached, LOOK)),
+            value::Snapshot::Overwritten => read_contended(attached, &copies, |until| {
+                Ok(self.reading(until)?.into_value())
+            }),
         }
     }
 
@@ -150,30 +175,30 @@ impl<T: Shareable> RwLock<T> {
     }
 
     fn reading(&self, until: Until) -> Result<ReadGuard<'_, T>> {
-        let (inside, dead) = Room::of(&self.place, READ)?.read(until)?;
+        self.reader(Room::of(&self.place, READ)?.read(until)?)
+    }
+
+    fn reader<'a>(&'a self, (inside, dead): Came<'a>) -> Result<ReadGuard<'a, T>> {
         Ok(ReadGuard {
             rwlock: self,
             value: self.value_inside(READ)?,
-            taken_over_from: dead
-                .and_then(|hold| named(self.segment(), hold))
-                .map(Box::new),
+            taken_over_from: self.named(dead),
             inside,
         })
     }
 
     fn writing(&self, until: Until) -> Result<WriteGuard<'_, T>> {
-        let (inside, dead) = Room::of(&self.place, WRITE)?.write(until)?;
-        Ok(WriteGuard {
-            rwlock: self,
-            value: self.value_inside(WRITE)?,
-            changed: false,
-            taken_over_from: dead
-                .and_then(|hold| named(self.segment(), hold))
-                .map(Box::new),
-            panicking: thread::panicking(),
-            inside,
-            not_send: PhantomData,
-        })
+        self.writer(Room::of(&self.place, WRITE)?.write(until)?)
+    }
+
+    fn writer<'a, B>(&'a self, (inside, dead): Came<'a>) -> Result<WriteGuard<'a, T, B>> {
+        let value = self.value_inside(WRITE)?;
+        Ok(WriteGuard::new(self, value, self.named(dead), inside))
+    }
+
+    fn named(&self, dead: Option<Hold>) -> Option<Box<Attachment>> {
+        dead.and_then(|hold| named(self.segment(), hold))
+            .map(Box::new)
     }
 
     /// The value, while nobody can change it.
@@ -198,7 +223,7 @@ impl<T: Shareable> Part for RwLock<T> {
         );
         size
     };
-    const MARKS: usize = 2;
+    const MARKS: usize = Primitive::RwLock.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::RwLock, Some(T::describe()))
@@ -248,7 +273,65 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     ///
     /// This guard, and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the writer.
     pub fn upgrade(self) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
-        let upgraded = Room::of(&self.rwlock.place, WRITE).and_then(Room::upgrade);
+        self.upgrade_until(Until::Acquired)
+    }
+
+    /// Becomes the writer if nobody else is inside.
+    ///
+    /// # Errors
+    ///
+    /// This guard, and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names one who is inside.
+    pub fn try_upgrade(self) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+        self.upgrade_until(Until::Now)
+    }
+
+    /// As [`ReadGuard::upgrade`], waiting at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadGuard::upgrade`], and this guard and [`Timeout`](crate::ErrorKind::Timeout), which names one who reads.
+    pub fn upgrade_timeout(
+        self,
+        limit: Duration,
+    ) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+        self.upgrade_until(until(limit))
+    }
+
+    /// As [`ReadGuard::upgrade`], waiting until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadGuard::upgrade_timeout`].
+    pub fn upgrade_deadline(
+        self,
+        deadline: Instant,
+    ) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+        self.upgrade_until(Until::Deadline(deadline))
+    }
+
+    /// As [`ReadGuard::upgrade`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped, so is this guard.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadGuard::upgrade`].
+    pub async fn upgrade_async(
+        self,
+    ) -> Result<WriteGuard<'a, T, AnyThread>, (ReadGuard<'a, T>, Error)> {
+        match Room::threadless(&self.rwlock.place, WRITE) {
+            Ok(room) => self.upgraded(room.upgrade_async().await),
+            Err(error) => Err((self, error)),
+        }
+    }
+
+    fn upgrade_until(self, until: Until) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+        let room = Room::of(&self.rwlock.place, WRITE);
+        self.upgraded(room.and_then(|room| room.upgrade(until)))
+    }
+
+    fn upgraded<B>(
+        self,
+        upgraded: Result<Inside<'a>>,
+    ) -> Result<WriteGuard<'a, T, B>, (ReadGuard<'a, T>, Error)> {
         let writing = match upgraded {
             Ok(writing) => writing,
             Err(error) => return Err((self, error)),
@@ -261,15 +344,7 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
         } = self;
         // It is no reader any more.
         mem::forget(inside);
-        Ok(WriteGuard {
-            rwlock,
-            value,
-            changed: false,
-            taken_over_from,
-            panicking: thread::panicking(),
-            inside: writing,
-            not_send: PhantomData,
-        })
+        Ok(WriteGuard::new(rwlock, value, taken_over_from, writing))
     }
 
     fn into_value(self) -> T {
@@ -290,9 +365,12 @@ impl<T: Shareable> Deref for ReadGuard<'_, T> {
 /// # When a process dies
 ///
 /// See [`RwLock`].
+///
+/// A guard belongs to the thread that acquired it, [`OneThread`], or, if it was acquired by [`RwLock::write_async`] or
+/// [`ReadGuard::upgrade_async`], to whoever has it, [`AnyThread`].
 #[derive(Debug)]
 #[must_use = "others come in when the guard is dropped"]
-pub struct WriteGuard<'a, T: Shareable> {
+pub struct WriteGuard<'a, T: Shareable, B = OneThread> {
     rwlock: &'a RwLock<T>,
     value: T,
     changed: bool,
@@ -301,11 +379,27 @@ pub struct WriteGuard<'a, T: Shareable> {
     panicking: bool,
     // Left after this guard's own drop has committed.
     inside: Inside<'a>,
-    /// A writer is a thread.
-    not_send: PhantomData<*const ()>,
+    belongs_to: PhantomData<B>,
 }
 
-impl<'a, T: Shareable> WriteGuard<'a, T> {
+impl<'a, T: Shareable, B> WriteGuard<'a, T, B> {
+    fn new(
+        rwlock: &'a RwLock<T>,
+        value: T,
+        taken_over_from: Option<Box<Attachment>>,
+        inside: Inside<'a>,
+    ) -> WriteGuard<'a, T, B> {
+        WriteGuard {
+            rwlock,
+            value,
+            changed: false,
+            taken_over_from,
+            panicking: thread::panicking(),
+            inside,
+            belongs_to: PhantomData,
+        }
+    }
+
     /// Returns who died inside as the writer, if this one took over from it. What that one had not committed is not to be seen.
     pub fn taken_over_from(&self) -> Option<&Attachment> {
         self.taken_over_from.as_deref()
@@ -342,7 +436,7 @@ impl<'a, T: Shareable> WriteGuard<'a, T> {
     }
 }
 
-impl<T: Shareable> Deref for WriteGuard<'_, T> {
+impl<T: Shareable, B> Deref for WriteGuard<'_, T, B> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -350,14 +444,14 @@ impl<T: Shareable> Deref for WriteGuard<'_, T> {
     }
 }
 
-impl<T: Shareable> DerefMut for WriteGuard<'_, T> {
+impl<T: Shareable, B> DerefMut for WriteGuard<'_, T, B> {
     fn deref_mut(&mut self) -> &mut T {
         self.changed = true;
         &mut self.value
     }
 }
 
-impl<T: Shareable> Drop for WriteGuard<'_, T> {
+impl<T: Shareable, B> Drop for WriteGuard<'_, T, B> {
     fn drop(&mut self) {
         let panicked = thread::panicking() && !self.panicking;
         if !panicked {

@@ -6,22 +6,24 @@ use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::inner::{Doing, Guarded, Refused, soon};
 use super::place::Place;
-use super::{Draft, Part, Walk, briefly, damaged, refused, until};
+use super::{Draft, Part, Walk, damaged, refused, until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::SemaphoreWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::sync::Until;
-use crate::sync::askers::Asker;
-use crate::sync::part::PartLock;
 use crate::sync::permits::{self, Found, Steps, Wanted};
-use crate::sync::waiting::{Look, Wait, block};
+use crate::sync::waiting::{Look, Wait, block, complete};
+use crate::sync::{Until, Who, future};
 use crate::sys;
 
 const ACQUIRE: &str = "acquire a permit of";
 const RELEASE: &str = "release permits of";
 const CREATE: &str = "create";
+
+/// A thread that waits as long as it takes.
+const ALWAYS: Who = Who::Thread(Until::Acquired);
 
 /// The number of its mark.
 const MARK: usize = 0;
@@ -114,7 +116,9 @@ impl Semaphore {
     ///
     /// [`ErrorKind::InvalidOption`] when it has not so many, [`ErrorKind::Forked`].
     pub fn release(&self, count: u32) -> Result<()> {
-        let had = permits::give_back(&self.pool(RELEASE, Until::Acquired)?, count)?;
+        let words = Pool::of(&self.place, RELEASE, ALWAYS)?;
+        let act = |pool: &Pool<'_>| permits::give_back(pool, count);
+        let had = complete(&mut Doing { words, act })?;
         if had < count {
             let detail = format!("this attachment has {had}, not {count}; release what it has");
             let error = Error::new(ErrorKind::InvalidOption, RELEASE, detail);
@@ -129,7 +133,9 @@ impl Semaphore {
     ///
     /// [`ErrorKind::Forked`].
     pub fn available(&self) -> Result<u32> {
-        permits::count(&self.pool(ACQUIRE, Until::Acquired)?)
+        let words = Pool::of(&self.place, ACQUIRE, ALWAYS)?;
+        let act = |pool: &Pool<'_>| permits::count(pool);
+        complete(&mut Doing { words, act })
     }
 
     /// Returns the segment that it is in, for its key, its attachments and its end.
@@ -137,39 +143,51 @@ impl Semaphore {
         self.place.segment()
     }
 
+    /// As [`Semaphore::acquire`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end takes
+    /// nothing. A permit that is dropped where this process cannot give it back at once is given back a moment later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Semaphore::acquire`].
+    pub async fn acquire_async(&self) -> Result<Permit<'_>> {
+        self.acquire_many_async(1).await
+    }
+
+    /// As [`Semaphore::acquire_many`], without keeping a thread: see [`Semaphore::acquire_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Semaphore::acquire_many`].
+    pub async fn acquire_many_async(&self, count: u32) -> Result<Permit<'_>> {
+        future::Until::new(self.acquiring(count, Who::Task)?).await
+    }
+
     fn permit(&self, count: u32, until: Until) -> Result<Permit<'_>> {
-        let mut pool = self.pool(ACQUIRE, until)?;
+        let mut acquiring = self.acquiring(count, Who::Thread(until))?;
+        block(&mut acquiring, until.deadline()).unwrap_or_else(|| {
+            // It has looked since it slept.
+            acquiring.is_done = true;
+            let holder = self.place.marked(MARK).find_map(|mark| mark.maker);
+            Err(refused(self.segment(), holder, until))
+        })
+    }
+
+    fn acquiring(&self, count: u32, who: Who) -> Result<Acquiring<'_>> {
+        let pool = Pool::of(&self.place, ACQUIRE, who)?.again();
         let most = pool.permits();
         if count > most {
             let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
             let error = Error::new(ErrorKind::InvalidOption, ACQUIRE, detail);
             return Err(error.with_key(self.segment().key()));
         }
-        let now = until == Until::Now;
-        pool.asker = (!now).then(|| {
-            let words = pool.words;
-            Asker::new(self.segment(), &words.askers, &words.asked, &words.change)
-        });
-        let mut acquiring = Acquiring {
+        let now = matches!(who, Who::Thread(Until::Now));
+        Ok(Acquiring {
+            semaphore: self,
             pool,
+            who,
+            count,
             wanted: Wanted::new(count, now),
-        };
-        if let Some(taken) = block(&mut acquiring, until.deadline()) {
-            taken?;
-            let semaphore = self;
-            return Ok(Permit { semaphore, count });
-        }
-        let holder = self.place.marked(MARK).find_map(|mark| mark.maker);
-        Err(refused(self.segment(), holder, until))
-    }
-
-    /// Its words, for one who waits so long.
-    fn pool(&self, operation: &'static str, until: Until) -> Result<Pool<'_>> {
-        Ok(Pool {
-            place: &self.place,
-            words: self.place.words(operation)?,
-            until,
-            asker: None,
+            is_done: false,
         })
     }
 }
@@ -178,7 +196,7 @@ impl Part for Semaphore {
     type First = u32;
 
     const SIZE: usize = Primitive::Semaphore.size(None);
-    const MARKS: usize = 1;
+    const MARKS: usize = Primitive::Semaphore.marks();
 
     fn describe() -> Description {
         Description::of_part(Primitive::Semaphore, None)
@@ -213,6 +231,8 @@ impl Part for Semaphore {
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
     count: u32,
+    /// Who gives them back.
+    who: Who,
 }
 
 impl Permit<'_> {
@@ -229,39 +249,29 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // It fails in a forked child, which has a copy of the permit and none of the permits.
-        let _ = self.semaphore.release(self.count);
+        let count = self.count;
+        // Neither does anything in a forked child, which has a copy of the permit and none of the permits.
+        match self.who {
+            Who::Thread(_) => drop(self.semaphore.release(count)),
+            Who::Task => soon(&self.semaphore.place, RELEASE, move |pool: &Pool<'_>| {
+                permits::give_back(pool, count)
+            }),
+        }
     }
 }
 
 /// The words of a semaphore.
-#[derive(Debug)]
-struct Pool<'a> {
-    place: &'a Place,
-    words: &'a SemaphoreWords,
-    until: Until,
-    /// How it asks for the dead if it asks more than once.
-    asker: Option<Asker<'a>>,
-}
-
-impl<'a> Pool<'a> {
-    fn inner(&self) -> PartLock<'a> {
-        PartLock::inner(self.place.segment(), &self.words.lock)
-    }
-}
+type Pool<'a> = Guarded<'a, SemaphoreWords>;
 
 impl Steps for Pool<'_> {
-    type Refused = Error;
+    type Refused = Refused;
 
-    fn lock(&self) -> Result<bool> {
-        let held = self.inner().acquire(briefly(self.until))?;
-        let dead = held.dead().is_some();
-        held.keep();
-        Ok(dead)
+    fn lock(&self) -> Result<bool, Refused> {
+        self.enter()
     }
 
     fn unlock(&self) {
-        self.inner().release();
+        self.leave();
     }
 
     fn permits(&self) -> u32 {
@@ -289,15 +299,11 @@ impl Steps for Pool<'_> {
     }
 
     fn is_gone(&self, slot: usize) -> bool {
-        let maker = self.place.mark(MARK, slot).and_then(|mark| mark.maker);
-        maker.is_none_or(|hold| match &self.asker {
-            Some(asker) => asker.is_gone(hold),
-            None => self.place.segment().is_gone(hold),
-        })
+        self.is_proven_gone(MARK, slot, true)
     }
 
     fn asks(&self) -> bool {
-        self.asker.as_ref().is_some_and(Asker::asks)
+        self.has_to_ask()
     }
 
     fn forget(&self, slot: usize) {
@@ -327,22 +333,47 @@ impl Steps for Pool<'_> {
 
 /// One that wants permits.
 struct Acquiring<'a> {
+    semaphore: &'a Semaphore,
     pool: Pool<'a>,
+    who: Who,
+    count: u32,
     wanted: Wanted,
+    is_done: bool,
 }
 
-impl Wait for Acquiring<'_> {
-    type Output = Result<()>;
+impl<'a> Wait for Acquiring<'a> {
+    type Output = Result<Permit<'a>>;
 
-    fn look(&mut self) -> Look<'_, Result<()>> {
+    fn look(&mut self) -> Look<'_, Result<Permit<'a>>> {
+        if let Err(forked) = self.semaphore.place.words::<SemaphoreWords>(ACQUIRE) {
+            return Look::Ready(Err(forked));
+        }
         match self.wanted.look(&self.pool) {
-            Err(error) => Look::Ready(Err(error)),
-            Ok(Found::Taken) => Look::Ready(Ok(())),
+            Ok(Found::Taken) => {
+                self.is_done = true;
+                Look::Ready(Ok(Permit {
+                    semaphore: self.semaphore,
+                    count: self.count,
+                    who: self.who,
+                }))
+            }
             Ok(Found::Sleep(seen)) => Look::Sleep {
                 word: (&self.pool.words.change).into(),
                 seen,
-                limit: self.pool.asker.as_ref().map(Asker::period),
+                limit: self.pool.period(),
             },
+            Err(refused) => self.pool.refused(refused),
+        }
+    }
+}
+
+impl Drop for Acquiring<'_> {
+    fn drop(&mut self) {
+        if !self.is_done && self.wanted.has_slept() {
+            // It may have been woken, and then somebody else has to be.
+            soon(&self.semaphore.place, ACQUIRE, |pool: &Pool<'_>| {
+                permits::pass_on(pool)
+            });
         }
     }
 }

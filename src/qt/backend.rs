@@ -62,6 +62,12 @@ pub(super) trait SemaphoreName: Debug + Send + Sync {
 
     /// What can be seen of the semaphore that has the name now.
     fn look(&self) -> Result<Option<LockFacts>>;
+
+    /// Whether there is a semaphore that provably nobody has, in any process.
+    fn is_unused(&self) -> Result<bool>;
+
+    /// Removes a semaphore that provably nobody has; false when there is none.
+    fn remove_unused(&self) -> Result<bool>;
 }
 
 /// How taking ended.

@@ -102,6 +102,7 @@ impl Engine {
     }
 
     pub(super) fn replace_stale(&mut self, size: usize) -> Result<()> {
+        self.heal_lock();
         self.while_locked(|engine| {
             engine.remove_if_unused()?;
             engine.make_and_map(size)
@@ -109,7 +110,16 @@ impl Engine {
     }
 
     pub(super) fn remove_stale(&mut self) -> Result<bool> {
+        self.heal_lock();
         self.while_locked(Engine::remove_if_unused)
+    }
+
+    /// A lock that the dead hold would be waited for in vain.
+    fn heal_lock(&mut self) {
+        if !self.lock.is_held() {
+            // Whoever may live is waited for, as long as patience goes.
+            let _ = self.lock.recover();
+        }
     }
 
     pub(super) fn is_stale(&mut self) -> Result<bool> {
@@ -230,12 +240,13 @@ impl Engine {
             return Ok(None);
         };
         let process = |pid| Some(pid).filter(|pid| *pid != 0);
+        let unused = || matches!(self.segment.is_used(found.id), Ok(false)).then_some(0);
         Ok(Some(Status {
             id: found.id,
             size: found.size,
             owner: found.owner,
             mode: found.mode,
-            attachments: found.attached,
+            attachments: found.attached.or_else(unused),
             made_by: process(found.made_by),
             last_used_by: process(found.last_used_by),
             lock: self.lock.look()?.map(LockStatus::from),

@@ -79,23 +79,18 @@ pub(super) enum Object {
 }
 
 impl Object {
-    /// How the names of its key files begin.
+    /// How its names begin.
     fn prefix(self) -> &'static str {
         match self {
             Object::Memory => "qipc_sharedmemory_",
             Object::Semaphore => "qipc_systemsem_",
         }
     }
-}
 
-/// The System V keys of memory and of its lock whose key file has this name in the directory; `None` for another file.
-pub(super) fn of_file(directory: &str, name: &str) -> Option<(NativeIpcKey, NativeIpcKey)> {
-    let rest = name.strip_prefix(Object::Memory.prefix())?;
-    let key = |object: Object| {
-        let native = format!("{directory}/{}{rest}", object.prefix());
-        NativeIpcKey::new(native, KeyType::SYSTEM_V)
-    };
-    Some((key(Object::Memory), key(Object::Semaphore)))
+    /// What stands for the text key in a name of such an object; `None` for another name.
+    pub(super) fn stem_of(self, name: &str) -> Option<&str> {
+        name.strip_prefix(self.prefix())
+    }
 }
 
 /// Names an object as the system knows it: a path, or a name in the system's own list.
@@ -157,18 +152,31 @@ impl NativeIpcKey {
         directory: &str,
         object: Object,
     ) -> NativeIpcKey {
-        let name = legacy_name(text, object);
-        let native = match key_type {
-            _ if text.is_empty() => String::new(),
-            KeyType::SystemV { .. } => format!("{}/{name}", directory.trim_end_matches('/')),
-            KeyType::Posix => format!("/{name}"),
-            KeyType::Windows => name,
-        };
-        NativeIpcKey {
-            key_type,
-            native,
-            text: Some(text.to_owned()).filter(|text| !text.is_empty()),
+        if text.is_empty() {
+            return NativeIpcKey::new("", key_type);
         }
+        NativeIpcKey {
+            text: Some(text.to_owned()),
+            ..NativeIpcKey::with_stem(&stem(text), key_type, directory, object)
+        }
+    }
+
+    /// The native key with a stem, which is what stands for the text key in it.
+    pub(super) fn with_stem(
+        stem: &str,
+        key_type: KeyType,
+        directory: &str,
+        object: Object,
+    ) -> NativeIpcKey {
+        let prefix = object.prefix();
+        let native = match key_type {
+            KeyType::SystemV { .. } => {
+                format!("{}/{prefix}{stem}", directory.trim_end_matches('/'))
+            }
+            KeyType::Posix => format!("/{prefix}{stem}"),
+            KeyType::Windows => format!("{prefix}{stem}"),
+        };
+        NativeIpcKey::new(native, key_type)
     }
 
     /// Returns which of the system's objects it names.
@@ -199,16 +207,15 @@ impl NativeIpcKey {
     }
 }
 
-/// The last part of an object's name.
-fn legacy_name(text: &str, object: Object) -> String {
+/// What stands for a text key in the names of its objects.
+fn stem(text: &str) -> String {
     use std::fmt::Write as _;
-    let mut name = object.prefix().to_owned();
-    name.extend(text.chars().filter(char::is_ascii_alphabetic));
+    let mut stem: String = text.chars().filter(char::is_ascii_alphabetic).collect();
     for byte in Sha1::digest(text) {
         // Writing to a string does not fail.
-        let _ = write!(name, "{byte:02x}");
+        let _ = write!(stem, "{byte:02x}");
     }
-    name
+    stem
 }
 
 /// Prints the form that Qt 6.6 and later print and parse.

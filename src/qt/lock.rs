@@ -159,7 +159,9 @@ impl Lock {
     pub(super) fn recover(&mut self) -> Result<bool> {
         match self.name.look()? {
             Some(facts) if facts.value == 0 => {
-                self.known.clear();
+                // Nobody else may have it open, and neither may this handle.
+                self.known
+                    .retain(|known| !matches!(known.set.is_named(), Ok(true)));
                 self.name.open(1, Until::after(self.patience))?.recover()
             }
             _ => Ok(false),

@@ -182,7 +182,8 @@ impl SharedMemory {
         self.doing("create or attach to", |engine| engine.open_or_create(size))
     }
 
-    /// Makes the memory, in place of memory that nobody is attached to.
+    /// Makes the memory, in place of memory that nobody is attached to. A lock that a dead process held is
+    /// [recovered](Self::recover_lock) first.
     ///
     /// # Errors
     ///
@@ -191,7 +192,8 @@ impl SharedMemory {
         self.doing("replace", |engine| engine.replace_stale(size))
     }
 
-    /// Removes memory that nobody is attached to, with its lock and key files; false when there was none.
+    /// Removes memory that nobody is attached to, with its lock and key files; false when there was none. A lock that a dead
+    /// process held is [recovered](Self::recover_lock) first.
     ///
     /// # Errors
     ///

@@ -17,6 +17,7 @@
 //! | `QNativeIpcKey` | [`NativeIpcKey`], [`KeyType`] |
 //! | `QSharedMemory::SharedMemoryError` | [`Error`], [`ErrorKind`] |
 
+mod all;
 mod backend;
 mod engine;
 mod error;

@@ -40,18 +40,23 @@ fn usable(key: &NativeIpcKey) -> Result<KeyType, String> {
     if key.is_empty() {
         return refuse("the key is empty; give it a name such as com.example.tally");
     }
-    if !key_type.is_supported() {
-        return refuse(match key_type {
-            KeyType::SystemV { .. } if ipc::SUPPORTED => {
-                "Qt programs can use the System V projects 1 to 127; use one of them"
-            }
-            KeyType::SystemV { .. } | KeyType::Posix => {
-                "this system has no such objects; use sharehold's own segments"
-            }
-            KeyType::Windows => "only Windows has such objects; use a System V or POSIX key",
-        });
+    supported(key_type).map(|()| key_type)
+}
+
+/// Refuses a type of keys that no object here can have.
+pub(super) fn supported(key_type: KeyType) -> Result<(), String> {
+    if key_type.is_supported() {
+        return Ok(());
     }
-    Ok(key_type)
+    refuse(match key_type {
+        KeyType::SystemV { .. } if ipc::SUPPORTED => {
+            "Qt programs can use the System V projects 1 to 127; use one of them"
+        }
+        KeyType::SystemV { .. } | KeyType::Posix => {
+            "this system has no such objects; use sharehold's own segments"
+        }
+        KeyType::Windows => "only Windows has such objects; use a System V or POSIX key",
+    })
 }
 
 fn key_file(key: &NativeIpcKey, trust: Trust) -> Result<KeyFile, String> {

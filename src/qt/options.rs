@@ -1,15 +1,14 @@
 //! How a handle is to behave, before it exists.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::Result;
-use super::key::{self, KeyType, NativeIpcKey, Object};
+use super::key::{KeyType, NativeIpcKey, Object};
 use super::memory::SharedMemory;
 use super::semaphore::SystemSemaphore;
 use super::solutions::QtSharedMemory;
 use super::trust::Trust;
-use crate::sys::{Access, ipc};
+use crate::sys::Access;
 
 /// Chooses what a handle does differently from the usual.
 ///
@@ -32,7 +31,7 @@ use crate::sys::{Access, ipc};
 #[derive(Debug, Clone)]
 pub struct Options {
     directory: Option<PathBuf>,
-    key_type: KeyType,
+    pub(super) key_type: KeyType,
     pub(super) trust: Trust,
     pub(super) access: Access,
     pub(super) patience: Duration,
@@ -113,23 +112,6 @@ impl Options {
         SharedMemory::from_keys(key, &lock, &self)
     }
 
-    /// Makes a handle for each System V memory that has a key file of Qt's in the directory, in the order of the files' names;
-    /// touches no system object. The text keys cannot be told. POSIX memory has no such files.
-    ///
-    /// # Errors
-    ///
-    /// The directory cannot be read.
-    pub fn all_memory(&self) -> Result<Vec<SharedMemory>> {
-        let directory = self.directory_path();
-        let mut files = ipc::inodes_in(Path::new(&directory))?;
-        files.sort_unstable();
-        let names = files
-            .into_iter()
-            .filter_map(|(name, _)| key::of_file(&directory, name.to_str()?));
-        let handles = names.map(|(memory, lock)| SharedMemory::from_keys(memory, &lock, self));
-        Ok(handles.collect())
-    }
-
     /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches no system object.
     pub fn qt_shared_memory(mut self, key: &str) -> QtSharedMemory {
         self.stays = true;
@@ -151,7 +133,8 @@ impl Options {
         NativeIpcKey::derive(text, self.key_type, &self.directory_path(), object)
     }
 
-    fn directory_path(&self) -> String {
+    /// Where System V's key files are.
+    pub(super) fn directory_path(&self) -> String {
         match &self.directory {
             Some(directory) => directory.to_string_lossy().into_owned(),
             None => temp_dir(),

@@ -15,9 +15,9 @@ use crate::sys::ipc::{self, FileSemaphore, IpcMapping};
 use crate::sys::{Access, Directory, FileFacts};
 
 /// Where the C library keeps both.
-const DIRECTORY: &str = "/dev/shm";
+pub(super) const DIRECTORY: &str = "/dev/shm";
 /// What it puts before the name of a semaphore.
-const SEMAPHORE: &str = "sem.";
+pub(super) const SEMAPHORE: &str = "sem.";
 const NAME_MAX: usize = 255;
 
 /// The name of a file on the memory file system.
@@ -77,6 +77,20 @@ impl PosixName {
         self.trusted("the semaphore", facts)
     }
 
+    /// Does something while nobody has the semaphore, in any process; `None` when somebody has, or there is none.
+    fn while_unused<T>(&self, action: impl FnOnce(&FileFacts) -> T) -> Result<Option<T>> {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let facts = file.as_opened();
+        self.semaphore_trusted(facts)?;
+        if !facts.regular {
+            return Ok(None);
+        }
+        Ok(ipc::while_alone(&file, || action(facts))?)
+    }
+
     fn remove_if(&self, is_it: impl FnOnce(&FileFacts) -> bool) -> Result<()> {
         if !self.facts()?.is_some_and(|facts| is_it(&facts)) {
             return Ok(());
@@ -90,8 +104,11 @@ impl PosixName {
 
 impl SegmentName for PosixName {
     fn find(&self) -> Result<Option<Found>> {
-        let facts = self.facts()?.filter(|facts| facts.regular);
-        Ok(facts.map(|facts| Found {
+        let Some(facts) = self.facts()?.filter(|facts| facts.regular) else {
+            return Ok(None);
+        };
+        self.trusted("the segment", &facts)?;
+        Ok(Some(Found {
             id: facts.id.1,
             size: usize::try_from(facts.len).unwrap_or(0),
             owner: facts.owner,
@@ -118,8 +135,9 @@ impl SegmentName for PosixName {
     }
 
     fn attach(&self, id: u64, access: Access) -> Result<IpcMapping> {
-        let (file, facts) = directory()?.open_file(&self.name, access)?;
-        self.trusted("the segment", &facts)?;
+        let file = directory()?.open_file(&self.name, access)?;
+        let facts = file.as_opened();
+        self.trusted("the segment", facts)?;
         let len = usize::try_from(facts.len).unwrap_or(0);
         if !facts.regular || facts.id.1 != id {
             return Err(Error::new(
@@ -143,7 +161,7 @@ impl SegmentName for PosixName {
     }
 
     fn is_used(&self, id: u64) -> Result<bool> {
-        let (file, _) = match directory()?.open_file(&self.name, Access::ReadWrite) {
+        let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };
@@ -199,6 +217,16 @@ impl SemaphoreName for PosixName {
                 }))
             }
         }
+    }
+
+    fn is_unused(&self) -> Result<bool> {
+        Ok(self.while_unused(|_| ())?.is_some())
+    }
+
+    fn remove_unused(&self) -> Result<bool> {
+        let remove = |known: &FileFacts| self.remove_if(|facts| facts.id == known.id);
+        self.while_unused(remove)?
+            .map_or(Ok(false), |removed| removed.map(|()| true))
     }
 }
 

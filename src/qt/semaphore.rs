@@ -134,12 +134,7 @@ impl SystemSemaphore {
     ///
     /// [`ErrorKind::PermissionDenied`] when it is another user's.
     pub fn status(&self) -> Result<Option<LockStatus>> {
-        let name = self
-            .name
-            .as_ref()
-            .map_err(|detail| Error::new(ErrorKind::KeyError, detail));
-        let looked = name.and_then(|name| name.look());
-        let looked = looked.map_err(|error| error.during("look at", self.key.label()))?;
+        let looked = self.asking("look at", |name| name.look())?;
         Ok(looked.map(LockStatus::from))
     }
 
@@ -158,6 +153,46 @@ impl SystemSemaphore {
         // With 0 nothing needs to be waited for: any value will do.
         self.doing("remove", |semaphore| semaphore.open(0)?.remove())
             .map(|()| true)
+    }
+
+    /// Tells whether there is a semaphore that nobody has, in any process: its users have died or left, and what it counts is of
+    /// no use to any of them.
+    ///
+    /// The kernel proves it of POSIX semaphores only; of System V's it is never told. Nor is it told while this handle has used it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] when it is another user's.
+    pub fn is_stale(&self) -> Result<bool> {
+        self.asking("look at", |name| name.is_unused())
+    }
+
+    /// Removes a semaphore that nobody has, in any process; false when there was none.
+    ///
+    /// # Errors
+    ///
+    /// As [`is_stale`](Self::is_stale).
+    pub fn remove_stale(&mut self) -> Result<bool> {
+        self.set = None;
+        self.asking("remove", |name| name.remove_unused())
+    }
+
+    /// Does something with the name, and says in an error what it was.
+    fn asking<T>(
+        &self,
+        operation: &'static str,
+        question: impl FnOnce(&dyn SemaphoreName) -> Result<T>,
+    ) -> Result<T> {
+        self.name()
+            .and_then(question)
+            .map_err(|error| error.during(operation, self.key.label()))
+    }
+
+    fn name(&self) -> Result<&dyn SemaphoreName> {
+        match &self.name {
+            Ok(name) => Ok(&**name),
+            Err(detail) => Err(Error::new(ErrorKind::KeyError, detail)),
+        }
     }
 
     fn doing<T>(
@@ -194,11 +229,8 @@ impl SystemSemaphore {
     }
 
     fn open(&self, initial: u16) -> Result<Box<dyn Set>> {
-        let name = self
-            .name
-            .as_ref()
-            .map_err(|detail| Error::new(ErrorKind::KeyError, detail))?;
-        name.open(initial, Until::after(self.patience))
+        let until = Until::after(self.patience);
+        self.name()?.open(initial, until)
     }
 }
 

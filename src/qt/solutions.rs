@@ -121,7 +121,7 @@ impl QtSharedMemory {
     }
 
     /// Returns how many mappings of the memory there are, in all processes; 0 when there is no memory, `None` when
-    /// the system does not count, which POSIX does not.
+    /// the system does not know: POSIX knows only whether anybody has it.
     ///
     /// # Errors
     ///

@@ -14,7 +14,8 @@ pub struct Status {
     pub owner: u32,
     /// The permission bits.
     pub mode: u32,
-    /// How many mappings of it exist, in all processes; POSIX does not count them.
+    /// How many mappings of it exist, in all processes. POSIX does not count them: 0 is proven by the kernel, and any other number
+    /// is not known.
     pub attachments: Option<u64>,
     /// The process that made it, where the system knows and it can be seen from here.
     pub made_by: Option<u32>,

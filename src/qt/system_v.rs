@@ -163,6 +163,15 @@ impl SemaphoreName for KeyFile {
             waiters: Some(facts.waiters),
         }))
     }
+
+    fn is_unused(&self) -> Result<bool> {
+        // The kernel does not know who has a set.
+        Ok(false)
+    }
+
+    fn remove_unused(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Whether the set exists but nobody ever gave it a value.

@@ -136,6 +136,15 @@ impl Primitive {
         }
     }
 
+    /// How many marks each slot has of it.
+    pub(crate) const fn marks(self) -> usize {
+        match self {
+            Primitive::Event => 0,
+            Primitive::Mutex | Primitive::Once | Primitive::Semaphore => 1,
+            Primitive::RwLock | Primitive::Barrier => 2,
+        }
+    }
+
     /// How many bytes it has in all, with a value of `value` bytes: parts begin at multiples of 128.
     pub(crate) const fn size(self, value: Option<usize>) -> usize {
         let copies = match value {

@@ -80,19 +80,24 @@ pub struct ParseKindError {
     text: String,
 }
 
-/// Reads a kind from its text, which must be exactly as it is written in a schema; a struct has its members elsewhere, and
-/// is refused.
+/// Reads a kind from its text, as it is written in a schema, with or without spaces after commas and semicolons; a struct has its
+/// members elsewhere, and is refused.
 impl FromStr for Kind {
     type Err = ParseKindError;
 
     fn from_str(text: &str) -> Result<Kind, ParseKindError> {
         let mut rest = text;
         let kind = kind_from(&mut rest, 0);
-        kind.filter(|kind| rest.is_empty() && check(kind).is_ok() && kind.to_string() == text)
+        let is_as_written = |kind: &Kind| spaceless(&kind.to_string()) == spaceless(text);
+        kind.filter(|kind| rest.is_empty() && check(kind).is_ok() && is_as_written(kind))
             .ok_or_else(|| ParseKindError {
                 text: text.to_owned(),
             })
     }
+}
+
+fn spaceless(text: &str) -> String {
+    text.chars().filter(|it| *it != ' ').collect()
 }
 
 /// The fields of a value of this kind, in the order of their lines.
@@ -318,14 +323,14 @@ fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
     let boxed = |rest: &mut &str| kind_from(rest, level + 1).map(Box::new);
     if take(rest, "[").is_some() {
         let element = boxed(rest)?;
-        take(rest, "; ")?;
+        take_mark(rest, ";")?;
         let len = count(rest)?;
         take(rest, "]")?;
         return Some(Kind::Array { element, len });
     }
     if take(rest, "List<").is_some() {
         let element = boxed(rest)?;
-        take(rest, ", ")?;
+        take_mark(rest, ",")?;
         let capacity = count(rest)?;
         take(rest, ">")?;
         return Some(Kind::List { element, capacity });
@@ -369,7 +374,10 @@ fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
                 number: number.parse().ok()?,
             })
         };
-        let variants = inside.split(", ").map(variant).collect::<Option<_>>()?;
+        let variants = inside
+            .split(',')
+            .map(|it| variant(it.trim_matches(' ')))
+            .collect::<Option<_>>()?;
         return Some(Kind::Enum { repr, variants });
     }
     if take(rest, BOOL).is_some() {
@@ -388,6 +396,13 @@ fn count(rest: &mut &str) -> Option<usize> {
     let (digits, behind) = rest.split_at(end.unwrap_or(rest.len()));
     *rest = behind;
     digits.parse().ok()
+}
+
+/// Takes a mark and the spaces behind it.
+fn take_mark(rest: &mut &str, mark: &str) -> Option<()> {
+    take(rest, mark)?;
+    *rest = rest.trim_start_matches(' ');
+    Some(())
 }
 
 fn take(rest: &mut &str, what: &str) -> Option<()> {

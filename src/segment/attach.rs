@@ -109,7 +109,6 @@ fn map_checked(
         policy: found.policy,
         access,
         generation,
-        known_size: found.size.into(),
         memory,
         file,
     })
@@ -134,7 +133,7 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
 fn fill_holes(file: &SegmentFile, found: &Found, access: Access) -> Result<()> {
     let failed = |error| system(ATTACH, error);
     let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
-    if access == Access::ReadOnly || file.facts().map_err(failed)?.reserved >= len {
+    if access == Access::ReadOnly || file.as_opened().reserved >= len {
         return Ok(());
     }
     file.reserve(len).map_err(failed)
@@ -158,5 +157,7 @@ pub(super) fn map(
         .file_len(found.layout.sizes.max_data)
         .ok_or_else(contradicts)?;
     let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
-    Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)
+    let memory = Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)?;
+    memory.know_size(found.size);
+    Ok(memory)
 }

@@ -50,7 +50,7 @@ impl<'a> Bytes<'a> {
         if attached.copy_out(offset, into) {
             return Ok(());
         }
-        Err(self.refused(READ, offset, into.len()))
+        Err(refused(attached, READ, offset, into.len()))
     }
 
     /// Copies all of `from` into the segment, from `offset` on.
@@ -64,7 +64,7 @@ impl<'a> Bytes<'a> {
         if attached.copy_in(offset, from) {
             return Ok(());
         }
-        Err(self.refused(WRITE, offset, from.len()))
+        Err(refused(attached, WRITE, offset, from.len()))
     }
 
     /// Sets every byte of the range to `value`.
@@ -132,8 +132,14 @@ impl<'a> Bytes<'a> {
     /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`].
     #[inline]
     pub fn read_at<T: FromBytes + IntoBytes>(&self, offset: usize) -> Result<T> {
+        let attached = self.attached;
+        // Given to no function, so that it stays in registers.
+        let mut number = T::new_zeroed();
+        if attached.load_words(offset, number.as_mut_bytes()) {
+            return Ok(number);
+        }
         let mut value = T::new_zeroed();
-        self.read(offset, value.as_mut_bytes())?;
+        Bytes::new(attached).read(offset, value.as_mut_bytes())?;
         Ok(value)
     }
 
@@ -159,22 +165,24 @@ impl<'a> Bytes<'a> {
         {
             Ok(())
         } else {
-            Err(self.refused(operation, offset, len))
+            Err(refused(self.attached, operation, offset, len))
         }
     }
+}
 
-    #[cold]
-    fn refused(&self, operation: &'static str, offset: usize, len: usize) -> Error {
-        let key = self.attached.key.as_str();
-        if !self.attached.is_ours() {
-            return forked(operation).with_key(key);
-        }
-        let detail = format!(
-            "{len} bytes at offset {offset} reach beyond its {} bytes; grow it, or use a smaller offset",
-            self.size()
-        );
-        Error::new(ErrorKind::OutOfBounds, operation, detail).with_key(key)
+/// Why bytes were not copied.
+// Not a method: a guard whose address is given away is kept in memory, and its stores delay the next lock.
+#[cold]
+fn refused(attached: &Attached, operation: &'static str, offset: usize, len: usize) -> Error {
+    let key = attached.key.as_str();
+    if !attached.is_ours() {
+        return forked(operation).with_key(key);
     }
+    let detail = format!(
+        "{len} bytes at offset {offset} reach beyond its {} bytes; grow it, or use a smaller offset",
+        attached.size()
+    );
+    Error::new(ErrorKind::OutOfBounds, operation, detail).with_key(key)
 }
 
 /// Long copies go through a buffer of this many bytes.

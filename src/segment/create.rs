@@ -109,6 +109,7 @@ fn draft(
     file.reserve(file_len as u64).map_err(failed)?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
     let memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
+    memory.know_size(size);
     header::write(&memory, key, &schema, options.policy, size);
     let attached = Attached {
         key: key.clone(),
@@ -116,7 +117,6 @@ fn draft(
         policy: options.policy,
         access: Access::ReadWrite,
         generation,
-        known_size: size.into(),
         memory,
         file,
     };

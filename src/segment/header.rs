@@ -98,9 +98,12 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
     let mut bytes = [0; size_of::<Header>()];
     let read = file.read_at(&mut bytes, 0);
     let read = read.map_err(|error| system(operation, error))?;
-    // Only now: who grows the segment makes the file longer first, and then says so in the header.
-    let facts = file.facts().map_err(|error| system(operation, error))?;
-    let found = check(&bytes[..read], facts.len, operation)?;
+    let bytes = &bytes[..read];
+    let found = check(bytes, file.as_opened().len, operation).or_else(|_| {
+        // Perhaps it has grown since: who makes it longer says so in the header after that.
+        let facts = file.facts().map_err(|error| system(operation, error))?;
+        check(bytes, facts.len, operation)
+    })?;
     let key = read_text(file, found.layout.key, operation)?;
     Ok(Found { key, ..found })
 }

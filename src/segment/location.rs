@@ -145,15 +145,15 @@ impl Location {
         access: Access,
         operation: &'static str,
     ) -> Result<Option<SegmentFile>> {
-        let (file, facts) = match directory.open_file(&self.name, access) {
+        let file = match directory.open_file(&self.name, access) {
             Ok(opened) => opened,
             Err(error) => return self.not_opened(directory, error, operation),
         };
-        self.trusted_file(facts, operation)?;
+        self.trusted_file(file.as_opened(), operation)?;
         Ok(Some(file))
     }
 
-    fn trusted_file(&self, facts: FileFacts, operation: &'static str) -> Result<()> {
+    fn trusted_file(&self, facts: &FileFacts, operation: &'static str) -> Result<()> {
         let refuse = |detail: String| Err(Error::new(ErrorKind::NotTrusted, operation, detail));
         let shown = self.directory.join(&self.name);
         if !facts.regular {
@@ -194,7 +194,7 @@ impl Location {
             }
             // A link, directory, pipe or device stands there.
             (_, Some(facts)) if !facts.regular => {
-                self.trusted_file(facts, operation).map(|()| None)
+                self.trusted_file(&facts, operation).map(|()| None)
             }
             _ => Err(system(operation, error)),
         }

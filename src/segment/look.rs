@@ -9,18 +9,18 @@ use super::attach::{map, not_found};
 use super::header::{self, Found, Policy, damaged};
 use super::location::{self, Location, system};
 use super::presence;
-use super::table::{self, Hold, Presence};
+use super::table::{self, Hold, Presence, Recorded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::format::{Header, Slot};
-use crate::memory::{Area, Copied, Memory};
+use crate::memory::format::{Block, Header, LockWords, Slot};
+use crate::memory::{Area, Copied, Memory, block_from};
 use crate::schema::Schema;
 use crate::sys::{self, Access, Directory, FileFacts, SegmentFile};
 
 const LOOK: &str = "look at";
 const LIST: &str = "list segments";
 /// Enough for a table of the usual size, key and type included.
-const FIRST_READ: usize = 20 * 1024;
+const FIRST_READ: usize = 28 * 1024;
 /// Enough for the line of a schema that names the type.
 const HEADLINE: usize = 512;
 
@@ -103,6 +103,20 @@ impl View {
         }
     }
 
+    /// What the attachment recorded that is named, if that is remembered.
+    pub(crate) fn recorded(&self, hold: Hold) -> Option<Recorded> {
+        let slot = self.copied.slot(hold.index())?;
+        table::recorded_in(&slot, hold.generation())
+    }
+
+    /// Who has the lock that stands there, as notes have it, now; `None` where there is none.
+    pub(crate) fn owner_at(&self, lock: u32) -> Option<Hold> {
+        let at = u64::from(lock) * align_of::<LockWords>() as u64;
+        let mut owner = [0; size_of::<u64>()];
+        let read = self.file.read_at(&mut owner, at).ok()?;
+        (read == owner.len()).then(|| Hold::from_word(u64::from_ne_bytes(owner)))
+    }
+
     /// The processes that are attached read-only.
     pub(crate) fn readers(&self) -> Result<Vec<u32>> {
         presence::readers(&self.file).map_err(|error| system(LOOK, error))
@@ -124,9 +138,17 @@ impl View {
 
     /// Reads data from `offset` on, where the caller has seen some; whether they were all there.
     pub(crate) fn read_data(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
-        let at = self.found.layout.data_offset as u64 + offset as u64;
+        let start = self.found.layout.data_offset as u64;
+        let at = start.saturating_add(offset as u64);
         let read = self.file.read_at(into, at);
         Ok(read.map_err(|error| system(LOOK, error))? == into.len())
+    }
+
+    /// A block of data, as it is now; `None` beyond the end of the file, or when that cannot be read.
+    pub(crate) fn data_block<T: Block>(&self, offset: usize) -> Option<T> {
+        let mut bytes = vec![0; size_of::<T>()];
+        let is_there = self.read_data(offset, &mut bytes).ok()?;
+        block_from(&bytes).filter(|_| is_there)
     }
 
     /// Whether there are so many bytes of data, and memory for them.

@@ -4,7 +4,7 @@
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
 //! `attach`, `remove`, `look` (from outside), `bytes`,
-//! `undo` (the log of transactions).
+//! `undo` (the log of transactions), `waits` and `recoveries` (evidence for people).
 
 mod attach;
 mod bytes;
@@ -14,12 +14,14 @@ mod location;
 mod look;
 mod options;
 pub(crate) mod presence;
+pub(crate) mod recoveries;
 mod remove;
 pub(crate) mod table;
 pub(crate) mod undo;
+pub(crate) mod waits;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use bytes::Bytes;
@@ -27,16 +29,17 @@ pub use header::Policy;
 pub(crate) use location::directory_of;
 pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
 pub use options::Options;
+pub use recoveries::Recoveries;
 pub use remove::When;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::Memory;
-use crate::memory::format::Header;
+use crate::memory::{Area, Memory};
 use crate::schema::Schema;
 use crate::sys::{self, Access, Generation, SegmentFile};
 use location::{Location, system};
 use table::{Hold, Recorded};
+use waits::Noted;
 
 /// What both kinds of handle have.
 #[derive(Debug)]
@@ -46,8 +49,6 @@ pub(crate) struct Attached {
     policy: Policy,
     access: Access,
     pub(crate) generation: Generation,
-    /// How many bytes of data the file was seen to have.
-    known_size: AtomicUsize,
     // Unmapped before the file is closed, so that a free byte means that no store can follow.
     pub(crate) memory: Memory,
     file: SegmentFile,
@@ -61,54 +62,68 @@ impl Attached {
     }
 
     /// Copies data out; false when that reaches beyond the current size, or in a forked child.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        let area = || self.memory.layout().data(self.size_there());
-        self.is_ours() && self.memory.copy_out(area(), offset, into)
+        self.load_words(offset, into) || self.copy_bytes_out(offset, into)
     }
 
     /// Copies data in; false when that reaches beyond the current size, or in a forked child.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        let area = || self.memory.layout().data(self.size_there());
-        self.is_ours() && self.memory.copy_in(area(), offset, from)
+        self.store_words(offset, from) || self.copy_bytes_in(offset, from)
+    }
+
+    /// Copies data out without any call; false, and nothing copied, where that takes more than loading whole words.
+    #[inline(always)]
+    fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.is_ours() && self.memory.load_words(offset, into)
+    }
+
+    #[inline(always)]
+    fn store_words(&self, offset: usize, from: &[u8]) -> bool {
+        self.is_ours() && self.memory.store_words(offset, from)
+    }
+
+    #[inline(never)]
+    fn copy_bytes_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.is_ours() && self.memory.copy_out(self.data(), offset, into)
+    }
+
+    #[inline(never)]
+    fn copy_bytes_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.is_ours() && self.memory.copy_in(self.data(), offset, from)
+    }
+
+    /// The data of the current size.
+    pub(crate) fn data(&self) -> Area {
+        self.learn_size();
+        self.memory.known_data()
     }
 
     /// The current size: what the header says, as far as the file really is that long.
-    #[inline]
     fn size(&self) -> usize {
-        if self.is_ours() {
-            self.size_there()
-        } else {
-            self.known_size.load(Ordering::Relaxed)
-        }
+        self.learn_size();
+        self.memory.known_size()
     }
 
-    /// The same, where the memory is known to be there.
-    #[inline]
-    fn size_there(&self) -> usize {
-        let known = self.known_size.load(Ordering::Relaxed);
+    /// Looks whether somebody has made the segment larger.
+    fn learn_size(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let said = self.memory.header().life.size.load(Ordering::Acquire);
         let said = usize::try_from(said).unwrap_or(usize::MAX);
-        if said == known {
-            known
-        } else {
-            self.newer_size(said, known)
+        if said <= self.memory.known_size() {
+            return;
         }
-    }
-
-    #[cold]
-    fn newer_size(&self, said: usize, known: usize) -> usize {
         let layout = self.memory.layout();
-        let wanted = layout
-            .file_len(said.min(layout.sizes.max_data))
-            .filter(|_| said <= layout.sizes.max_data);
-        let there = wanted.zip(self.file.facts().ok());
-        if said > known && there.is_some_and(|(wanted, facts)| wanted as u64 <= facts.len) {
-            self.known_size.fetch_max(said, Ordering::Relaxed);
-            return said;
+        if said > layout.sizes.max_data {
+            return;
         }
-        known
+        let there = layout.file_len(said).zip(self.file.facts().ok());
+        if there.is_some_and(|(len, facts)| len as u64 <= facts.len) {
+            self.memory.know_size(said);
+        }
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -134,6 +149,11 @@ impl Attached {
     /// A word of this process that is raised, as a hint, when somebody leaves: see [`sys::watch_closings`].
     pub(crate) fn closings(&self) -> std::io::Result<&'static AtomicU32> {
         sys::watch_closings(&self.file)
+    }
+
+    /// The file, unless somebody has closed it: a daemon, all that it had.
+    fn open_file(&self) -> Option<&SegmentFile> {
+        self.file.facts().is_ok().then_some(&self.file)
     }
 
     fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
@@ -200,6 +220,7 @@ impl Segment {
                 .fenced
                 .store(1, Ordering::Relaxed);
         }
+        attached.memory.own_slot_is(hold.index());
         Segment {
             attached,
             hold,
@@ -381,8 +402,10 @@ impl Segment {
         if !self.attached.is_ours() {
             return Ok(());
         }
-        table::give_up(&self.attached.memory, &self.attached.file, self.hold);
-        remove::last_out(&self.attached).map_err(|error| error.with_key(self.key()))
+        let attached = &self.attached;
+        let file = attached.open_file();
+        table::give_up(&attached.memory, file, self.hold);
+        remove::last_out(attached, file).map_err(|error| error.with_key(self.key()))
     }
 
     #[inline]
@@ -403,6 +426,18 @@ impl Segment {
     /// What another attachment recorded, while it is remembered.
     pub(crate) fn recorded(&self, other: Hold) -> Option<Recorded> {
         table::recorded(&self.attached.memory, other)
+    }
+
+    /// What those who have slots have noted of what they wait for, the living and the dead.
+    pub(crate) fn noted(&self) -> Vec<(Hold, Noted)> {
+        let memory = &self.attached.memory;
+        let slots = 0..memory.layout().sizes.slots;
+        let slots = slots.filter_map(|index| Some((index, memory.slot(index)?)));
+        let noted = slots.filter_map(|(index, slot)| {
+            let hold = table::holder_of(slot, index)?;
+            Some(waits::noted(slot).map(move |noted| (hold, noted)))
+        });
+        noted.flatten().collect()
     }
 
     /// Tells whether somebody keeps the byte of another attachment. False is no proof; true is mostly proof of life, at a tenth of
@@ -488,32 +523,13 @@ impl Drop for ReadOnlySegment {
         if !self.attached.is_ours() {
             return;
         }
-        if let Ok(me) = sys::identity() {
+        let file = self.attached.open_file();
+        if let Some((file, me)) = file.zip(sys::identity().ok()) {
             // If it fails the file is about to be closed, and the lock with it.
-            let _ = self.attached.file.unlock(presence::reader_byte(me.pid));
+            let _ = file.unlock(presence::reader_byte(me.pid));
         }
         // Nobody could be told.
-        let _ = remove::last_out(&self.attached);
-    }
-}
-
-/// Says how often a lock was taken over from the dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recoveries {
-    /// How often, since the segment was created.
-    pub count: u64,
-    /// The longest time it took, from the holder's last sign of life to the take-over by one who slept for the lock.
-    pub longest: Duration,
-}
-
-impl Recoveries {
-    pub(crate) fn of(header: &Header) -> Recoveries {
-        let life = &header.life;
-        Recoveries {
-            count: life.recoveries.load(Ordering::Relaxed),
-            longest: Duration::from_nanos(life.longest_recovery.load(Ordering::Relaxed)),
-        }
+        let _ = remove::last_out(&self.attached, file);
     }
 }
 

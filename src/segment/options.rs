@@ -75,7 +75,7 @@ impl Options {
         self
     }
 
-    /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 128 bytes.
+    /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 192 bytes.
     pub fn slots(mut self, slots: usize) -> Options {
         self.slots = slots;
         self
@@ -241,16 +241,17 @@ impl Options {
 
     /// A segment belongs to the user who creates it.
     pub(super) fn check_owner(&self, operation: &'static str) -> Result<()> {
+        let Some(owner) = self.owner else {
+            return Ok(());
+        };
         let me = sys::effective_user();
-        match self.owner {
-            Some(owner) if owner != me => {
-                let detail = format!(
-                    "uid {me} cannot create a segment of uid {owner}; run as that user, or leave `owner` out"
-                );
-                Err(Error::new(ErrorKind::InvalidOption, operation, detail))
-            }
-            _ => Ok(()),
+        if owner == me {
+            return Ok(());
         }
+        let detail = format!(
+            "uid {me} cannot create a segment of uid {owner}; run as that user, or leave `owner` out"
+        );
+        Err(Error::new(ErrorKind::InvalidOption, operation, detail))
     }
 
     /// Whether anyone but the owner may attach.

@@ -52,7 +52,8 @@ pub(crate) enum Seen {
     Reader,
 }
 
-/// Looks for anybody who has a byte through another handle; whoever stands in the gate is not counted.
+/// Looks for anybody who has a byte through another handle; whoever stands in the gate is not counted. The file was just opened, or
+/// asked for its facts.
 pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Seen>> {
     // Mostly one question will do for all the bytes there are.
     let Some(byte) = file.first_locked(SLOTS..READER_BYTES.end)? else {
@@ -68,7 +69,7 @@ pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Seen>> {
     Ok(byte.and_then(seen))
 }
 
-/// Whether anybody is attached read-only, as far as can be told.
+/// Whether anybody is attached read-only, as far as can be told; asked as [`anybody`].
 pub(crate) fn any_reader(file: &SegmentFile) -> bool {
     !matches!(file.first_locked(READER_BYTES), Ok(None))
 }
@@ -96,7 +97,7 @@ pub(crate) struct Gate<'a> {
 }
 
 impl<'a> Gate<'a> {
-    /// Passes the gate, waiting a bounded time for those inside.
+    /// Passes the gate of a file that was just opened, or asked for its facts, waiting a bounded time for those inside.
     ///
     /// Attachers share it, so that on a busy segment one of them might be inside at any time: they let a waiting remover
     /// go first.
@@ -124,6 +125,8 @@ impl<'a> Gate<'a> {
                 let detail = "another process has been attaching to or removing it for seconds; see whether it is stopped, or try again";
                 return Err(Error::new(ErrorKind::Busy, operation, detail));
             }
+            // It has been open for some time now.
+            file.facts().map_err(failed)?;
         }
     }
 }
@@ -161,14 +164,15 @@ fn is_wished(file: &SegmentFile) -> bool {
 /// Growing pauses between tries, for at most [`PATIENCE`] in all.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    start: Instant,
+    /// When it was tried again; mostly once is enough.
+    start: Option<Instant>,
     pause: Duration,
 }
 
 impl Patience {
     pub(crate) fn new() -> Patience {
         Patience {
-            start: Instant::now(),
+            start: None,
             pause: Duration::from_micros(10),
         }
     }
@@ -176,19 +180,21 @@ impl Patience {
     /// Sleeps a little; false when it has been long enough.
     pub(crate) fn rest(&mut self) -> bool {
         const LONGEST: Duration = Duration::from_millis(2);
+        self.start.get_or_insert_with(Instant::now);
         thread::sleep(self.pause);
         self.pause = LONGEST.min(self.pause * 2);
         self.is_below(PATIENCE)
     }
 
-    /// Whether less than this has passed since the first try.
+    /// Whether less than this has passed since the first rest.
     fn is_below(&self, limit: Duration) -> bool {
-        self.start.elapsed() < limit
+        self.start.is_none_or(|start| start.elapsed() < limit)
     }
 }
 
 /// The processes that are attached read-only through other handles.
 pub(crate) fn readers(file: &SegmentFile) -> std::io::Result<Vec<u32>> {
+    file.facts()?;
     let mut pids = Vec::new();
     // The system names one locked byte of a range, not the first: look on both sides of it.
     let mut ranges = vec![READER_BYTES];
@@ -221,7 +227,7 @@ mod tests {
         directory.give_name(&first, name).expect("it is free");
         std::array::from_fn(|_| {
             let opened = directory.open_file(name, Access::ReadWrite);
-            opened.expect("it is there").0
+            opened.expect("it is there")
         })
     }
 

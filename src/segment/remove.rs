@@ -100,30 +100,25 @@ fn remove_unless(
 }
 
 /// Removes the segment if nobody is left. The leaver has given up its presence before, so of two that leave at once at least
-/// one sees nobody.
-pub(super) fn last_out(attached: &Attached) -> Result<()> {
+/// one sees nobody. The file is none if somebody has closed it.
+pub(super) fn last_out(attached: &Attached, file: Option<&SegmentFile>) -> Result<()> {
     let Attached {
         key,
         location,
         policy,
         access,
         memory,
-        file,
         ..
     } = attached;
-    // A daemon may have closed it, and cannot ask it anything.
-    let is_open = file.facts().is_ok();
-    if *policy == Policy::Persistent || is_open && table::any_present(memory, file) {
+    if *policy == Policy::Persistent || file.is_some_and(|file| table::any_present(memory, file)) {
         return Ok(());
     }
-    // Nor can a file that was opened to read pass the gate alone.
-    let own_file_will_do = *access == Access::ReadWrite && is_open;
-    let removed = location.open(DETACH).and_then(|directory| {
-        if own_file_will_do {
+    let removed = location.open(DETACH).and_then(|directory| match file {
+        Some(file) if *access == Access::ReadWrite => {
             remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
-        } else {
-            clear_name(location, &directory, key, DETACH).map(|_| ())
         }
+        // A file that was opened to read cannot pass the gate alone.
+        _ => clear_name(location, &directory, key, DETACH).map(|_| ()),
     });
     match removed {
         // Nothing is there, or it is not this user's to remove: its owner's next process does it.

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::location::system;
 use super::presence::{self, Seen, slot_byte};
+use super::waits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::memory::format::{Record, Slot};
@@ -77,7 +78,12 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
     let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
     let next = &memory.header().life.next_slot;
-    let first = next.fetch_add(1, Ordering::Relaxed) as usize % slots;
+    let turn = next.fetch_add(1, Ordering::Relaxed);
+    if turn > u32::MAX / 2 {
+        // It must not begin anew at 0: no slot would count as used.
+        next.store(narrow(slots + turn as usize % slots), Ordering::Relaxed);
+    }
+    let first = turn as usize % slots;
     for want_free in [true, false] {
         for index in (0..slots).map(|step| (first + step) % slots) {
             let Some(slot) = memory.slot(index) else {
@@ -86,12 +92,14 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
             if is_taken(slot.generation.load(Ordering::Relaxed)) == want_free {
                 continue;
             }
+            // Before it is taken: whoever looks for those present looks no further than this.
+            next.fetch_max(narrow(index + 1), Ordering::Relaxed);
             if let Some(hold) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
                 if !want_free {
                     // The table is nearly full: spare the next one the search among the living.
-                    next.store(u32::try_from(index + 1).unwrap_or(0), Ordering::Relaxed);
+                    next.store(narrow(slots + index + 1), Ordering::Relaxed);
                 }
                 return Ok(hold);
             }
@@ -101,6 +109,17 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
         "all of its {slots} slots are taken; detach somewhere, or create it with more slots"
     );
     Err(Error::new(ErrorKind::TooManyAttachments, operation, detail))
+}
+
+/// How many slots were ever taken, from the first one on: a look at the others would only bring untouched memory in.
+fn ever_taken(memory: &Memory) -> usize {
+    let next = memory.header().life.next_slot.load(Ordering::Acquire);
+    memory.layout().sizes.slots.min(next as usize)
+}
+
+/// A number of slots, which are far fewer.
+fn narrow(slots: usize) -> u32 {
+    u32::try_from(slots).unwrap_or(u32::MAX)
 }
 
 fn try_take(
@@ -119,6 +138,7 @@ fn try_take(
     }
     let generation = found + if is_taken(found) { 2 } else { 1 };
     slot.holding_thread.store(0, Ordering::Relaxed);
+    waits::end_all(slot);
     slot.generation.store(generation, Ordering::Release);
     let record = record_of(slot, generation);
     write_record(
@@ -132,8 +152,8 @@ fn try_take(
     Ok(Some(Hold::new(index, generation)))
 }
 
-/// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned.
-pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
+/// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned. The file is none if somebody has closed it.
+pub(crate) fn give_up(memory: &Memory, file: Option<&SegmentFile>, hold: Hold) {
     if let Some(slot) = memory.slot(hold.index()) {
         // Unless somebody has taken it, which can happen to one that closed its descriptors and cannot be seen.
         let (own, free) = (hold.generation(), hold.generation() + 1);
@@ -142,7 +162,7 @@ pub(crate) fn give_up(memory: &Memory, file: &SegmentFile, hold: Hold) {
             .compare_exchange(own, free, Ordering::Release, Ordering::Relaxed);
     }
     // If it fails the file is about to be closed, and the lock with it.
-    let _ = file.unlock(slot_byte(hold.index()));
+    let _ = file.map(|file| file.unlock(slot_byte(hold.index())));
     let departures = &memory.header().life.departures;
     departures.fetch_add(1, Ordering::Release);
     sys::wake_all(departures);
@@ -187,7 +207,7 @@ pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, hold: Hold) -> P
         return Presence::Gone;
     }
     let byte = slot_byte(hold.index());
-    match file.first_locked(byte..byte + 1) {
+    match first_locked(file, byte) {
         Ok(None)
             if slot.generation.load(Ordering::Acquire) != generation
                 || !is_vetoed(slot, generation) =>
@@ -205,7 +225,13 @@ pub(crate) fn is_kept(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
     let byte = slot_byte(hold.index());
     let has_slot = |slot: &Slot| slot.generation.load(Ordering::Acquire) == hold.generation();
     memory.slot(hold.index()).is_some_and(has_slot)
-        && matches!(file.first_locked(byte..byte + 1), Ok(Some(_)))
+        && matches!(first_locked(file, byte), Ok(Some(_)))
+}
+
+/// Asks about one byte through a file that may have been open for long.
+fn first_locked(file: &SegmentFile, byte: u64) -> std::io::Result<Option<u64>> {
+    file.facts()?;
+    file.first_locked(byte..byte + 1)
 }
 
 /// The attachment that a slot is taken by.
@@ -227,7 +253,7 @@ fn fate_in(slot: &Slot, generation: u64) -> Option<Fate> {
 }
 
 /// Tells whether any attachment is not proven gone, read-only ones included. Asked by one that has no slot, or has
-/// given it up.
+/// given it up; the file was just opened, or asked for its facts.
 pub(crate) fn any_present(memory: &Memory, file: &SegmentFile) -> bool {
     // Mostly one question will do: the system names somebody, and that one lives.
     let lives = |index| {
@@ -258,7 +284,7 @@ pub(crate) fn present<'a>(
     file: &'a SegmentFile,
     own: Option<Hold>,
 ) -> impl Iterator<Item = Hold> + 'a {
-    (0..memory.layout().sizes.slots).filter_map(move |index| {
+    (0..ever_taken(memory)).filter_map(move |index| {
         let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
         let hold = Hold::new(index, generation);
         let there = is_taken(generation) && (Some(hold) == own || !is_gone(memory, file, hold));

@@ -101,7 +101,7 @@ impl<'a> UndoLog<'a> {
             return false;
         };
         let memory = &self.attached.memory;
-        let data = memory.layout().data(self.attached.size());
+        let data = self.attached.data();
         let mut piece = [0; PIECE];
         for record in records.into_iter().rev() {
             for (done, len) in pieces(record.len) {

@@ -3,6 +3,8 @@
 //! It moves whole values as bytes, through the same words and copies as `Shared<T>`; what the bytes mean is for
 //! [`Schema`] to say.
 
+use std::time::Duration;
+
 use super::value::{CHANGE, READ, damaged, place, read_patiently, size_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Words;
@@ -129,6 +131,28 @@ impl AnyShared {
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
     ) -> Result<R, E> {
         let _hold = self.segment.lock_atomically()?;
+        self.change(change)
+    }
+
+    /// As [`AnyShared::try_update`], waiting at most for `limit` until nobody else changes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`AnyShared::try_update`], and [`ErrorKind::Timeout`], which names the holder.
+    pub fn try_update_timeout<R, E: From<Error>>(
+        &self,
+        limit: Duration,
+        change: impl FnOnce(&mut [u8]) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let _hold = self.segment.lock_atomically_timeout(limit)?;
+        self.change(change)
+    }
+
+    /// Changes the value, all of it or nothing. The caller holds the lock.
+    fn change<R, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut [u8]) -> Result<R, E>,
+    ) -> Result<R, E> {
         let mut value = self.read_locked(CHANGE)?;
         let result = change(&mut value)?;
         check(&self.schema, &value, CHANGE, self.segment.key())?;
@@ -289,7 +313,7 @@ fn snapshot(attached: &Attached, schema: &Schema) -> Result<Vec<u8>> {
     let place = place(attached, size, READ)?;
     let try_read = || place.try_read_with(size, |copy| load(copy, size));
     // Looked at only once it is known to be no mixture.
-    let value = read_patiently(attached, try_read)?;
+    let value = read_patiently(attached, &place, try_read)?;
     match schema.check(&value) {
         Ok(()) => Ok(value),
         Err(_) => Err(damaged(attached, READ)),

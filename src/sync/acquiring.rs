@@ -1,18 +1,34 @@
-//! Acquiring the segment's own lock one look at a time, for those who are no thread.
+//! Acquiring a lock one look at a time: the segment's own, for a task, or that of a part.
 
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::attempt::{Asked, Attempt, Lock, Manner};
 use super::error::NotAcquired;
-use super::hold::{Asked, Attempt, Lock, Manner, Trouble};
-use super::protocol::{self, Until, Waiter};
+use super::hold::Trouble;
+use super::protocol::{self, Acquired, Until, Waiter, YIELDS};
 use super::waiting::{Look, Wait};
 use crate::memory::format::LockWords;
 use crate::segment::Segment;
 
+/// A lock that is acquired so.
+pub(crate) trait Begin: Lock + Sized {
+    /// What it is to have the lock, or why it is not had.
+    type Had;
+
+    const MANNER: Manner;
+
+    /// Begins to hold the lock, if it was acquired.
+    fn begin(
+        &self,
+        attempt: &Attempt<'_, Self>,
+        acquired: Result<Acquired, NotAcquired>,
+    ) -> Self::Had;
+}
+
 /// A segment's own lock, for those who are no thread: a task may go on in another one.
 #[derive(Debug)]
-struct Threadless<'a>(&'a Segment);
+pub(super) struct Threadless<'a>(pub(super) &'a Segment);
 
 impl Lock for Threadless<'_> {
     fn segment(&self) -> &Segment {
@@ -28,57 +44,87 @@ impl Lock for Threadless<'_> {
     }
 }
 
-/// Waits for a segment's own lock, to change data in place, for a task. Who drops it before its end leaves nobody asleep.
+impl Begin for Threadless<'_> {
+    type Had = Result<(), Trouble>;
+
+    const MANNER: Manner = Manner::Plain;
+
+    fn begin(
+        &self,
+        attempt: &Attempt<'_, Self>,
+        acquired: Result<Acquired, NotAcquired>,
+    ) -> Result<(), Trouble> {
+        let acquired = acquired.map_err(Trouble::NotAcquired)?;
+        self.0.begin(attempt, Ok(acquired), Until::Acquired)
+    }
+}
+
+/// Who waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Who {
+    /// A thread, so long.
+    Thread(Until),
+    /// A task, which gives no processor away, as long as it takes.
+    Task,
+}
+
+/// Waits for a lock. Who drops it before its end leaves nobody asleep.
 #[derive(Debug)]
-pub(super) struct Acquiring<'a> {
-    lock: Threadless<'a>,
+pub(crate) struct Acquiring<L: Begin> {
+    lock: L,
+    who: Who,
     waiter: Waiter,
     asked: Asked,
     is_done: bool,
 }
 
-impl<'a> Acquiring<'a> {
-    pub(super) fn new(segment: &'a Segment) -> Acquiring<'a> {
+impl<L: Begin> Acquiring<L> {
+    pub(crate) fn new(lock: L, who: Who) -> Acquiring<L> {
         Acquiring {
-            lock: Threadless(segment),
+            lock,
+            who,
             waiter: Waiter::new(),
             asked: Asked::default(),
             is_done: false,
         }
     }
 
-    /// Looks once; `None` when it has to sleep, at most so long.
-    fn look_until(&mut self, until: Until) -> Result<Result<(), Trouble>, Duration> {
-        let segment = self.lock.0;
-        if !segment.attached().is_ours() {
-            return Ok(Err(Trouble::NotAcquired(NotAcquired::forked(segment))));
-        }
-        let attempt = Attempt::new(&self.lock, Manner::Plain);
+    /// Looks once; `Err` when it has to sleep, at most so long.
+    fn try_acquire(&mut self) -> Result<L::Had, Duration> {
+        let lock = &self.lock;
+        let segment = lock.segment();
+        let attempt = Attempt::new(lock, L::MANNER);
         attempt.asked.set(self.asked);
-        let look = self.waiter.look(&attempt, until, 0);
-        match look {
+        if !segment.attached().is_ours() {
+            self.is_done = true;
+            return Ok(lock.begin(&attempt, Err(NotAcquired::forked(segment))));
+        }
+        let (until, yields) = match self.who {
+            Who::Thread(until) => (until, YIELDS),
+            Who::Task => (Until::Acquired, 0),
+        };
+        match self.waiter.look(&attempt, until, yields) {
             protocol::Look::Sleep(limit) => {
+                attempt.begin_sleep();
                 self.asked = attempt.asked.get();
-                if self.asked.last_sign.is_none() {
-                    self.asked = self.asked.saw_life();
-                }
                 Err(limit)
             }
             protocol::Look::Done(acquired) => {
                 self.is_done = true;
-                attempt.leave_seat();
-                Ok(segment.begin(&attempt, acquired, until))
+                attempt.end_wait();
+                let acquired = acquired.map_err(|refused| attempt.refused(refused, until));
+                Ok(lock.begin(&attempt, acquired))
             }
         }
     }
 }
 
-impl Wait for Acquiring<'_> {
-    type Output = Result<(), Trouble>;
+impl<L: Begin> Wait for Acquiring<L> {
+    type Output = L::Had;
 
-    fn look(&mut self) -> Look<'_, Result<(), Trouble>> {
-        match self.look_until(Until::Acquired) {
-            Ok(result) => Look::Ready(result),
+    fn look(&mut self) -> Look<'_, L::Had> {
+        match self.try_acquire() {
+            Ok(had) => Look::Ready(had),
             Err(limit) => Look::Sleep {
                 word: (&self.lock.words().waiting).into(),
                 seen: 1,
@@ -88,14 +134,13 @@ impl Wait for Acquiring<'_> {
     }
 }
 
-impl Drop for Acquiring<'_> {
+impl<L: Begin> Drop for Acquiring<L> {
     fn drop(&mut self) {
-        // As one whose time is over: it may have been woken, and then somebody else has to be.
-        if !self.is_done && self.waiter.has_slept() {
-            let over = Until::Deadline(Instant::now());
-            if let Ok(Ok(()) | Err(Trouble::Left(_))) = self.look_until(over) {
-                self.lock.leave();
-            }
+        if !self.is_done && self.lock.segment().attached().is_ours() {
+            let attempt = Attempt::new(&self.lock, L::MANNER);
+            attempt.asked.set(self.asked);
+            self.waiter.give_up(&attempt);
+            attempt.end_wait();
         }
     }
 }

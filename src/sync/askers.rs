@@ -81,7 +81,7 @@ struct State {
 
 /// Of so many questions about an attachment one looks at its process, too: most answers are that its byte is kept, and that a child keeps it
 /// for a dead one takes a question that is much dearer.
-const THOROUGHLY: u32 = 64;
+const THOROUGHLY: usize = 64;
 
 impl<'a> Asker<'a> {
     pub(crate) fn new(
@@ -135,7 +135,7 @@ impl<'a> Asker<'a> {
     /// Whether an attachment is proven gone.
     pub(crate) fn is_gone(&self, hold: Hold) -> bool {
         // Another one each time, if there are many.
-        let turn = self.state.get().looks.wrapping_add(hold.index() as u32);
+        let turn = (self.state.get().looks as usize).wrapping_add(hold.index());
         (turn.is_multiple_of(THOROUGHLY) || !self.segment.is_kept(hold))
             && self.segment.is_gone(hold)
     }

@@ -1,9 +1,11 @@
 //! The lock for those who change data all or nothing: their death is rolled back, and nobody has to be told.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use super::attempt::Manner;
 use super::error::{Abandoned, LockError};
-use super::hold::{Manner, Trouble};
+use super::hold::Trouble;
 use super::lock::{Guard, OneThread};
 use super::protocol::Until;
 use crate::error::Result;
@@ -27,7 +29,21 @@ impl Segment {
     /// As [`Segment::lock`], where an abandonment is one by somebody who changed the data in place.
     #[inline(always)]
     pub(crate) fn lock_atomically(&self) -> Result<AtomicHold<'_>> {
-        match self.acquire(Manner::Atomic, Until::Acquired) {
+        self.lock_atomically_until(Until::Acquired)
+    }
+
+    /// As `lock_atomically`, waiting at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock_timeout`], likewise.
+    pub(crate) fn lock_atomically_timeout(&self, limit: Duration) -> Result<AtomicHold<'_>> {
+        self.lock_atomically_until(Until::after(limit))
+    }
+
+    #[inline(always)]
+    fn lock_atomically_until(&self, until: Until) -> Result<AtomicHold<'_>> {
+        match self.acquire(Manner::Atomic, until) {
             Ok(()) => Ok(AtomicHold {
                 segment: self,
                 not_send: PhantomData,

@@ -6,7 +6,7 @@ use super::lock::{Guard, OneThread};
 use crate::error::{Error, ErrorKind};
 use crate::segment::{Attachment, Segment, forked};
 
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// Tells why there is no plain guard.
 ///
@@ -159,7 +159,7 @@ impl<B> fmt::Display for Abandoned<'_, B> {
 impl<B: fmt::Debug> std::error::Error for Abandoned<'_, B> {}
 
 /// A process as people know it: `pid 4711 (importer)`.
-struct Named<'a>(&'a Attachment);
+pub(super) struct Named<'a>(pub(super) &'a Attachment);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,6 +218,16 @@ impl NotAcquired {
             )
         };
         NotAcquired::new(segment, Error::new(kind, LOCK, detail), holder)
+    }
+
+    /// Says, beyond [`NotAcquired::held`], why waiting longer is of no use.
+    pub(super) fn circle(segment: &Segment, holder: Attachment, circle: &str) -> NotAcquired {
+        let detail = format!(
+            "{} holds it and {circle}: they wait for each other; release that first, and take locks in the same order everywhere",
+            Named(&holder)
+        );
+        let error = Error::new(ErrorKind::Timeout, LOCK, detail);
+        NotAcquired::new(segment, error, Some(holder))
     }
 
     /// Returns whether it would block, timed out, would deadlock, or belongs to a parent process.

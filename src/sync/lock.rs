@@ -7,10 +7,11 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::acquiring::Acquiring;
+use super::acquiring::{Acquiring, Threadless, Who};
+use super::attempt::Manner;
 use super::error::{Abandoned, LockError};
 use super::future;
-use super::hold::{Manner, Trouble};
+use super::hold::Trouble;
 use super::protocol::Until;
 use crate::error::Error;
 use crate::segment::{Bytes, Segment};
@@ -52,10 +53,7 @@ impl Segment {
     ///
     /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`Timeout`](crate::ErrorKind::Timeout), which names the holder.
     pub fn lock_timeout(&self, limit: Duration) -> Result<Guard<'_>, LockError<'_>> {
-        let until = Instant::now()
-            .checked_add(limit)
-            .map_or(Until::Acquired, Until::Deadline);
-        self.guard(until)
+        self.guard(Until::after(limit))
     }
 
     /// Acquires the lock, waiting until `deadline` at most.
@@ -81,7 +79,8 @@ impl Segment {
     ///
     /// As [`Segment::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
     pub async fn lock_async(&self) -> Result<Guard<'_, AnyThread>, LockError<'_, AnyThread>> {
-        guarded(self, future::Until::new(Acquiring::new(self)).await)
+        let acquiring = Acquiring::new(Threadless(self), Who::Task);
+        guarded(self, future::Until::new(acquiring).await)
     }
 
     #[inline(always)]

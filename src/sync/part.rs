@@ -6,8 +6,10 @@
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::acquiring::{Acquiring, Begin, Who};
+use super::attempt::{Attempt, Lock, Manner};
 use super::error::NotAcquired;
-use super::hold::{Attempt, Lock, Manner};
+use super::future;
 use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
@@ -43,9 +45,9 @@ pub(crate) struct PartLock<'a> {
 }
 
 impl<'a> PartLock<'a> {
-    /// A lock under which no code of the program runs.
+    /// A lock that no thread has: a task has it, or no code of the program runs under it.
     #[inline]
-    pub(crate) fn inner(segment: &'a Segment, words: &'a LockWords) -> PartLock<'a> {
+    pub(crate) fn threadless(segment: &'a Segment, words: &'a LockWords) -> PartLock<'a> {
         PartLock {
             segment,
             words,
@@ -67,6 +69,14 @@ impl<'a> PartLock<'a> {
         }
     }
 
+    /// Acquires the lock if nobody has it.
+    #[inline]
+    pub(crate) fn try_acquire(self) -> Option<Held<'a>> {
+        let attempt = Attempt::new(&self, Manner::Atomic);
+        let is_free = self.segment.attached().is_ours() && attempt.try_acquire().is_ok();
+        is_free.then(|| self.begin_with(None))
+    }
+
     /// Acquires the lock.
     ///
     /// # Errors
@@ -74,29 +84,38 @@ impl<'a> PartLock<'a> {
     /// As [`Segment::lock`], without an abandonment.
     #[inline]
     pub(crate) fn acquire(self, until: Until) -> Result<Held<'a>, NotAcquired> {
+        match self.try_acquire() {
+            Some(held) => Ok(held),
+            None => self.acquire_contended(until),
+        }
+    }
+
+    #[cold]
+    fn acquire_contended(self, until: Until) -> Result<Held<'a>, NotAcquired> {
         if !self.segment.attached().is_ours() {
             return Err(NotAcquired::forked(self.segment));
         }
         let attempt = Attempt::new(&self, Manner::Atomic);
-        let dead = match attempt.try_acquire() {
-            Ok(()) => None,
-            Err(_) => self.acquire_contended(until)?,
-        };
-        self.enter();
-        Ok(Held { lock: self, dead })
+        let acquired = attempt.wait(until);
+        self.begin(
+            &attempt,
+            acquired.map_err(|refused| attempt.refused(refused, until)),
+        )
     }
 
-    #[cold]
-    fn acquire_contended(&self, until: Until) -> Result<Option<Hold>, NotAcquired> {
-        let attempt = Attempt::new(self, Manner::Atomic);
-        match attempt.wait(until) {
-            Ok(Acquired::Free) => Ok(None),
-            Ok(Acquired::TakenOver(dead)) => {
-                attempt.count_recovery();
-                Ok(Some(Hold::from_word(dead)))
-            }
-            Err(refused) => Err(attempt.refused(refused, until)),
-        }
+    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`PartLock::acquire`].
+    pub(crate) async fn acquire_async(self) -> Result<Held<'a>, NotAcquired> {
+        future::Until::new(Acquiring::new(self, Who::Task)).await
+    }
+
+    #[inline]
+    fn begin_with(self, dead: Option<Hold>) -> Held<'a> {
+        self.enter();
+        Held { lock: self, dead }
     }
 
     /// The owner word: 0 for nobody.
@@ -117,10 +136,8 @@ impl<'a> PartLock<'a> {
         if !attempt.is_gone(owner) || !attempt.try_take_over(owner) {
             return None;
         }
-        attempt.count_recovery();
-        self.enter();
-        let dead = Some(Hold::from_word(owner));
-        Some(Held { lock: self, dead })
+        attempt.certify_recovery(owner);
+        Some(self.begin_with(Some(Hold::from_word(owner))))
     }
 }
 
@@ -139,6 +156,27 @@ impl Lock for PartLock<'_> {
     fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
         let mark: &ThreadMark = self.threads?.of(self.segment, index)?;
         Some(&mark.holding_thread)
+    }
+}
+
+impl<'a> Begin for PartLock<'a> {
+    type Had = Result<Held<'a>, NotAcquired>;
+
+    const MANNER: Manner = Manner::Atomic;
+
+    fn begin(
+        &self,
+        attempt: &Attempt<'_, Self>,
+        acquired: Result<Acquired, NotAcquired>,
+    ) -> Result<Held<'a>, NotAcquired> {
+        let dead = match acquired? {
+            Acquired::Free => None,
+            Acquired::TakenOver(dead) => {
+                attempt.certify_recovery(dead);
+                Some(Hold::from_word(dead))
+            }
+        };
+        Ok(self.begin_with(dead))
     }
 }
 

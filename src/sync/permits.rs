@@ -101,26 +101,38 @@ pub(crate) struct Wanted {
     now: bool,
     /// What `change` was as it slept last.
     seen: Option<u32>,
+    /// While it waits for the inner lock: whether it is to ask then.
+    asks: Option<bool>,
 }
 
 impl Wanted {
     /// One that wants so many. `now`: there is no other look than the first.
     pub(crate) fn new(count: u32, now: bool) -> Wanted {
-        let seen = None;
-        Wanted { count, now, seen }
+        Wanted {
+            count,
+            now,
+            seen: None,
+            asks: None,
+        }
     }
 
-    /// Looks once. Who looks no more, though it may have been woken, has to look once more, and to give back what it gets.
+    /// Looks once. Who looks no more, though it may have been woken, [passes that on](pass_on).
     pub(crate) fn look<S: Steps>(&mut self, steps: &S) -> Result<Found, S::Refused> {
-        // Asking costs system calls: that is for those who have slept, or look once.
-        let asks = self.now || self.seen.is_some() && steps.asks();
-        if let Some(seen) = self.seen
-            && !asks
-            && steps.change() == seen
-        {
-            return Ok(Found::Sleep(seen));
-        }
+        let asks = match (self.asks, self.seen) {
+            (Some(asks), _) => asks,
+            // Asking costs system calls: that is for those who have slept, or look once.
+            (None, None) => self.now,
+            (None, Some(seen)) => {
+                let asks = steps.asks();
+                if !asks && steps.change() == seen {
+                    return Ok(Found::Sleep(seen));
+                }
+                asks
+            }
+        };
+        self.asks = Some(asks);
         enter(steps)?;
+        self.asks = None;
         let mut taken = take(steps, self.count);
         if !taken && asks {
             let before = steps.available();
@@ -140,6 +152,11 @@ impl Wanted {
         };
         steps.unlock();
         Ok(found)
+    }
+
+    /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
+    pub(crate) fn has_slept(&self) -> bool {
+        self.seen.is_some()
     }
 
     #[cfg(test)]
@@ -179,6 +196,16 @@ pub(crate) fn count<S: Steps>(steps: &S) -> Result<u32, S::Refused> {
     }
     steps.unlock();
     Ok(available)
+}
+
+/// Wakes others, for one who may have been woken and does not look any more.
+pub(crate) fn pass_on<S: Steps>(steps: &S) -> Result<(), S::Refused> {
+    enter(steps)?;
+    if steps.available() > 0 {
+        come_back(steps);
+    }
+    steps.unlock();
+    Ok(())
 }
 
 /// Acquires the inner lock, and sees to what a dead one left.

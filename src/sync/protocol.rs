@@ -26,7 +26,8 @@
 //!    wake at a time is under way, and a release in between costs no system call.
 //! 5. Who wakes up, finds `waiting` still 1 and the owner that it slept on, may sleep again as it is: the 1 is its own, or another
 //!    one's who has yet to look at the owner, and covers both. So while nobody releases, a waiter does nothing but ask.
-//! 6. Who gives up has seen a holder after its 1 and the barrier. That holder's release is still to come, and sees the 1.
+//! 6. Who gives up has seen a holder after its 1 and the barrier, or has released once more itself. That holder's release is still to
+//!    come, and sees the 1.
 //!    Who only tries once has never slept: it uses up no wake, announces nothing, and troubles nobody.
 //!
 //! # Deaths
@@ -62,7 +63,7 @@ const LITTLE: u32 = 64;
 /// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
 const POLLS: u32 = 8;
 /// How often a waiter gives its processor away before its first sleep.
-const YIELDS: usize = 10;
+pub(super) const YIELDS: usize = 10;
 
 /// The steps that the lock is made of; each is indivisible, and a process may die between any two.
 pub(super) trait Steps {
@@ -110,6 +111,12 @@ pub(crate) enum Until {
 }
 
 impl Until {
+    /// So long from now; for as long as it takes, if no clock reaches that far.
+    pub(crate) fn after(limit: Duration) -> Until {
+        let end = Instant::now().checked_add(limit);
+        end.map_or(Until::Acquired, Until::Deadline)
+    }
+
     /// The moment after which nobody waits any more.
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
@@ -134,7 +141,7 @@ impl Until {
 
 /// How the lock was acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acquired {
+pub(crate) enum Acquired {
     Free,
     /// From this hold, which is dead.
     TakenOver(u64),
@@ -223,6 +230,13 @@ impl Waiter {
             };
             self.suspect = owner;
             return Look::Sleep(left);
+        }
+    }
+
+    /// Gives up. It may have been woken, and then somebody else has to be.
+    pub(super) fn give_up(&self, steps: &impl Steps) {
+        if self.has_slept() && self.try_acquire(steps, Until::Acquired, 0).is_ok() {
+            release(steps);
         }
     }
 

@@ -163,37 +163,54 @@ pub(crate) enum Found {
 pub(crate) struct Arrival {
     /// The round in which it has arrived.
     round: Option<u32>,
+    /// While it waits for the inner lock: whether it is to ask then.
+    asks: Option<bool>,
 }
 
 impl Arrival {
     pub(crate) fn new() -> Arrival {
-        Arrival { round: None }
+        Arrival {
+            round: None,
+            asks: None,
+        }
     }
 
     /// Looks once.
     pub(crate) fn look<S: Steps>(&mut self, steps: &S) -> Result<Found, S::Refused> {
-        // Asking costs system calls: that is for those who have slept.
-        let asks = self.round.is_some() && steps.asks();
         if let Some(over) = self.over(steps) {
             return Ok(over);
         }
-        if let Some(round) = self.round
-            && !asks
-        {
-            return Ok(Found::Sleep(round));
-        }
+        let asks = match (self.asks, self.round) {
+            (Some(asks), _) => asks,
+            // Asking costs system calls: that is for those who have slept.
+            (None, None) => false,
+            (None, Some(round)) => {
+                let asks = steps.asks();
+                if !asks {
+                    return Ok(Found::Sleep(round));
+                }
+                asks
+            }
+        };
+        self.asks = Some(asks);
         enter(steps)?;
+        self.asks = None;
         let met = self.over(steps).or_else(|| self.meet(steps, asks));
         let found = met.unwrap_or_else(|| Found::Sleep(steps.round()));
         steps.unlock();
         Ok(found)
     }
 
+    /// Whether it has arrived in a round, which may be over.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.round.is_some()
+    }
+
     /// Arrives no more, unless the round has ended: then this is how.
-    pub(crate) fn take_back<S: Steps>(&mut self, steps: &S) -> Result<Option<Found>, S::Refused> {
+    pub(crate) fn take_back<S: Steps>(&self, steps: &S) -> Result<Option<Found>, S::Refused> {
         enter(steps)?;
         let over = self.over(steps);
-        if over.is_none() && self.round.take().is_some() {
+        if over.is_none() && self.has_arrived() {
             let own = steps.own();
             steps.set_own(own.with(own.arrived.saturating_sub(1)));
         }

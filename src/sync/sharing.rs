@@ -138,6 +138,16 @@ impl Mark {
         self.0 & 3 == u64::from(phase) & 3
     }
 
+    /// How many of its threads are inside in this phase.
+    pub(crate) fn inside(self, phase: u32) -> u32 {
+        let let_in = if self.is_since(phase) {
+            0
+        } else {
+            self.waits()
+        };
+        u32::try_from(self.holds() + let_in).unwrap_or(u32::MAX)
+    }
+
     /// Whether a writer has to wait for it in this phase; so many of those that hold are its own.
     fn keeps_out(self, phase: u32, own: u64) -> bool {
         self.holds() > own || self.waits() > 0 && !self.is_since(phase)

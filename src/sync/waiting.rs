@@ -36,6 +36,12 @@ pub(crate) enum Look<'a, R> {
         /// How long at most, where somebody may have to be asked whether it lives; `None`: until woken.
         limit: Option<Duration>,
     },
+    /// Sleep likewise, because nothing could be seen; who looks ends that in time itself.
+    Blocked {
+        word: Word<'a>,
+        seen: u32,
+        limit: Option<Duration>,
+    },
 }
 
 /// Waits on the calling thread; `None` when the deadline came first.
@@ -52,6 +58,19 @@ pub(crate) fn block<W: Wait>(wait: &mut W, deadline: Option<Instant>) -> Option<
                     (Some(limit), Some(left)) => Some(limit.min(left)),
                     (limit, left) => limit.or(left),
                 };
+                sys::wait(word, seen, limit);
+            }
+            Look::Blocked { word, seen, limit } => sys::wait(word, seen, limit),
+        }
+    }
+}
+
+/// Waits on the calling thread, as long as it takes.
+pub(crate) fn complete<W: Wait>(wait: &mut W) -> W::Output {
+    loop {
+        match wait.look() {
+            Look::Ready(output) => return output,
+            Look::Sleep { word, seen, limit } | Look::Blocked { word, seen, limit } => {
                 sys::wait(word, seen, limit);
             }
         }

@@ -1,6 +1,7 @@
 //! Deaths with and around the lock: it comes free, the right one is said to have died, and what was written is reported.
 
 use std::thread;
+use std::time::Duration;
 
 use sharehold::{LockError, Segment};
 use sharehold_sweep::{Outcome, Scenario};
@@ -14,6 +15,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         lock_write_unlock(),
         try_lock_unlock(),
+        wait_in_vain(),
         unlock_while_another_waits(),
         take_over(),
     ]
@@ -60,6 +62,24 @@ fn try_lock_unlock() -> Scenario {
             let survivor = create(world, 100)?;
             let death = victim.die()?;
             drop(lock_after(&survivor, death)?);
+            usable_by_a_new_one(world)
+        },
+    )
+}
+
+fn wait_in_vain() -> Scenario {
+    Scenario::new(
+        "wait-in-vain",
+        |world| {
+            let segment = attach(world).expect("the survivor created it");
+            let soon = Duration::from_millis(1);
+            move || assert!(segment.lock_timeout(soon).is_err(), "the survivor holds it")
+        },
+        |world, victim| {
+            let survivor = create(world, 100)?;
+            let guard = survivor.lock().map_err(sharehold::Error::from)?;
+            victim.die()?;
+            drop(guard);
             usable_by_a_new_one(world)
         },
     )

@@ -100,7 +100,25 @@ fn usable_by_a_new_one(world: &World) -> Outcome {
         Ok(_) => {}
         Err(error) => return Err(format!("a new one cannot lock: {error}").into()),
     }
+    evidence_is_sound(world)?;
     other.detach()?;
+    Ok(())
+}
+
+/// Checks what is told to people: nobody is said to wait who does not, and each certificate is of one who died.
+fn evidence_is_sound(world: &World) -> Outcome {
+    let seen = sharehold::inspect(&key(world))?;
+    if !seen.summary.waiters.is_empty() {
+        return Err(format!("nobody waits: {:?}", seen.summary.waiters).into());
+    }
+    for recovery in seen.recoveries {
+        let dead = recovery.dead.as_ref();
+        let program = dead.and_then(|it| it.executable.as_deref());
+        let is_whole = program == Some(executable()) && recovery.by.is_some();
+        if !is_whole || recovery.number > seen.summary.recoveries.count {
+            return Err(format!("a certificate of nothing: {recovery:?}").into());
+        }
+    }
     Ok(())
 }
 

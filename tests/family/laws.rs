@@ -1,341 +1,546 @@
-//! What parts do without any death: among threads, in forked children, with other types.
+//! What each primitive promises to all who use it at once, as a small program that any number of members run; [`super::ways`] says as what
+//! they run, and who is killed meanwhile.
+//!
+//! A law that is broken shows in one of three ways. A member finds something that must not be, by means that do not depend on the
+//! library: a word in a file that only one at a time may write, or a byte that the kernel locks. Or it waits far too long. Or what the
+//! members have counted does not fit what is there in the end; each death may have come between a deed and its count.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::fs::File;
+use std::future::Future;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
-use sharehold::{
-    Barrier, ErrorKind, Event, Meeting, Mutex, OnDeath, Part, Reset, RwLock, Semaphore,
-};
-use sharehold_testkit::Suite;
-use sharehold_testkit::raw::Fork;
+use fastrand::Rng;
+use sharehold::{ErrorKind, Once, Policy, Segment, Shared, When};
+use sharehold_testkit::raw::lock_byte;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
-use super::{KEY, LONG, SHORT, Value, attach, create, whole};
+use super::{Family, KEY, LONG, SHORT, Value, attach, whole};
 
-pub(crate) fn suite() -> Suite {
-    Suite::new()
-        .test(parts_are_found_by_another_attachment)
-        .test(other_parts_are_refused_by_name)
-        .test(the_last_handle_removes_the_segment)
-        .test(what_cannot_begin_is_refused)
-        .test(a_panic_discards_the_change)
-        .test(asking_twice_is_an_error)
-        .test(writers_do_not_starve)
-        .test(readers_do_not_starve)
-        .test(of_two_that_upgrade_one_is_refused)
-        .test(a_downgraded_writer_lets_readers_in_and_no_writer)
-        .test(a_set_event_lets_everybody_pass)
-        .test(an_event_that_resets_itself_lets_one_pass)
-        .test(whoever_gives_up_has_not_arrived)
-        .test(a_forked_child_has_nothing)
+/// A primitive's law.
+pub(crate) trait Law: 'static {
+    /// Takes part once.
+    fn turn(member: &mut Member);
+
+    /// Takes part once, as a task.
+    fn turn_in_task(member: &mut Member) -> impl Future<Output = ()> + Send;
+
+    /// What somebody who does not take part does again and again meanwhile.
+    fn beside(_outside: &Member) {}
+
+    /// What somebody who does not take part does when all who did have died, before others do.
+    fn settle(_outside: &Member) {}
+
+    /// Whether what was counted fits what is there, when nobody takes part any more and so many have died.
+    fn judge(outside: &Member, deaths: u64);
 }
 
-fn parts_are_found_by_another_attachment() {
-    let family = create();
-    let other = attach();
-    *family.mutex.lock().expect("it is free") = [3; 16];
-    *family.inner.rwlock.write().expect("it is free") = [4; 16];
-    family.inner.manual.set().expect("it is no fork");
-    assert_eq!(other.mutex.get().expect("it is whole"), [3; 16]);
-    assert_eq!(*other.inner.rwlock.read().expect("it is free"), [4; 16]);
-    assert!(other.inner.manual.is_set().expect("it is no fork"));
-    assert!(!other.inner.auto.is_set().expect("it is no fork"));
-    let attached = family.mutex.segment().attachments();
-    assert_eq!(attached.expect("it is no fork").len(), 2);
+/// What members count.
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    Locked,
+    Written,
+    Made,
+    Set,
+    Passed,
+    Met,
+    Last,
 }
 
-#[derive(Part)]
-struct Other {
-    mutex: Mutex<Value>,
-    inner: OtherInner,
+type Counts = [u64; 7];
+
+/// One who takes part, or looks on.
+pub(crate) struct Member {
+    family: Arc<Family>,
+    counts: Arc<Shared<Counts>>,
+    file: File,
+    path: PathBuf,
+    dice: Rng,
 }
 
-#[derive(Part)]
-struct OtherInner {
-    rwlock: RwLock<[u32; 32]>,
-    permits: Semaphore,
-}
+const COUNTS: &str = "com.example.family.counts";
 
-fn other_parts_are_refused_by_name() {
-    let _family = create();
-    let attached = Other::attach(KEY);
-    let all = attached.map(|it| drop((it.mutex, it.inner.rwlock, it.inner.permits)));
-    let error = all.expect_err("the parts differ");
-    assert_eq!(error.kind(), ErrorKind::TypeMismatch);
-    let said = error.to_string();
-    assert!(said.contains("inner.rwlock"), "{said}");
-    let error = sharehold::Shared::<Value>::attach(KEY).map(drop);
-    let kind = error.expect_err("it is no value").kind();
-    assert_eq!(kind, ErrorKind::TypeMismatch);
-}
-
-fn the_last_handle_removes_the_segment() {
-    let super::Family { mutex, inner, once } = create();
-    drop((mutex, once));
-    inner.manual.set().expect("it is still there");
-    assert!(sharehold::Segment::exists(KEY).expect("one may look"));
-    drop(inner);
-    assert!(!sharehold::Segment::exists(KEY).expect("one may look"));
-}
-
-fn what_cannot_begin_is_refused() {
-    let kind = |error: sharehold::Error| error.kind();
-    let none = Semaphore::create(KEY, 0).map(drop).map_err(kind);
-    assert_eq!(none, Err(ErrorKind::InvalidOption));
-    let nobody = Meeting {
-        participants: 0,
-        on_death: OnDeath::Break,
-    };
-    let nobody = Barrier::create(KEY, nobody).map(drop).map_err(kind);
-    assert_eq!(nobody, Err(ErrorKind::InvalidOption));
-    let permits = Semaphore::create(KEY, 3).expect("nothing has the key");
-    let more = permits.acquire_many(4).map(drop).map_err(kind);
-    assert_eq!(more, Err(ErrorKind::InvalidOption));
-    let not_had = permits.release(1).map_err(kind);
-    assert_eq!(not_had, Err(ErrorKind::InvalidOption));
-}
-
-fn a_panic_discards_the_change() {
-    let family = create();
-    let panicked = thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let mut guard = family.mutex.lock().expect("it is free");
-            let mut writer = family.inner.rwlock.write().expect("it is free");
-            *guard = [5; 16];
-            *writer = [5; 16];
-            panic!("on purpose");
-        });
-        thread.join().is_err()
-    });
-    assert!(panicked);
-    assert_eq!(*family.mutex.lock().expect("it is free"), [0; 16]);
-    assert_eq!(*family.inner.rwlock.write().expect("it is free"), [0; 16]);
-}
-
-fn asking_twice_is_an_error() {
-    let family = create();
-    let _guard = family.mutex.lock().expect("it is free");
-    let twice = family.mutex.lock().map(drop);
-    assert_eq!(twice.expect_err("it has it").kind(), ErrorKind::Deadlock);
-    let _writer = family.inner.rwlock.write().expect("it is free");
-    let twice = family.inner.rwlock.write().map(drop);
-    assert_eq!(twice.expect_err("it has it").kind(), ErrorKind::Deadlock);
-    let inside = family
-        .once
-        .get_or_try_init(|| family.once.get_or_init(|| [1; 16]));
-    assert_eq!(inside.expect_err("it has it").kind(), ErrorKind::Deadlock);
-}
-
-/// Runs `beside` in some threads again and again while `body` runs.
-fn among(threads: usize, beside: impl Fn() + Sync, body: impl FnOnce()) {
-    let ends = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while !ends.load(Ordering::Relaxed) {
-                    beside();
-                }
-            });
-        }
-        body();
-        ends.store(true, Ordering::Relaxed);
-    });
-}
-
-fn writers_do_not_starve() {
-    let family = create();
-    let other = attach();
-    let read = || {
-        let guard = other
-            .inner
-            .rwlock
-            .read_timeout(LONG)
-            .expect("it comes free");
-        whole(&guard);
-    };
-    among(3, read, || {
-        for number in 1..200 {
-            let mut guard = family
-                .inner
-                .rwlock
-                .write_timeout(LONG)
-                .expect("it comes free");
-            assert_eq!(whole(&guard), number - 1);
-            *guard = [number; 16];
-        }
-    });
-}
-
-fn readers_do_not_starve() {
-    let family = create();
-    let other = attach();
-    let write = || {
-        let mut guard = other
-            .inner
-            .rwlock
-            .write_timeout(LONG)
-            .expect("it comes free");
-        let next = whole(&guard) + 1;
-        *guard = [next; 16];
-    };
-    among(2, write, || {
-        for _ in 0..200 {
-            let guard = family
-                .inner
-                .rwlock
-                .read_timeout(LONG)
-                .expect("it comes free");
-            let seen = whole(&guard);
-            thread::yield_now();
-            let now = family.inner.rwlock.get().expect("it is whole");
-            assert_eq!(whole(&now), seen, "it changed while somebody read");
-        }
-    });
-}
-
-fn of_two_that_upgrade_one_is_refused() {
-    let family = create();
-    let other = attach();
-    let first = family.inner.rwlock.read().expect("it is free");
-    let second = other.inner.rwlock.read().expect("readers share");
-    thread::scope(|scope| {
-        let upgraded = scope.spawn(|| {
-            let mut writer = first.upgrade().map_err(|(_, error)| error)?;
-            *writer = [6; 16];
-            Ok::<_, sharehold::Error>(())
-        });
-        let mut second = Some(second);
-        loop {
-            // Until the first one is under way this one may succeed at nothing but waiting for it.
-            let reader = second.take().expect("it comes back");
-            if other.inner.rwlock.try_read().is_ok() {
-                second = Some(reader);
-                continue;
-            }
-            let (reader, error) = reader.upgrade().map(drop).expect_err("another one does");
-            assert_eq!(error.kind(), ErrorKind::WouldBlock);
-            assert_eq!(whole(&reader), 0);
-            break;
-        }
-        upgraded
-            .join()
-            .expect("it does not panic")
-            .expect("it is alone by now");
-    });
-    assert_eq!(family.inner.rwlock.get().expect("it is whole"), [6; 16]);
-}
-
-fn a_downgraded_writer_lets_readers_in_and_no_writer() {
-    let family = create();
-    let other = attach();
-    let mut writer = family.inner.rwlock.write().expect("it is free");
-    *writer = [7; 16];
-    let reader = writer.downgrade().expect("there is room");
-    assert_eq!(*reader, [7; 16]);
-    assert_eq!(
-        *other.inner.rwlock.try_read().expect("readers share"),
-        [7; 16]
-    );
-    let refused = other.inner.rwlock.try_write().map(drop);
-    assert_eq!(
-        refused.expect_err("one reads").kind(),
-        ErrorKind::WouldBlock
-    );
-    drop(reader);
-    drop(other.inner.rwlock.try_write().expect("nobody is inside"));
-}
-
-fn a_set_event_lets_everybody_pass() {
-    let event = Event::create(KEY, Reset::Manual).expect("nothing has the key");
-    assert!(!event.try_wait().expect("it is no fork"));
-    let late = event.wait_timeout(SHORT).expect_err("nobody set it");
-    assert_eq!(late.kind(), ErrorKind::Timeout);
-    thread::scope(|scope| {
-        let waiters = [(); 3].map(|()| scope.spawn(|| event.wait_timeout(LONG)));
-        event.set().expect("it is no fork");
-        for waiter in waiters {
-            waiter
-                .join()
-                .expect("it does not panic")
-                .expect("it is set");
-        }
-    });
-    assert!(event.try_wait().expect("it is no fork"));
-    event.reset().expect("it is no fork");
-    assert!(!event.try_wait().expect("it is no fork"));
-}
-
-fn an_event_that_resets_itself_lets_one_pass() {
-    const SETS: u64 = 500;
-    let event = Event::create(KEY, Reset::Auto).expect("nothing has the key");
-    let passed = AtomicU64::new(0);
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while passed.load(Ordering::SeqCst) < SETS {
-                    if event.wait_timeout(Duration::from_millis(20)).is_ok() {
-                        passed.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
-            });
-        }
-        for number in 1..=SETS {
-            event.set().expect("it is no fork");
-            // Each is taken once, and once only.
-            while passed.load(Ordering::SeqCst) < number {
-                thread::yield_now();
-            }
-            assert_eq!(passed.load(Ordering::SeqCst), number);
-            assert!(!event.is_set().expect("it is no fork"));
-        }
-    });
-}
-
-fn whoever_gives_up_has_not_arrived() {
-    let meeting = Meeting {
-        participants: 2,
-        on_death: OnDeath::Break,
-    };
-    let step = Barrier::create(KEY, meeting).expect("nothing has the key");
-    for _ in 0..3 {
-        let late = step.wait_timeout(SHORT).expect_err("nobody else comes");
-        assert_eq!(late.kind(), ErrorKind::Timeout);
+impl Member {
+    /// The first one, who looks on; `file` is for what is checked without the library.
+    pub(crate) fn first(family: Family, file: &Path) -> Member {
+        let counts = Shared::create(COUNTS, &[0; 7]).expect("nothing has the key");
+        Member::of(family.into(), counts.into(), file)
     }
-    thread::scope(|scope| {
-        let other = scope.spawn(|| step.wait_timeout(LONG));
-        let last = step.wait_timeout(LONG).expect("the other one comes");
-        let other = other.join().expect("it does not panic").expect("it comes");
-        assert!(last != other, "one is the last");
-    });
+
+    /// One in another process.
+    pub(crate) fn attached(file: &Path) -> Member {
+        let counts = Shared::attach(COUNTS).expect("it is there");
+        Member::of(attach().into(), counts.into(), file)
+    }
+
+    /// Another one in this process, with the same handles.
+    pub(crate) fn another(&self) -> Member {
+        Member::of(
+            Arc::clone(&self.family),
+            Arc::clone(&self.counts),
+            &self.path,
+        )
+    }
+
+    fn of(family: Arc<Family>, counts: Arc<Shared<Counts>>, path: &Path) -> Member {
+        let file = File::options().read(true).write(true).open(path);
+        Member {
+            family,
+            counts,
+            file: file.expect("it is there"),
+            path: path.to_owned(),
+            dice: Rng::new(),
+        }
+    }
+
+    fn count(&self, what: Count) {
+        let counted = self.counts.update(|counts| counts[what as usize] += 1);
+        counted.expect("it can be changed");
+    }
+
+    fn counted(&self, what: Count) -> u64 {
+        self.counts.get().expect("it is whole")[what as usize]
+    }
+
+    /// What stands in the file for those who count this.
+    fn word(&self, of: Count) -> u64 {
+        let mut word = [0; 8];
+        let read = self.file.read_exact_at(&mut word, 8 * of as u64);
+        read.map_or(0, |()| u64::from_ne_bytes(word))
+    }
+
+    /// Writes a word of its own into the file, which is to stay there as long as nobody else may write.
+    fn own_word(&mut self, of: Count) -> u64 {
+        let word = self.dice.u64(1..);
+        let written = self.file.write_all_at(&word.to_ne_bytes(), 8 * of as u64);
+        written.expect("there is room");
+        word
+    }
+
+    #[track_caller]
+    fn still_finds(&self, of: Count, word: u64) {
+        assert_eq!(self.word(of), word, "another one was inside, too");
+    }
+
+    /// Takes one of two seats, which the kernel gives to one at a time: who has a permit finds one free.
+    fn seat(&self) -> File {
+        let start = Instant::now();
+        loop {
+            for seat in 0..2 {
+                let file = File::options().write(true).open(&self.path);
+                let file = file.expect("it is there");
+                if lock_byte(&file, seat, true) {
+                    return file;
+                }
+            }
+            // Of one who has died the permit may be back before the seat.
+            assert!(
+                start.elapsed() < LONG,
+                "more are seated than there are permits"
+            );
+        }
+    }
 }
 
-fn a_forked_child_has_nothing() {
-    let family = create();
-    let guard = family.mutex.lock().expect("it is free");
-    let reader = family.inner.rwlock.read().expect("it is free");
-    let permit = family.inner.permits.acquire().expect("there are two");
-    let Some(child) = Fork::Fork.continue_in_child() else {
-        let forked = |error: sharehold::Error| error.kind() == ErrorKind::Forked;
-        let refused = family.mutex.get().is_err_and(forked)
-            && family.mutex.lock().is_err_and(forked)
-            && family.inner.rwlock.read().is_err_and(forked)
-            && family.inner.rwlock.write().is_err_and(forked)
-            && family.inner.permits.acquire().is_err_and(forked)
-            && family.inner.auto.set().is_err_and(forked)
-            && family.inner.strict.wait().is_err_and(forked)
-            && family.once.get().is_err_and(forked);
-        // Dropped here they give nothing back.
-        drop((guard, reader, permit));
-        std::process::exit(i32::from(!refused));
-    };
-    assert_eq!(child.exit_code(), Some(0));
-    let other = attach();
-    let kind = |error: sharehold::Error| error.kind();
-    // This very thread has it.
-    let locked = other.mutex.try_lock().map(drop).map_err(kind);
-    assert_eq!(locked, Err(ErrorKind::Deadlock));
-    let read = other.inner.rwlock.try_write().map(drop).map_err(kind);
-    assert_eq!(read, Err(ErrorKind::WouldBlock));
-    assert_eq!(other.inner.permits.available().expect("it is no fork"), 1);
-    drop((guard, reader, permit));
+/// Waits for what comes soon, if no law is broken.
+async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(LONG, future).await.expect("it comes")
+}
+
+/// Each of those who changed the value has changed it once, and those who died at most once more.
+#[track_caller]
+fn judge_changes(value: &Value, counted: u64, deaths: u64) {
+    let value = whole(value);
+    let expected = counted..=counted + deaths;
+    assert!(expected.contains(&value), "{value} is not in {expected:?}");
+}
+
+/// One at a time has a mutex, and what it changes is not lost.
+pub(crate) struct OneAtATime;
+
+impl Law for OneAtATime {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let mut guard = family.mutex.lock_timeout(LONG).expect("it comes free");
+        let word = member.own_word(Count::Locked);
+        thread::yield_now();
+        *guard = [whole(&guard) + 1; 16];
+        member.still_finds(Count::Locked, word);
+        drop(guard);
+        member.count(Count::Locked);
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let guard = soon(family.mutex.lock_async()).await;
+        let mut guard = guard.expect("it comes free");
+        let word = member.own_word(Count::Locked);
+        yield_now().await;
+        *guard = [whole(&guard) + 1; 16];
+        member.still_finds(Count::Locked, word);
+        drop(guard);
+        member.count(Count::Locked);
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        let guard = outside.family.mutex.lock_timeout(LONG);
+        let guard = guard.expect("it comes free");
+        judge_changes(&guard, outside.counted(Count::Locked), deaths);
+    }
+}
+
+/// Many read together or one writes, also after readers became writers and writers readers; neither starve.
+pub(crate) struct ManyOrOne;
+
+impl ManyOrOne {
+    /// What a reader finds, until it looks again.
+    fn seen(member: &Member, value: &Value) -> (u64, u64) {
+        (whole(value), member.word(Count::Written))
+    }
+
+    #[track_caller]
+    fn is_still(member: &Member, seen: (u64, u64)) {
+        let now = member.family.inner.rwlock.get().expect("it is whole");
+        assert_eq!(whole(&now), seen.0, "it changed while somebody read");
+        member.still_finds(Count::Written, seen.1);
+    }
+}
+
+impl Law for ManyOrOne {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let rwlock = &family.inner.rwlock;
+        let deed = member.dice.u32(..4);
+        if deed == 0 {
+            let mut guard = rwlock.write_timeout(LONG).expect("it comes free");
+            let word = member.own_word(Count::Written);
+            thread::yield_now();
+            *guard = [whole(&guard) + 1; 16];
+            member.still_finds(Count::Written, word);
+            drop(guard);
+            member.count(Count::Written);
+            return;
+        }
+        let guard = rwlock.read_timeout(LONG).expect("it comes free");
+        let seen = ManyOrOne::seen(member, &guard);
+        thread::yield_now();
+        ManyOrOne::is_still(member, seen);
+        if deed > 1 {
+            return;
+        }
+        match guard.upgrade_timeout(LONG) {
+            Ok(mut writer) => {
+                assert_eq!(whole(&writer), seen.0, "another one wrote");
+                let next = seen.0 + 1;
+                *writer = [next; 16];
+                let word = member.own_word(Count::Written);
+                let reader = writer.downgrade().expect("there is room");
+                member.count(Count::Written);
+                ManyOrOne::is_still(member, (next, word));
+                drop(reader);
+            }
+            Err((reader, error)) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                ManyOrOne::is_still(member, seen);
+                drop(reader);
+            }
+        }
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let rwlock = &family.inner.rwlock;
+        let deed = member.dice.u32(..4);
+        if deed == 0 {
+            let mut guard = soon(rwlock.write_async()).await.expect("it comes free");
+            let word = member.own_word(Count::Written);
+            yield_now().await;
+            *guard = [whole(&guard) + 1; 16];
+            member.still_finds(Count::Written, word);
+            drop(guard);
+            member.count(Count::Written);
+            return;
+        }
+        let guard = soon(rwlock.read_async()).await.expect("it comes free");
+        let seen = ManyOrOne::seen(member, &guard);
+        yield_now().await;
+        ManyOrOne::is_still(member, seen);
+        if deed > 1 {
+            return;
+        }
+        match soon(guard.upgrade_async()).await {
+            Ok(mut writer) => {
+                assert_eq!(whole(&writer), seen.0, "another one wrote");
+                let next = seen.0 + 1;
+                *writer = [next; 16];
+                let word = member.own_word(Count::Written);
+                let reader = writer.downgrade().expect("there is room");
+                member.count(Count::Written);
+                yield_now().await;
+                ManyOrOne::is_still(member, (next, word));
+                drop(reader);
+            }
+            Err((reader, error)) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                ManyOrOne::is_still(member, seen);
+                drop(reader);
+            }
+        }
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        let guard = outside.family.inner.rwlock.write_timeout(LONG);
+        let guard = guard.expect("it comes free");
+        judge_changes(&guard, outside.counted(Count::Written), deaths);
+    }
+}
+
+/// A value is made once, by one of all who want it, and all have that one.
+pub(crate) struct MadeOnce;
+
+impl MadeOnce {
+    /// All members go along the same row of them: to the one that was begun last, or the one that is next.
+    fn next(member: &mut Member) -> Once<Value> {
+        const MOST: u64 = 400;
+        let number = member.counted(Count::Made) + member.dice.u64(..2);
+        let options = Segment::options().policy(Policy::Persistent);
+        let key = format!("{KEY}.once.{}", number.min(MOST));
+        let once = options.open_or_create_part(&key, || ());
+        once.expect("it is there, or nothing has the key")
+    }
+}
+
+impl Law for MadeOnce {
+    fn turn(member: &mut Member) {
+        let once = MadeOnce::next(member);
+        let word = member.dice.u64(..);
+        let made = once.get_or_init(|| {
+            member.count(Count::Made);
+            thread::yield_now();
+            [word; 16]
+        });
+        let made = made.expect("it comes free");
+        assert_eq!(once.get().expect("it is whole"), Some(made));
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let once = MadeOnce::next(member);
+        let word = member.dice.u64(..);
+        let first = async || {
+            member.count(Count::Made);
+            yield_now().await;
+            [word; 16]
+        };
+        let made = soon(once.get_or_init_async(first)).await;
+        let made = made.expect("it comes free");
+        assert_eq!(once.get().expect("it is whole"), Some(made));
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        let (mut made, prefix) = (0, format!("{KEY}.once."));
+        for listed in sharehold::list().expect("one may look") {
+            let key = &listed.summary.expect("it is whole").key;
+            if key.starts_with(&prefix) {
+                let once: sharehold::Result<Once<Value>> = Segment::options().attach_part(key);
+                let once = once.expect("it is there");
+                if let Some(value) = once.get().expect("it is whole") {
+                    whole(&value);
+                    made += 1;
+                }
+                Segment::destroy(key, When::Now).expect("it is there");
+            }
+        }
+        let counted = outside.counted(Count::Made);
+        let expected = made..=made + deaths;
+        assert!(expected.contains(&counted), "{counted} not in {expected:?}");
+    }
+}
+
+/// Nobody has a permit that another one has, and what somebody had comes back.
+pub(crate) struct NoMoreThanThereAre;
+
+impl Law for NoMoreThanThereAre {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let permits = &family.inner.permits;
+        let count = member.dice.u32(1..3);
+        let permit = permits.acquire_many_timeout(count, LONG);
+        let permit = permit.expect("they come back");
+        let seats = (0..count).map(|_| member.seat()).collect::<Vec<_>>();
+        thread::yield_now();
+        drop(seats);
+        drop(permit);
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        let permits = &family.inner.permits;
+        let count = member.dice.u32(1..3);
+        let permit = soon(permits.acquire_many_async(count)).await;
+        let permit = permit.expect("they come back");
+        let seats = (0..count).map(|_| member.seat()).collect::<Vec<_>>();
+        yield_now().await;
+        drop(seats);
+        drop(permit);
+    }
+
+    fn judge(outside: &Member, _: u64) {
+        let permits = &outside.family.inner.permits;
+        let all = permits.acquire_many_timeout(2, LONG);
+        drop(all.expect("they come back"));
+        assert_eq!(permits.available().expect("it is no fork"), 2);
+    }
+}
+
+/// Whoever waits for an event is woken when it is set, and no more pass than it was set for.
+pub(crate) struct NoneSleepsOn;
+
+impl NoneSleepsOn {
+    fn set(member: &Member) {
+        // Before it is set: whoever passes finds it counted.
+        member.count(Count::Set);
+        member.family.inner.auto.set().expect("it is no fork");
+    }
+
+    #[track_caller]
+    fn passed(member: &Member) {
+        member.count(Count::Passed);
+        let counts = member.counts.get().expect("it is whole");
+        let (passed, set) = (counts[Count::Passed as usize], counts[Count::Set as usize]);
+        assert!(passed <= set, "{passed} passed what was set {set} times");
+    }
+}
+
+impl Law for NoneSleepsOn {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        match member.dice.u32(..4) {
+            0 => NoneSleepsOn::set(member),
+            1 => family.inner.manual.reset().expect("it is no fork"),
+            2 => family.inner.manual.wait_timeout(LONG).expect("it is set"),
+            _ => {
+                family.inner.auto.wait_timeout(LONG).expect("it is set");
+                NoneSleepsOn::passed(member);
+            }
+        }
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        match member.dice.u32(..4) {
+            0 => NoneSleepsOn::set(member),
+            1 => family.inner.manual.reset().expect("it is no fork"),
+            2 => {
+                let waited = soon(family.inner.manual.wait_async()).await;
+                waited.expect("it is set");
+            }
+            _ => {
+                let waited = soon(family.inner.auto.wait_async()).await;
+                waited.expect("it is set");
+                NoneSleepsOn::passed(member);
+            }
+        }
+    }
+
+    fn beside(outside: &Member) {
+        NoneSleepsOn::set(outside);
+        outside.family.inner.manual.set().expect("it is no fork");
+    }
+
+    fn judge(outside: &Member, _: u64) {
+        let event = &outside.family.inner.auto;
+        event.set().expect("it is no fork");
+        event.wait_timeout(LONG).expect("it is set");
+        assert!(!event.is_set().expect("it is no fork"), "it was taken");
+    }
+}
+
+/// All who meet in a round of a barrier go on, or, where one has died, none; and one of them was the last.
+pub(crate) struct AllOrNone;
+
+impl AllOrNone {
+    /// Whether they have met.
+    #[track_caller]
+    fn met(member: &Member, met: sharehold::Result<bool>) -> bool {
+        match met {
+            Ok(last) => {
+                member.count(Count::Met);
+                if last {
+                    member.count(Count::Last);
+                }
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Broken, "{error}");
+                false
+            }
+        }
+    }
+}
+
+impl Law for AllOrNone {
+    fn turn(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        while !AllOrNone::met(member, family.inner.strict.wait_timeout(LONG)) {}
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        let family = Arc::clone(&member.family);
+        while !AllOrNone::met(member, soon(family.inner.strict.wait_async()).await) {}
+    }
+
+    fn settle(outside: &Member) {
+        // The dead may have arrived in a round that has not ended, and those who come are to begin with none.
+        let finds_nobody = |met: sharehold::Result<bool>| {
+            met.is_err_and(|error| error.kind() == ErrorKind::Timeout)
+        };
+        while !finds_nobody(outside.family.inner.strict.wait_timeout(SHORT)) {}
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        let (met, last) = (outside.counted(Count::Met), outside.counted(Count::Last));
+        assert!(met <= 3 * (last + deaths), "{met} met, {last} as the last");
+        assert!(
+            3 * last <= met + 3 * deaths,
+            "{met} met, {last} as the last"
+        );
+    }
+}
+
+/// All of these at once, in one segment.
+pub(crate) struct All;
+
+impl Law for All {
+    fn turn(member: &mut Member) {
+        match member.dice.u32(..4) {
+            0 => OneAtATime::turn(member),
+            1 => ManyOrOne::turn(member),
+            2 => NoMoreThanThereAre::turn(member),
+            _ => NoneSleepsOn::turn(member),
+        }
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        match member.dice.u32(..4) {
+            0 => OneAtATime::turn_in_task(member).await,
+            1 => ManyOrOne::turn_in_task(member).await,
+            2 => NoMoreThanThereAre::turn_in_task(member).await,
+            _ => NoneSleepsOn::turn_in_task(member).await,
+        }
+    }
+
+    fn beside(outside: &Member) {
+        NoneSleepsOn::beside(outside);
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        OneAtATime::judge(outside, deaths);
+        ManyOrOne::judge(outside, deaths);
+        NoMoreThanThereAre::judge(outside, deaths);
+        NoneSleepsOn::judge(outside, deaths);
+    }
 }

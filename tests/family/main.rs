@@ -3,7 +3,10 @@
 
 mod deaths;
 mod laws;
-mod storm;
+mod seen;
+mod tasks;
+mod uses;
+mod ways;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +14,13 @@ use std::time::Duration;
 use sharehold::{Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLock, Semaphore};
 
 fn main() -> ExitCode {
-    sharehold_testkit::main([deaths::suite(), laws::suite(), storm::suite()])
+    sharehold_testkit::main([
+        deaths::suite(),
+        seen::suite(),
+        tasks::suite(),
+        uses::suite(),
+        ways::suite(),
+    ])
 }
 
 const KEY: &str = "com.example.family";

@@ -6,6 +6,7 @@
 mod bytes;
 mod create;
 mod daemons;
+mod evidence;
 mod forks;
 mod grow;
 mod inspect;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         bytes::suite(),
         create::suite(),
         daemons::suite(),
+        evidence::suite(),
         forks::suite(),
         grow::suite(),
         inspect::suite(),

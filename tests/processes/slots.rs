@@ -1,8 +1,11 @@
 //! The attachment table: a slot for everyone who lives, and those of the dead again and again.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
 use sharehold::{ErrorKind, LockError, Policy, Segment, When};
 use sharehold_testkit::raw::Fork;
-use sharehold_testkit::{Child, Suite, Talk, left_in_directory};
+use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
 use crate::peers::{KEY, LONG, attached, holding, kind};
 
@@ -12,6 +15,7 @@ pub(crate) fn suite() -> Suite {
         .test(who_gets_a_dead_ones_slot_does_not_get_what_it_held)
         .test(a_full_table_is_an_error_that_says_so)
         .test(four_thousand_can_be_attached_at_once)
+        .test(a_table_that_was_used_four_billion_times_still_shows_who_is_there)
         .role(crowd)
 }
 
@@ -142,4 +146,26 @@ fn four_thousand_can_be_attached_at_once() {
     drop(segment.lock().expect("nobody died holding it"));
     drop((again, crowds, segment));
     Segment::destroy(KEY, When::Unused).expect("nobody is left");
+}
+
+fn a_table_that_was_used_four_billion_times_still_shows_who_is_there() {
+    /// Where the header says whose turn it is to take a slot: see `docs/format.md`.
+    const NEXT_SLOT: u64 = 76;
+    let segment = Segment::options()
+        .size(8)
+        .slots(5)
+        .create(KEY)
+        .expect("nothing has the key");
+    let attach = || Segment::attach(KEY).expect("there is a free slot");
+    let (second, _third, _fourth) = (attach(), attach(), attach());
+    second.detach().expect("it can leave");
+    let name = left_in_directory().remove(0);
+    let file = File::options().write(true).open(directory().join(name));
+    let written = file.and_then(|file| file.write_all_at(&u32::MAX.to_le_bytes(), NEXT_SLOT));
+    written.expect("it is the segment's");
+    for _ in 0..3 {
+        let _fifth = attach();
+        let there = segment.attachments().expect("one may look");
+        assert_eq!(there.len(), 4, "{there:?}");
+    }
 }

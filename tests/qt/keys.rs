@@ -1,4 +1,8 @@
 //! From text to native keys, as Qt derives and prints them.
+//!
+//! Of upstream's tests of `QNativeIpcKey`: the default types and their numbers are `types_have_the_numbers_of_qt`, the printed form both ways is
+//! `printed_keys` and `a_thousand_keys`, equality is `a_remembered_text_counts`. Making, copying, moving, setting, swapping and hashing have no
+//! counterpart: a key is a plain value, whose language does these.
 
 use sharehold::qt::{KeyType, NativeIpcKey, Options};
 
@@ -95,6 +99,23 @@ fn an_empty_key_names_nothing() {
         let key = NativeIpcKey::for_memory("", key_type, "/tmp");
         assert!(key.is_empty());
         assert_eq!(key.text_key(), None);
+    }
+}
+
+#[test]
+fn a_remembered_text_counts() {
+    for key_type in [KeyType::SYSTEM_V, KeyType::Posix] {
+        let with = NativeIpcKey::for_memory("text", key_type, "/tmp");
+        let without = NativeIpcKey::new(with.native_key(), key_type);
+        assert_eq!(with, NativeIpcKey::for_memory("text", key_type, "/tmp"));
+        assert_ne!(with, without);
+        assert_ne!(
+            without,
+            NativeIpcKey::new(with.native_key(), KeyType::Windows)
+        );
+        for key in [with, without] {
+            assert_eq!(key.to_string().parse::<NativeIpcKey>().unwrap(), key);
+        }
     }
 }
 

@@ -105,6 +105,75 @@ world_tests! {
         assert!(!file.exists());
     }
 
+    /// Memory, and semaphores that are the lock of none, are found by their names; whether anybody has them is proven.
+    fn what_is_left(world) {
+        let family = || Options::new().key_type(KeyType::Posix);
+        let [used, left, counted] = ["used", "left", "counted"].map(|part| world.key(part));
+        let mut programs = [&used, &left].map(|key| {
+            let mut qt = peer(world, &posix(key));
+            qt.tell("create m 64");
+            qt
+        });
+        programs[1].kill();
+        let mut semaphore = family().semaphore(&counted, 1);
+        drop(semaphore.acquire().unwrap());
+
+        let names = |found: Vec<NativeIpcKey>| {
+            let names = found.into_iter().map(|key| key.native_key().to_owned());
+            names.collect::<Vec<String>>()
+        };
+        let memory = || family().all_memory().unwrap();
+        let found = names(memory().iter().map(|it| it.native_key().clone()).collect());
+        for key in [&used, &left] {
+            assert!(found.contains(&posix(key).native_key().native_key().to_owned()), "{found:?}");
+        }
+        let attached = |key| posix(key).status().unwrap().unwrap().attachments;
+        assert_eq!((attached(&used), attached(&left)), (None, Some(0)));
+
+        let found = family().all_semaphores().unwrap();
+        let found = names(found.iter().map(|it| it.native_key().clone()).collect());
+        assert!(found.contains(&semaphore.native_key().native_key().to_owned()), "{found:?}");
+        for key in [&used, &left] {
+            let lock = NativeIpcKey::for_semaphore(key, KeyType::Posix, "");
+            assert!(!found.contains(&lock.native_key().to_owned()), "{found:?}");
+        }
+        let mut other = family().semaphore(&counted, 1);
+        assert!(!other.is_stale().unwrap() && !other.remove_stale().unwrap(), "somebody has it");
+        drop(semaphore);
+        assert!(other.is_stale().unwrap() && other.remove_stale().unwrap());
+        assert!(!other.is_stale().unwrap() && !other.remove_stale().unwrap(), "it is gone");
+
+        clean(posix(&left));
+        drop(programs);
+        clean(posix(&used));
+        let windows = Options::new().key_type(KeyType::Windows);
+        assert_eq!(windows.all_memory().unwrap_err().kind(), ErrorKind::KeyError);
+    }
+
+    /// A lock that was lost with its holder does not keep memory that nobody has from being removed or replaced.
+    fn memory_with_a_lost_lock(world) {
+        let key = world.key("lost");
+        let leave_behind = || {
+            let mut qt = peer(world, &posix(&key));
+            qt.tell("create m 64");
+            qt.tell("lock m");
+            qt
+        };
+        let impatient = || {
+            let options = Options::new().key_type(KeyType::Posix);
+            options.patience(Duration::from_millis(20)).shared_memory(&key)
+        };
+        let mut qt = leave_behind();
+        assert_eq!(impatient().remove_stale().unwrap_err().kind(), ErrorKind::LockError, "it may live");
+        qt.kill();
+        assert!(impatient().remove_stale().unwrap());
+        leave_behind().kill();
+        let mut memory = impatient();
+        memory.replace_stale(8).unwrap();
+        assert_eq!(memory.size(), 8);
+        clean(memory);
+    }
+
     /// Qt's `create` makes another semaphore under the same name: ours, once inside, goes over to it.
     fn a_replaced_semaphore(world) {
         let mut memory = posix(&world.key("replaced"));

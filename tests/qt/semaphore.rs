@@ -28,6 +28,8 @@ world_tests! {
             drop(ours.acquire().unwrap());
             qt.kill();
             assert_eq!(looker.status().unwrap().unwrap().free, 2, "{kind:?}");
+            // Who uses a set is told nobody, so nobody removes it as stale.
+            assert!(!ours.is_stale().unwrap() && !ours.remove_stale().unwrap());
             assert!(ours.remove().unwrap());
             assert!(!ours.remove().unwrap());
         }

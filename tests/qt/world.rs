@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
         let world = World {
             directory: directory.into(),
             private: std::env::var_os(SHARED).is_none(),
-            keys: AtomicU32::new(0),
+            keys: Mutex::default(),
         };
         body(&world);
         world.expect_nothing_left();
@@ -103,8 +103,8 @@ pub(crate) struct World {
     directory: PathBuf,
     /// Whether nobody else has objects here.
     pub(crate) private: bool,
-    /// How many keys were given out.
-    keys: AtomicU32,
+    /// The keys that were given out.
+    keys: Mutex<Vec<String>>,
 }
 
 /// A kind of program that takes part.
@@ -164,8 +164,15 @@ impl World {
 
     /// A key that no other test, of this run or of one beside it, has.
     pub(crate) fn key(&self, part: &str) -> String {
-        let number = self.keys.fetch_add(1, Ordering::Relaxed);
-        format!("{part}.{}.{number}", std::process::id())
+        let mut keys = self.keys.lock().unwrap();
+        let key = format!("{part}.{}.{}", std::process::id(), keys.len());
+        keys.push(key.clone());
+        key
+    }
+
+    /// All keys that were given out.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.keys.lock().unwrap().clone()
     }
 
     /// Starts a program.

@@ -43,6 +43,49 @@ fn a_program_can_have_the_same_type() {
 }
 
 #[test]
+fn a_kind_is_read_with_or_without_spaces_behind_its_marks() {
+    for (written, others) in [
+        ("[u32; 4]", &["[u32;4]", "[u32;  4]"][..]),
+        ("List<[u8; 2], 3>", &["List<[u8;2],3>", "List<[u8; 2],3>"]),
+        (
+            "enum u8 {Idle=0, Busy=1}",
+            &["enum u8 {Idle=0,Busy=1}", "enum u8 { Idle=0 , Busy=1 }"],
+        ),
+    ] {
+        let kind: Kind = written.parse().expect("it is as a schema has it");
+        assert_eq!(kind.to_string(), written);
+        for text in others {
+            assert_eq!(text.parse(), Ok(kind.clone()), "{text}");
+        }
+    }
+    for text in [
+        "[u32 ; 4]",
+        "[u32, 4]",
+        "[u 32; 4]",
+        "[u32; 4 ]",
+        " [u32; 4]",
+        "[u32; 4] ",
+        "[u32; 04]",
+        "[u32; 1 0]",
+        "Text< 8>",
+        "enum u8{A=0}",
+        "enum u8 {A =0}",
+        "enum u8 {A= 0}",
+        "enum u8 {A B=0}",
+        "enum u8 {AB=0,}",
+    ] {
+        assert!(text.parse::<Kind>().is_err(), "{text}");
+    }
+    let schema = Schema::of::<Job>().to_text();
+    assert_eq!(Schema::parse(&schema), Ok(Schema::of::<Job>()));
+    let squeezed = schema.replace("[u8; 3]", "[u8;3]");
+    assert!(
+        Schema::parse(&squeezed).is_err(),
+        "what stands in a segment has one form"
+    );
+}
+
+#[test]
 fn what_is_no_struct_is_refused() {
     let none = Schema::from_fields("T", Vec::new());
     assert!(none.is_err());
@@ -81,7 +124,7 @@ fn kinds_are_as_they_are_written() {
         "string",
         "Text",
         "Text<>",
-        "[u8;2]",
+        "[u8 2]",
         "[u8; 0]",
         "struct",
         "[struct; 2]",

@@ -115,7 +115,7 @@ with open(sys.argv[1], "rb") as file:
     segment = file.read()
 slots, key_len, data_offset = struct.unpack_from("=IIQ", segment, 16)
 schema_len, = struct.unpack_from("=Q", segment, 48)
-key_at = 256 + 128 * slots
+key_at = 2048 + 192 * slots
 schema_at = key_at + key_len
 text = segment[schema_at:schema_at + schema_len].decode()
 size = int(text.split(" ")[1])

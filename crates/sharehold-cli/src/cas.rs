@@ -20,7 +20,7 @@ Examples:
   sharehold cas com.example.job owner 0 $$ || exit  be the owner, or leave
 
 Exit status: 0 changed, 2 wrong usage, or the field cannot have such a value, 3 no such key or field, 4 it has another value,
-which is printed, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
+which is printed, or not in time, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
@@ -37,13 +37,16 @@ pub(crate) struct Args {
     new: String,
 
     #[command(flatten)]
+    patience: change::Patience,
+
+    #[command(flatten)]
     format: Format,
 }
 
 /// Runs `sharehold cas`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut other = None;
-    let changed = change::field(&args.key, &args.field, |field| {
+    let changed = change::field(&args.key, &args.field, args.patience, |field| {
         // Compared as it is printed, so that what cannot be told apart by reading is the same.
         if field.parse(&args.old)?.to_string() == field.value.to_string() {
             return Ok(args.new.clone());

@@ -1,11 +1,21 @@
 //! One field changed in one committed update: what `set`, `incr` and `cas` have in common.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use sharehold::{AnyShared, FieldValue, Schema};
 
-use crate::{hint, value};
+use crate::{hint, units, value};
+
+/// How long a change may wait for others.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Patience {
+    /// Wait at most so long for whoever has the value locked: 5s, 500ms, 0; as long as it takes unless given
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    timeout: Option<Duration>,
+}
 
 /// A field, as it was and as it is.
 pub(crate) struct Changed {
@@ -34,12 +44,13 @@ impl Changed {
 pub(crate) fn field(
     key: &str,
     path: &str,
+    patience: Patience,
     decide: impl FnOnce(&Field<'_>) -> Result<String>,
 ) -> Result<Changed> {
     let shared = AnyShared::attach(key)?;
     let schema = shared.schema();
     let explain = |error| hint::for_field(error, schema);
-    let changed = shared.try_update(|bytes| -> Result<Changed> {
+    let change = |bytes: &mut [u8]| -> Result<Changed> {
         let before = schema.get(bytes, path).map_err(explain)?;
         let text = decide(&Field {
             schema,
@@ -50,7 +61,11 @@ pub(crate) fn field(
         schema.set(bytes, path, &text).map_err(explain)?;
         let after = schema.get(bytes, path).map_err(explain)?;
         Ok(Changed { before, after })
-    })?;
+    };
+    let changed = match patience.timeout {
+        None => shared.try_update(change),
+        Some(limit) => shared.try_update_timeout(limit, change),
+    }?;
     shared.detach()?;
     Ok(changed)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use sharehold::qt::{self, NativeIpcKey, Status};
+use sharehold::qt::{self, KeyType, NativeIpcKey, Status};
 use sharehold::{Foreign, ForeignKind};
 
 use crate::exit::{Exit, Failure};
@@ -116,6 +116,11 @@ struct QtLockJson {
 /// The native key that the text is, if it is one: it begins with the kind of objects, such as `systemv:` or `posix:`.
 pub(crate) fn native_key(text: &str) -> Option<NativeIpcKey> {
     text.parse().ok()
+}
+
+/// How to find what programs with Qt have or left, for each of the families of objects that they can be built for.
+pub(crate) fn families_of_qt() -> [qt::Options; 2] {
+    [KeyType::SYSTEM_V, KeyType::Posix].map(|family| qt::Options::new().key_type(family))
 }
 
 /// Looks at the memory with a native key.

@@ -4,23 +4,26 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
-use sharehold::qt::{self, SharedMemory};
+use sharehold::qt::{self, SharedMemory, SystemSemaphore};
 use sharehold::{Segment, Summary};
 
 use crate::exit::Exit;
-use crate::human;
 use crate::output::{self, Format};
+use crate::{foreign, human};
 
 /// Remove what nobody can use any more
 ///
 /// A segment that is not persistent and whose users have all died is stale: nobody can attach to it. It would go when somebody
 /// asks for its key; this does not wait for that. Persistent segments, damaged ones, and all that anybody is attached to stay.
+///
+/// With --qt, memory of Qt programs that nobody is attached to goes, too, and POSIX semaphores of theirs that nobody has, by the
+/// kernel's word. Semaphores of System V stay, since the kernel does not know who uses them; so does what is another user's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold gc --dry-run    what would be removed, and why
   sharehold gc              remove it
-  sharehold gc --qt         Qt's System V memory that nobody is attached to, too
+  sharehold gc --qt         what programs with Qt left, too
 
 Exit status: 0 removed, also when there was nothing, 1 something could not be removed, 2 wrong usage, 6 the directory is not to be
 trusted.")]
@@ -29,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// Remove memory of Qt programs, too: their data are lost if they were meant to stay without users
+    /// Remove memory and semaphores of Qt programs, too: what is in them is lost if it was meant to stay without users
     #[arg(long)]
     qt: bool,
 
@@ -41,7 +44,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Garbage {
     key: String,
-    bytes: u64,
+    /// How much memory it takes, where that is worth telling.
+    bytes: Option<u64>,
     reason: &'static str,
     removed: bool,
 }
@@ -64,8 +68,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     if args.qt {
-        for mut memory in qt::Options::new().all_memory()? {
-            keep(qt_memory(&mut memory, args.dry_run));
+        for family in foreign::families_of_qt() {
+            for mut memory in family.all_memory()? {
+                keep(of_qt(qt_memory(&mut memory, args.dry_run)));
+            }
+            for mut semaphore in family.all_semaphores()? {
+                keep(of_qt(qt_semaphore(&mut semaphore, args.dry_run)));
+            }
         }
     }
     if args.format.json {
@@ -85,13 +94,22 @@ fn segment(summary: &Summary, dry_run: bool) -> Result<Option<Garbage>> {
     // Somebody may have removed it meanwhile, or made it anew.
     Ok((removed || dry_run).then(|| Garbage {
         key: summary.key.clone(),
-        bytes: summary.reserved,
+        bytes: Some(summary.reserved),
         reason: "its users have all died",
         removed,
     }))
 }
 
-fn qt_memory(memory: &mut SharedMemory, dry_run: bool) -> Result<Option<Garbage>> {
+/// What is another user's, or in use again, is none of ours.
+fn of_qt(found: qt::Result<Option<Garbage>>) -> Result<Option<Garbage>> {
+    use qt::ErrorKind::{AlreadyExists, PermissionDenied};
+    match found {
+        Err(error) if matches!(error.kind(), AlreadyExists | PermissionDenied) => Ok(None),
+        found => Ok(found?),
+    }
+}
+
+fn qt_memory(memory: &mut SharedMemory, dry_run: bool) -> qt::Result<Option<Garbage>> {
     let Some(status) = memory.status()? else {
         return Ok(None);
     };
@@ -101,8 +119,21 @@ fn qt_memory(memory: &mut SharedMemory, dry_run: bool) -> Result<Option<Garbage>
     let removed = !dry_run && memory.remove_stale()?;
     Ok((removed || dry_run).then(|| Garbage {
         key: memory.native_key().to_string(),
-        bytes: status.size as u64,
+        bytes: Some(status.size as u64),
         reason: "Qt's memory that nobody is attached to",
+        removed,
+    }))
+}
+
+fn qt_semaphore(semaphore: &mut SystemSemaphore, dry_run: bool) -> qt::Result<Option<Garbage>> {
+    if !semaphore.is_stale()? {
+        return Ok(None);
+    }
+    let removed = !dry_run && semaphore.remove_stale()?;
+    Ok((removed || dry_run).then(|| Garbage {
+        key: semaphore.native_key().to_string(),
+        bytes: None,
+        reason: "Qt's semaphore that nobody has",
         removed,
     }))
 }
@@ -117,12 +148,11 @@ fn text(found: &[Garbage]) -> String {
         } else {
             "would remove"
         };
-        format!(
-            "{done} {} ({}): {}\n",
-            human::visible(&garbage.key),
-            human::bytes(garbage.bytes),
-            garbage.reason
-        )
+        let key = human::visible(&garbage.key);
+        let size = garbage
+            .bytes
+            .map_or_else(String::new, |bytes| format!(" ({})", human::bytes(bytes)));
+        format!("{done} {key}{size}: {}\n", garbage.reason)
     });
     lines.collect()
 }

@@ -22,7 +22,7 @@ Examples:
   sharehold incr com.example.tally value -1     take 1 away
 
 Exit status: 0 added, 1 the sum does not fit, and nothing is changed, 2 wrong usage, or the field is no number, 3 no such key or
-field, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
+field, 4 not in time, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
@@ -35,12 +35,15 @@ pub(crate) struct Args {
     by: String,
 
     #[command(flatten)]
+    patience: change::Patience,
+
+    #[command(flatten)]
     format: Format,
 }
 
 /// Runs `sharehold incr`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let changed = change::field(&args.key, &args.field, |field| {
+    let changed = change::field(&args.key, &args.field, args.patience, |field| {
         sum(field, &args.by).with_context(|| format!("cannot add to `{}`", args.field))
     })?;
     if args.format.json {

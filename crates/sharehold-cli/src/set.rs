@@ -18,10 +18,11 @@ Examples:
   sharehold set com.example.tally value 7
   sharehold set com.example.tally by_worker '[0, 0, 0, 7, 0, 0, 0, 0]'
   sharehold set com.example.job name 'import of Monday'
+  sharehold set com.example.job name x --timeout 1s           not if somebody has it locked for longer
   sharehold set com.example.job . '{open: true, count: 7}'    all fields at once
 
-Exit status: 0 changed, 2 wrong usage, or the field cannot have the value, 3 no such key or field, 5 damaged, abandoned, or
-plain bytes, 6 not permitted.")]
+Exit status: 0 changed, 2 wrong usage, or the field cannot have the value, 3 no such key or field, 4 not in time,
+5 damaged, abandoned, or plain bytes, 6 not permitted.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
@@ -34,12 +35,17 @@ pub(crate) struct Args {
     value: String,
 
     #[command(flatten)]
+    patience: change::Patience,
+
+    #[command(flatten)]
     format: Format,
 }
 
 /// Runs `sharehold set`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let changed = change::field(&args.key, &args.field, |_| Ok(args.value.clone()))?;
+    let changed = change::field(&args.key, &args.field, args.patience, |_| {
+        Ok(args.value.clone())
+    })?;
     if args.format.json {
         output::document(&changed.answer())?;
     }

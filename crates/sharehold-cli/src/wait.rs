@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             let held = holds(&args.key, field, operator, value)?;
             Ok(held.then_some(()))
         })?,
-        _ => poll::until(args.timeout, || {
+        _ => poll::until_hinted(&sharehold::directory(), args.timeout, || {
             let exists = Segment::exists(&args.key)?;
             Ok((exists != args.gone).then_some(()))
         })?,

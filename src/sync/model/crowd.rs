@@ -328,7 +328,7 @@ impl<P: Part> Crowd<P> {
             }
             Op::Asks => {
                 let sleepers = self.sleepers(from);
-                let asks = self.sleeps != Sleeps::Ones || sleepers.trailing_zeros() > thread as u32;
+                let asks = self.sleeps != Sleeps::Ones || sleepers >> thread << thread == sleepers;
                 take(does, &|_| Ok(Some(asks.into())));
             }
             Op::Sleep(seen) => {

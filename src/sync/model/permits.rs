@@ -70,7 +70,7 @@ enum Mistake {
     NoChange,
     /// The first wake-up takes the announcement away, whoever else sleeps.
     TakesAnnouncement,
-    /// Who looks no more after it was woken does not look once more.
+    /// Who looks no more, though it may have been woken, does not pass that on.
     DroppedSilently,
     /// Who finds that permits of the dead come back keeps that to itself.
     KeepsToItself,
@@ -110,7 +110,7 @@ enum At {
     Begins,
     Wants(Wanted),
     Rests(Wanted, u32),
-    Drops(Wanted),
+    Drops,
     Has,
     Ends,
 }
@@ -179,15 +179,15 @@ impl Replay<'_> {
                     return if self.is(Mistake::DroppedSilently) {
                         At::Ends
                     } else {
-                        At::Drops(wanted)
+                        At::Drops
                     };
                 }
                 At::Wants(wanted)
             }
-            At::Drops(mut wanted) => match wanted.look(self) {
-                Ok(Found::Taken) => At::Has,
-                Ok(Found::Sleep(..)) => At::Ends,
-            },
+            At::Drops => {
+                let Ok(()) = permits::pass_on(self);
+                At::Ends
+            }
             At::Has => {
                 let Ok(_) = permits::give_back(self, turn.count());
                 At::Ends

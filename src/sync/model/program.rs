@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::super::protocol::{self, Acquired, Refused, Steps, Until};
+use super::super::protocol::{self, Acquired, Look, Refused, Steps, Until, Waiter};
 
 /// A step of a thread on what is shared, as it is about to happen. Holds are numbers, 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,6 +107,8 @@ pub(super) enum Turn {
     Wait,
     /// Waits until a deadline, which may pass at any moment.
     Deadline,
+    /// Waits as a task, which may be dropped after each sleep.
+    Task,
     Once,
     /// Waits, and asks for the lock again while it has it.
     Twice,
@@ -312,11 +314,18 @@ impl Replay<'_> {
     /// What [`Segment::lock`](crate::Segment::lock) and its guard do, as far as it concerns anybody else.
     fn take_turn(&self, how: Turn) {
         let until = match how {
-            Turn::Wait | Turn::Twice => Until::Acquired,
+            Turn::Wait | Turn::Twice | Turn::Task => Until::Acquired,
             Turn::Deadline => Until::Deadline(*START + Duration::from_secs(1)),
             Turn::Once => Until::Now,
         };
-        match self.acquire(until) {
+        let acquired = match how {
+            Turn::Task => match self.acquire_in_task() {
+                Some(acquired) => acquired,
+                None => return,
+            },
+            _ => self.acquire(until),
+        };
+        match acquired {
             Ok(Acquired::Free) => {}
             Ok(Acquired::TakenOver(_)) => {
                 if self.mistake != Mistake::NoRecord {
@@ -338,6 +347,23 @@ impl Replay<'_> {
         match self.try_acquire() {
             Ok(()) => Ok(Acquired::Free),
             Err(_) => protocol::acquire(self, until),
+        }
+    }
+
+    /// `None` when it is dropped before it has the lock.
+    fn acquire_in_task(&self) -> Option<Result<Acquired, Refused>> {
+        let mut waiter = Waiter::new();
+        loop {
+            match waiter.look(self, Until::Acquired, 0) {
+                Look::Done(acquired) => return Some(acquired),
+                Look::Sleep(limit) => self.sleep(limit),
+            }
+            if self.ask(Op::Now) == 1 {
+                if self.mistake != Mistake::LeaveSilently {
+                    waiter.give_up(self);
+                }
+                return None;
+            }
         }
     }
 }

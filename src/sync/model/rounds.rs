@@ -201,7 +201,7 @@ impl Replay<'_> {
     fn segment(&self, turn: Turn, at: At) -> Option<At> {
         let mut arrival = match at {
             At::Arrives(arrival) => arrival,
-            At::Rests(mut arrival, seen) => {
+            At::Rests(arrival, seen) => {
                 if turn == MeetFor && self.ask(Op::Either) == 1 {
                     if !self.is(Mistake::StaysArrived)
                         && let Ok(Some(found)) = arrival.take_back(self)

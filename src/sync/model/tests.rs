@@ -12,6 +12,7 @@ const WAIT: &[Turn] = &[Turn::Wait];
 const WAIT_2: &[Turn] = &[Turn::Wait; 2];
 const WAIT_3: &[Turn] = &[Turn::Wait; 3];
 const DEADLINE: &[Turn] = &[Turn::Deadline];
+const TASK: &[Turn] = &[Turn::Task];
 const ONCE: &[Turn] = &[Turn::Once];
 const TWICE: &[Turn] = &[Turn::Twice];
 
@@ -61,6 +62,14 @@ fn whoever_gives_up_leaves_nobody_asleep() {
     keeps(&Lock::new(&[WAIT, WAIT, ONCE]));
     keeps(&Lock::new(&[WAIT_2, DEADLINE, ONCE]));
     keeps(&Lock::new(&[WAIT_2, WAIT, DEADLINE]));
+}
+
+#[test]
+fn a_dropped_task_leaves_nobody_asleep() {
+    keeps(&Lock::new(&[WAIT, WAIT, TASK]));
+    keeps(&Lock::new(&[WAIT, TASK, TASK]));
+    keeps(&Lock::new(&[WAIT_2, DEADLINE, TASK]));
+    keeps(&Lock::new(&[WAIT, WAIT, TASK]).deaths(1));
 }
 
 #[test]
@@ -116,6 +125,7 @@ fn a_lost_wake_up_is_found() {
         // It takes a second sleeper to be forgotten.
         (Mistake::NoNewAnnouncement, &[WAIT, WAIT, WAIT]),
         (Mistake::LeaveSilently, &[WAIT, WAIT, DEADLINE]),
+        (Mistake::LeaveSilently, &[WAIT, WAIT, TASK]),
     ] {
         println!("{mistake:?}");
         breaks(&Lock::with(threads, mistake), Law::Stuck);

@@ -29,13 +29,9 @@ pub(crate) struct Directory {
 impl Directory {
     /// Opens the directory; a symbolic link in its place is not followed.
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        let searched = flags.difference(OFlags::RDONLY) | OFlags::PATH;
-        // Others may enter, but not list, the directory of a user who shares: such a directory opens as a path only.
-        let fd = match fs::open(path, flags, Mode::empty()) {
-            Err(rustix::io::Errno::ACCESS) => fs::open(path, searched, Mode::empty()),
-            opened => opened,
-        }?;
+        // As a path only: others may enter, but not list, the directory of a user who shares.
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
+        let fd = fs::open(path, flags, Mode::empty())?;
         Ok(Directory { fd })
     }
 
@@ -56,13 +52,15 @@ impl Directory {
 
     /// Sets the permission bits.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(fs::fchmod(&self.fd, Mode::from_raw_mode(mode))?)
+        let mode = Mode::from_raw_mode(mode);
+        Ok(fs::chmodat(&self.fd, ".", mode, AtFlags::empty())?)
     }
 
     /// The names in it, in no order.
     pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.fd)? {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        for entry in Dir::new(fs::openat(&self.fd, ".", flags, Mode::empty())?)? {
             let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
             if name != "." && name != ".." {
                 names.push(name);
@@ -71,12 +69,8 @@ impl Directory {
         Ok(names)
     }
 
-    /// Opens a file by name, and says what it is; a symbolic link is not followed, a pipe or device is not waited for.
-    pub(crate) fn open_file(
-        &self,
-        name: &OsStr,
-        access: Access,
-    ) -> io::Result<(SegmentFile, FileFacts)> {
+    /// Opens a file by name; a symbolic link is not followed, a pipe or device is not waited for.
+    pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<SegmentFile> {
         let access = match access {
             Access::ReadWrite => OFlags::RDWR,
             Access::ReadOnly => OFlags::RDONLY,
@@ -89,9 +83,9 @@ impl Directory {
     pub(crate) fn make_unnamed_file(&self, mode: u32) -> io::Result<SegmentFile> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode);
-        let (file, facts) = SegmentFile::own(fs::openat(&self.fd, ".", flags, mode)?)?;
+        let file = SegmentFile::own(fs::openat(&self.fd, ".", flags, mode)?)?;
         // The process's umask may have taken bits away.
-        if facts.mode != mode.as_raw_mode() {
+        if file.as_opened.mode != mode.as_raw_mode() {
             fs::fchmod(file.as_fd(), mode)?;
         }
         Ok(file)
@@ -103,14 +97,15 @@ impl Directory {
     ///
     /// `AlreadyExists` when the name is taken.
     pub(crate) fn give_name(&self, file: &SegmentFile, name: &OsStr) -> io::Result<()> {
-        let path = format!("/proc/self/fd/{}", file.fd);
-        Ok(fs::linkat(
-            fs::CWD,
-            path,
-            &self.fd,
-            name,
-            AtFlags::SYMLINK_FOLLOW,
-        )?)
+        match fs::linkat(file.as_fd(), "", &self.fd, name, AtFlags::EMPTY_PATH) {
+            // Systems before Linux 6.10 want a privilege for that, and none for this.
+            Err(rustix::io::Errno::NOENT) => {
+                let path = format!("/proc/self/fd/{}", file.fd);
+                let follow = AtFlags::SYMLINK_FOLLOW;
+                Ok(fs::linkat(fs::CWD, path, &self.fd, name, follow)?)
+            }
+            linked => Ok(linked?),
+        }
     }
 
     /// Says what stands under `name`, without following a link; `None` for nothing.
@@ -126,7 +121,7 @@ impl Directory {
     pub(crate) fn names_file(&self, name: &OsStr, file: &SegmentFile) -> io::Result<bool> {
         Ok(self
             .facts_of(name)?
-            .is_some_and(|found| found.id == file.id))
+            .is_some_and(|found| found.id == file.as_opened.id))
     }
 
     /// Takes the name away; whoever has the file open keeps it.
@@ -153,22 +148,21 @@ pub(super) fn facts(stat: &Stat) -> FileFacts {
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     fd: RawFd,
-    id: (u64, u64),
+    as_opened: FileFacts,
     generation: Generation,
     entry: &'static Inheritable,
 }
 
 impl SegmentFile {
-    fn own(fd: OwnedFd) -> io::Result<(SegmentFile, FileFacts)> {
+    fn own(fd: OwnedFd) -> io::Result<SegmentFile> {
         let generation = Generation::current()?;
-        let facts = facts(&fs::fstat(&fd)?);
-        let file = SegmentFile {
-            entry: Inheritable::enter(fd.as_raw_fd(), facts.id),
+        let as_opened = facts(&fs::fstat(&fd)?);
+        Ok(SegmentFile {
+            entry: Inheritable::enter(fd.as_raw_fd(), as_opened.id),
             fd: fd.into_raw_fd(),
-            id: facts.id,
+            as_opened,
             generation,
-        };
-        Ok((file, facts))
+        })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -182,6 +176,11 @@ impl SegmentFile {
         self.fd
     }
 
+    /// Says what the file was when it was opened.
+    pub(crate) fn as_opened(&self) -> &FileFacts {
+        &self.as_opened
+    }
+
     /// Says what the file is now.
     ///
     /// # Errors
@@ -191,7 +190,7 @@ impl SegmentFile {
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
         let found = facts(&fs::fstat(self.as_fd())?);
         // Its number may even be the same file's again, through another handle.
-        if found.id == self.id && self.entry.fd.load(Ordering::Relaxed) == self.fd {
+        if found.id == self.as_opened.id && self.entry.fd.load(Ordering::Relaxed) == self.fd {
             Ok(found)
         } else {
             Err(rustix::io::Errno::BADF.into())
@@ -244,15 +243,13 @@ impl SegmentFile {
         self.set_lock(libc::F_RDLCK, byte)
     }
 
-    /// Gives the byte up.
+    /// Gives the byte up. As for [`SegmentFile::try_lock`].
     pub(crate) fn unlock(&self, byte: u64) -> io::Result<()> {
-        self.facts()?;
         self.set_lock(libc::F_UNLCK, byte).map(|_| ())
     }
 
-    /// Returns a byte in the range that another handle has, shared or alone.
+    /// Returns a byte in the range that another handle has, shared or alone. As for [`SegmentFile::try_lock`].
     pub(crate) fn first_locked(&self, bytes: Range<u64>) -> io::Result<Option<u64>> {
-        self.facts()?;
         let start = bytes.start;
         let found = self.lock_command(libc::F_OFD_GETLK, libc::F_WRLCK, bytes)?;
         if i32::from(found.l_type) == libc::F_UNLCK {

@@ -1,11 +1,13 @@
 //! The commands that see, change, create, lock, wait and repair, through the real program: with segments that are held, abandoned, stale,
 //! damaged and another user's, into closed pipes, and without a directory.
 
+mod alone;
 mod bench;
 mod bytes;
 mod locks;
 mod picture;
 mod qt;
+mod qt_left;
 mod refusals;
 mod repair;
 mod rows;
@@ -14,6 +16,7 @@ mod see;
 mod shells;
 mod top;
 mod tour;
+mod uses;
 mod values;
 mod waits;
 mod world;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::world::{World, assert_refused, said};
 
-fn qt_program(name: &str) -> PathBuf {
+pub(crate) fn qt_program(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     let target = target.expect("it is in the target directory");
     let program = target.join("qt-peers").join(name);

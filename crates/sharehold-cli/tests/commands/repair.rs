@@ -4,18 +4,18 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sharehold::qt;
 
+use crate::alone::alone;
 use crate::world::World;
 
-fn findings(world: &World, code: i32) -> Vec<Value> {
+pub(crate) fn findings(world: &World, code: i32) -> Vec<Value> {
     let said = world.run("doctor --json");
     assert_eq!(said.code, code, "{said:?}");
     serde_json::from_str(&said.out).expect("JSON")
 }
 
 /// What is wrong: subject, detail and advice of each finding.
-fn wrong(world: &World) -> Vec<[String; 3]> {
+pub(crate) fn wrong(world: &World) -> Vec<[String; 3]> {
     let found = findings(world, 1);
     let wrong = found.iter().filter(|it| it["verdict"] == "wrong");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -63,126 +63,98 @@ fn a_stale_segment_whose_key_is_taken_again_is_spared() {
     assert_eq!(world.ok("read stale").len(), 8);
 }
 
-#[test]
-fn memory_of_qt_that_nobody_is_attached_to_is_removed_on_demand() {
-    let world = World::new();
-    let options = || qt::Options::new().temp_dir(world.path());
-    let key = "com.example.qt";
-    let mut used = options().shared_memory("com.example.used");
-    used.create(64).expect("the key is free");
-    let mut stale = options().qt_shared_memory(key);
-    stale.create(64).expect("the key is free");
-    drop(stale);
-    let left = || {
-        options()
-            .shared_memory(key)
-            .status()
-            .expect("it can be looked at")
-    };
-    assert!(left().is_some(), "it was to stay");
-
-    assert_eq!(world.ok("gc"), "there is nothing to remove\n");
-    assert_eq!(wrong(&world).len(), 1);
-    let said = world.ok("gc --qt --dry-run");
-    assert!(said.starts_with("would remove systemv:"), "{said}");
-    assert!(left().is_some(), "it was only looked at");
-    let removed = world.ok("gc --qt");
-    assert!(removed.starts_with("removed systemv:"), "{removed}");
-    assert_eq!(removed.lines().count(), 1, "{removed}");
-    assert_eq!(left(), None);
-    assert!(used.status().expect("it can be looked at").is_some());
+alone! {
+    fn a_healthy_system_is_well() {
+        let world = World::new();
+        world.ok("create persistent --size 8");
+        world.create_job("com.example.job");
+        let _holder = world.hold("persistent");
+        let found = findings(&world, 0);
+        let is_well = |subject: &str| {
+            let mut well = found.iter().filter(|it| it["verdict"] != "wrong");
+            well.any(|it| {
+                it["subject"]
+                    .as_str()
+                    .is_some_and(|it| it.starts_with(subject))
+            })
+        };
+        for subject in [
+            "system",
+            "directory ",
+            "memory",
+            "trial",
+            "segments",
+            "limit of open files",
+        ] {
+            assert!(is_well(subject), "{subject}: {found:?}");
+        }
+        let text = world.ok("doctor");
+        assert!(text.ends_with("all is well\n"), "{text}");
+        assert!(
+            !text.contains('\u{1b}'),
+            "there are colours in a pipe: {text:?}"
+        );
+    }
 }
 
-#[test]
-fn a_healthy_system_is_well() {
-    let world = World::new();
-    world.ok("create persistent --size 8");
-    world.create_job("com.example.job");
-    let _holder = world.hold("persistent");
-    let found = findings(&world, 0);
-    let is_well = |subject: &str| {
-        let mut well = found.iter().filter(|it| it["verdict"] != "wrong");
-        well.any(|it| {
-            it["subject"]
-                .as_str()
-                .is_some_and(|it| it.starts_with(subject))
-        })
-    };
-    for subject in [
-        "system",
-        "directory ",
-        "memory",
-        "trial",
-        "segments",
-        "limit of open files",
-    ] {
-        assert!(is_well(subject), "{subject}: {found:?}");
+alone! {
+    fn each_thing_that_is_wrong_comes_with_what_to_do() {
+        let world = World::new();
+        for key in ["abandoned", "damaged", "foreign", "stopped"] {
+            world.ok(&format!("create {key} --size 8"));
+        }
+        world.ok("create full --size 8 --slots 1");
+        let died = world.abandon("abandoned");
+        world.scribble("damaged");
+        world.make_foreign("foreign");
+        world.leave_stale("stale");
+        let _user = world.hold("full");
+        let stopped = world.hold("stopped");
+        kill_process(Pid::from_child(&stopped.0), Signal::STOP).expect("it is a child");
+
+        let wrong = wrong(&world);
+        let one = |subject: &str| {
+            let mut found = wrong.iter().filter(|it| it[0].contains(subject));
+            let first = found
+                .next()
+                .unwrap_or_else(|| panic!("{subject} is not in {wrong:?}"));
+            assert_eq!(found.next(), None);
+            first
+        };
+        let is = |subject: &str, detail: &str, advice: &str| {
+            let found = one(subject);
+            assert!(found[1].contains(detail), "`{detail}` is not in {found:?}");
+            assert!(found[2].contains(advice), "`{advice}` is not in {found:?}");
+        };
+        is(
+            "abandoned",
+            &format!("pid {died} (sharehold) died holding its lock"),
+            "the next one who locks it",
+        );
+        is(
+            "damaged",
+            "does not begin as a segment does",
+            "remove the file",
+        );
+        is("foreign", "format version 99", "remove the file");
+        is("stale", "its users have all died", "`sharehold gc`");
+        is("full", "1 of its 1 slots", "more slots");
+        is(
+            "stopped",
+            "is stopped and holds its lock",
+            &format!("kill -CONT {}", stopped.0.id()),
+        );
+        assert_eq!(wrong.len(), 6, "{wrong:?}");
+
+        // Who looked at the data and mended them says so.
+        assert_eq!(world.run("lock abandoned -- false").code, 1);
+        let told = world.run("doctor");
+        let advice = "then `sharehold lock abandoned -- true` says that they are whole";
+        assert!(told.out.contains(advice), "{told:?}");
+        assert!(told.out.ends_with("6 things are wrong\n"), "{told:?}");
+        assert_eq!(world.run("lock abandoned -- true").code, 0);
+        assert!(!world.run("doctor").out.contains("segment abandoned"));
     }
-    let text = world.ok("doctor");
-    assert!(text.ends_with("all is well\n"), "{text}");
-    assert!(
-        !text.contains('\u{1b}'),
-        "there are colours in a pipe: {text:?}"
-    );
-}
-
-#[test]
-fn each_thing_that_is_wrong_comes_with_what_to_do() {
-    let world = World::new();
-    for key in ["abandoned", "damaged", "foreign", "stopped"] {
-        world.ok(&format!("create {key} --size 8"));
-    }
-    world.ok("create full --size 8 --slots 1");
-    let died = world.abandon("abandoned");
-    world.scribble("damaged");
-    world.make_foreign("foreign");
-    world.leave_stale("stale");
-    let _user = world.hold("full");
-    let stopped = world.hold("stopped");
-    kill_process(Pid::from_child(&stopped.0), Signal::STOP).expect("it is a child");
-
-    let wrong = wrong(&world);
-    let one = |subject: &str| {
-        let mut found = wrong.iter().filter(|it| it[0].contains(subject));
-        let first = found
-            .next()
-            .unwrap_or_else(|| panic!("{subject} is not in {wrong:?}"));
-        assert_eq!(found.next(), None);
-        first
-    };
-    let is = |subject: &str, detail: &str, advice: &str| {
-        let found = one(subject);
-        assert!(found[1].contains(detail), "`{detail}` is not in {found:?}");
-        assert!(found[2].contains(advice), "`{advice}` is not in {found:?}");
-    };
-    is(
-        "abandoned",
-        &format!("pid {died} (sharehold) died holding its lock"),
-        "the next one who locks it",
-    );
-    is(
-        "damaged",
-        "does not begin as a segment does",
-        "remove the file",
-    );
-    is("foreign", "format version 99", "remove the file");
-    is("stale", "its users have all died", "`sharehold gc`");
-    is("full", "1 of its 1 slots", "more slots");
-    is(
-        "stopped",
-        "is stopped and holds its lock",
-        &format!("kill -CONT {}", stopped.0.id()),
-    );
-    assert_eq!(wrong.len(), 6, "{wrong:?}");
-
-    // Who looked at the data and mended them says so.
-    assert_eq!(world.run("lock abandoned -- false").code, 1);
-    let told = world.run("doctor");
-    let advice = "then `sharehold lock abandoned -- true` says that they are whole";
-    assert!(told.out.contains(advice), "{told:?}");
-    assert!(told.out.ends_with("6 things are wrong\n"), "{told:?}");
-    assert_eq!(world.run("lock abandoned -- true").code, 0);
-    assert!(!world.run("doctor").out.contains("segment abandoned"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rustix::process::geteuid;
 use serde_json::Value;
 use sharehold::qt::{self, KeyType};
 
+use crate::alone::alone;
 use crate::world::{Holder, World, assert_refused, copy_command, said};
 
 /// The line that begins with these words, in words; the heading is `KEY`.
@@ -383,55 +384,56 @@ fn what_cannot_be_watched_is_refused() {
     assert_eq!(world.run("show").code, 2);
 }
 
-#[test]
-fn memory_of_qt_programs_is_told_with_its_text_key() {
-    let world = World::new();
-    let text = format!("sees{}", letters(std::process::id()));
-    for (key_type, kind) in [
-        (KeyType::SYSTEM_V, "Qt, System V"),
-        (KeyType::Posix, "Qt, POSIX"),
-    ] {
-        let options = qt::Options::new().temp_dir(world.path()).key_type(key_type);
-        let mut memory = options.shared_memory(&text);
-        memory.create(1000).expect("nobody has the key");
-        let locked = memory.lock().expect("nobody has it");
-        let list = json(&world.ok("ls --all --json"));
-        let all = list.as_array().expect("a list");
-        let found = all
-            .iter()
-            .find(|it| it["text_key"] == *text && it["foreign"] == kind);
-        let found = found.unwrap_or_else(|| panic!("no {kind} in {list:#}"));
-        assert_eq!(
-            (&found["size"], &found["mode"]),
-            (&1000.into(), &"0600".into())
-        );
-        if key_type == KeyType::SYSTEM_V {
-            assert_eq!(found["attachments"], 1);
-            assert_eq!(found["made_by"], std::process::id());
+alone! {
+    fn memory_of_qt_programs_is_told_with_its_text_key() {
+        let world = World::new();
+        let text = format!("sees{}", letters(std::process::id()));
+        for (key_type, kind) in [
+            (KeyType::SYSTEM_V, "Qt, System V"),
+            (KeyType::Posix, "Qt, POSIX"),
+        ] {
+            let options = qt::Options::new().temp_dir(world.path()).key_type(key_type);
+            let mut memory = options.shared_memory(&text);
+            memory.create(1000).expect("nobody has the key");
+            let locked = memory.lock().expect("nobody has it");
+            let list = json(&world.ok("ls --all --json"));
+            let all = list.as_array().expect("a list");
+            let found = all
+                .iter()
+                .find(|it| it["text_key"] == *text && it["foreign"] == kind);
+            let found = found.unwrap_or_else(|| panic!("no {kind} in {list:#}"));
+            assert_eq!(
+                (&found["size"], &found["mode"]),
+                (&1000.into(), &"0600".into())
+            );
+            if key_type == KeyType::SYSTEM_V {
+                assert_eq!(found["attachments"], 1);
+                assert_eq!(found["made_by"], std::process::id());
+            }
+            let told = world.ok("ls --all");
+            let line = row(&told, &text);
+            assert_eq!(line[1..4], ["1000", "B", "Qt,"]);
+            assert!(!world.ok("ls").contains(&text), "only if asked for");
+            let native = found["native_key"].as_str().expect("it has one");
+            let shown = world.run_with(["show", native]);
+            assert_eq!(shown.code, 0, "{shown:?}");
+            assert!(shown.out.contains("size          1000 B\n"), "{shown:?}");
+            assert!(shown.out.contains("lock          held"), "{shown:?}");
+            let shown = json(&world.run_with(["show", native, "--json"]).out);
+            assert_eq!(
+                (&shown["size"], &shown["lock"]["free"]),
+                (&1000.into(), &0.into())
+            );
+            drop(locked);
+            memory.detach().expect("it is attached");
+            // POSIX leaves memory and lock unless somebody clears them away.
+            memory.remove_stale().expect("nobody else knows it");
+            assert_refused(
+                &world.run_with(["show", native]),
+                3,
+                "no memory has the native key",
+            );
         }
-        let told = world.ok("ls --all");
-        let line = row(&told, &text);
-        assert_eq!(line[1..4], ["1000", "B", "Qt,"]);
-        assert!(!world.ok("ls").contains(&text), "only if asked for");
-        let native = found["native_key"].as_str().expect("it has one");
-        let shown = world.run_with(["show", native]);
-        assert_eq!(shown.code, 0, "{shown:?}");
-        assert!(shown.out.contains("size          1000 B\n"), "{shown:?}");
-        assert!(shown.out.contains("lock          held"), "{shown:?}");
-        let shown = json(&world.run_with(["show", native, "--json"]).out);
-        assert_eq!(
-            (&shown["size"], &shown["lock"]["free"]),
-            (&1000.into(), &0.into())
-        );
-        drop(locked);
-        memory.detach().expect("it is attached");
-        // POSIX leaves memory and lock unless somebody clears them away.
-        memory.remove_stale().expect("nobody else knows it");
-        assert_refused(
-            &world.run_with(["show", native]),
-            3,
-            "no memory has the native key",
-        );
     }
 }
 

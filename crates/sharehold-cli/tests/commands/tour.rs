@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout};
 
+use crate::alone::alone;
 use crate::world::{Holder, World};
 
 /// Printed after each command, so that the end of what it prints is known.
@@ -108,27 +109,28 @@ fn line_agrees(expected: &str, line: &str) -> bool {
     }
 }
 
-#[test]
-fn the_tour_is_as_it_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tour.md");
-    let text = std::fs::read_to_string(path).expect("there is a tour");
-    let world = World::new();
-    let mut shell = Shell::start(&world);
-    let steps = steps(&text);
-    assert!(steps.len() > 30, "there is not much of a tour");
-    let mut wrong = String::new();
-    for Step {
-        line,
-        command,
-        expected,
-    } in steps
-    {
-        let printed = shell.run(&command);
-        if !agree(&expected, &printed) {
-            let _ = writeln!(wrong, "line {line}: $ {command}\n{}\n", printed.join("\n"));
+alone! {
+    fn the_tour_is_as_it_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tour.md");
+        let text = std::fs::read_to_string(path).expect("there is a tour");
+        let world = World::new();
+        let mut shell = Shell::start(&world);
+        let steps = steps(&text);
+        assert!(steps.len() > 30, "there is not much of a tour");
+        let mut wrong = String::new();
+        for Step {
+            line,
+            command,
+            expected,
+        } in steps
+        {
+            let printed = shell.run(&command);
+            if !agree(&expected, &printed) {
+                let _ = writeln!(wrong, "line {line}: $ {command}\n{}\n", printed.join("\n"));
+            }
         }
+        assert!(wrong.is_empty(), "the tour says otherwise:\n{wrong}");
     }
-    assert!(wrong.is_empty(), "the tour says otherwise:\n{wrong}");
 }
 
 #[test]

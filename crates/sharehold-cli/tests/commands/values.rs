@@ -202,3 +202,46 @@ fn cas_says_what_it_found() {
         "`Idel`",
     );
 }
+
+/// A held lock keeps a change waiting for as long as one likes.
+#[test]
+fn a_change_waits_no_longer_than_it_is_told() {
+    let world = world();
+    let holder = world.hold(KEY);
+    let pid = holder.0.id();
+    for words in [
+        "set com.example.job value 1",
+        "incr com.example.job value",
+        "cas com.example.job value 0 1",
+    ] {
+        for limit in ["0", "20ms"] {
+            let said = world.run(&format!("{words} --timeout {limit}"));
+            assert_refused(
+                &said,
+                4,
+                &format!("pid {pid} (sharehold) lives and still holds it"),
+            );
+        }
+    }
+    assert_eq!(world.ok("get com.example.job value"), "0\n");
+    drop(holder);
+    assert_eq!(world.run("lock com.example.job -- true").code, 0);
+    assert_eq!(world.ok("incr com.example.job value --timeout 30"), "1\n");
+}
+
+#[test]
+fn kinds_need_no_spaces() {
+    let world = World::new();
+    let said = world.run_with([
+        "create",
+        "k",
+        "--fields",
+        "a:[u32;4],b:enum u8 {No=0,Yes=1}",
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let shown = world.ok("show k");
+    assert!(
+        shown.contains("[u32; 4]") && shown.contains("enum u8 {No=0, Yes=1}"),
+        "{shown}"
+    );
+}

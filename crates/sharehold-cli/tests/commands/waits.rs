@@ -39,6 +39,25 @@ fn a_key_comes_and_goes() {
 }
 
 #[test]
+fn a_key_is_gone_when_its_last_user_dies() {
+    let world = World::new();
+    let mut holder = world.hold(KEY);
+    let words = ["wait", KEY, "--gone", "--timeout", "30"];
+    let said = meanwhile(&world, &words, || holder.kill());
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+/// A directory that comes later than the wait is seen as well.
+#[test]
+fn a_key_comes_with_its_directory() {
+    let world = World::new();
+    let words = ["wait", KEY, "--timeout", "30"];
+    assert!(!world.segments().exists());
+    let said = meanwhile(&world, &words, || world.create_job(KEY));
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
 fn a_field_becomes_what_is_waited_for() {
     let world = World::new();
     world.create_job(KEY);

@@ -62,8 +62,9 @@ impl FileSemaphore {
         name: &OsStr,
         trusted: impl FnOnce(&FileFacts) -> Result<(), E>,
     ) -> Result<FileSemaphore, E> {
-        let (file, facts) = directory.open_file(name, Access::ReadWrite)?;
-        trusted(&facts)?;
+        let file = directory.open_file(name, Access::ReadWrite)?;
+        let facts = file.as_opened();
+        trusted(facts)?;
         if !facts.regular || facts.len < LEN as u64 {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }

@@ -1,0 +1,149 @@
+//! Threads of any processes and segments that wait for each other in a circle.
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::locks::{self, OWN_LOCK, moment, named};
+use crate::error::Result;
+use crate::segment::table::Hold;
+use crate::segment::{Attachment, Care, View, look_at_all};
+use crate::sync::deadlock::{Edge, way};
+
+/// Who waits looks at least this often whether the holder is still the same, and notes it.
+const LOOKED_AGAIN: Duration = Duration::from_millis(150);
+
+/// Says which threads wait for each other, in a circle: none of them goes on unless its patience has a limit, or one dies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deadlock {
+    /// Each waits for the next one, and the last one for the first.
+    pub waits: Vec<Wait>,
+}
+
+/// Says that a thread waits for a lock that another one holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wait {
+    /// Who waits.
+    pub waiter: Attachment,
+    /// The thread that does, numbered as its process sees it.
+    pub thread: u32,
+    /// The key of the segment.
+    pub key: String,
+    /// The path of the part whose lock it waits for; `None` for the segment's own.
+    pub part: Option<String>,
+    /// Who holds it.
+    pub holder: Attachment,
+    /// Since when it waits.
+    pub since: SystemTime,
+}
+
+impl fmt::Display for Deadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, wait) in self.waits.iter().enumerate() {
+            let key = wait.key.escape_debug();
+            match index {
+                0 => write!(f, "pid {} waits for ", wait.waiter.pid)?,
+                _ => write!(f, ", which waits for ")?,
+            }
+            match &wait.part {
+                Some(path) => write!(f, "`{path}` of `{key}`")?,
+                None => write!(f, "the lock of `{key}`")?,
+            }
+            write!(f, ", held by pid {}", wait.holder.pid)?;
+        }
+        Ok(())
+    }
+}
+
+/// An edge, and what people call it.
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    edge: Edge,
+    wait: Wait,
+}
+
+impl AsRef<Edge> for Seen {
+    fn as_ref(&self) -> &Edge {
+        &self.edge
+    }
+}
+
+/// Finds threads that wait for each other, through the locks of this user's segments and of their parts.
+///
+/// It follows mutexes, the making of a [`Once`](crate::Once), the writers of an [`RwLock`](crate::RwLock) and the locks of segments, as far as threads have noted
+/// that they sleep for them: not tasks, not readers of an `RwLock` that keep a writer out, not permits. Where it seems to find something it looks again after
+/// 150 ms, so that what merely looks like a circle in passing is not told.
+///
+/// # Errors
+///
+/// As [`list`](crate::list()). Segments that cannot be read are left out.
+///
+/// # Examples
+///
+/// ```
+/// for found in sharehold::deadlocks()? {
+///     eprintln!("{found}");
+/// }
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+pub fn deadlocks() -> Result<Vec<Deadlock>> {
+    let found = circles(&edges()?);
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    thread::sleep(LOOKED_AGAIN);
+    let again = edges()?;
+    let lasts = |circle: &Vec<Seen>| circle.iter().all(|seen| again.contains(seen));
+    let lasting = found.into_iter().filter(lasts);
+    let told = lasting.map(|circle| Deadlock {
+        waits: circle.into_iter().map(|seen| seen.wait).collect(),
+    });
+    Ok(told.collect())
+}
+
+/// Each circle once, from the first of its edges on.
+fn circles(edges: &[Seen]) -> Vec<Vec<Seen>> {
+    let mut found: Vec<Vec<Seen>> = Vec::new();
+    for first in edges {
+        if found.iter().flatten().any(|seen| seen == first) {
+            continue;
+        }
+        let Edge { waiter, holder, .. } = first.edge;
+        if let Some(way) = way(edges, holder, waiter) {
+            let whole = std::iter::once(first).chain(way);
+            found.push(whole.cloned().collect());
+        }
+    }
+    found
+}
+
+fn edges() -> Result<Vec<Seen>> {
+    let all = look_at_all(|view| Ok(edges_of(&view)))?.into_iter();
+    let seen = all.filter_map(|(_, seen)| seen.ok());
+    Ok(seen.flatten().collect())
+}
+
+fn edges_of(view: &View) -> Vec<Seen> {
+    let notes = locks::notes(view, Care::Exact).into_iter();
+    let standing = notes.filter(|(_, noted)| view.owner_at(noted.lock) == Some(noted.holder));
+    let recorded = |hold: Hold| view.recorded(hold);
+    let edges = standing.filter_map(|(hold, noted)| Edge::new(hold, noted, recorded));
+    let seen = edges.filter_map(|edge| {
+        let of_part = edge.noted.lock != OWN_LOCK;
+        let path = || super::parts::path_of(view, &view.schema().ok()??, edge.noted.lock);
+        Some(Seen {
+            wait: Wait {
+                waiter: named(view, edge.hold)?,
+                thread: edge.noted.thread?,
+                key: view.found.key.clone(),
+                part: if of_part { path() } else { None },
+                holder: named(view, edge.noted.holder)?,
+                since: moment(edge.noted.began)?,
+            },
+            edge,
+        })
+    });
+    seen.collect()
+}

@@ -1,0 +1,244 @@
+//! What can be seen of the parts of a segment from outside: who has each, and who waits for it.
+//!
+//! The words are read one part after the other, while others change them: what is said of two parts may be of two moments.
+
+use std::sync::atomic::Ordering;
+
+use super::locks::{LockState, Looked, Notes, Waiter, named};
+use crate::memory::format::{
+    BarrierWords, EventWords, LockWords, Mark as MarkWord, ReadWriteWords, SemaphoreWords,
+};
+use crate::parts::{low, row_len};
+use crate::schema::{Primitive, Schema};
+use crate::segment::table::Presence;
+use crate::segment::{Attachment, Care, View};
+use crate::shared::look;
+use crate::sync::event;
+use crate::sync::rounds::Threads;
+use crate::sync::sharing::Mark;
+
+/// Says who uses a part of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartSeen {
+    /// Its path in the schema, such as `limits` or `inner.limits`; `.` for a segment that is one part.
+    pub path: String,
+    /// What it is, and who has it.
+    pub state: PartState,
+    /// A committed value, of a part that guards one and has one; [`Schema::guarded_by`](crate::Schema::guarded_by) says what it is.
+    pub value: Option<Vec<u8>>,
+    /// Who sleeps for it, the longest first: of each process no more than two threads, and none that waits for an event or a barrier.
+    pub waiters: Vec<Waiter>,
+}
+
+/// Says who has a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PartState {
+    /// A [`Mutex`](crate::Mutex).
+    Mutex {
+        /// Whether it is held.
+        lock: LockState,
+    },
+    /// A [`Once`](crate::Once).
+    Once {
+        /// Whether somebody makes the value.
+        lock: LockState,
+        /// Whether there is a value.
+        is_made: bool,
+    },
+    /// An [`RwLock`](crate::RwLock).
+    RwLock {
+        /// The writer, inside or on its way in.
+        writer: LockState,
+        /// Who reads, and in how many threads.
+        readers: Vec<Share>,
+    },
+    /// A [`Semaphore`](crate::Semaphore).
+    Semaphore {
+        /// How many permits there are.
+        permits: u32,
+        /// Who has how many of them.
+        holders: Vec<Share>,
+    },
+    /// An [`Event`](crate::Event).
+    Event {
+        /// Whether it is set.
+        is_set: bool,
+    },
+    /// A [`Barrier`](crate::Barrier).
+    Barrier {
+        /// How many meet.
+        participants: u32,
+        /// Who has arrived in this round, in how many threads.
+        arrived: Vec<Share>,
+    },
+}
+
+/// Says how much of a part an attachment has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Share {
+    /// The attachment; dead ones that nobody has noticed yet are left out.
+    pub attachment: Attachment,
+    /// How much it has: threads, or permits.
+    pub count: u32,
+}
+
+/// All parts, in the order of the schema; none of a segment that is not of parts.
+pub(super) fn seen(view: &View, schema: &Schema, notes: &Notes, care: Care) -> Vec<PartSeen> {
+    let mut found = Vec::new();
+    let mut number = 0;
+    let marks = schema.parts().map(|(_, _, primitive)| primitive.marks());
+    let row = row_len(marks.sum());
+    for (path, offset, primitive) in schema.parts() {
+        let part = PartView {
+            view,
+            offset,
+            notes,
+            care,
+            marks: schema.size().saturating_add(number * MARK),
+            row,
+        };
+        number += primitive.marks();
+        // One whose words are not there is none.
+        let guarded = schema.guarded_by(&path);
+        found.extend(part.state(primitive).map(|state| PartSeen {
+            path,
+            state,
+            value: guarded.and_then(|guarded| part.value(primitive, guarded.size())),
+            waiters: notes.waiters(part.place()),
+        }));
+    }
+    found
+}
+
+/// The path of the part whose lock stands there, as notes have it.
+pub(super) fn path_of(view: &View, schema: &Schema, place: u32) -> Option<String> {
+    let at = usize::try_from(place).ok()? * align_of::<LockWords>();
+    schema.part_at(at.checked_sub(view.found.layout.data_offset)?)
+}
+
+const MARK: usize = size_of::<MarkWord>();
+
+fn place_of(view: &View, offset: usize) -> u32 {
+    let place = view.found.layout.data_offset.saturating_add(offset) / align_of::<LockWords>();
+    u32::try_from(place).unwrap_or(0)
+}
+
+/// One part of a segment that is looked at.
+struct PartView<'a> {
+    view: &'a View,
+    offset: usize,
+    notes: &'a Notes,
+    care: Care,
+    /// Where the first of its marks stands in the row of slot 0, and how long a row is.
+    marks: usize,
+    row: usize,
+}
+
+impl PartView<'_> {
+    fn state(&self, primitive: Primitive) -> Option<PartState> {
+        let relaxed = Ordering::Relaxed;
+        Some(match primitive {
+            Primitive::Mutex => PartState::Mutex {
+                lock: self.lock(&self.view.data_block(self.offset)?, 0),
+            },
+            Primitive::Once => PartState::Once {
+                lock: self.lock(&self.view.data_block(self.offset)?, 0),
+                is_made: self.is_made()?,
+            },
+            Primitive::RwLock => {
+                let words: ReadWriteWords = self.view.data_block(self.offset)?;
+                let phase = words.phase.load(relaxed);
+                PartState::RwLock {
+                    writer: self.lock(&words.lock, 1),
+                    readers: self.shares(|found, _| Mark(found).inside(phase)),
+                }
+            }
+            Primitive::Semaphore => {
+                let words: SemaphoreWords = self.view.data_block(self.offset)?;
+                PartState::Semaphore {
+                    permits: words.permits.load(relaxed),
+                    holders: self.shares(|found, _| low_half(found)),
+                }
+            }
+            Primitive::Event => {
+                let words: EventWords = self.view.data_block(self.offset)?;
+                PartState::Event {
+                    is_set: words.state.load(relaxed) == event::SET,
+                }
+            }
+            Primitive::Barrier => {
+                let words: BarrierWords = self.view.data_block(self.offset)?;
+                let round = words.round.load(relaxed);
+                let here = |of: u64| low_half(of) == round;
+                PartState::Barrier {
+                    participants: words.participants.load(relaxed),
+                    arrived: self.shares(|found, second| {
+                        if here(second) {
+                            Threads::of_word(low_half(found)).arrived.into()
+                        } else {
+                            0
+                        }
+                    }),
+                }
+            }
+        })
+    }
+
+    /// The value that it guards, once there is one; `None` also where it cannot be read.
+    fn value(&self, primitive: Primitive, size: usize) -> Option<Vec<u8>> {
+        let at = self.offset.checked_add(primitive.head())?;
+        let (version, value) = look::snapshot(self.view, at, size).ok()?;
+        (version != 0).then_some(value)
+    }
+
+    fn place(&self) -> u32 {
+        place_of(self.view, self.offset)
+    }
+
+    /// The lock at the part's beginning; the mark with this number says which thread has it.
+    fn lock(&self, words: &LockWords, threads: usize) -> LockState {
+        let looked = Looked {
+            view: self.view,
+            words,
+            place: self.place(),
+            threads: Some((self.marks + threads * MARK, self.row)),
+        };
+        LockState::of(&looked, self.notes, self.care)
+    }
+
+    fn is_made(&self) -> Option<bool> {
+        let head = Primitive::Once.head();
+        let version: MarkWord = self.view.data_block(self.offset.checked_add(head)?)?;
+        Some(version.word.load(Ordering::Relaxed) != 0)
+    }
+
+    /// What the living have, as `of` reads it from a slot's first mark and the word behind it.
+    fn shares(&self, of: impl Fn(u64, u64) -> u32) -> Vec<Share> {
+        let mut found = Vec::new();
+        for (hold, presence) in self.view.attachments(self.care) {
+            let at = self
+                .row
+                .saturating_mul(hold.index())
+                .saturating_add(self.marks);
+            let word = |at| {
+                let mark: Option<MarkWord> = self.view.data_block(at);
+                mark.map_or(0, |mark| mark.word.load(Ordering::Relaxed))
+            };
+            let first = word(at);
+            if presence == Presence::Gone || (first >> 32) as u32 != low(hold) {
+                continue;
+            }
+            let count = of(first, word(at.saturating_add(MARK)));
+            let attachment = named(self.view, hold).filter(|_| count > 0);
+            found.extend(attachment.map(|attachment| Share { attachment, count }));
+        }
+        found
+    }
+}
+
+fn low_half(word: u64) -> u32 {
+    (word & 0xffff_ffff) as u32
+}

@@ -1,0 +1,123 @@
+//! Threads that wait for each other in a circle, found by what they have noted. It is for people: nothing ends such a wait but a limit.
+//!
+//! A thread waits for one lock at a time and a lock has one holder, so that from each thread at most one way leads on; a circle is a way that comes back.
+//! Tasks are left out, since nobody knows which one has a lock, and so are readers and permits, of which there are several.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use super::error::Named;
+use crate::memory::format::LockWords;
+use crate::segment::table::{Hold, Recorded};
+use crate::segment::waits::Noted;
+use crate::segment::{Attachment, Segment};
+use crate::sys::{self, Identity};
+
+/// A thread of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Party {
+    who: Identity,
+    thread: u32,
+}
+
+/// That one thread waits for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edge {
+    /// The waiter's attachment.
+    pub(crate) hold: Hold,
+    pub(crate) waiter: Party,
+    pub(crate) holder: Party,
+    pub(crate) noted: Noted,
+}
+
+impl Edge {
+    /// What an attachment has noted; `None` where a thread is not known, or who it is of is not remembered.
+    pub(crate) fn new(
+        hold: Hold,
+        noted: Noted,
+        recorded: impl Fn(Hold) -> Option<Recorded>,
+    ) -> Option<Edge> {
+        let party = |hold, thread| {
+            Some(Party {
+                who: recorded(hold)?.who,
+                thread,
+            })
+        };
+        Some(Edge {
+            hold,
+            waiter: party(hold, noted.thread?)?,
+            holder: party(noted.holder, noted.holding_thread?)?,
+            noted,
+        })
+    }
+}
+
+/// The way from one thread to another, of which each waits for the next; `None` where it ends before.
+pub(crate) fn way<E: AsRef<Edge>>(edges: &[E], from: Party, to: Party) -> Option<Vec<&E>> {
+    let mut way = Vec::new();
+    let mut here = from;
+    while here != to {
+        let next = edges.iter().find(|it| it.as_ref().waiter == here)?;
+        // One that goes round without coming to the end.
+        if way.len() == edges.len() {
+            return None;
+        }
+        way.push(next);
+        here = next.as_ref().holder;
+    }
+    Some(way)
+}
+
+impl AsRef<Edge> for Edge {
+    fn as_ref(&self) -> &Edge {
+        self
+    }
+}
+
+/// Says how the holder of a lock waits for this thread in turn, by way of locks of the same segment: `waits for …, held by this thread`.
+/// `None` if it does not.
+pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> Option<String> {
+    let attached = segment.attached();
+    let me = Party {
+        who: sys::identity().ok()?,
+        thread: sys::thread_id(attached.generation),
+    };
+    let first = Party {
+        who: segment.recorded(holder)?.who,
+        thread: holding_thread,
+    };
+    let edges = edges(segment);
+    let way = way(&edges, first, me)?;
+    let schema = attached.schema(super::error::LOCK).ok().flatten();
+    let data = attached.memory.layout().data_offset;
+    let mut said = String::new();
+    for (index, edge) in way.into_iter().enumerate() {
+        if index > 0 {
+            let who = segment.recorded(edge.hold)?;
+            let who = Attachment::of(edge.hold, &who);
+            write!(said, "held by {}, which ", Named(&who)).ok()?;
+        }
+        let place = edge.noted.lock as usize * align_of::<LockWords>();
+        let part = place.checked_sub(data);
+        let part = part.and_then(|at| schema.as_ref()?.part_at(at));
+        let lock = part.map_or_else(|| "its lock".to_owned(), |path| format!("`{path}`"));
+        write!(said, "waits for {lock}, ").ok()?;
+    }
+    Some(said + "held by this thread")
+}
+
+/// Who of the segment waits for whom, as far as they live and what they wait for is held as they have noted.
+fn edges(segment: &Segment) -> Vec<Edge> {
+    let memory = &segment.attached().memory;
+    let holds = |noted: &Noted| {
+        let owner = memory
+            .lock_at(noted.lock)
+            .map(|it| it.owner.load(Ordering::Relaxed));
+        owner.map(Hold::from_word) == Some(noted.holder)
+    };
+    let all = segment.noted().into_iter();
+    let standing = all.filter(|(hold, noted)| holds(noted) && !segment.is_gone(*hold));
+    standing
+        .filter_map(|(hold, noted)| Edge::new(hold, noted, |hold| segment.recorded(hold)))
+        .collect()
+}
