@@ -47,7 +47,8 @@ pub enum OnDeath {
 ///
 /// An attachment counts as a participant from its first wait on. When it ends, by death or by detaching, those who wait, or come to wait,
 /// know it within 10 ms: the round is broken for all of them, or the dead one's threads are left out, as was chosen when the barrier was
-/// created. Whoever dies before it has ever waited is not known here; give the wait a limit.
+/// created. One that dies having arrived may count for that round, if the others come before anybody has asked; then it is missed in the
+/// next. Whoever dies before it has ever waited is not known here; give the wait a limit.
 ///
 /// # Examples
 ///

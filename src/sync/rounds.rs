@@ -18,6 +18,7 @@
 //!
 //! 1. Arrivals count in the round that their mark names only. So ending a round is one store: all marks are then of an earlier one, and say
 //!    who takes part. Who arrives as the first of its slot makes the mark say nobody, then names the round, then says one.
+//!    One that has arrived has arrived, also when it dies after that: if the others come before anybody has asked, they have all met.
 //! 2. A round is ended by whoever finds, under the lock, that those who have arrived and those left out are as many as meet, or that a
 //!    participant is proven dead where that breaks the round.
 //! 3. Who breaks a round stores that first, then clears the marks of the dead, then ends it. A round that is said to be broken and has not
