@@ -43,6 +43,8 @@ pub(crate) struct Args {
 const BEGINNING: usize = 256;
 /// How many of those who died attached are shown, the last ones to attach.
 const MOST_DEPARTED: usize = 8;
+/// The path of a value that is no struct's member.
+const WHOLE: &str = ".";
 /// How much of a field's value is shown.
 const WIDEST: usize = 100;
 
@@ -116,7 +118,7 @@ fn shown(seen: &Inspection) -> Shown {
         summary: (&seen.summary).into(),
         file: seen.file_name.to_string_lossy().into_owned(),
         schema: schema.map(Schema::to_text),
-        parts: seen.parts.iter().map(Into::into).collect(),
+        parts: uses::parts_json(seen),
         last_recoveries: seen.recoveries.iter().map(Into::into).collect(),
         value: value.and_then(Result::ok).as_ref().map(value::to_json),
         bytes: plain.map(|bytes| digits(beginning(bytes))),
@@ -131,16 +133,12 @@ fn beginning(bytes: &[u8]) -> &[u8] {
 /// All of it for people, line by line: what it is, who is attached, waits and died, and its value.
 pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut lines = facts(seen).lines();
-    let value = if seen.parts.is_empty() {
-        content(seen)
-    } else {
-        uses::parts(seen)
-    };
     for part in [
         attachments(&seen.summary),
         uses::waiters(seen),
         uses::recoveries(seen),
-        value,
+        uses::parts(seen),
+        content(seen),
     ] {
         if !part.is_empty() {
             lines.push(Vec::new());
@@ -320,14 +318,27 @@ fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     lines
 }
 
-/// The value field by field, or the first bytes, under a heading.
+/// The value field by field, that of each part, or the first bytes, under a heading.
 fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
+    if !seen.parts.is_empty() {
+        let mut table = table_of_fields();
+        for (path, schema, value) in uses::values(seen) {
+            add_fields(&mut table, path, &schema, value);
+        }
+        return if table.is_empty() {
+            Vec::new()
+        } else {
+            table.lines()
+        };
+    }
     let bytes = match &seen.content {
         Ok(bytes) => bytes,
         Err(error) => return vec![vec![Cell::new(seen::reason(error), Tone::Bad)]],
     };
     if let Ok(Some(schema)) = &seen.schema {
-        return fields(schema, bytes).lines();
+        let mut table = table_of_fields();
+        add_fields(&mut table, WHOLE, schema, bytes);
+        return table.lines();
     }
     let shown = beginning(bytes);
     let dump = hexdump::of(shown, 0);
@@ -340,25 +351,32 @@ fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
     lines
 }
 
-/// A line for each field that has a value of its own.
-fn fields(schema: &Schema, bytes: &[u8]) -> Table {
-    let mut table = Table::new([
+fn table_of_fields() -> Table {
+    Table::new([
         ("FIELD", Align::Left),
         ("KIND", Align::Left),
         ("VALUE", Align::Left),
-    ]);
+    ])
+}
+
+/// Adds a line for each field of a value that has a value of its own. The value stands at a path.
+fn add_fields(table: &mut Table, at: &str, schema: &Schema, bytes: &[u8]) {
     for field in leaves(schema) {
         let (text, tone) = match schema.get(bytes, &field.path) {
             Ok(value) => (human::visible(&value.to_string()), Tone::Plain),
             Err(error) => (error.to_string(), Tone::Bad),
         };
+        let path = match (at, field.path.as_str()) {
+            (WHOLE, path) => path.to_owned(),
+            (at, WHOLE) => at.to_owned(),
+            (at, path) => format!("{at}.{path}"),
+        };
         table.row([
-            Cell::from(field.path),
+            Cell::from(path),
             Cell::new(human::cut(&field.kind.to_string(), 30), Tone::Faint),
             Cell::new(human::cut(&text, WIDEST), tone),
         ]);
     }
-    table
 }
 
 /// The fields that are no structs, and no parts of elements.

@@ -1,14 +1,17 @@
 //! Who has the locks and parts of a segment, who waits for them, and who died with them: for people and for programs.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
+use serde_json::Value;
 use sharehold::{
-    Holder, Inspection, LockState, PartSeen, PartState, Recovery, Share, Summary, Waiter,
+    Holder, Inspection, LockState, PartState, Recovery, Schema, Share, Summary, Waiter,
 };
 
-use crate::human;
 use crate::output::Tone;
 use crate::seen::{self, AttachmentJson};
 use crate::table::{Align, Cell, Table};
+use crate::{human, value};
 
 /// What the segment's own lock is called beside those of parts.
 const OWN: &str = "the lock";
@@ -29,6 +32,15 @@ pub(crate) fn parts(seen: &Inspection) -> Vec<Vec<Cell>> {
         ]);
     }
     lines_of(&table)
+}
+
+/// The values that parts guard: the path of each, what it is, and its bytes.
+pub(crate) fn values(seen: &Inspection) -> impl Iterator<Item = (&str, Schema, &[u8])> {
+    let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
+    seen.parts.iter().filter_map(move |part| {
+        let guarded = schema?.guarded_by(&part.path)?;
+        Some((part.path.as_str(), guarded, part.value.as_deref()?))
+    })
 }
 
 /// Who waits for what, and for how long, under a heading.
@@ -267,7 +279,26 @@ pub(crate) struct PartJson {
     kind: &'static str,
     #[serde(flatten)]
     state: PartStateJson,
+    value: Option<Value>,
     waiters: Vec<WaiterJson>,
+}
+
+/// All parts, as programs read them.
+pub(crate) fn parts_json(seen: &Inspection) -> Vec<PartJson> {
+    let values: HashMap<&str, Value> = values(seen)
+        .filter_map(|(path, schema, bytes)| {
+            let value = schema.get(bytes, ".").ok()?;
+            Some((path, value::to_json(&value)))
+        })
+        .collect();
+    let parts = seen.parts.iter().map(|part| PartJson {
+        path: part.path.clone(),
+        kind: kind(&part.state),
+        state: (&part.state).into(),
+        value: values.get(part.path.as_str()).cloned(),
+        waiters: part.waiters.iter().map(Into::into).collect(),
+    });
+    parts.collect()
 }
 
 #[derive(Serialize)]
@@ -305,8 +336,8 @@ struct ShareJson {
     count: u32,
 }
 
-impl From<&PartSeen> for PartJson {
-    fn from(part: &PartSeen) -> PartJson {
+impl From<&PartState> for PartStateJson {
+    fn from(state: &PartState) -> PartStateJson {
         let all = |shares: &[Share]| {
             let shares = shares.iter().map(|it| ShareJson {
                 attachment: (&it.attachment).into(),
@@ -314,34 +345,29 @@ impl From<&PartSeen> for PartJson {
             });
             shares.collect()
         };
-        PartJson {
-            path: part.path.clone(),
-            kind: kind(&part.state),
-            state: match &part.state {
-                PartState::Mutex { lock } => PartStateJson::Mutex { lock: lock.into() },
-                PartState::Once { lock, is_made } => PartStateJson::Once {
-                    lock: lock.into(),
-                    made: *is_made,
-                },
-                PartState::RwLock { writer, readers } => PartStateJson::RwLock {
-                    writer: writer.into(),
-                    readers: all(readers),
-                },
-                PartState::Semaphore { permits, holders } => PartStateJson::Semaphore {
-                    permits: *permits,
-                    holders: all(holders),
-                },
-                PartState::Event { is_set } => PartStateJson::Event { set: *is_set },
-                PartState::Barrier {
-                    participants,
-                    arrived,
-                } => PartStateJson::Barrier {
-                    participants: *participants,
-                    arrived: all(arrived),
-                },
-                _ => PartStateJson::Other {},
+        match state {
+            PartState::Mutex { lock } => PartStateJson::Mutex { lock: lock.into() },
+            PartState::Once { lock, is_made } => PartStateJson::Once {
+                lock: lock.into(),
+                made: *is_made,
             },
-            waiters: part.waiters.iter().map(Into::into).collect(),
+            PartState::RwLock { writer, readers } => PartStateJson::RwLock {
+                writer: writer.into(),
+                readers: all(readers),
+            },
+            PartState::Semaphore { permits, holders } => PartStateJson::Semaphore {
+                permits: *permits,
+                holders: all(holders),
+            },
+            PartState::Event { is_set } => PartStateJson::Event { set: *is_set },
+            PartState::Barrier {
+                participants,
+                arrived,
+            } => PartStateJson::Barrier {
+                participants: *participants,
+                arrived: all(arrived),
+            },
+            _ => PartStateJson::Other {},
         }
     }
 }

@@ -9,6 +9,7 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 use serde_json::{Value, json};
 use sharehold::{
     Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLock, Segment, Semaphore,
+    Shareable,
 };
 
 use crate::repair::{findings, wrong};
@@ -19,10 +20,17 @@ const KEY: &str = "com.example.family";
 /// Set in the process that is a peer.
 const PEER: &str = "SHAREHOLD_COMMANDS_PEER";
 
+#[derive(Shareable)]
+#[repr(C)]
+struct Limits {
+    least: i32,
+    most: i32,
+}
+
 #[derive(Part)]
 struct Family {
     total: Mutex<u64>,
-    limits: RwLock<u64>,
+    limits: RwLock<Limits>,
     jobs: Semaphore,
     ready: Event,
     start: Barrier,
@@ -31,8 +39,8 @@ struct Family {
 
 fn first() -> FamilyFirst {
     FamilyFirst {
-        total: 0,
-        limits: 0,
+        total: 5,
+        limits: Limits { least: -1, most: 9 },
         jobs: 3,
         ready: Reset::Manual,
         start: Meeting {
@@ -212,7 +220,23 @@ fn each_part_says_who_has_it() {
         "{text}"
     );
 
+    // What they guard, and what nobody has made yet is not there.
+    for (field, kind, value) in [
+        ("total", "u64", "5"),
+        ("limits.least", "i32", "-1"),
+        ("limits.most", "i32", "9"),
+        ("table", "u64", "7"),
+    ] {
+        let words = format!("{field} {kind} {value}");
+        assert_eq!(line(&text, &words), words, "{text}");
+    }
+    assert_eq!(
+        part(&world, "limits")["value"],
+        json!({"least": -1, "most": 9})
+    );
+
     let total = part(&world, "total");
+    assert_eq!(total["value"], 5);
     assert_eq!(
         (&total["kind"], &total["lock"]["state"]),
         (&json!("Mutex"), &json!("held"))
@@ -339,6 +363,11 @@ fn the_dead_have_their_certificates() {
     let world = World::new();
     let mut dead = Peer::start(&world);
     dead.takes("total");
+    let table = part(&world, "table");
+    assert_eq!(
+        (&table["made"], &table["value"]),
+        (&json!(false), &Value::Null)
+    );
     let mut heir = Peer::start(&world);
     heir.order("total");
     until_waiting(&world, "total", &[heir.pid()]);
