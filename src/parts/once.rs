@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::change::{changed_async, wait_for_change};
 use super::place::Place;
-use super::{Draft, Part, Walk, copies_at, damaged, end_of};
+use super::{Draft, Part, READ, Walk, copies_at, damaged, end_of};
 use crate::error::{Error, Result};
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
@@ -22,8 +22,6 @@ use crate::segment::Segment;
 use crate::shared::value::{self, size_for};
 use crate::sync::Until;
 use crate::sync::part::{Held, PartLock};
-
-const READ: &str = "read";
 
 /// The number of the mark that says which thread has the lock.
 const THREAD: usize = 0;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::place::Place;
 use super::room::{Came, Inside, Room, THREAD};
-use super::{Draft, Part, Walk, copies_at, damaged, named, until};
+use super::{Draft, Part, READ as LOOK, Walk, copies_at, damaged, named, read_contended, until};
 use crate::error::{Error, Result};
 use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::table::Hold;
@@ -21,7 +21,6 @@ use crate::sync::{AnyThread, OneThread, Until};
 
 const READ: &str = "lock for reading";
 const WRITE: &str = "lock for writing";
-const LOOK: &str = "read";
 
 /// Holds a typed value that many read together, or one changes, across processes and threads.
 ///
@@ -159,11 +158,14 @@ impl<T: Shareable> RwLock<T> {
     ///
     /// [`Damaged`](crate::ErrorKind::Damaged), [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<T> {
-        match self.copies(LOOK)?.try_read() {
+        let attached = self.segment().attached();
+        let copies = self.copies(LOOK)?;
+        match copies.try_read() {
             value::Snapshot::Value(value) => Ok(value),
-            value::Snapshot::Damaged => Err(damaged(self.segment().attached(), LOOK)),
-            // Two changes since it began to read: while it keeps writers out there are none.
-            value::Snapshot::Overwritten => Ok(self.read()?.into_value()),
+            value::Snapshot::Damaged => Err(damaged(attached, LOOK)),
+            value::Snapshot::Overwritten => read_contended(attached, &copies, |until| {
+                Ok(self.reading(until)?.into_value())
+            }),
         }
     }
 

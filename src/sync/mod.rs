@@ -32,7 +32,7 @@ pub(crate) mod sharing;
 pub(crate) mod waiting;
 
 pub(crate) use acquiring::{Acquiring, Who};
-pub(crate) use attempt::Manner;
+pub(crate) use attempt::{Lock, Manner};
 pub use departures::Departures;
 pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
