@@ -12,7 +12,7 @@
 //! | several of them in one segment | [`Part`] |
 //! | many writes that become final together | [`Segment::transaction`] |
 //! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
-//! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`PollableWatch`] |
+//! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`Mutex::lock_async`], [`PollableWatch`] |
 //! | to see what there is | [`list`], [`inspect`](fn@inspect) |
 //! | to work with Qt programs | [`qt`] |
 //!

@@ -67,7 +67,7 @@ fn see(key: &str) -> Result<Inspection> {
     let schema = view.schema();
     let content = match &schema {
         Ok(Some(schema)) if !schema.is_of_parts() => {
-            look::snapshot(&view, schema.size()).map(|(version, value)| {
+            look::snapshot(&view, 0, schema.size()).map(|(version, value)| {
                 summary.version = Some(version);
                 value
             })

@@ -12,6 +12,7 @@ use crate::parts::{low, row_len};
 use crate::schema::{Primitive, Schema};
 use crate::segment::table::Presence;
 use crate::segment::{Attachment, Care, View};
+use crate::shared::look;
 use crate::sync::event;
 use crate::sync::rounds::Threads;
 use crate::sync::sharing::Mark;
@@ -24,6 +25,8 @@ pub struct PartSeen {
     pub path: String,
     /// What it is, and who has it.
     pub state: PartState,
+    /// A committed value, of a part that guards one and has one; [`Schema::guarded_by`](crate::Schema::guarded_by) says what it is.
+    pub value: Option<Vec<u8>>,
     /// Who sleeps for it, the longest first: of each process no more than two threads, and none that waits for an event or a barrier.
     pub waiters: Vec<Waiter>,
 }
@@ -99,9 +102,11 @@ pub(super) fn seen(view: &View, schema: &Schema, notes: &Notes, care: Care) -> V
         };
         number += primitive.marks();
         // One whose words are not there is none.
+        let guarded = schema.guarded_by(&path);
         found.extend(part.state(primitive).map(|state| PartSeen {
             path,
             state,
+            value: guarded.and_then(|guarded| part.value(primitive, guarded.size())),
             waiters: notes.waiters(part.place()),
         }));
     }
@@ -180,6 +185,13 @@ impl PartView<'_> {
                 }
             }
         })
+    }
+
+    /// The value that it guards, once there is one; `None` also where it cannot be read.
+    fn value(&self, primitive: Primitive, size: usize) -> Option<Vec<u8>> {
+        let at = self.offset.checked_add(primitive.head())?;
+        let (version, value) = look::snapshot(self.view, at, size).ok()?;
+        (version != 0).then_some(value)
     }
 
     fn place(&self) -> u32 {

@@ -129,7 +129,7 @@ impl Summary {
             created_at: UNIX_EPOCH.checked_add(Duration::from_nanos(found.created_at)),
             version: value_type
                 .as_ref()
-                .map(|_| look::version(view))
+                .map(|_| look::version(view, 0))
                 .transpose()?,
             value_type,
             attachments,

@@ -29,13 +29,15 @@ pub(crate) use place::{low, row_len};
 pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::LockWords;
-use crate::schema::Primitive;
+use crate::schema::{Primitive, Shareable};
 use crate::segment::table::Hold;
 use crate::segment::{Attached, Attachment, Segment};
 use crate::shared::value;
 use crate::sync::{NotAcquired, Until};
+
+const READ: &str = "read";
 
 /// The moment that a limit ends; `None` when it is beyond all time.
 fn end_of(limit: Duration) -> Option<Instant> {
@@ -73,6 +75,29 @@ fn copies_at<'a>(
     let memory = &segment.attached().memory;
     let copies = value::Place::at(memory, place.behind(primitive.head()), size, lock);
     copies.ok_or_else(|| damaged(segment.attached(), operation))
+}
+
+/// Reads a value that others change all the time: as soon as they are slow enough, or `locked` has kept them out, which may take so long.
+/// Who has the lock and changes nothing is not waited for.
+#[cold]
+fn read_contended<T: Shareable>(
+    attached: &Attached,
+    copies: &value::Place<'_>,
+    locked: impl Fn(Until) -> Result<T>,
+) -> Result<T> {
+    const CALM: Duration = Duration::from_millis(1);
+    loop {
+        let read = value::read_patiently(attached, copies, || copies.try_read());
+        let is_busy = |error: &Error| error.kind() == ErrorKind::Busy;
+        if !read.as_ref().is_err_and(is_busy) {
+            return read;
+        }
+        let read = locked(Until::after(CALM));
+        let is_late = |error: &Error| error.kind() == ErrorKind::Timeout;
+        if !read.as_ref().is_err_and(is_late) {
+            return read;
+        }
+    }
 }
 
 /// Says that a part's bytes are not what they must be.

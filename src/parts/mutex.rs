@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::change::{changed_async, wait_for_change};
 use super::place::Place;
-use super::{Draft, Part, Walk, copies_at, damaged, named, until};
+use super::{Draft, Part, READ, Walk, copies_at, damaged, named, read_contended, until};
 use crate::error::Result;
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
@@ -27,7 +27,6 @@ use crate::sync::part::{Held, PartLock};
 use crate::sync::{AnyThread, OneThread, Until};
 
 const LOCK: &str = "lock";
-const READ: &str = "read";
 
 /// The number of the mark that says which thread has the lock.
 const THREAD: usize = 0;
@@ -110,6 +109,23 @@ impl<T: Shareable> Mutex<T> {
     /// # Errors
     ///
     /// As [`Mutex::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Mutex, Part};
+    ///
+    /// # pollster::block_on(async {
+    /// let jobs = Mutex::open_or_create("com.example.jobs.async", || 0_u64)?;
+    /// let guard = jobs.lock_async().await?;
+    /// // Until another task, or process, has changed it.
+    /// # let mut guard = guard; *guard = 1;
+    /// let mut guard = guard.wait_while_async(|waiting| *waiting == 0).await?;
+    /// *guard -= 1;
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn lock_async(&self) -> Result<MutexGuard<'_, T, AnyThread>> {
         let words: &LockWords = self.place.words(LOCK)?;
         let lock = PartLock::threadless(self.place.segment(), words);
@@ -146,18 +162,19 @@ impl<T: Shareable> Mutex<T> {
     ///
     /// [`Damaged`](crate::ErrorKind::Damaged), [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<T> {
-        let segment = self.place.segment();
-        match self.copies(READ)?.try_read() {
+        let attached = self.place.segment().attached();
+        let copies = self.copies(READ)?;
+        match copies.try_read() {
             value::Snapshot::Value(value) => Ok(value),
-            value::Snapshot::Damaged => Err(damaged(segment.attached(), READ)),
-            // Two changes since it began to read: under the lock there are none.
-            value::Snapshot::Overwritten => self.read_locked(),
+            value::Snapshot::Damaged => Err(damaged(attached, READ)),
+            value::Snapshot::Overwritten => {
+                read_contended(attached, &copies, |until| self.read_locked(until))
+            }
         }
     }
 
-    #[cold]
-    fn read_locked(&self) -> Result<T> {
-        let held = self.hold(Until::Acquired)?;
+    fn read_locked(&self, until: Until) -> Result<T> {
+        let held = self.hold(until)?;
         let value = self.copies(READ)?.read_locked();
         drop(held);
         value.ok_or_else(|| damaged(self.place.segment().attached(), READ))

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::change::{changed_async, wait_for_change};
 use super::place::Place;
-use super::{Draft, Part, Walk, copies_at, damaged, end_of};
+use super::{Draft, Part, READ, Walk, copies_at, damaged, end_of};
 use crate::error::{Error, Result};
 use crate::memory::format::LockWords;
 use crate::schema::{Description, Primitive, Shareable};
@@ -22,8 +22,6 @@ use crate::segment::Segment;
 use crate::shared::value::{self, size_for};
 use crate::sync::Until;
 use crate::sync::part::{Held, PartLock};
-
-const READ: &str = "read";
 
 /// The number of the mark that says which thread has the lock.
 const THREAD: usize = 0;
@@ -117,6 +115,20 @@ impl<T: Shareable> Once<T> {
     /// # Errors
     ///
     /// As [`Once::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Once, Part};
+    ///
+    /// # pollster::block_on(async {
+    /// let table = Once::<[u32; 2]>::open_or_create("com.example.table.async", || ())?;
+    /// let value = table.get_or_init_async(async || [1, 2]).await?;
+    /// assert_eq!(value, [1, 2]);
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn get_or_init_async<F>(&self, make: impl FnOnce() -> F) -> Result<T>
     where
         F: Future<Output = T>,

@@ -11,7 +11,7 @@ use crate::segment::waits::Note;
 use crate::sync::part::{Held, PartLock};
 use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 use crate::sync::waiting::{Look, Wait, block};
-use crate::sync::{Until, future};
+use crate::sync::{Lock, Until, future};
 use crate::sys;
 
 /// The numbers of the two marks: what `sharing` knows, and which thread writes.
@@ -77,7 +77,7 @@ impl<'a> Room<'a> {
         let came = block(&mut Entry::new(self, until), until.deadline());
         came.unwrap_or_else(|| {
             let writer = Hold::from_word(self.lock.owner());
-            Err(self.lock.refused_by(writer, until).into())
+            Err(self.lock.held_by(writer, until).into())
         })
     }
 
@@ -298,7 +298,7 @@ impl<'a> Wait for Entry<'a> {
             Found::Sleep(turn, limit) => {
                 let lock = self.room.lock;
                 let writer = Hold::from_word(lock.owner());
-                self.note = lock.note_wait(self.note, writer);
+                self.note = lock.note(self.note, writer);
                 Look::Sleep {
                     word: (&self.room.words.turn).into(),
                     seen: turn,
@@ -313,7 +313,7 @@ impl Drop for Entry<'_> {
     fn drop(&mut self) {
         if self.room.is_ours() {
             self.enter.give_up(&self.room);
-            self.room.lock.end_wait(self.note);
+            self.room.lock.wipe_out(self.note);
         }
     }
 }
@@ -359,7 +359,7 @@ impl<'a> Wait for Exit<'a> {
             }
             Found::Sleep(seen, limit) => {
                 if let Some(reader) = self.reader() {
-                    self.note = self.room.lock.note_wait(self.note, reader);
+                    self.note = self.room.lock.note(self.note, reader);
                 }
                 Look::Sleep {
                     word: (&self.room.words.draining).into(),
@@ -377,7 +377,7 @@ impl Drop for Exit<'_> {
             if !self.is_inside {
                 Drain::give_up(&self.room);
             }
-            self.room.lock.end_wait(self.note);
+            self.room.lock.wipe_out(self.note);
         }
     }
 }

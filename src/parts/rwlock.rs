@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::place::Place;
 use super::room::{Came, Inside, Room, THREAD};
-use super::{Draft, Part, Walk, copies_at, damaged, named, until};
+use super::{Draft, Part, READ as LOOK, Walk, copies_at, damaged, named, read_contended, until};
 use crate::error::{Error, Result};
 use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::table::Hold;
@@ -21,7 +21,6 @@ use crate::sync::{AnyThread, OneThread, Until};
 
 const READ: &str = "lock for reading";
 const WRITE: &str = "lock for writing";
-const LOOK: &str = "read";
 
 /// Holds a typed value that many read together, or one changes, across processes and threads.
 ///
@@ -100,6 +99,20 @@ impl<T: Shareable> RwLock<T> {
     /// # Errors
     ///
     /// As [`RwLock::read`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Part, RwLock};
+    ///
+    /// # pollster::block_on(async {
+    /// let limits = RwLock::open_or_create("com.example.limits.async", || [10_u64, 20])?;
+    /// limits.write_async().await?[1] = 30;
+    /// assert_eq!(*limits.read_async().await?, [10, 30]);
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn read_async(&self) -> Result<ReadGuard<'_, T>> {
         let room = Room::threadless(&self.place, READ)?;
         self.reader(room.read_async().await?)
@@ -159,11 +172,14 @@ impl<T: Shareable> RwLock<T> {
     ///
     /// [`Damaged`](crate::ErrorKind::Damaged), [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<T> {
-        match self.copies(LOOK)?.try_read() {
+        let attached = self.segment().attached();
+        let copies = self.copies(LOOK)?;
+        match copies.try_read() {
             value::Snapshot::Value(value) => Ok(value),
-            value::Snapshot::Damaged => Err(damaged(self.segment().attached(), LOOK)),
-            // Two changes since it began to read: while it keeps writers out there are none.
-            value::Snapshot::Overwritten => Ok(self.read()?.into_value()),
+            value::Snapshot::Damaged => Err(damaged(attached, LOOK)),
+            value::Snapshot::Overwritten => read_contended(attached, &copies, |until| {
+                Ok(self.reading(until)?.into_value())
+            }),
         }
     }
 
@@ -288,6 +304,21 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     /// # Errors
     ///
     /// As [`ReadGuard::upgrade`], and this guard and [`Timeout`](crate::ErrorKind::Timeout), which names one who reads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Part, RwLock};
+    /// use std::time::Duration;
+    ///
+    /// let limits = RwLock::open_or_create("com.example.limits.upgrade", || [10_u64, 20])?;
+    /// let reader = limits.read()?;
+    /// match reader.upgrade_timeout(Duration::from_millis(100)) {
+    ///     Ok(mut writer) => writer[0] = 11,
+    ///     Err((reader, error)) => eprintln!("{error}; it is still {}", reader[0]),
+    /// }
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub fn upgrade_timeout(
         self,
         limit: Duration,

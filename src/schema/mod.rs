@@ -361,6 +361,34 @@ impl Schema {
         self.kind.is_of_parts()
     }
 
+    /// Returns what the value is that the part at a path guards; `None` where there is no part, or one that guards none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Mutex, Once, Part};
+    ///
+    /// # #[derive(Part)]
+    /// # struct Family { total: Mutex<u64>, table: Once<[u32; 2]> }
+    /// # let family = Family::open_or_create("com.example.guarded", || FamilyFirst { total: 7, table: () })?;
+    /// let seen = sharehold::inspect("com.example.guarded")?;
+    /// let schema = seen.schema?.expect("it is of parts");
+    /// let total = schema.guarded_by("total").expect("it is a mutex");
+    /// let value = seen.parts[0].value.as_ref().expect("it has one");
+    /// assert_eq!(total.get(value, ".")?.to_string(), "7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn guarded_by(&self, path: &str) -> Option<Schema> {
+        let mut fields = self.fields().into_iter();
+        match fields.find(|field| field.path == path)?.kind {
+            Kind::Part { value, .. } => Some(Schema {
+                name: self.name.clone(),
+                kind: *value?,
+            }),
+            _ => None,
+        }
+    }
+
     /// Every part: its path, its offset and what it is.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (String, usize, Primitive)> {
         let fields = self.fields().into_iter();

@@ -313,7 +313,7 @@ fn snapshot(attached: &Attached, schema: &Schema) -> Result<Vec<u8>> {
     let place = place(attached, size, READ)?;
     let try_read = || place.try_read_with(size, |copy| load(copy, size));
     // Looked at only once it is known to be no mixture.
-    let value = read_patiently(attached, try_read)?;
+    let value = read_patiently(attached, &place, try_read)?;
     match schema.check(&value) {
         Ok(()) => Ok(value),
         Err(_) => Err(damaged(attached, READ)),

@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::thread;
 
 use super::protocol::{self, Look, Word};
-use super::value::{HEAD, READ, TRIES, copy_offset, size_for, whole};
+use super::value::{HEAD, Place, READ, TRIES, copy_offset, size_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 
@@ -23,17 +23,17 @@ pub(crate) trait ReadData {
     fn map(&self) -> Result<Memory>;
 }
 
-/// How many values there have been.
-pub(crate) fn version(data: &impl ReadData) -> Result<u64> {
-    let file = File::new(data);
+/// How many values there have been of the one whose words begin `at` an offset.
+pub(crate) fn version(data: &impl ReadData, at: usize) -> Result<u64> {
+    let file = File::new(data, at);
     let version = file.load(Word::Version, Ordering::Acquire);
     file.finish()?;
     Ok(version)
 }
 
-/// One committed value of `size` bytes, and its version.
-pub(crate) fn snapshot(data: &impl ReadData, size: usize) -> Result<(u64, Vec<u8>)> {
-    if !data.holds(size)? || !data.holds(size_for(size))? {
+/// One committed value of `size` bytes whose words begin `at` an offset, and its version.
+pub(crate) fn snapshot(data: &impl ReadData, at: usize, size: usize) -> Result<(u64, Vec<u8>)> {
+    if !data.holds(size)? || !data.holds(size_for(size).saturating_add(at))? {
         return Err(cut_off());
     }
     let mut bytes = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn snapshot(data: &impl ReadData, size: usize) -> Result<(u64, Vec<u8
         .try_reserve_exact(size)
         .map_err(|_| Error::new(ErrorKind::OutOfMemory, READ, "it is larger than memory"))?;
     bytes.resize(size, 0);
-    let file = File::new(data);
+    let file = File::new(data, at);
     for _ in 0..FILE_TRIES {
         let found = protocol::try_read(&file, |version| {
             file.read(copy_offset(version, size), &mut bytes);
@@ -53,7 +53,8 @@ pub(crate) fn snapshot(data: &impl ReadData, size: usize) -> Result<(u64, Vec<u8
         }
     }
     let memory = data.map()?;
-    let place = whole(&memory, size).ok_or_else(cut_off)?;
+    let lock = &memory.header().lock;
+    let place = Place::at(&memory, at, size, lock).ok_or_else(cut_off)?;
     for _ in 0..TRIES {
         let found = protocol::try_read(&place, |version| {
             let copy = place.copy(version, size)?;
@@ -78,19 +79,22 @@ fn cut_off() -> Error {
 /// The data in a file, and what went wrong in reading them.
 struct File<'a, D> {
     data: &'a D,
+    /// Where the value's words begin.
+    at: usize,
     failed: Cell<Option<Error>>,
 }
 
 impl<'a, D: ReadData> File<'a, D> {
-    fn new(data: &'a D) -> File<'a, D> {
+    fn new(data: &'a D, at: usize) -> File<'a, D> {
         File {
             data,
+            at,
             failed: Cell::new(None),
         }
     }
 
     fn read(&self, offset: usize, into: &mut [u8]) {
-        match self.data.read(offset, into) {
+        match self.data.read(self.at.saturating_add(offset), into) {
             Ok(true) => {}
             Ok(false) => self.failed.set(Some(cut_off())),
             Err(error) => self.failed.set(Some(error)),

@@ -334,7 +334,7 @@ impl<T: Shareable> Shared<T> {
     fn get_contended(&self) -> Result<Box<T>> {
         let attached = self.segment.attached();
         let place = place(attached, T::SIZE, READ)?;
-        match read_patiently(attached, || place.try_read()) {
+        match read_patiently(attached, &place, || place.try_read()) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 let _hold = self.segment.lock_atomically()?;
                 let value = place.read_locked();
@@ -484,7 +484,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
     fn get_contended(&self) -> Result<Box<T>> {
         let attached = self.segment.attached();
         let place = place(attached, T::SIZE, READ)?;
-        read_patiently(attached, || place.try_read()).map(Box::new)
+        read_patiently(attached, &place, || place.try_read()).map(Box::new)
     }
 
     /// Returns how often the value was changed since it was created.
@@ -504,16 +504,22 @@ impl<T: Shareable> ReadOnlyShared<T> {
 }
 
 #[cold]
-pub(super) fn read_patiently<R>(
+pub(crate) fn read_patiently<R>(
     attached: &Attached,
+    place: &Place<'_>,
     try_read: impl Fn() -> Snapshot<R>,
 ) -> Result<R> {
+    let before = place.committed();
     for _ in 0..TRIES {
         match try_read() {
             Snapshot::Value(value) => return Ok(value),
             Snapshot::Damaged => return Err(damaged(attached, READ)),
             Snapshot::Overwritten => thread::yield_now(),
         }
+    }
+    if place.committed() == before {
+        // Nobody changes it: the words say what cannot be.
+        return Err(damaged(attached, READ));
     }
     let detail =
         "others change it all the time; try again, or attach to it with the right to lock it";

@@ -37,7 +37,7 @@ fn read<T>(
     load: impl Fn(&Words<'_>) -> Option<T>,
 ) -> Result<Versioned<T>> {
     let place = place(attached, size, READ)?;
-    let read = read_patiently(attached, || place.try_read_versioned(size, &load));
+    let read = read_patiently(attached, &place, || place.try_read_versioned(size, &load));
     match (read, lockable) {
         (Err(error), Some(segment)) if error.kind() == ErrorKind::Busy => {
             let _hold = segment.lock_atomically()?;

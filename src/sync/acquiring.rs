@@ -3,8 +3,9 @@
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use super::attempt::{Asked, Attempt, Lock, Manner};
 use super::error::NotAcquired;
-use super::hold::{Asked, Attempt, Lock, Manner, Trouble};
+use super::hold::Trouble;
 use super::protocol::{self, Acquired, Until, Waiter, YIELDS};
 use super::waiting::{Look, Wait};
 use crate::memory::format::LockWords;

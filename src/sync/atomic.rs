@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use super::attempt::Manner;
 use super::error::{Abandoned, LockError};
-use super::hold::{Manner, Trouble};
+use super::hold::Trouble;
 use super::lock::{Guard, OneThread};
 use super::protocol::Until;
 use crate::error::Result;

@@ -28,6 +28,9 @@
 //! | one who sets it in two steps, between them | `SET`, and somebody asleep | that one looks again after its period |
 //! | one who waits, asleep or awake | `WAITERS` | one superfluous wake-up |
 //! | one who took it, in it | 0 | what it took is gone with it: it had happened once |
+//!
+//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
+//! (Left out: that the system has the one step for some processes, and a filter keeps it from another one, which dies between its two.)
 
 use std::time::Duration;
 

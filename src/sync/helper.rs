@@ -140,7 +140,14 @@ impl Helper {
                 Slept::Woken(0) => continue,
                 Slept::Woken(index) => {
                     let number = numbers.get(index - 1).copied();
-                    self.take(|it| Some(it.number) == number)
+                    let woken = self.take(|it| Some(it.number) == number);
+                    if woken.is_empty()
+                        && let Some(&(word, _)) = words.get(index)
+                    {
+                        // Nobody waits there any more, and somebody else may have been left asleep for it.
+                        sys::wake_one_at(word);
+                    }
+                    woken
                 }
                 Slept::TimedOut | Slept::Unclear => {
                     let now = Instant::now();
@@ -155,6 +162,49 @@ impl Helper {
             for waiter in woken {
                 let _ = catch_unwind(AssertUnwindSafe(|| waiter.waker.wake()));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::*;
+
+    /// Waits until a thread of this process sleeps.
+    fn wait_until_asleep(thread: u32) {
+        let path = format!("/proc/self/task/{thread}/status");
+        let sleeps = |status: String| status.contains("State:\tS");
+        while !fs::read_to_string(&path).is_ok_and(sleeps) {
+            thread::yield_now();
+        }
+    }
+
+    /// The thread sleeps without a limit, on a word that does not change.
+    #[test]
+    fn a_wake_up_for_one_who_was_dropped_is_passed_on() {
+        for _ in 0..20 {
+            let word = AtomicU32::new(0);
+            let ticket = wait((&word).into(), 0, None, Waker::noop()).expect("there are threads");
+            // Asleep on it: a second word would wake it, and it would be first in the line no more.
+            thread::sleep(Duration::from_millis(5));
+            thread::scope(|scope| {
+                let (tell, told) = std::sync::mpsc::channel();
+                let word = &word;
+                let sleeper = scope.spawn(move || {
+                    let generation = Generation::current().expect("it is known");
+                    tell.send(sys::thread_id(generation)).expect("it listens");
+                    sys::wait(word, 0, Some(Duration::from_secs(30)));
+                });
+                wait_until_asleep(told.recv().expect("it says"));
+                drop(ticket);
+                let start = Instant::now();
+                sys::wake_one(word);
+                sleeper.join().expect("it wakes up");
+                assert!(start.elapsed() < Duration::from_secs(20), "it slept on");
+            });
         }
     }
 }

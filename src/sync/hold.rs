@@ -1,63 +1,21 @@
 //! Acquiring and releasing the segment's own lock; what may be done under it is said by those who use this.
 //!
-//! The steps of `protocol` on the words of the header, and what surrounds them: which thread has the lock, what the
-//! last holder left, and rolling back what it left undone.
+//! It is an `attempt` at the lock in the header, and what goes with that: what the last holder left, and rolling back what it left undone.
 
-use std::cell::Cell;
-use std::hint;
-use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::askers::{self, Seat};
-use super::deadlock;
+use super::attempt::{Attempt, Lock, Manner};
 use super::error::{Cause, Left, NotAcquired};
-use super::protocol::{self, Acquired, Refused, Steps, Until};
+use super::protocol::{Acquired, Refused, Steps, Until};
 use crate::memory::format::LockWords;
-use crate::segment::recoveries::{self, Certificate};
 use crate::segment::table::{Hold, read_record, write_record};
 use crate::segment::undo::UndoLog;
-use crate::segment::waits::{self, Note};
 use crate::segment::{Attachment, Segment};
-use crate::sys;
 
 /// What the data under the lock are worth.
 const CONSISTENT: u32 = 0;
 const HOLDER_DIED: u32 = 1;
 const HOLDER_PANICKED: u32 = 2;
-
-/// Of so many questions whether a holder lives one looks at its process, too.
-const THOROUGHLY: u32 = 4;
-
-/// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// In place: its death leaves them half written.
-    Plain,
-    /// All or nothing, by one committing store: its death leaves nothing to repair.
-    Atomic,
-}
-
-impl Manner {
-    const ATOMIC: u64 = 1 << 63;
-
-    /// That of the holder whose word it is.
-    pub(crate) fn of(owner: u64) -> Manner {
-        if owner & Manner::ATOMIC == 0 {
-            Manner::Plain
-        } else {
-            Manner::Atomic
-        }
-    }
-
-    #[inline(always)]
-    fn bit(self) -> u64 {
-        match self {
-            Manner::Plain => 0,
-            Manner::Atomic => Manner::ATOMIC,
-        }
-    }
-}
 
 impl Left {
     /// What the words say; nothing where the data are consistent.
@@ -142,7 +100,7 @@ impl Segment {
     fn recover(&self, dead: u64) {
         let undo = UndoLog::of(self.attached());
         let undone = !undo.is_open() || undo.roll_back();
-        if dead & Manner::ATOMIC == 0 || !undone {
+        if Manner::of(dead) == Manner::Plain || !undone {
             self.record(Hold::from_word(dead), HOLDER_DIED);
         }
     }
@@ -185,80 +143,6 @@ impl Segment {
     }
 }
 
-/// A lock of a segment: its own, or that of a part.
-pub(crate) trait Lock {
-    fn segment(&self) -> &Segment;
-    fn words(&self) -> &LockWords;
-    /// Where the attachment in the slot `index` says which of its threads has the lock; nothing for a lock under which no
-    /// code of the program runs.
-    fn thread_of(&self, index: usize) -> Option<&AtomicU32>;
-
-    /// Where this attachment says so.
-    #[inline(always)]
-    fn own_thread(&self) -> Option<&AtomicU32> {
-        self.thread_of(self.segment().hold().index())
-    }
-
-    /// Notes which thread has the lock that was just acquired.
-    #[inline(always)]
-    fn enter(&self) {
-        if let Some(holding_thread) = self.own_thread() {
-            let thread = sys::thread_id(self.segment().attached().generation);
-            holding_thread.store(thread, Ordering::Relaxed);
-        }
-    }
-
-    /// Releases the lock, which the calling thread holds.
-    #[inline(always)]
-    fn leave(&self) {
-        if let Some(holding_thread) = self.own_thread() {
-            holding_thread.store(0, Ordering::Relaxed);
-        }
-        protocol::release(&Attempt::new(self, Manner::Plain));
-    }
-
-    /// Says that this one has the lock, at the end of the time allowed; and whether that one waits for the calling thread.
-    #[cold]
-    fn held_by(&self, hold: Hold, until: Until) -> NotAcquired {
-        let segment = self.segment();
-        let recorded = segment.recorded(hold);
-        let holder = recorded.map(|found| Attachment::of(hold, &found));
-        let circle = matches!(until, Until::Deadline(_)).then(|| {
-            let thread = self.thread_of(hold.index())?;
-            deadlock::explain(segment, hold, thread.load(Ordering::Relaxed))
-        });
-        match (holder, circle.flatten()) {
-            (Some(holder), Some(circle)) => NotAcquired::circle(segment, holder, &circle),
-            (holder, _) => NotAcquired::held(segment, holder, until == Until::Now),
-        }
-    }
-
-    /// Notes for whom this thread, or task, sleeps; `note` is what it has noted before.
-    fn note(&self, note: Option<Note>, holder: Hold) -> Option<Note> {
-        let segment = self.segment();
-        let attached = segment.attached();
-        let slot = attached.memory.own_slot();
-        let note = note.or_else(|| {
-            let place = attached.memory.place_of(self.words());
-            let thread = self
-                .own_thread()
-                .map(|_| sys::thread_id(attached.generation));
-            waits::begin(slot, place, thread.unwrap_or(0))
-        })?;
-        let thread = self.thread_of(holder.index());
-        let thread = thread.map_or(0, |it| it.load(Ordering::Relaxed));
-        waits::meet(slot, note, holder, thread);
-        Some(note)
-    }
-
-    /// Wipes out what was noted, by one who waits no more.
-    fn wipe_out(&self, note: Option<Note>) {
-        if let Some(note) = note {
-            waits::end(self.segment().attached().memory.own_slot(), note);
-        }
-    }
-}
-
 impl Lock for Segment {
     #[inline(always)]
     fn segment(&self) -> &Segment {
@@ -279,247 +163,5 @@ impl Lock for Segment {
     #[inline(always)]
     fn own_thread(&self) -> Option<&AtomicU32> {
         Some(&self.attached().memory.own_slot().holding_thread)
-    }
-}
-
-/// What somebody who waits knows of the holder.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Asked {
-    /// When the holder was last seen to live, or this attempt began to sleep.
-    pub(super) last_sign: Option<Instant>,
-    /// How often a holder was asked about.
-    times: u32,
-    /// Where it asks for others, too.
-    seat: Option<Seat>,
-    /// Where it has noted that it waits.
-    note: Option<Note>,
-}
-
-impl Asked {
-    pub(super) fn saw_life(self) -> Asked {
-        Asked {
-            last_sign: Some(Instant::now()),
-            ..self
-        }
-    }
-}
-
-/// One thread's attempt at a lock.
-pub(crate) struct Attempt<'a, L: ?Sized> {
-    lock: &'a L,
-    pub(super) words: &'a LockWords,
-    /// The owner word of this attachment.
-    pub(super) me: u64,
-    pub(super) asked: Cell<Asked>,
-}
-
-impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
-    #[inline(always)]
-    pub(super) fn new(lock: &'a L, manner: Manner) -> Attempt<'a, L> {
-        let me = lock.segment().hold().word() | manner.bit();
-        Attempt {
-            lock,
-            words: lock.words(),
-            me,
-            asked: Cell::default(),
-        }
-    }
-
-    /// Waits for the lock.
-    pub(super) fn wait(&self, until: Until) -> Result<Acquired, Refused> {
-        let acquired = protocol::acquire(self, until);
-        self.end_wait();
-        acquired
-    }
-
-    /// Prepares to sleep: the holder counts as living from here on, and who looks can see who waits for whom.
-    pub(super) fn begin_sleep(&self) {
-        let asked = self.asked.get();
-        if asked.last_sign.is_none() {
-            self.asked.set(asked.saw_life());
-        }
-        let owner = self.owner();
-        if owner != 0 {
-            let asked = self.asked.get();
-            let note = self.lock.note(asked.note, Hold::from_word(owner));
-            self.asked.set(Asked { note, ..asked });
-        }
-    }
-
-    /// No longer asks for others, nor says that it waits. Called by one who waits no more.
-    pub(super) fn end_wait(&self) {
-        let asked = self.asked.get();
-        if let Some(seat) = asked.seat {
-            askers::leave(self.words, self.lock.segment().hold().word(), seat);
-        }
-        self.lock.wipe_out(asked.note);
-        self.asked.set(Asked {
-            seat: None,
-            note: None,
-            ..asked
-        });
-    }
-
-    /// Keeps the certificate of a take-over that this attempt has made.
-    pub(super) fn certify_recovery(&self, dead: u64) {
-        let last_sign = self.asked.get().last_sign;
-        let segment = self.lock.segment();
-        let memory = &segment.attached().memory;
-        let dead = Hold::from_word(dead);
-        let certificate = Certificate {
-            lock: memory.place_of(self.words),
-            dead,
-            culprit: segment.recorded(dead),
-            by: segment.hold(),
-            took: last_sign.map_or(Duration::ZERO, |sign| sign.elapsed()),
-        };
-        recoveries::certify(memory.header(), &certificate);
-    }
-
-    /// Why the lock was not acquired.
-    #[cold]
-    pub(super) fn refused(&self, refused: Refused, until: Until) -> NotAcquired {
-        let segment = self.lock.segment();
-        match refused {
-            Refused::Own => NotAcquired::deadlock(segment),
-            Refused::HeldBy(owner) => self.lock.held_by(Hold::from_word(owner), until),
-        }
-    }
-}
-
-impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
-    #[inline(always)]
-    fn try_acquire(&self) -> Result<(), u64> {
-        let owner = &self.words.owner;
-        owner
-            .compare_exchange(0, self.me, Ordering::Acquire, Ordering::Relaxed)
-            .map(|_| ())
-    }
-
-    fn try_take_over(&self, dead: u64) -> bool {
-        // In the dead one's manner, since what it left is now this one's to leave.
-        let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
-        let owner = &self.words.owner;
-        let taken = owner
-            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok();
-        if taken {
-            // The dead one may have taken away what those who wait for a change had stored: see `change`.
-            self.words.watched.store(1, Ordering::Release);
-            compiler_fence(Ordering::SeqCst);
-        }
-        taken
-    }
-
-    fn owner(&self) -> u64 {
-        self.words.owner.load(Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    fn free(&self) {
-        // One word for all locks of the segment.
-        let attached = self.lock.segment().attached();
-        if attached.memory.header().lock.fenced.load(Ordering::Relaxed) == 0 {
-            self.words.owner.store(0, Ordering::Release);
-            // The other half of the fence is the sleeper's `barrier`.
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            self.words.owner.store(0, Ordering::Release);
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    #[inline(always)]
-    fn is_awaited(&self) -> bool {
-        self.words.waiting.load(Ordering::Relaxed) != 0
-    }
-
-    fn is_announced(&self) -> bool {
-        self.words.waiting.load(Ordering::Acquire) != 0
-    }
-
-    fn announce(&self) {
-        self.words.waiting.store(1, Ordering::SeqCst);
-    }
-
-    #[inline(always)]
-    fn take_announcement(&self) -> bool {
-        self.words.waiting.swap(0, Ordering::SeqCst) != 0
-    }
-
-    fn barrier(&self) {
-        // For where there are no barriers in other processes, so that the releases are fences: this is their other half.
-        fence(Ordering::SeqCst);
-        sys::barrier();
-    }
-
-    fn sleep(&self, limit: Duration) {
-        self.begin_sleep();
-        sys::wait(&self.words.waiting, 1, Some(limit));
-    }
-
-    #[inline(always)]
-    fn wake(&self) {
-        sys::wake_one(&self.words.waiting);
-    }
-
-    fn is_gone(&self, owner: u64) -> bool {
-        let hold = Hold::from_word(owner);
-        let asked = self.asked.get();
-        // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
-        let segment = self.lock.segment();
-        let gone = (asked.times.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold))
-            && segment.is_gone(hold);
-        let asked = if gone { asked } else { asked.saw_life() };
-        let times = asked.times.wrapping_add(1);
-        self.asked.set(Asked { times, ..asked });
-        gone
-    }
-
-    fn asks_often(&self) -> bool {
-        let asked = self.asked.get();
-        let segment = self.lock.segment();
-        let seat = asked.seat.or_else(|| {
-            let me = segment.hold().word();
-            let is_gone = |other| segment.is_gone(Hold::from_word(other));
-            askers::take(self.words, me, asked.times, is_gone)
-        });
-        self.asked.set(Asked { seat, ..asked });
-        seat.is_some()
-    }
-
-    fn is_own(&self, owner: u64) -> bool {
-        let hold = Hold::from_word(owner);
-        let segment = self.lock.segment();
-        let attached = segment.attached();
-        let Some(holding_thread) = self.lock.thread_of(hold.index()) else {
-            return false;
-        };
-        let thread = sys::thread_id(attached.generation);
-        let slot = attached.memory.slot(hold.index());
-        let generation = slot.map(|slot| slot.generation.load(Ordering::Relaxed));
-        if generation != Some(hold.generation()) || holding_thread.load(Ordering::Relaxed) != thread
-        {
-            return false;
-        }
-        // The same thread number, but perhaps of another process in another PID namespace.
-        hold == segment.hold()
-            || segment
-                .recorded(hold)
-                .zip(sys::identity().ok())
-                .is_some_and(|(found, me)| found.who == me)
-    }
-
-    fn relax(&self, pauses: u32) {
-        if pauses == 0 {
-            thread::yield_now();
-        }
-        for _ in 0..pauses {
-            hint::spin_loop();
-        }
-    }
-
-    fn now(&self) -> Instant {
-        Instant::now()
     }
 }

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::acquiring::{Acquiring, Threadless, Who};
+use super::attempt::Manner;
 use super::error::{Abandoned, LockError};
 use super::future;
-use super::hold::{Manner, Trouble};
+use super::hold::Trouble;
 use super::protocol::Until;
 use crate::error::Error;
 use crate::segment::{Bytes, Segment};

@@ -1,8 +1,8 @@
 //! Locks that the death of a holder cannot keep: held by slots, taken over on proof.
 //!
 //! `protocol` is the algorithm over abstract steps, which `model` runs in every interleaving, and so are `sharing`, `permits`, `event` and
-//! `rounds` for the parts of a segment that need more than a lock; `hold` is the segment's own
-//! lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
+//! `rounds` for the parts of a segment that need more than a lock; `attempt` is its steps on the words
+//! of a lock, `hold` the segment's own lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
 //! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `askers` keeps long waits cheap,
 //! `deadlock` finds those that cannot end.
 //!
@@ -12,6 +12,7 @@
 mod acquiring;
 mod askers;
 mod atomic;
+mod attempt;
 pub(crate) mod change;
 pub(crate) mod deadlock;
 mod departures;
@@ -31,9 +32,9 @@ pub(crate) mod sharing;
 pub(crate) mod waiting;
 
 pub(crate) use acquiring::{Acquiring, Who};
+pub(crate) use attempt::{Lock, Manner};
 pub use departures::Departures;
 pub(crate) use error::Left;
 pub use error::{Abandoned, Cause, LockError, NotAcquired};
-pub(crate) use hold::Manner;
 pub use lock::{AnyThread, Guard, OneThread};
 pub(crate) use protocol::Until;

@@ -7,14 +7,13 @@ use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::acquiring::{Acquiring, Begin, Who};
+use super::attempt::{Attempt, Lock, Manner};
 use super::error::NotAcquired;
 use super::future;
-use super::hold::{Attempt, Lock, Manner};
 use super::protocol::{Acquired, Steps, Until};
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
 use crate::segment::table::{self, Hold};
-use crate::segment::waits::Note;
 
 /// Where each slot has the mark of one part: in its own row of a table.
 #[derive(Debug, Clone, Copy)]
@@ -117,21 +116,6 @@ impl<'a> PartLock<'a> {
     fn begin_with(self, dead: Option<Hold>) -> Held<'a> {
         self.enter();
         Held { lock: self, dead }
-    }
-
-    /// Says that this one kept the lock, or kept others out by it, for all of the time.
-    pub(crate) fn refused_by(self, holder: Hold, until: Until) -> NotAcquired {
-        self.held_by(holder, until)
-    }
-
-    /// Notes, for who looks, that this one sleeps until `holder` lets it go on; `note` is what it has noted before.
-    pub(crate) fn note_wait(self, note: Option<Note>, holder: Hold) -> Option<Note> {
-        self.note(note, holder)
-    }
-
-    /// Wipes that out.
-    pub(crate) fn end_wait(self, note: Option<Note>) {
-        self.wipe_out(note);
     }
 
     /// The owner word: 0 for nobody.

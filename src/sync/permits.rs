@@ -38,6 +38,8 @@
 //! A process that is stopped is like a dead one, except that what it has it keeps; so does the inner lock, if it is stopped there.
 //!
 //! Whoever sleeps here waits for holders, so that each sleep is bounded: see `protocol`.
+//!
+//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
 
 use std::time::Duration;
 
@@ -139,6 +141,18 @@ impl Wanted {
     /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
     pub(crate) fn has_slept(&self) -> bool {
         self.asks
+    }
+
+    /// Itself without what only says how long to sleep.
+    #[cfg(test)]
+    pub(super) fn timeless(self) -> Wanted {
+        let period = FIRST_SLEEP;
+        Wanted { period, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(self) -> u32 {
+        self.count
     }
 
     fn announce(&self, steps: &impl Steps) {

@@ -32,12 +32,14 @@
 //! | of | leaves | and then |
 //! |---|---|---|
 //! | a participant, arrived or not | its mark | one that waits proves it dead: 2 |
-//! | one inside of the inner lock | that lock, and a step of 3 or 4 undone | the next one takes over, and does it |
-//! | one that ends a round, before it wakes the others | them asleep | they look again after their period |
+//! | one inside of the inner lock, before that | that lock, and perhaps a step of 3 or 4 undone | the next one takes over, and does it |
+//! | one that ends a round, before it wakes the others | that lock, and them asleep | the next one takes over, and wakes them |
 //!
 //! A process that is stopped is like a dead one, except that its round waits for it; so does the inner lock, if it is stopped there.
 //!
 //! Whoever sleeps here waits for participants, so that each sleep is bounded: see `protocol`.
+//!
+//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
 
 use std::time::Duration;
 
@@ -127,12 +129,12 @@ impl LeftOut {
     const COUNT: u32 = 48;
     const SLOT: u32 = 32;
 
-    fn count(self) -> u64 {
+    pub(super) fn count(self) -> u64 {
         self.0 >> LeftOut::COUNT
     }
 
     /// The slot whose mark is to be cleared.
-    fn pending(self) -> Option<usize> {
+    pub(super) fn pending(self) -> Option<usize> {
         let slot = (self.0 >> LeftOut::SLOT & u64::from(MOST)).checked_sub(1)?;
         usize::try_from(slot).ok()
     }
@@ -142,7 +144,7 @@ impl LeftOut {
         LeftOut(count << LeftOut::COUNT | (slot as u64 + 1) << LeftOut::SLOT)
     }
 
-    fn cleared(self) -> LeftOut {
+    pub(super) fn cleared(self) -> LeftOut {
         LeftOut(self.count() << LeftOut::COUNT)
     }
 }
@@ -207,6 +209,13 @@ impl Arrival {
         Ok(over)
     }
 
+    /// The round in which it has arrived, and itself without what only says how long to sleep.
+    #[cfg(test)]
+    pub(super) fn timeless(self) -> (Option<u32>, Arrival) {
+        let period = FIRST_SLEEP;
+        (self.round, Arrival { period, ..self })
+    }
+
     /// How the round ended in which it has arrived, if it has.
     fn over(&self, steps: &impl Steps) -> Option<Found> {
         let round = self.round.filter(|&it| it != steps.round())?;
@@ -243,6 +252,7 @@ fn enter<S: Steps>(steps: &S) -> Result<(), S::Refused> {
         if is_broken(steps, round) {
             break_up(steps, round);
         }
+        steps.wake();
     }
     Ok(())
 }

@@ -20,7 +20,7 @@
 //!   `has_store_and_wake` says whether it has.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
 //!   permissions are the system's; a mapping there is page-aligned, whole to its last page, and not inherited.
-//! - **Many words**: `wait_any` does the same on up to `MOST_WORDS` words, by their addresses; `differs` asks about one. Neither loads
+//! - **Many words**: `wait_any` does the same on up to `MOST_WORDS` words, by their addresses; `differs` asks about one, and `wake_one_at` wakes. None loads
 //!   anything in this process, so that a word may be unmapped meanwhile: it counts as changed then.
 //! - **Closings**: `watch_closings` gives a word of this process that changes whenever an open file, a presence, ends, by a death as
 //!   by itself; its byte locks go a moment later. A hint, which may come without need, or be missed in rare cases.
@@ -56,7 +56,7 @@ pub(crate) use platform::{
     Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
     default_directory, differs, effective_user, fate_of, has_store_and_wake, identity, ipc,
     join_barriers, now_since_epoch, start_thread, store_and_wake, thread_id, wait, wait_any,
-    wake_all, wake_one, wake_some, watch_closings,
+    wake_all, wake_one, wake_one_at, wake_some, watch_closings,
 };
 pub(crate) use word::{Address, Slept, Word, low_half_of};
 

@@ -19,7 +19,7 @@ use sharehold_testkit::raw::lock_byte;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::{Family, KEY, LONG, Value, attach, whole};
+use super::{Family, KEY, LONG, SHORT, Value, attach, whole};
 
 /// A primitive's law.
 pub(crate) trait Law: 'static {
@@ -31,6 +31,9 @@ pub(crate) trait Law: 'static {
 
     /// What somebody who does not take part does again and again meanwhile.
     fn beside(_outside: &Member) {}
+
+    /// What somebody who does not take part does when all who did have died, before others do.
+    fn settle(_outside: &Member) {}
 
     /// Whether what was counted fits what is there, when nobody takes part any more and so many have died.
     fn judge(outside: &Member, deaths: u64);
@@ -103,24 +106,24 @@ impl Member {
         self.counts.get().expect("it is whole")[what as usize]
     }
 
-    /// What stands in the file.
-    fn word(&self) -> u64 {
+    /// What stands in the file for those who count this.
+    fn word(&self, of: Count) -> u64 {
         let mut word = [0; 8];
-        let read = self.file.read_exact_at(&mut word, 0);
+        let read = self.file.read_exact_at(&mut word, 8 * of as u64);
         read.map_or(0, |()| u64::from_ne_bytes(word))
     }
 
     /// Writes a word of its own into the file, which is to stay there as long as nobody else may write.
-    fn own_word(&mut self) -> u64 {
+    fn own_word(&mut self, of: Count) -> u64 {
         let word = self.dice.u64(1..);
-        let written = self.file.write_all_at(&word.to_ne_bytes(), 0);
+        let written = self.file.write_all_at(&word.to_ne_bytes(), 8 * of as u64);
         written.expect("there is room");
         word
     }
 
     #[track_caller]
-    fn still_finds(&self, word: u64) {
-        assert_eq!(self.word(), word, "another one was inside, too");
+    fn still_finds(&self, of: Count, word: u64) {
+        assert_eq!(self.word(of), word, "another one was inside, too");
     }
 
     /// Takes one of two seats, which the kernel gives to one at a time: who has a permit finds one free.
@@ -163,10 +166,10 @@ impl Law for OneAtATime {
     fn turn(member: &mut Member) {
         let family = Arc::clone(&member.family);
         let mut guard = family.mutex.lock_timeout(LONG).expect("it comes free");
-        let word = member.own_word();
+        let word = member.own_word(Count::Locked);
         thread::yield_now();
         *guard = [whole(&guard) + 1; 16];
-        member.still_finds(word);
+        member.still_finds(Count::Locked, word);
         drop(guard);
         member.count(Count::Locked);
     }
@@ -175,10 +178,10 @@ impl Law for OneAtATime {
         let family = Arc::clone(&member.family);
         let guard = soon(family.mutex.lock_async()).await;
         let mut guard = guard.expect("it comes free");
-        let word = member.own_word();
+        let word = member.own_word(Count::Locked);
         yield_now().await;
         *guard = [whole(&guard) + 1; 16];
-        member.still_finds(word);
+        member.still_finds(Count::Locked, word);
         drop(guard);
         member.count(Count::Locked);
     }
@@ -196,14 +199,14 @@ pub(crate) struct ManyOrOne;
 impl ManyOrOne {
     /// What a reader finds, until it looks again.
     fn seen(member: &Member, value: &Value) -> (u64, u64) {
-        (whole(value), member.word())
+        (whole(value), member.word(Count::Written))
     }
 
     #[track_caller]
     fn is_still(member: &Member, seen: (u64, u64)) {
         let now = member.family.inner.rwlock.get().expect("it is whole");
         assert_eq!(whole(&now), seen.0, "it changed while somebody read");
-        member.still_finds(seen.1);
+        member.still_finds(Count::Written, seen.1);
     }
 }
 
@@ -214,10 +217,10 @@ impl Law for ManyOrOne {
         let deed = member.dice.u32(..4);
         if deed == 0 {
             let mut guard = rwlock.write_timeout(LONG).expect("it comes free");
-            let word = member.own_word();
+            let word = member.own_word(Count::Written);
             thread::yield_now();
             *guard = [whole(&guard) + 1; 16];
-            member.still_finds(word);
+            member.still_finds(Count::Written, word);
             drop(guard);
             member.count(Count::Written);
             return;
@@ -234,7 +237,7 @@ impl Law for ManyOrOne {
                 assert_eq!(whole(&writer), seen.0, "another one wrote");
                 let next = seen.0 + 1;
                 *writer = [next; 16];
-                let word = member.own_word();
+                let word = member.own_word(Count::Written);
                 let reader = writer.downgrade().expect("there is room");
                 member.count(Count::Written);
                 ManyOrOne::is_still(member, (next, word));
@@ -254,10 +257,10 @@ impl Law for ManyOrOne {
         let deed = member.dice.u32(..4);
         if deed == 0 {
             let mut guard = soon(rwlock.write_async()).await.expect("it comes free");
-            let word = member.own_word();
+            let word = member.own_word(Count::Written);
             yield_now().await;
             *guard = [whole(&guard) + 1; 16];
-            member.still_finds(word);
+            member.still_finds(Count::Written, word);
             drop(guard);
             member.count(Count::Written);
             return;
@@ -274,7 +277,7 @@ impl Law for ManyOrOne {
                 assert_eq!(whole(&writer), seen.0, "another one wrote");
                 let next = seen.0 + 1;
                 *writer = [next; 16];
-                let word = member.own_word();
+                let word = member.own_word(Count::Written);
                 let reader = writer.downgrade().expect("there is room");
                 member.count(Count::Written);
                 yield_now().await;
@@ -327,12 +330,12 @@ impl Law for MadeOnce {
     async fn turn_in_task(member: &mut Member) {
         let once = MadeOnce::next(member);
         let word = member.dice.u64(..);
-        let make = async || {
+        let first = async || {
             member.count(Count::Made);
             yield_now().await;
             [word; 16]
         };
-        let made = soon(once.get_or_init_async(make)).await;
+        let made = soon(once.get_or_init_async(first)).await;
         let made = made.expect("it comes free");
         assert_eq!(once.get().expect("it is whole"), Some(made));
     }
@@ -490,6 +493,14 @@ impl Law for AllOrNone {
         while !AllOrNone::met(member, soon(family.inner.strict.wait_async()).await) {}
     }
 
+    fn settle(outside: &Member) {
+        // The dead may have arrived in a round that has not ended, and those who come are to begin with none.
+        let finds_nobody = |met: sharehold::Result<bool>| {
+            met.is_err_and(|error| error.kind() == ErrorKind::Timeout)
+        };
+        while !finds_nobody(outside.family.inner.strict.wait_timeout(SHORT)) {}
+    }
+
     fn judge(outside: &Member, deaths: u64) {
         let (met, last) = (outside.counted(Count::Met), outside.counted(Count::Last));
         assert!(met <= 3 * (last + deaths), "{met} met, {last} as the last");
@@ -497,5 +508,39 @@ impl Law for AllOrNone {
             3 * last <= met + 3 * deaths,
             "{met} met, {last} as the last"
         );
+    }
+}
+
+/// All of these at once, in one segment.
+pub(crate) struct All;
+
+impl Law for All {
+    fn turn(member: &mut Member) {
+        match member.dice.u32(..4) {
+            0 => OneAtATime::turn(member),
+            1 => ManyOrOne::turn(member),
+            2 => NoMoreThanThereAre::turn(member),
+            _ => NoneSleepsOn::turn(member),
+        }
+    }
+
+    async fn turn_in_task(member: &mut Member) {
+        match member.dice.u32(..4) {
+            0 => OneAtATime::turn_in_task(member).await,
+            1 => ManyOrOne::turn_in_task(member).await,
+            2 => NoMoreThanThereAre::turn_in_task(member).await,
+            _ => NoneSleepsOn::turn_in_task(member).await,
+        }
+    }
+
+    fn beside(outside: &Member) {
+        NoneSleepsOn::beside(outside);
+    }
+
+    fn judge(outside: &Member, deaths: u64) {
+        OneAtATime::judge(outside, deaths);
+        ManyOrOne::judge(outside, deaths);
+        NoMoreThanThereAre::judge(outside, deaths);
+        NoneSleepsOn::judge(outside, deaths);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sharehold::{
-    Barrier, ErrorKind, Event, Meeting, Mutex, OnDeath, Part, Reset, RwLock, Semaphore,
+    Barrier, Error, ErrorKind, Event, Meeting, Mutex, OnDeath, Part, ReadGuard, Reset, RwLock,
+    Semaphore, WriteGuard,
 };
 use sharehold_testkit::Suite;
 use sharehold_testkit::raw::Fork;
@@ -23,6 +24,7 @@ pub(crate) fn suite() -> Suite {
         .test(writers_do_not_starve)
         .test(readers_do_not_starve)
         .test(of_two_that_upgrade_one_is_refused)
+        .test(an_upgrade_with_a_limit_ends_with_it)
         .test(a_downgraded_writer_lets_readers_in_and_no_writer)
         .test(a_set_event_lets_everybody_pass)
         .test(an_event_that_resets_itself_lets_one_pass)
@@ -79,7 +81,7 @@ fn the_last_handle_removes_the_segment() {
 }
 
 fn what_cannot_begin_is_refused() {
-    let kind = |error: sharehold::Error| error.kind();
+    let kind = |error: Error| error.kind();
     let none = Semaphore::create(KEY, 0).map(drop).map_err(kind);
     assert_eq!(none, Err(ErrorKind::InvalidOption));
     let nobody = Meeting {
@@ -202,7 +204,7 @@ fn of_two_that_upgrade_one_is_refused() {
         let upgraded = scope.spawn(|| {
             let mut writer = first.upgrade().map_err(|(_, error)| error)?;
             *writer = [6; 16];
-            Ok::<_, sharehold::Error>(())
+            Ok::<_, Error>(())
         });
         let mut second = Some(second);
         loop {
@@ -223,6 +225,36 @@ fn of_two_that_upgrade_one_is_refused() {
             .expect("it is alone by now");
     });
     assert_eq!(family.inner.rwlock.get().expect("it is whole"), [6; 16]);
+}
+
+fn an_upgrade_with_a_limit_ends_with_it() {
+    let family = create();
+    let other = attach();
+    let reads = other.inner.rwlock.read().expect("it is free");
+    let reader = family.inner.rwlock.read().expect("readers share");
+    let late = |upgraded: Result<WriteGuard<'_, Value>, (ReadGuard<'_, Value>, Error)>, kind| {
+        let (_reader, error) = upgraded.map(drop).expect_err("another one reads");
+        assert_eq!(error.kind(), kind);
+        let told = format!("pid {}", std::process::id());
+        assert!(error.to_string().contains(&told), "{error}");
+    };
+    late(reader.try_upgrade(), ErrorKind::WouldBlock);
+    // It gave up, and keeps nobody out.
+    let reader = family.inner.rwlock.try_read().expect("nobody writes");
+    late(reader.upgrade_timeout(SHORT), ErrorKind::Timeout);
+    let reader = family.inner.rwlock.try_read().expect("nobody writes");
+    let (reader, _) = reader
+        .upgrade_deadline(Instant::now())
+        .map(drop)
+        .expect_err("another one reads");
+    // It reads still.
+    drop(reads);
+    let refused = other.inner.rwlock.try_write().map(drop);
+    let refused = refused.expect_err("one reads");
+    assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+    let upgraded = reader.try_upgrade().map_err(|(_, error)| error);
+    *upgraded.expect("it is alone") = [9; 16];
+    assert_eq!(family.inner.rwlock.get().expect("it is whole"), [9; 16]);
 }
 
 fn a_downgraded_writer_lets_readers_in_and_no_writer() {
@@ -315,7 +347,7 @@ fn a_forked_child_has_nothing() {
     let reader = family.inner.rwlock.read().expect("it is free");
     let permit = family.inner.permits.acquire().expect("there are two");
     let Some(child) = Fork::Fork.continue_in_child() else {
-        let forked = |error: sharehold::Error| error.kind() == ErrorKind::Forked;
+        let forked = |error: Error| error.kind() == ErrorKind::Forked;
         let refused = family.mutex.get().is_err_and(forked)
             && family.mutex.lock().is_err_and(forked)
             && family.inner.rwlock.read().is_err_and(forked)
@@ -330,7 +362,7 @@ fn a_forked_child_has_nothing() {
     };
     assert_eq!(child.exit_code(), Some(0));
     let other = attach();
-    let kind = |error: sharehold::Error| error.kind();
+    let kind = |error: Error| error.kind();
     // This very thread has it.
     let locked = other.mutex.try_lock().map(drop).map_err(kind);
     assert_eq!(locked, Err(ErrorKind::Deadlock));

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::create;
 use super::laws::{
-    AllOrNone, Law, MadeOnce, ManyOrOne, Member, NoMoreThanThereAre, NoneSleepsOn, OneAtATime,
+    All, AllOrNone, Law, MadeOnce, ManyOrOne, Member, NoMoreThanThereAre, NoneSleepsOn, OneAtATime,
 };
 
 pub(crate) fn suite() -> Suite {
@@ -21,7 +21,8 @@ pub(crate) fn suite() -> Suite {
     let suite = keeps::<MadeOnce>(suite);
     let suite = keeps::<NoMoreThanThereAre>(suite);
     let suite = keeps::<NoneSleepsOn>(suite);
-    keeps::<AllOrNone>(suite)
+    let suite = keeps::<AllOrNone>(suite);
+    keeps::<All>(suite)
 }
 
 /// Adds the tests of a law.
@@ -170,6 +171,7 @@ fn among_the_killed<L: Law>() {
         }
     });
     // Whoever comes now finds nothing in the way.
+    L::settle(&outside);
     take_part::<L>(&outside, &file);
     L::judge(&outside, deaths);
     println!("{deaths} deaths");

@@ -32,6 +32,7 @@ mod spark;
 mod table;
 mod top;
 mod units;
+mod uses;
 mod value;
 mod wait;
 mod watch;

@@ -7,6 +7,7 @@ use sharehold::{Attachment, Cause, Condition, Error, ErrorKind, LockState, Polic
 
 use crate::human;
 use crate::output::Tone;
+use crate::uses::{HeldJson, WaiterJson};
 
 /// How a segment is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -69,6 +70,12 @@ pub(crate) fn who(attachment: Option<&Attachment>) -> String {
         Some(name) if !name.is_empty() => format!("{} {}", it.pid, human::visible(name)),
         _ => it.pid.to_string(),
     }
+}
+
+/// The name of a process's program; a dash where that is not known.
+pub(crate) fn program(attachment: &Attachment) -> String {
+    let name = attachment.executable.as_deref();
+    name.map_or("-".to_owned(), human::visible)
 }
 
 /// The lock in a few words, with what its last holder left.
@@ -139,11 +146,10 @@ pub(crate) struct AttachmentJson {
 
 #[derive(Serialize)]
 pub(crate) struct LockJson {
-    state: &'static str,
-    holder: Option<AttachmentJson>,
-    thread: Option<u32>,
-    in_place: Option<bool>,
+    #[serde(flatten)]
+    held: HeldJson,
     awaited: bool,
+    waiters: Vec<WaiterJson>,
 }
 
 #[derive(Serialize)]
@@ -198,17 +204,10 @@ impl From<&Attachment> for AttachmentJson {
 
 impl From<&Summary> for LockJson {
     fn from(summary: &Summary) -> LockJson {
-        let (state, holder) = match &summary.lock {
-            LockState::Held(holder) => ("held", Some(holder)),
-            LockState::Abandoned(holder) => ("abandoned", Some(holder)),
-            _ => ("free", None),
-        };
         LockJson {
-            state,
-            holder: holder.and_then(|it| it.attachment.as_ref()).map(Into::into),
-            thread: holder.and_then(|it| it.thread),
-            in_place: holder.map(|it| it.in_place),
+            held: (&summary.lock).into(),
             awaited: summary.is_awaited,
+            waiters: summary.waiters.iter().map(Into::into).collect(),
         }
     }
 }

@@ -14,11 +14,13 @@ use crate::exit::Exit;
 use crate::output::{self, Format, Tone};
 use crate::seen::{self, State, SummaryJson};
 use crate::table::{self, Align, Cell, Table};
+use crate::uses::{self, PartJson, RecoveryJson};
 use crate::{foreign, hexdump, human, value};
 
-/// Show everything of one segment: what it is, who uses it, and its value
+/// Show everything of one segment: what it is, who uses it, who waits, who died, and its value
 ///
-/// The value is one that was committed, field by field; of plain bytes the first are shown, as they happen to be. Nothing is
+/// Of the lock and of each part it tells who has it, who waits for it and for how long, and of the last take-overs from the dead who
+/// died holding what, when, and how long it took. The value is one that was committed, field by field; of plain bytes the first are shown, as they happen to be. Nothing is
 /// changed by looking, nobody is kept waiting, and the segment is not kept alive. The key may also be a native key of Qt programs, as
 /// sharehold ls --all --json has it.
 #[derive(Debug, clap::Args)]
@@ -41,6 +43,8 @@ pub(crate) struct Args {
 const BEGINNING: usize = 256;
 /// How many of those who died attached are shown, the last ones to attach.
 const MOST_DEPARTED: usize = 8;
+/// The path of a value that is no struct's member.
+const WHOLE: &str = ".";
 /// How much of a field's value is shown.
 const WIDEST: usize = 100;
 
@@ -50,6 +54,8 @@ struct Shown {
     summary: SummaryJson,
     file: String,
     schema: Option<String>,
+    parts: Vec<PartJson>,
+    last_recoveries: Vec<RecoveryJson>,
     value: Option<Value>,
     /// The first bytes of plain data, as hexadecimal digits.
     bytes: Option<String>,
@@ -88,7 +94,8 @@ fn show_foreign(args: &Args) -> Option<Result<ExitCode>> {
 fn shown(seen: &Inspection) -> Shown {
     let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
     let bytes = seen.content.as_deref().ok();
-    let value = schema
+    let typed = schema.filter(|_| seen.parts.is_empty());
+    let value = typed
         .zip(bytes)
         .map(|(schema, bytes)| schema.get(bytes, "."));
     let errors = [
@@ -100,19 +107,14 @@ fn shown(seen: &Inspection) -> Shown {
             .map(ToString::to_string),
     ];
     let plain = bytes.filter(|_| matches!(seen.schema, Ok(None)));
-    let digits = |bytes: &[u8]| -> String {
-        let two = |byte: &u8| [byte / 16, byte % 16].map(u32::from);
-        let digits = bytes.iter().flat_map(two);
-        digits
-            .filter_map(|digit| char::from_digit(digit, 16))
-            .collect()
-    };
     Shown {
         summary: (&seen.summary).into(),
         file: seen.file_name.to_string_lossy().into_owned(),
         schema: schema.map(Schema::to_text),
+        parts: uses::parts_json(seen),
+        last_recoveries: seen.recoveries.iter().map(Into::into).collect(),
         value: value.and_then(Result::ok).as_ref().map(value::to_json),
-        bytes: plain.map(|bytes| digits(beginning(bytes))),
+        bytes: plain.map(|bytes| hexdump::digits(beginning(bytes))),
         error: errors.into_iter().flatten().next(),
     }
 }
@@ -121,10 +123,16 @@ fn beginning(bytes: &[u8]) -> &[u8] {
     bytes.get(..BEGINNING).unwrap_or(bytes)
 }
 
-/// All of it for people, line by line: what it is, who is attached, and its value.
+/// All of it for people, line by line: what it is, who is attached, waits and died, and its value.
 pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut lines = facts(seen).lines();
-    for part in [attachments(&seen.summary), content(seen)] {
+    for part in [
+        attachments(&seen.summary),
+        uses::waiters(seen),
+        uses::recoveries(seen),
+        uses::parts(seen),
+        content(seen),
+    ] {
         if !part.is_empty() {
             lines.push(Vec::new());
             lines.extend(part);
@@ -144,7 +152,7 @@ fn facts(seen: &Inspection) -> Table {
     fact("key", human::visible(&summary.key), Tone::Strong);
     fact("state", state_words(summary), state.tone());
     fact("type", type_words(seen), Tone::Plain);
-    if let Some(version) = summary.version {
+    if let Some(version) = summary.version.filter(|_| seen.parts.is_empty()) {
         fact("version", version.to_string(), Tone::Plain);
     }
     fact("size", size_words(summary), Tone::Plain);
@@ -215,7 +223,7 @@ fn lock_words(summary: &Summary) -> (String, Tone) {
     let (words, tone) = seen::lock_words(summary);
     let mut parts = vec![words];
     if let LockState::Held(holder) | LockState::Abandoned(holder) = &summary.lock {
-        parts.extend(holder.thread.map(|thread| format!("thread {thread}")));
+        parts.extend(uses::holder_words(holder));
         let how = if holder.in_place {
             "changes data in place"
         } else {
@@ -223,9 +231,7 @@ fn lock_words(summary: &Summary) -> (String, Tone) {
         };
         parts.push(how.to_owned());
     }
-    if summary.is_awaited {
-        parts.push("somebody may be waiting".to_owned());
-    }
+    parts.extend(uses::awaited_words(summary));
     (parts.join(", "), tone)
 }
 
@@ -269,10 +275,7 @@ fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     ]);
     let mut add = |it: &Attachment, note: &str, tone: Tone| {
         let slot = it.slot.map_or("-".to_owned(), |slot| slot.to_string());
-        let program = it
-            .executable
-            .as_deref()
-            .map_or("-".to_owned(), human::visible);
+        let program = seen::program(it);
         let since = it.since.map_or("-".to_owned(), human::instant);
         table.row([
             it.pid.to_string().into(),
@@ -308,14 +311,27 @@ fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     lines
 }
 
-/// The value field by field, or the first bytes, under a heading.
+/// The value field by field, that of each part, or the first bytes, under a heading.
 fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
+    if !seen.parts.is_empty() {
+        let mut table = table_of_fields();
+        for (path, schema, value) in uses::values(seen) {
+            add_fields(&mut table, path, &schema, value);
+        }
+        return if table.is_empty() {
+            Vec::new()
+        } else {
+            table.lines()
+        };
+    }
     let bytes = match &seen.content {
         Ok(bytes) => bytes,
         Err(error) => return vec![vec![Cell::new(seen::reason(error), Tone::Bad)]],
     };
     if let Ok(Some(schema)) = &seen.schema {
-        return fields(schema, bytes).lines();
+        let mut table = table_of_fields();
+        add_fields(&mut table, WHOLE, schema, bytes);
+        return table.lines();
     }
     let shown = beginning(bytes);
     let dump = hexdump::of(shown, 0);
@@ -328,25 +344,32 @@ fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
     lines
 }
 
-/// A line for each field that has a value of its own.
-fn fields(schema: &Schema, bytes: &[u8]) -> Table {
-    let mut table = Table::new([
+fn table_of_fields() -> Table {
+    Table::new([
         ("FIELD", Align::Left),
         ("KIND", Align::Left),
         ("VALUE", Align::Left),
-    ]);
+    ])
+}
+
+/// Adds a line for each field of a value that has a value of its own. The value stands at a path.
+fn add_fields(table: &mut Table, at: &str, schema: &Schema, bytes: &[u8]) {
     for field in leaves(schema) {
         let (text, tone) = match schema.get(bytes, &field.path) {
             Ok(value) => (human::visible(&value.to_string()), Tone::Plain),
             Err(error) => (error.to_string(), Tone::Bad),
         };
+        let path = match (at, field.path.as_str()) {
+            (WHOLE, path) => path.to_owned(),
+            (at, WHOLE) => at.to_owned(),
+            (at, path) => format!("{at}.{path}"),
+        };
         table.row([
-            Cell::from(field.path),
+            Cell::from(path),
             Cell::new(human::cut(&field.kind.to_string(), 30), Tone::Faint),
             Cell::new(human::cut(&text, WIDEST), tone),
         ]);
     }
-    table
 }
 
 /// The fields that are no structs, and no parts of elements.

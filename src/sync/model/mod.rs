@@ -2,7 +2,8 @@
 //!
 //! `program` makes machines with few states of threads that run the code, `state` has the lock's words and the threads, `world`
 //! what steps do to them, `search` goes through all states and judges them, `tests` asks. `slots`
-//! does the same for the proof of death that the lock takes as given.
+//! does the same for the proof of death that the lock takes as given, `change`, `sharing`, `permits`, `event` and `rounds` for what is made
+//! of the lock; `crowd` and `places` are what the last three have in common.
 //!
 //! # What holds
 //!
@@ -46,7 +47,12 @@
 //! of this lock have to be bounded to come to an end, and they know no barrier in other processes.
 
 mod change;
+mod crowd;
+mod event;
+mod permits;
+mod places;
 mod program;
+mod rounds;
 mod search;
 mod sharing;
 mod slots;

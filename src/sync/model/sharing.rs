@@ -136,7 +136,7 @@ impl Sharing {
             let was_let_in = |it: usize| {
                 let since = self.programs.waits_since(after.nodes[it]);
                 after.lives[it] != Life::Dead
-                    && since.is_some_and(|since| since != after.phase.into())
+                    && since.is_some_and(|since| since != u32::from(after.phase))
             };
             if comes && self.threads().any(was_let_in) {
                 return Err(Law::Overtaken);

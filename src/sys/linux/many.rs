@@ -82,6 +82,13 @@ pub(crate) fn differs(address: Address, expected: u32) -> bool {
     )
 }
 
+/// Wakes one sleeper on the word, if it is still there.
+pub(crate) fn wake_one_at(address: Address) {
+    const ONE: libc::c_int = 1;
+    // SAFETY: the system loads nothing from the address, and says so if nothing is there.
+    unsafe { libc::syscall(libc::SYS_futex, address.0, libc::FUTEX_WAKE, ONE) };
+}
+
 /// The system's own wait, by address: nothing has to be there.
 fn futex_wait(address: Address, expected: u32, limit: Duration) -> Result<(), i32> {
     let limit = libc::timespec {

@@ -11,7 +11,7 @@ mod wait;
 pub(crate) use closing::watch_closings;
 pub(crate) use file::{Directory, SegmentFile, default_directory};
 pub use many::Signal;
-pub(crate) use many::{MOST_WORDS, differs, wait_any};
+pub(crate) use many::{MOST_WORDS, differs, wait_any, wake_one_at};
 pub(crate) use mapping::Mapping;
 pub(crate) use process::{
     Generation, effective_user, fate_of, identity, now_since_epoch, start_thread, thread_id,

@@ -1,7 +1,7 @@
 //! `sharehold doctor`: whether this system, and every segment in it, is as it should be, and what to do where it is not.
 //!
 //! It looks and changes nothing, except that `trial` makes a segment of its own. `system` is the machine and the directory,
-//! `segments` what is in it, `qt` what programs with Qt left.
+//! `segments` what is in it and who is stuck there, `qt` what programs with Qt left.
 
 mod qt;
 mod segments;
@@ -19,7 +19,8 @@ use crate::output::{self, Format, Tone};
 /// Check this system and every segment, and say what to do
 ///
 /// It makes a segment of its own, kills a process that holds its lock, and sees whether the lock comes free; everything else it
-/// only looks at. `sharehold gc` clears away what it finds stale.
+/// only looks at: the machine, the directory, every segment, processes that wait for each other in a circle, and what programs
+/// with Qt left. `sharehold gc` clears away what it finds stale.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

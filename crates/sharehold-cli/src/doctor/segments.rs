@@ -1,9 +1,9 @@
-//! Every segment: whether it can be used, is of use, and holds what was meant.
+//! Every segment: whether it can be used, is of use, and holds what was meant; and whether those who use them wait for each other.
 
 use std::fs;
 use std::path::Path;
 
-use sharehold::{Attachment, Cause, Condition, Holder, Listed, LockState, Summary};
+use sharehold::{Attachment, Cause, Condition, Deadlock, Holder, Listed, LockState, Summary};
 
 use super::Finding;
 use crate::human;
@@ -36,7 +36,22 @@ pub(super) fn check() -> Vec<Finding> {
             ),
         );
     }
+    // That too has been said of the directory.
+    found.extend(
+        sharehold::deadlocks()
+            .unwrap_or_default()
+            .iter()
+            .map(deadlock),
+    );
     found
+}
+
+fn deadlock(it: &Deadlock) -> Finding {
+    let pids = it.waits.iter().map(|wait| wait.waiter.pid.to_string());
+    let pids = pids.collect::<Vec<_>>().join(" or ");
+    Finding::wrong("deadlock", human::visible(&it.to_string())).advise(format!(
+        "end one of them, {pids}: what it holds comes free; then let all lock in the same order"
+    ))
 }
 
 fn unusable(path: &Path, error: &sharehold::Error) -> Finding {

@@ -16,6 +16,7 @@ mod see;
 mod shells;
 mod top;
 mod tour;
+mod uses;
 mod values;
 mod waits;
 mod world;

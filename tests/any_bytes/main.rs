@@ -1,7 +1,9 @@
 //! Any bytes: whatever stands in a segment's file, asking for its key gives an error or a segment that works.
 //!
 //! Files are made by changing whole ones, or of nothing but chance; every way into the library is tried on them. The second
-//! half scribbles over segments that are in use. A crash, a signal or a hang fails the test, which is a process of its own.
+//! half scribbles over segments that are in use. What stands in parts is in `parts`. A crash, a signal or a hang fails the test, which is a process of its own.
+
+mod parts;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -19,8 +21,9 @@ fn main() -> ExitCode {
         .test(a_changed_file_is_an_error_or_a_segment_that_works)
         .test(a_random_file_is_an_error_and_can_be_destroyed)
         .test(a_slot_that_claims_to_have_had_too_many_owners_is_not_used)
-        .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs);
-    sharehold_testkit::main([suite])
+        .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs)
+        .test(a_value_that_seems_to_change_all_the_time_is_damaged);
+    sharehold_testkit::main([suite, parts::suite()])
 }
 
 const KEY: &str = "com.example.any-bytes";
@@ -56,8 +59,9 @@ const TABLE: usize = 2048;
 const HEAD: usize = 256;
 const SLOT: usize = 192;
 
-fn change() -> impl Strategy<Value = Change> {
-    let value = prop_oneof![
+/// Numbers at which something might break.
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![
         3 => 0..16_u64,
         1 => 4090..4110_u64,
         1 => 8180..8200_u64,
@@ -67,14 +71,17 @@ fn change() -> impl Strategy<Value = Change> {
         // A hold: generation and slot, as lock words have it.
         2 => (0..4_u64, 0..5_u64).prop_map(|(generation, slot)| generation << 12 | slot),
         1 => any::<u64>(),
-    ];
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
     let place = prop_oneof![
         3 => 0..HEAD / 4,
         2 => TABLE / 4..(TABLE + SLOTS * SLOT) / 4,
         1 => 0..LEN / 4,
     ];
     prop_oneof![
-        6 => (place, any::<bool>(), value).prop_map(|(word, wide, value)| {
+        6 => (place, any::<bool>(), value()).prop_map(|(word, wide, value)| {
             Change::Field { offset: 4 * word, wide, value }
         }),
         2 => (0..LEN, prop::collection::vec(any::<u8>(), 1..24))
@@ -288,10 +295,14 @@ fn run<S: Strategy>(
     }
 }
 
-/// Lays the file down, asks for the key, and takes away what is left.
-fn try_file(path: &Path, bytes: &[u8], asks: &[Ask]) {
+fn lay_down(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).expect("there is memory");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is there");
+}
+
+/// Lays the file down, asks for the key, and takes away what is left.
+fn try_file(path: &Path, bytes: &[u8], asks: &[Ask]) {
+    lay_down(path, bytes);
     for &ask in asks {
         if let Err(error) = asked(ask) {
             let _ = format!("{error} {error:?}");
@@ -449,4 +460,27 @@ fn a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs() {
             Ok(())
         },
     );
+}
+
+/// Whoever reads without the lock is not to wait for who has it.
+fn a_value_that_seems_to_change_all_the_time_is_damaged() {
+    let options = options().policy(Policy::Persistent);
+    let shared = options.create_shared::<[u32; 8]>(KEY, &[7; 8]);
+    let shared = shared.expect("nothing has the key");
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.expect("it is there");
+    let mut data = [0; 8];
+    file.read_exact_at(&mut data, 24).expect("it is so long");
+    let begun = u64::from_le_bytes(data) + 8;
+    let guard = shared.segment().lock().expect("it is free");
+    let written = file.write_all_at(&7_u64.to_ne_bytes(), begun);
+    written.expect("it is there");
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| shared.get().map_err(|error| error.kind()));
+        let read = read.join().expect("it does not panic");
+        assert_eq!(read, Err(ErrorKind::Damaged));
+    });
+    drop(guard);
+    Segment::destroy(KEY, When::Now).expect("it is there");
 }

@@ -1,0 +1,506 @@
+//! Parts of a segment in all interleavings, with deaths: whatever a few threads of a few processes do with one of them.
+//!
+//! What all parts have in common is here: the inner lock, sleeping and waking, deaths, and processes that are stopped. `permits`, `event` and
+//! `rounds` say what the words of theirs are, run their code on them, and judge it.
+//!
+//! # What holds
+//!
+//! Besides what each part says of itself:
+//!
+//! - Only who has the inner lock changes what it guards, and only its owner releases it.
+//! - Without deaths every run ends, though no sleep ever has to end by itself: nobody sleeps who would not have to wait.
+//! - With deaths of any process before any step, and with processes that stop for good, sleeps end in the end, and every run in
+//!   which everybody able to go on does so ends so, too.
+//!
+//! # What is left out
+//!
+//! - The inner lock is one step, which is possible when its owner is nobody or dead: see `program` and `world` for what it is made of.
+//! - Which attachment had a slot before: marks are of the slot's present generation. How long periods are.
+
+use std::fmt::{self, Debug};
+use std::hash::Hash;
+use std::ops::Range;
+
+use super::places::{Answers, Code, Places};
+use super::search::{Step, World};
+
+/// The most threads there can be.
+pub(super) const THREADS: usize = 4;
+
+/// What may not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Law {
+    /// What the inner lock guards was changed without it.
+    Unguarded,
+    /// Somebody released the inner lock of another.
+    FreedAnothers,
+    /// Somebody waits who would not have to, and nothing further is sure to happen.
+    Stuck,
+    /// Somebody looks again and again, though it would not have to wait.
+    Starved,
+    /// More than there may be have something, or have passed.
+    TooMany,
+    /// Something is lost, or comes from nowhere.
+    Miscounted,
+    /// Somebody is told what did not happen.
+    Untrue,
+}
+
+/// A step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Op<W> {
+    /// The answer is whether it was taken over from the dead.
+    Lock,
+    Unlock,
+    /// Whether the process in this slot is proven dead.
+    IsGone(usize),
+    /// Sleeps while the word that one sleeps on is this.
+    Sleep(u32),
+    /// Wakes so many; the answer is how many there were.
+    Wake(u32),
+    /// Any answer, 0 or 1.
+    Either,
+    Word(W),
+    End,
+}
+
+/// Who takes a step, beside whom.
+#[derive(Clone, Copy)]
+pub(super) struct Who {
+    pub(super) thread: usize,
+    pub(super) slot: usize,
+    /// A bit for each dead thread.
+    pub(super) dead: u8,
+}
+
+/// A part: its words, its code, and its laws.
+pub(super) trait Part: Sized {
+    /// The words, and what its judge has to remember.
+    type Words: Copy + Eq + Hash;
+    /// A step on them.
+    type Word: Copy + Eq + Hash + Debug + Send + 'static;
+    type Stage: Copy + Eq + Hash;
+
+    /// How many threads use it.
+    fn threads(&self) -> usize;
+    /// The slot of a thread's process.
+    fn slot(&self, thread: usize) -> usize;
+    fn words(&self) -> Self::Words;
+    fn first(&self) -> Self::Stage;
+    /// Runs a segment of a thread's program.
+    fn run(&self, thread: usize, stage: Self::Stage, answers: &Answers<'_>) -> Option<Self::Stage>;
+    /// What a step does, and its answer.
+    fn perform(&self, words: &mut Self::Words, who: Who, step: Self::Word) -> Result<u64, Law>;
+    /// Whether only the owner of the inner lock may take this step.
+    fn is_guarded(step: Self::Word) -> bool;
+    /// Whether this step also wakes everybody.
+    fn wakes(_step: Self::Word) -> bool {
+        false
+    }
+    /// The word that one sleeps on.
+    fn bed(words: &Self::Words) -> u32;
+    /// Judges a state.
+    fn judge(&self, crowd: &Crowd<Self>, state: &State<Self::Words>) -> Result<(), Law>;
+    /// Whether somebody who sleeps has to wait for somebody who lives.
+    fn has_to_wait(
+        &self,
+        crowd: &Crowd<Self>,
+        state: &State<Self::Words>,
+        place: Self::Stage,
+    ) -> bool;
+}
+
+pub(super) struct Threads<P>(pub(super) P);
+
+impl<P: Part> Code for Threads<P> {
+    type Stage = P::Stage;
+    type Op = Op<P::Word>;
+    const END: Op<P::Word> = Op::End;
+
+    fn run(&self, thread: usize, stage: P::Stage, answers: &Answers<'_>) -> Option<P::Stage> {
+        self.0.run(thread, stage, answers)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Life {
+    Running,
+    Asleep,
+    Stopped,
+    /// What wakes it up is used up.
+    StoppedAsleep,
+    Dead,
+}
+
+impl Life {
+    fn is_stopped(self) -> bool {
+        matches!(self, Life::Stopped | Life::StoppedAsleep)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct State<W> {
+    pub(super) words: W,
+    nodes: [u32; THREADS],
+    pub(super) lives: [Life; THREADS],
+    /// The thread that has the inner lock, plus one.
+    pub(super) owner: u8,
+    deaths: u8,
+    stops: u8,
+}
+
+/// What a step does; its answer, unless it waits for that.
+type Effect<'a, P> = dyn Fn(&mut State<<P as Part>::Words>) -> Result<Option<u64>, Law> + 'a;
+
+/// Some threads that use one part.
+pub(super) struct Crowd<P: Part> {
+    pub(super) part: Threads<P>,
+    places: Places<Threads<P>>,
+    deaths: u8,
+    stops: u8,
+    sleeps: Sleeps,
+}
+
+/// Whose sleeps end by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sleeps {
+    Nobodys,
+    /// Of those who sleep one has to look for all.
+    Ones,
+    Everybodys,
+}
+
+impl<P: Part> Crowd<P> {
+    pub(super) fn new(part: P) -> Crowd<P> {
+        Crowd {
+            part: Threads(part),
+            places: Places::new(),
+            deaths: 0,
+            stops: 0,
+            sleeps: Sleeps::Nobodys,
+        }
+    }
+
+    /// So many processes may die; all sleeps end in the end.
+    pub(super) fn deaths(self, deaths: u8) -> Crowd<P> {
+        Crowd {
+            deaths,
+            sleeps: Sleeps::Everybodys,
+            ..self
+        }
+    }
+
+    /// So many processes may stop for good, without being dead; all sleeps end in the end.
+    pub(super) fn stops(self, stops: u8) -> Crowd<P> {
+        Crowd {
+            stops,
+            sleeps: Sleeps::Everybodys,
+            ..self
+        }
+    }
+
+    /// Sleeps end so, whatever dies.
+    pub(super) fn sleeps(self, sleeps: Sleeps) -> Crowd<P> {
+        Crowd { sleeps, ..self }
+    }
+
+    pub(super) fn threads(&self) -> Range<usize> {
+        0..self.part.0.threads()
+    }
+
+    /// The threads of the process in a slot.
+    pub(super) fn threads_in(&self, slot: usize) -> impl Iterator<Item = usize> {
+        self.threads()
+            .filter(move |&it| self.part.0.slot(it) == slot)
+    }
+
+    pub(super) fn is_dead(&self, state: &State<P::Words>, slot: usize) -> bool {
+        self.threads_in(slot)
+            .any(|it| state.lives[it] == Life::Dead)
+    }
+
+    /// What a living thread is doing: its stage, if it has done nothing since that began.
+    pub(super) fn stage(&self, state: &State<P::Words>, thread: usize) -> Option<P::Stage> {
+        if state.lives[thread] == Life::Dead {
+            return None;
+        }
+        self.places.at(state.nodes[thread], |place| {
+            place.is_at_start.then_some(place.stage)
+        })
+    }
+
+    fn op(&self, state: &State<P::Words>, thread: usize) -> Op<P::Word> {
+        self.places.at(state.nodes[thread], |place| place.op)
+    }
+
+    /// Whether a thread may wait as it does.
+    fn may_wait(&self, state: &State<P::Words>, thread: usize) -> bool {
+        let owner = state.owner.checked_sub(1).map(usize::from);
+        if owner.is_some_and(|it| state.lives[it].is_stopped()) {
+            return true;
+        }
+        let place = self.places.at(state.nodes[thread], |place| place.stage);
+        state.lives[thread] == Life::Asleep && self.part.0.has_to_wait(self, state, place)
+    }
+
+    /// Whether the end of its period wakes this sleeper, and it is time for that: while all have to wait they go on looking and sleeping,
+    /// and that is as it should be.
+    fn is_woken(&self, state: &State<P::Words>, thread: usize) -> bool {
+        let asleep = |it: &usize| state.lives[*it] == Life::Asleep;
+        let mut sleepers = self.threads().filter(asleep);
+        match self.sleeps {
+            Sleeps::Nobodys => false,
+            Sleeps::Ones => {
+                sleepers.clone().next() == Some(thread)
+                    && sleepers.any(|it| !self.may_wait(state, it))
+            }
+            Sleeps::Everybodys => !self.may_wait(state, thread),
+        }
+    }
+
+    fn answer(&self, state: &mut State<P::Words>, thread: usize, answer: u64) {
+        state.nodes[thread] = self.places.next(&self.part, state.nodes[thread], answer);
+    }
+
+    fn wake(&self, state: &mut State<P::Words>, thread: usize) {
+        if state.lives[thread] == Life::StoppedAsleep {
+            state.lives[thread] = Life::Stopped;
+        } else {
+            state.lives[thread] = Life::Running;
+        }
+        self.answer(state, thread, 0);
+    }
+
+    fn step(
+        &self,
+        from: &State<P::Words>,
+        thread: usize,
+        does: Does<P::Word>,
+        effect: impl FnOnce(&mut State<P::Words>) -> Result<Option<u64>, Law>,
+    ) -> Step<Crowd<P>> {
+        let mut to = *from;
+        let effect = effect(&mut to).and_then(|answer| {
+            if let Some(answer) = answer {
+                self.answer(&mut to, thread, answer);
+            }
+            self.part.0.judge(self, &to)
+        });
+        Step {
+            deed: Deed(thread, does),
+            agent: small(thread),
+            sure: true,
+            to: effect.map(|()| to),
+        }
+    }
+
+    /// The steps of a thread that runs.
+    fn run(&self, from: &State<P::Words>, thread: usize, into: &mut Vec<Step<Crowd<P>>>) {
+        let op = self.op(from, thread);
+        let me = small(thread) + 1;
+        let mut take = |does, effect: &Effect<P>| {
+            into.push(self.step(from, thread, does, effect));
+        };
+        let does = Does::Step(op);
+        match op {
+            Op::End => {}
+            Op::Lock => {
+                let owner = from.owner.checked_sub(1).map(usize::from);
+                let dead = owner.is_some_and(|it| from.lives[it] == Life::Dead);
+                if owner.is_none() || dead {
+                    take(does, &|state| {
+                        state.owner = me;
+                        Ok(Some(dead.into()))
+                    });
+                }
+            }
+            Op::Unlock => take(does, &|state| {
+                if state.owner != me {
+                    return Err(Law::FreedAnothers);
+                }
+                state.owner = 0;
+                Ok(Some(0))
+            }),
+            Op::IsGone(slot) => {
+                let gone = slot != self.part.0.slot(thread) && self.is_dead(from, slot);
+                take(does, &|_| Ok(Some(gone.into())));
+            }
+            Op::Sleep(seen) => {
+                let sleeps = P::bed(&from.words) == seen;
+                take(does, &|state| {
+                    if sleeps {
+                        state.lives[thread] = Life::Asleep;
+                    }
+                    Ok((!sleeps).then_some(0))
+                });
+            }
+            Op::Wake(most) => {
+                let sleepers = self.sleepers(from);
+                let count = most.min(sleepers.count_ones());
+                // Any that are so many.
+                for chosen in (0..=sleepers).filter(|it| it & !sleepers == 0) {
+                    if chosen.count_ones() == count {
+                        take(Does::Wakes(chosen), &|state| {
+                            self.wake_all(state, chosen);
+                            Ok(Some(count.into()))
+                        });
+                    }
+                }
+            }
+            Op::Either => {
+                for answer in [0, 1] {
+                    take(does, &|_| Ok(Some(answer)));
+                }
+            }
+            Op::Word(word) => take(does, &|state| {
+                if P::is_guarded(word) && state.owner != me {
+                    return Err(Law::Unguarded);
+                }
+                let dead = self.threads().filter(|&it| from.lives[it] == Life::Dead);
+                let who = Who {
+                    thread,
+                    slot: self.part.0.slot(thread),
+                    dead: dead.fold(0, |dead, it| dead | 1 << it),
+                };
+                let answer = self.part.0.perform(&mut state.words, who, word)?;
+                if P::wakes(word) {
+                    self.wake_all(state, self.sleepers(state));
+                }
+                Ok(Some(answer))
+            }),
+        }
+    }
+
+    /// A bit for each thread that sleeps.
+    fn sleepers(&self, state: &State<P::Words>) -> u8 {
+        let asleep = |it: &usize| matches!(state.lives[*it], Life::Asleep | Life::StoppedAsleep);
+        let sleepers = self.threads().filter(asleep);
+        sleepers.fold(0, |sleepers, it| sleepers | 1 << it)
+    }
+
+    fn wake_all(&self, state: &mut State<P::Words>, sleepers: u8) {
+        for sleeper in self.threads().filter(|it| sleepers >> it & 1 == 1) {
+            self.wake(state, sleeper);
+        }
+    }
+}
+
+pub(super) struct Deed<W>(usize, Does<W>);
+
+#[derive(Clone, Copy)]
+enum Does<W> {
+    Step(Op<W>),
+    /// A bit for each.
+    Wakes(u8),
+    Rises,
+    Dies,
+    Stops,
+}
+
+impl<W: Debug> fmt::Display for Deed<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thread = self.0;
+        match &self.1 {
+            Does::Step(op) => write!(f, "{thread}: {op:?}"),
+            Does::Wakes(sleepers) => write!(f, "{thread}: wakes {sleepers:#b}"),
+            Does::Rises => write!(f, "{thread}: wakes up by itself"),
+            Does::Dies => write!(f, "{thread}: dies with its process"),
+            Does::Stops => write!(f, "{thread}: stops with its process"),
+        }
+    }
+}
+
+impl<P: Part> World for Crowd<P> {
+    type State = State<P::Words>;
+    type Law = Law;
+    type Deed = Deed<P::Word>;
+
+    fn start(&self) -> State<P::Words> {
+        let mut state = State {
+            words: self.part.0.words(),
+            nodes: [0; THREADS],
+            lives: [Life::Dead; THREADS],
+            owner: 0,
+            deaths: self.deaths,
+            stops: self.stops,
+        };
+        for thread in self.threads() {
+            let first = self.part.0.first();
+            state.nodes[thread] = self.places.start(&self.part, thread, first);
+            state.lives[thread] = Life::Running;
+        }
+        state
+    }
+
+    fn steps(&self, from: State<P::Words>, into: &mut Vec<Step<Crowd<P>>>) {
+        for thread in self.threads() {
+            match from.lives[thread] {
+                Life::Dead => continue,
+                Life::Running => self.run(&from, thread, into),
+                Life::Asleep => {
+                    let mut rises = self.step(&from, thread, Does::Rises, |state| {
+                        self.wake(state, thread);
+                        Ok(None)
+                    });
+                    rises.sure = self.is_woken(&from, thread);
+                    into.push(rises);
+                }
+                Life::Stopped | Life::StoppedAsleep => {}
+            }
+            let slot = self.part.0.slot(thread);
+            if self.threads_in(slot).next() != Some(thread) {
+                continue;
+            }
+            if from.deaths > 0 {
+                let mut dies = self.step(&from, thread, Does::Dies, |state| {
+                    state.deaths -= 1;
+                    for other in self.threads_in(slot) {
+                        state.lives[other] = Life::Dead;
+                        state.nodes[other] = 0;
+                    }
+                    Ok(None)
+                });
+                dies.sure = false;
+                into.push(dies);
+            }
+            if from.stops > 0 && !from.lives[thread].is_stopped() {
+                let mut stops = self.step(&from, thread, Does::Stops, |state| {
+                    state.stops -= 1;
+                    for other in self.threads_in(slot) {
+                        state.lives[other] = match state.lives[other] {
+                            Life::Asleep => Life::StoppedAsleep,
+                            _ => Life::Stopped,
+                        };
+                    }
+                    Ok(None)
+                });
+                stops.sure = false;
+                into.push(stops);
+            }
+        }
+    }
+
+    fn end(&self, state: State<P::Words>) -> Result<(), Law> {
+        let waits = |&it: &usize| {
+            state.lives[it] != Life::Dead
+                && !state.lives[it].is_stopped()
+                && self.op(&state, it) != Op::End
+        };
+        if self
+            .threads()
+            .filter(waits)
+            .all(|it| self.may_wait(&state, it))
+        {
+            Ok(())
+        } else {
+            Err(Law::Stuck)
+        }
+    }
+
+    fn endless(&self) -> Law {
+        Law::Starved
+    }
+}
+
+fn small(number: usize) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
