@@ -14,7 +14,7 @@ use super::protocol::{Acquired, Steps, Until};
 use super::waiting::complete;
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
-use crate::segment::table::Hold;
+use crate::segment::table::{self, Hold};
 
 /// Where each slot has the mark of one part: in its own row of a table.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +26,11 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// The mark of a slot; `None` beyond the last slot, or when the segment is too small.
+    /// The mark of a slot; `None` beyond the last slot that was ever taken, or when the segment is too small.
     #[inline]
     pub(crate) fn of<B: Block>(self, segment: &Segment, slot: usize) -> Option<&B> {
         let memory = &segment.attached().memory;
-        if slot >= memory.layout().sizes.slots {
+        if slot >= table::ever_taken(memory) {
             return None;
         }
         memory.data_block(self.first + slot * self.row)

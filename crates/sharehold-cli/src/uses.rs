@@ -105,7 +105,7 @@ fn lines_of(table: &Table) -> Vec<Vec<Cell>> {
 
 /// Nothing where whoever took it over had not waited.
 fn took_ms(it: &Recovery) -> Option<f64> {
-    (!it.took.is_zero()).then(|| it.took.as_secs_f64() * 1e3)
+    (!it.took.is_zero()).then_some(it.took.as_secs_f64() * 1e3)
 }
 
 /// How many wait for the segment's own lock, as far as that is known.

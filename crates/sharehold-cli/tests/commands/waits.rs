@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use serde_json::{Value, json};
+
 use crate::world::{Said, World, assert_refused, said};
 
 const KEY: &str = "com.example.job";
@@ -68,6 +70,23 @@ fn a_field_becomes_what_is_waited_for() {
         }
     });
     assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+}
+
+#[test]
+fn programs_are_told_what_was_waited_for() {
+    let world = World::new();
+    world.create_job(KEY);
+    let json = |text: &str| -> Value { serde_json::from_str(text).expect("JSON") };
+    let found = json(&world.ok("wait com.example.job marks == [0,0] --json"));
+    assert_eq!(found["value"], json!([0, 0]));
+    assert!(
+        found["waited_ms"].as_f64().is_some_and(|ms| ms >= 0.0),
+        "{found}"
+    );
+    assert_eq!(
+        json(&world.ok("wait com.example.job --json"))["value"],
+        Value::Null
+    );
 }
 
 #[test]
