@@ -113,8 +113,7 @@ pub(crate) fn awaited_words(summary: &Summary) -> Option<String> {
     match summary.waiters.len() {
         0 if summary.is_awaited => Some("somebody may be waiting".to_owned()),
         0 => None,
-        1 => Some("1 waits".to_owned()),
-        number => Some(format!("{number} wait")),
+        number => Some(format!("{number} waiting")),
     }
 }
 
