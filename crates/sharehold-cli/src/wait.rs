@@ -12,7 +12,7 @@ use sharehold::{FieldValue, Schema, Segment, inspect};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::{hint, human, poll, units, value};
+use crate::{hint, human, poll, units, uses, value};
 
 /// Wait until a key exists, or until a field of its value is what is waited for
 ///
@@ -113,6 +113,7 @@ fn found(key: &str, path: &str, operator: Operator, wanted: &str) -> Result<Opti
         let detail = format!("the users of `{}` have all died", human::visible(key));
         return Err(Failure::new(Exit::NotFound, detail).into());
     }
+    uses::expect_one_value(&seen)?;
     let Some(schema) = seen.schema? else {
         let detail = format!(
             "`{}` holds plain bytes, which have no fields",

@@ -60,11 +60,16 @@ fn each_answers_programs() {
 fn parts_are_no_bytes() {
     let world = World::new();
     let _user = crate::uses::some_parts(&world);
-    for words in ["read", "write", "get", "set k v"] {
-        let (command, rest) = words.split_once(' ').unwrap_or((words, ""));
-        let rest = rest.trim_start_matches("k ");
-        let said = world.run(&format!("{command} {} {rest} {rest}", crate::uses::KEY));
-        assert_refused(&said, 5, "it holds parts");
+    for words in [
+        "read KEY",
+        "write KEY",
+        "get KEY total",
+        "set KEY total 1",
+        "wait KEY total == 1",
+        "watch KEY",
+    ] {
+        let said = world.run(&words.replace("KEY", crate::uses::KEY));
+        assert_refused(&said, 5, "holds parts, no single value");
     }
 }
 

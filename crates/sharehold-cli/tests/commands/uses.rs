@@ -353,7 +353,7 @@ fn whoever_waits_for_the_lock_is_told() {
     let held = format!("lock held by {} sharehold, thread {0}, for ", holder.0.id());
     assert!(said.starts_with(&held), "{text}");
     assert!(
-        said.ends_with("s or longer, changes data in place, 2 wait"),
+        said.ends_with("s or longer, changes data in place, 2 waiting"),
         "{text}"
     );
     let waits = line(

@@ -49,6 +49,32 @@ fn a_key_is_gone_when_its_last_user_dies() {
     assert_eq!(said.code, 0, "{said:?}");
 }
 
+/// Where the system gives no hints, the wait looks by itself, and `doctor` says so.
+#[test]
+fn a_key_comes_where_nobody_tells_of_files() {
+    const WITHOUT: &str = "echo 0 >/proc/sys/user/max_inotify_instances && exec sharehold \"$@\"";
+    let world = World::new();
+    let without = |words: &[&str]| {
+        let mut command = world.command("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", WITHOUT, "sh"]);
+        command.args(words);
+        command
+    };
+    let told = said(without(&["doctor"]));
+    assert!(
+        told.out.contains("fs.inotify.max_user_instances"),
+        "{told:?}"
+    );
+    world.ok("create other --size 8");
+    let command = without(&["wait", KEY, "--timeout", "30"]);
+    let came = thread::scope(|scope| {
+        let waiting = scope.spawn(|| said(command));
+        world.create_job(KEY);
+        waiting.join().expect("no panic")
+    });
+    assert_eq!(came.code, 0, "{came:?}");
+}
+
 /// A directory that comes later than the wait is seen as well.
 #[test]
 fn a_key_comes_with_its_directory() {
