@@ -109,6 +109,23 @@ impl<T: Shareable> Mutex<T> {
     /// # Errors
     ///
     /// As [`Mutex::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Mutex, Part};
+    ///
+    /// # pollster::block_on(async {
+    /// let jobs = Mutex::open_or_create("com.example.jobs.async", || 0_u64)?;
+    /// let guard = jobs.lock_async().await?;
+    /// // Until another task, or process, has changed it.
+    /// # let mut guard = guard; *guard = 1;
+    /// let mut guard = guard.wait_while_async(|waiting| *waiting == 0).await?;
+    /// *guard -= 1;
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn lock_async(&self) -> Result<MutexGuard<'_, T, AnyThread>> {
         let words: &LockWords = self.place.words(LOCK)?;
         let lock = PartLock::threadless(self.place.segment(), words);

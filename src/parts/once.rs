@@ -115,6 +115,20 @@ impl<T: Shareable> Once<T> {
     /// # Errors
     ///
     /// As [`Once::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Once, Part};
+    ///
+    /// # pollster::block_on(async {
+    /// let table = Once::<[u32; 2]>::open_or_create("com.example.table.async", || ())?;
+    /// let value = table.get_or_init_async(async || [1, 2]).await?;
+    /// assert_eq!(value, [1, 2]);
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn get_or_init_async<F>(&self, make: impl FnOnce() -> F) -> Result<T>
     where
         F: Future<Output = T>,

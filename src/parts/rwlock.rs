@@ -99,6 +99,20 @@ impl<T: Shareable> RwLock<T> {
     /// # Errors
     ///
     /// As [`RwLock::read`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Part, RwLock};
+    ///
+    /// # pollster::block_on(async {
+    /// let limits = RwLock::open_or_create("com.example.limits.async", || [10_u64, 20])?;
+    /// limits.write_async().await?[1] = 30;
+    /// assert_eq!(*limits.read_async().await?, [10, 30]);
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn read_async(&self) -> Result<ReadGuard<'_, T>> {
         let room = Room::threadless(&self.place, READ)?;
         self.reader(room.read_async().await?)
@@ -290,6 +304,21 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     /// # Errors
     ///
     /// As [`ReadGuard::upgrade`], and this guard and [`Timeout`](crate::ErrorKind::Timeout), which names one who reads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Part, RwLock};
+    /// use std::time::Duration;
+    ///
+    /// let limits = RwLock::open_or_create("com.example.limits.upgrade", || [10_u64, 20])?;
+    /// let reader = limits.read()?;
+    /// match reader.upgrade_timeout(Duration::from_millis(100)) {
+    ///     Ok(mut writer) => writer[0] = 11,
+    ///     Err((reader, error)) => eprintln!("{error}; it is still {}", reader[0]),
+    /// }
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub fn upgrade_timeout(
         self,
         limit: Duration,

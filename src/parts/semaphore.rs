@@ -149,6 +149,21 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`Semaphore::acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Part, Semaphore};
+    ///
+    /// # pollster::block_on(async {
+    /// let slots = Semaphore::open_or_create("com.example.slots.async", || 3)?;
+    /// let one = slots.acquire_async().await?;
+    /// let two = slots.acquire_many_async(2).await?;
+    /// assert_eq!((one.count(), two.count()), (1, 2));
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
     pub async fn acquire_async(&self) -> Result<Permit<'_>> {
         self.acquire_many_async(1).await
     }

@@ -78,10 +78,10 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
     let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
     let next = &memory.header().life.next_slot;
-    let turn = next.fetch_add(1, Ordering::Relaxed);
+    let turn = next.fetch_add(1, Ordering::SeqCst);
     if turn > u32::MAX / 2 {
         // It must not begin anew at 0: no slot would count as used.
-        next.store(narrow(slots + turn as usize % slots), Ordering::Relaxed);
+        next.store(narrow(slots + turn as usize % slots), Ordering::SeqCst);
     }
     let first = turn as usize % slots;
     for want_free in [true, false] {
@@ -93,13 +93,13 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
                 continue;
             }
             // Before it is taken: whoever looks for those present looks no further than this.
-            next.fetch_max(narrow(index + 1), Ordering::Relaxed);
+            next.fetch_max(narrow(index + 1), Ordering::SeqCst);
             if let Some(hold) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
                 if !want_free {
                     // The table is nearly full: spare the next one the search among the living.
-                    next.store(narrow(slots + index + 1), Ordering::Relaxed);
+                    next.store(narrow(slots + index + 1), Ordering::SeqCst);
                 }
                 return Ok(hold);
             }
@@ -112,8 +112,12 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
 }
 
 /// How many slots were ever taken, from the first one on: a look at the others would only bring untouched memory in.
-fn ever_taken(memory: &Memory) -> usize {
-    let next = memory.header().life.next_slot.load(Ordering::Acquire);
+///
+/// Sequentially consistent, as the raising is. So who passes a fence after telling others something, and then looks at the slots, misses
+/// none whose attachment has not been told: see `sync::sharing`.
+#[inline]
+pub(crate) fn ever_taken(memory: &Memory) -> usize {
+    let next = memory.header().life.next_slot.load(Ordering::SeqCst);
     memory.layout().sizes.slots.min(next as usize)
 }
 

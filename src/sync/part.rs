@@ -11,9 +11,10 @@ use super::attempt::{Attempt, Lock, Manner};
 use super::error::NotAcquired;
 use super::future;
 use super::protocol::{Acquired, Steps, Until};
+use super::waiting::complete;
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
-use crate::segment::table::Hold;
+use crate::segment::table::{self, Hold};
 
 /// Where each slot has the mark of one part: in its own row of a table.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +26,11 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// The mark of a slot; `None` beyond the last slot, or when the segment is too small.
+    /// The mark of a slot; `None` beyond the last slot that was ever taken, or when the segment is too small.
     #[inline]
     pub(crate) fn of<B: Block>(self, segment: &Segment, slot: usize) -> Option<&B> {
         let memory = &segment.attached().memory;
-        if slot >= memory.layout().sizes.slots {
+        if slot >= table::ever_taken(memory) {
             return None;
         }
         memory.data_block(self.first + slot * self.row)
@@ -92,15 +93,7 @@ impl<'a> PartLock<'a> {
 
     #[cold]
     fn acquire_contended(self, until: Until) -> Result<Held<'a>, NotAcquired> {
-        if !self.segment.attached().is_ours() {
-            return Err(NotAcquired::forked(self.segment));
-        }
-        let attempt = Attempt::new(&self, Manner::Atomic);
-        let acquired = attempt.wait(until);
-        self.begin(
-            &attempt,
-            acquired.map_err(|refused| attempt.refused(refused, until)),
-        )
+        complete(&mut Acquiring::new(self, Who::Thread(until)))
     }
 
     /// Acquires the lock, waiting as long as it takes, without keeping a thread.

@@ -1,6 +1,9 @@
 //! Deaths in and around the parts of a segment: whoever lives comes in, finds old or new values, and gets back what the dead had.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -48,6 +51,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         barrier_meet("barrier-meet-strict", |parts| &parts.strict),
         barrier_meet("barrier-meet-lenient", |parts| &parts.lenient),
         barrier_bury(),
+        waits_dropped(),
     ]
 }
 
@@ -473,4 +477,42 @@ fn barrier_bury() -> Scenario {
             std::process::abort()
         })
     })
+}
+
+/// A task that waits for everything is dropped.
+fn waits_dropped() -> Scenario {
+    Scenario::new(
+        "waits-dropped",
+        |world| {
+            let parts = victim(world);
+            let mut waits: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![
+                Box::pin(async { drop(parts.mutex.lock_async().await) }),
+                Box::pin(async { drop(parts.rwlock.write_async().await) }),
+                Box::pin(async { drop(parts.permits.acquire_async().await) }),
+                Box::pin(async { drop(parts.auto.wait_async().await) }),
+                Box::pin(async { drop(parts.strict.wait_async().await) }),
+            ];
+            let mut context = Context::from_waker(Waker::noop());
+            let ended = waits.iter_mut().map(|it| it.as_mut().poll(&mut context));
+            let ended = ended.filter(Poll::is_ready).count();
+            assert_eq!(ended, 0, "the survivor has everything");
+            move || drop(waits)
+        },
+        |world, victim| {
+            let survivor = survivor(world)?;
+            let guard = survivor.mutex.lock()?;
+            let reader = survivor.rwlock.read()?;
+            let permits = survivor.permits.acquire_many(2)?;
+            victim.set_up()?.die()?;
+            // Who waited to write lets others read, and who had arrived has not, or has died.
+            drop(survivor.rwlock.read_timeout(LONG)?);
+            let met = survivor.strict.wait_timeout(Duration::from_millis(1));
+            let kind = met.map_err(|error| error.kind());
+            if ![Err(ErrorKind::Timeout), Err(ErrorKind::Broken), Ok(true)].contains(&kind) {
+                return Err(format!("at the barrier: {kind:?}").into());
+            }
+            drop((guard, reader, permits));
+            usable(&survivor)
+        },
+    )
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use sharehold_testkit::{Child, Suite, Talk};
 use tempfile::NamedTempFile;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use super::create;
@@ -36,12 +37,21 @@ fn keeps<L: Law>(suite: Suite) -> Suite {
 }
 
 const MEMBERS: usize = 3;
+/// As what a process takes part.
+const THREAD: &str = "thread";
+const TASK: &str = "task";
 /// How often each takes part.
 const TURNS: usize = 300;
 /// For how long they are stopped and killed.
 const TIME: Duration = Duration::from_secs(3);
 /// How many deaths there are at least, however slow the machine is.
 const ENOUGH: u64 = 20;
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    runtime.expect("there are threads")
+}
 
 /// One who looks on, while and after others take part.
 fn outside() -> (Member, NamedTempFile) {
@@ -86,10 +96,8 @@ fn among_threads<L: Law>() {
 
 fn among_tasks<L: Law>() {
     let (outside, file) = outside();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_all().build();
     beside::<L, _>(&outside, || {
-        runtime.expect("there are threads").block_on(async {
+        runtime().block_on(async {
             let mut tasks = JoinSet::new();
             for number in 0..MEMBERS {
                 let mut member = if number == 0 {
@@ -111,19 +119,27 @@ fn among_tasks<L: Law>() {
     L::judge(&outside, 0);
 }
 
-/// Takes part as a process: so often, or until it is killed.
+/// Takes part as a process, by its thread or in a task: so often, or until it is killed.
 fn member<L: Law>(test: &mut Talk) {
     let mut member = Member::attached(Path::new(&test.argument(0)));
     let turns = test.number(1);
     test.say("attached");
-    (0..turns).for_each(|_| L::turn(&mut member));
+    if test.argument(2) == THREAD {
+        (0..turns).for_each(|_| L::turn(&mut member));
+    } else {
+        runtime().block_on(async {
+            for _ in 0..turns {
+                L::turn_in_task(&mut member).await;
+            }
+        });
+    }
     test.say("done");
     test.wait_for_end();
 }
 
-fn start<L: Law>(file: &NamedTempFile, turns: usize) -> Child {
+fn start<L: Law>(file: &NamedTempFile, turns: usize, how: &str) -> Child {
     let path = file.path().display().to_string();
-    let mut child = Child::with(member::<L>, [path, turns.to_string()]);
+    let mut child = Child::with(member::<L>, [&path, &turns.to_string(), how]);
     child.hears("attached");
     child
 }
@@ -136,7 +152,7 @@ fn among_processes<L: Law>() {
 
 fn take_part<L: Law>(outside: &Member, file: &NamedTempFile) {
     beside::<L, _>(outside, || {
-        let mut members = [(); MEMBERS].map(|()| start::<L>(file, TURNS));
+        let mut members = [THREAD, THREAD, TASK].map(|how| start::<L>(file, TURNS, how));
         for member in &mut members {
             member.hears("done");
         }
@@ -148,7 +164,8 @@ fn among_the_killed<L: Law>() {
     let (outside, file) = outside();
     let mut deaths = 0;
     beside::<L, _>(&outside, || {
-        let mut members = [(); MEMBERS].map(|()| start::<L>(&file, usize::MAX));
+        let start = |how| start::<L>(&file, usize::MAX, how);
+        let mut members = [THREAD, THREAD, TASK].map(start);
         let mut dice = Rng::with_seed(7);
         let end = Instant::now() + TIME;
         while Instant::now() < end || deaths < ENOUGH {
@@ -162,7 +179,7 @@ fn among_the_killed<L: Law>() {
                 // Dead of this, and of nothing that it found.
                 chosen.kill();
                 deaths += 1;
-                *chosen = start::<L>(&file, usize::MAX);
+                *chosen = start(if dice.bool() { THREAD } else { TASK });
             }
         }
         for member in &mut members {

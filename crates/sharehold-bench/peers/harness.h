@@ -8,7 +8,7 @@
  *   static inline void peer_acquire(void);
  *   static inline void peer_release(void);
  *
- * and is run as `peer VERB PATH [NUMBER]`. A process that measures says "ready", waits for the end of its standard
+ * and is run as `peer VERB PATH [NUMBER [SECOND]]`. A process that measures says "ready", waits for the end of its standard
  * input, which all of them share, and at the end says name=number in one line. The same verbs are in src/harness.rs.
  */
 #ifndef HARNESS_H
@@ -18,6 +18,9 @@
 
 /* The counted number. It never shares a cache line with the lock. */
 static volatile uint64_t *value;
+
+/* What may be said behind the number: which of its locks a process uses. */
+static uint64_t second;
 
 /* Maps the page at `path`: the lock is at its beginning, the value 256 bytes behind. */
 static inline void *map_page(const char *path, int make)
@@ -86,6 +89,7 @@ int main(int argc, char **argv)
 	}
 	const char *verb = argv[1], *path = argv[2];
 	uint64_t number = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+	second = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
 	if (is(verb, "make")) {
 		peer_make(path);
 		*value = 0;

@@ -30,6 +30,8 @@ pub(crate) enum Skill {
     Memory,
     /// Reading a value that others may change.
     Read,
+    /// Reading, and writing alone.
+    ReadWrite,
 }
 
 /// Where a peer's program comes from.
@@ -133,6 +135,13 @@ pub(crate) const PEERS: &[Peer] = &[
         title: "pthread mutex, robust",
         can: LOCK,
         source: Source::C(PTHREAD, &["-pthread", "-DROBUST"]),
+        package: None,
+    },
+    Peer {
+        name: "pthread-rwlock",
+        title: "pthread rwlock",
+        can: &[Skill::ReadWrite],
+        source: Source::C(include_str!("../peers/rwlock.c"), &["-pthread"]),
         package: None,
     },
     Peer {

@@ -200,7 +200,7 @@ pub(crate) fn start_line() -> Result<u64> {
     Ok(now())
 }
 
-fn wait_for_end_of_input() -> Result<()> {
+pub(crate) fn wait_for_end_of_input() -> Result<()> {
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

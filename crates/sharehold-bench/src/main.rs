@@ -3,7 +3,7 @@
 //! A *peer* is a small program that does the same loop with another lock; `catalogue` names them, `build` makes them,
 //! `process` starts them behind one start line. `jobs` interleaves ours and theirs pair by pair, `results` keeps what was
 //! measured, `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
-//! `harness` as the peers in Rust; `values` and `turns` are parts of it.
+//! `harness` as the peers in Rust; `values`, `turns` and `parts` belong to it.
 
 // What is measured becomes a number of 53 bits, and a number becomes a count or a place in a picture.
 #![allow(
@@ -22,6 +22,7 @@ mod harness;
 mod jobs;
 mod options;
 mod ours;
+mod parts;
 mod process;
 mod report;
 mod results;

@@ -33,7 +33,7 @@ pub(crate) struct Cli {
     pub(crate) peers: Vec<String>,
 
     /// How many processes hammer one lock, separated by commas
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2,4,8",
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2,4,8,32",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) processes: Vec<u32>,
 
@@ -48,6 +48,10 @@ pub(crate) struct Cli {
     /// How many holders are killed for each peer
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) kills: u32,
+
+    /// How long the locks of parts are hammered to see how evenly they are had, in seconds
+    #[arg(long, value_name = "S", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) fair: u64,
 
     /// How long idle waiters wait, in seconds
     #[arg(long, value_name = "S", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
@@ -109,6 +113,10 @@ pub(crate) enum Job {
     Wake,
     /// From a change to who waits for it, in threads and in tasks
     Turns,
+    /// The locks of parts: alone, and readers beside each other
+    Parts,
+    /// How long 8 processes wait for each lock at most, and who gets it how often
+    Fairness,
     /// From a holder's death to a waiter's having the lock
     Recovery,
     /// Create, attach, detach, destroy

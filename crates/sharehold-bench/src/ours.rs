@@ -6,11 +6,15 @@ use anyhow::{Result, bail};
 use sharehold::{Guard, LockError, Policy, Segment, When};
 
 use crate::harness::{self, Held, Peer, now, say, start_line, times};
+use crate::parts::Primitive;
 use crate::{turns, values};
 
 /// What the runner starts itself with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Worker {
+    /// The lock of a part instead of the segment's own
+    #[arg(long)]
+    part: Option<Primitive>,
     verb: String,
     path: String,
     #[arg(default_value = "0")]
@@ -22,11 +26,15 @@ pub(crate) struct Worker {
 /// Runs one verb.
 pub(crate) fn work(worker: &Worker) -> Result<()> {
     let Worker {
+        part,
         verb,
         path,
         number,
         second,
     } = worker;
+    if let Some(primitive) = part {
+        return primitive.run(verb, path, *number, *second);
+    }
     match verb.as_str() {
         "life" => life(path, *number),
         "attach" => attach(path, *number),
@@ -36,6 +44,9 @@ pub(crate) fn work(worker: &Worker) -> Result<()> {
         "keys" => keys(path, *number, *second),
         "make-value" | "get" | "update" | "write" => values::run(verb, path, *number, *second),
         "make-turns" => turns::make(path),
+        "make-events" => turns::make_events(path),
+        "turns-by-event" => turns::take_by_event(path, *number, *second),
+        "turns-by-event-in-tasks" => turns::take_by_event_in_task(path, *number, *second),
         "turns" => turns::take(path, *number, *second as u64),
         "turns-in-tasks" => turns::take_in_task(path, *number, *second as u64),
         _ => harness::run::<Ours>(verb, path, *number),

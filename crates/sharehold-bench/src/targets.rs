@@ -53,6 +53,9 @@ const TARGETS: &[Target] = &[
     Target { job: "life", case: "all four", what: Against::Peer("qt6"), reach: 1.0 },
     Target { job: "reads", case: "64 B, 1 reader", what: Against::Peer("seqlock"), reach: 1.2 },
     Target { job: "wake", case: "a sleeper", what: FUTEX, reach: 1.15 },
+    Target { job: "turns", case: "an event, a thread", what: Against::Peer("bare-futex"), reach: 1.15 },
+    Target { job: "turns", case: "an event, a task", what: Against::Peer("bare-futex"), reach: 2.0 },
+    Target { job: "parts", case: "RwLock, 2 readers beside 1", what: Against::Peer("one-reader"), reach: 1.0 / 1.8 },
     Target { job: "recovery", case: "a killed holder", what: Against::Itself, reach: 1.0 },
     Target { job: "recovery", case: "a killed holder", what: Against::Worst, reach: 10.0 },
 ];

@@ -1,4 +1,4 @@
-//! Two processes that take turns by waiting for a value to change: in threads, and in tasks.
+//! Two processes that take turns by waiting for a value to change, or for an event: in threads, and in tasks.
 
 use std::future::Future;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 
 use anyhow::Result;
-use sharehold::{Policy, Segment, Shared};
+use sharehold::{Event, Part, Policy, Reset, Segment, Shared};
 
 use crate::harness::{say, start_line, times};
 
@@ -34,6 +34,54 @@ pub(crate) fn take_in_task(key: &str, number: u64, me: u64) -> Result<()> {
     for _ in 0..number {
         let found = block_on(turn.wait_while_async(|turn| turn % 2 != me))?;
         turn.set(&(found + 1))?;
+    }
+    say(&times(begin, number))
+}
+
+/// Whose turn it is.
+#[derive(Part)]
+struct Turns {
+    first: Event,
+    second: Event,
+}
+
+impl Turns {
+    /// The event that `me` waits for, and the one that lets the other one go on.
+    fn of(&self, me: usize) -> (&Event, &Event) {
+        match me {
+            0 => (&self.first, &self.second),
+            _ => (&self.second, &self.first),
+        }
+    }
+}
+
+pub(crate) fn make_events(key: &str) -> Result<()> {
+    let options = Segment::options().policy(Policy::Persistent);
+    let (first, second) = (Reset::Auto, Reset::Auto);
+    let turns: Turns = options.create_part(key, TurnsFirst { first, second })?;
+    Ok(turns.first.set()?)
+}
+
+/// Takes `number` turns, the first one first if `me` is 0.
+pub(crate) fn take_by_event(key: &str, number: u64, me: usize) -> Result<()> {
+    let turns = Turns::attach(key)?;
+    let (mine, theirs) = turns.of(me);
+    let begin = start_line()?;
+    for _ in 0..number {
+        mine.wait()?;
+        theirs.set()?;
+    }
+    say(&times(begin, number))
+}
+
+/// The same in a task.
+pub(crate) fn take_by_event_in_task(key: &str, number: u64, me: usize) -> Result<()> {
+    let turns = Turns::attach(key)?;
+    let (mine, theirs) = turns.of(me);
+    let begin = start_line()?;
+    for _ in 0..number {
+        block_on(mine.wait_async())?;
+        theirs.set()?;
     }
     say(&times(begin, number))
 }

@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use sharehold::{Kind, Policy, Schema, Segment};
+use sharehold::{Kind, Policy, Schema, Segment, summarize};
 
 use crate::exit::{Exit, Failure};
+use crate::output::{self, Format};
+use crate::seen::SummaryJson;
 use crate::units;
 
 /// What `sharehold ls` shows as the type of a value whose fields were named here.
@@ -52,6 +54,9 @@ pub(crate) struct Args {
     /// Who may attach, as for chmod
     #[arg(long, value_name = "MODE", value_parser = units::mode, default_value = "0600")]
     mode: u32,
+
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Runs `sharehold create`.
@@ -70,6 +75,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let max_size = args.max_size.unwrap_or(size);
         let options = options.size(size).max_size(max_size);
         options.create(&args.key)?.detach()?;
+    }
+    if args.format.json {
+        output::document(&SummaryJson::from(&summarize(&args.key)?))?;
     }
     Ok(Exit::Done.into())
 }

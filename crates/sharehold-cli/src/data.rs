@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sharehold::{AnyShared, ErrorKind, Segment};
+use sharehold::{AnyShared, ErrorKind, Segment, summarize};
 
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
@@ -20,7 +20,11 @@ impl Data {
     pub(crate) fn attach(key: &str) -> Result<Data> {
         match AnyShared::attach(key) {
             Ok(shared) => Ok(Data::Typed(shared)),
-            Err(error) if error.kind() == ErrorKind::TypeMismatch => {
+            // What has a type and is no value is made of parts, whose words only they themselves may change.
+            Err(error)
+                if error.kind() == ErrorKind::TypeMismatch
+                    && summarize(key)?.value_type.is_none() =>
+            {
                 Ok(Data::Plain(Segment::attach(key)?))
             }
             Err(error) => Err(error.into()),
@@ -63,13 +67,13 @@ impl Data {
         }
     }
 
-    /// Writes all of `from`, from `offset` on, or nothing.
+    /// Writes all of `from`, from `offset` on, or nothing; how many bytes that were.
     pub(crate) fn write(
         &self,
         offset: usize,
         from: impl Read,
         timeout: Option<Duration>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let size = self.size();
         let room = size.saturating_sub(offset);
         let mut bytes = Vec::new();
@@ -83,11 +87,18 @@ impl Data {
         }
         let place = offset..offset + bytes.len();
         match self {
-            Data::Typed(shared) => shared.update(|value| {
-                if let Some(place) = value.get_mut(place) {
-                    place.copy_from_slice(&bytes);
-                }
-            })?,
+            Data::Typed(shared) => {
+                let change = |value: &mut [u8]| {
+                    if let Some(place) = value.get_mut(place) {
+                        place.copy_from_slice(&bytes);
+                    }
+                    Ok::<(), sharehold::Error>(())
+                };
+                match timeout {
+                    None => shared.try_update(change),
+                    Some(limit) => shared.try_update_timeout(limit, change),
+                }?;
+            }
             Data::Plain(segment) => {
                 let mut locked = Locked::acquire(segment, timeout)?;
                 if let Some(left) = locked.left() {
@@ -101,7 +112,7 @@ impl Data {
                 }
             }
         }
-        Ok(())
+        Ok(bytes.len())
     }
 }
 

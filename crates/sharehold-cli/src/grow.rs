@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use serde_json::json;
 use sharehold::Segment;
 
 use crate::exit::Exit;
+use crate::output::{self, Format};
 use crate::units;
 
 /// Make a segment larger, for everyone who is attached
@@ -27,12 +29,19 @@ pub(crate) struct Args {
     /// How large it shall be: 4096, 4KiB, 1MiB
     #[arg(value_parser = units::size)]
     size: usize,
+
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Runs `sharehold grow`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let segment = Segment::attach(&args.key)?;
     segment.grow(args.size)?;
+    let size = segment.size();
     segment.detach()?;
+    if args.format.json {
+        output::document(&json!({ "key": args.key, "size": size }))?;
+    }
     Ok(Exit::Done.into())
 }

@@ -40,6 +40,15 @@ pub(crate) fn of(bytes: &[u8], offset: usize) -> String {
     text
 }
 
+/// Two hexadecimal digits for each byte, and nothing else.
+pub(crate) fn digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +67,6 @@ mod tests {
 "
         );
         assert_eq!(of(&[], 0), "");
+        assert_eq!(digits(b"A\n\xff"), "410aff");
     }
 }

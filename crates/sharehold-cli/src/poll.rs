@@ -37,11 +37,12 @@ pub(crate) fn until_hinted<T>(
     look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     // There may be no such directory yet, or too many who ask.
-    repeat(Hints::of(directory).ok(), timeout, look)
+    let hints = Hints::of(directory).ok();
+    repeat(hints.as_ref(), timeout, look)
 }
 
 fn repeat<T>(
-    hints: Option<Hints>,
+    hints: Option<&Hints>,
     timeout: Option<Duration>,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
@@ -59,7 +60,7 @@ fn repeat<T>(
         }
         let period = period(now - news, hints.is_some());
         let period = left.map_or(period, |left| left.min(period));
-        match &hints {
+        match hints {
             None => thread::sleep(period),
             Some(hints) if hints.come_within(period) => {
                 news = Instant::now();

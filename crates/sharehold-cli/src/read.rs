@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::data::Data;
 use crate::exit::Exit;
-use crate::{hexdump, output, units};
+use crate::output::{self, Format};
+use crate::{hexdump, units};
 
 /// Write the bytes of a segment to standard output
 ///
@@ -36,18 +38,26 @@ pub(crate) struct Args {
     length: Option<usize>,
 
     /// In hexadecimal, wherever it goes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     hex: bool,
 
     /// Wait at most so long for the lock: 5s, 500ms; as long as it takes unless given
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Runs `sharehold read`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let bytes = Data::attach(&args.key)?.read(args.offset, args.length, args.timeout)?;
-    if args.hex || stdout().is_terminal() {
+    if args.format.json {
+        let digits = hexdump::digits(&bytes);
+        output::document(
+            &json!({ "offset": args.offset, "length": bytes.len(), "bytes": digits }),
+        )?;
+    } else if args.hex || stdout().is_terminal() {
         output::text(&hexdump::of(&bytes, args.offset))?;
     } else {
         output::bytes(&bytes)?;

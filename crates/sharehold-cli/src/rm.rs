@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::Serialize;
 use sharehold::{Segment, When};
 
 use crate::exit::Exit;
-use crate::{output, units};
+use crate::output::{self, Format};
+use crate::units;
 
 /// Remove segments, persistent and damaged ones too
 ///
@@ -34,6 +36,16 @@ pub(crate) struct Args {
     /// Remove it although somebody uses it
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What became of a segment, as programs read it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    key: &'a str,
+    removed: bool,
 }
 
 /// Runs `sharehold rm`.
@@ -44,13 +56,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         When::UnusedWithin(args.wait.unwrap_or_default())
     };
     let mut failed = None;
+    let mut answers = Vec::new();
     for key in &args.keys {
-        if let Err(error) = Segment::destroy(key, when)
+        let destroyed = Segment::destroy(key, when);
+        let removed = destroyed.is_ok();
+        answers.push(Answer { key, removed });
+        if let Err(error) = destroyed
             && let Some(before) = failed.replace(anyhow::Error::from(error))
         {
             // The last one is printed at the end.
             output::complain(&before);
         }
+    }
+    if args.format.json {
+        output::document(&answers)?;
     }
     match failed {
         Some(error) => Err(error),

@@ -107,13 +107,6 @@ fn shown(seen: &Inspection) -> Shown {
             .map(ToString::to_string),
     ];
     let plain = bytes.filter(|_| matches!(seen.schema, Ok(None)));
-    let digits = |bytes: &[u8]| -> String {
-        let two = |byte: &u8| [byte / 16, byte % 16].map(u32::from);
-        let digits = bytes.iter().flat_map(two);
-        digits
-            .filter_map(|digit| char::from_digit(digit, 16))
-            .collect()
-    };
     Shown {
         summary: (&seen.summary).into(),
         file: seen.file_name.to_string_lossy().into_owned(),
@@ -121,7 +114,7 @@ fn shown(seen: &Inspection) -> Shown {
         parts: uses::parts_json(seen),
         last_recoveries: seen.recoveries.iter().map(Into::into).collect(),
         value: value.and_then(Result::ok).as_ref().map(value::to_json),
-        bytes: plain.map(|bytes| digits(beginning(bytes))),
+        bytes: plain.map(|bytes| hexdump::digits(beginning(bytes))),
         error: errors.into_iter().flatten().next(),
     }
 }

@@ -8,6 +8,7 @@ use sharehold::{
     Holder, Inspection, LockState, PartState, Recovery, Schema, Share, Summary, Waiter,
 };
 
+use crate::exit::{Exit, Failure};
 use crate::output::Tone;
 use crate::seen::{self, AttachmentJson};
 use crate::table::{Align, Cell, Table};
@@ -32,6 +33,16 @@ pub(crate) fn parts(seen: &Inspection) -> Vec<Vec<Cell>> {
         ]);
     }
     lines_of(&table)
+}
+
+/// Refuses a segment of parts where one value is asked for.
+pub(crate) fn expect_one_value(seen: &Inspection) -> Result<(), Failure> {
+    if seen.parts.is_empty() {
+        return Ok(());
+    }
+    let key = human::visible(&seen.summary.key);
+    let detail = format!("`{key}` holds parts, no single value; `sharehold show` tells of each");
+    Err(Failure::new(Exit::Damaged, detail))
 }
 
 /// The values that parts guard: the path of each, what it is, and its bytes.
@@ -105,7 +116,7 @@ fn lines_of(table: &Table) -> Vec<Vec<Cell>> {
 
 /// Nothing where whoever took it over had not waited.
 fn took_ms(it: &Recovery) -> Option<f64> {
-    (!it.took.is_zero()).then(|| it.took.as_secs_f64() * 1e3)
+    (!it.took.is_zero()).then_some(it.took.as_secs_f64() * 1e3)
 }
 
 /// How many wait for the segment's own lock, as far as that is known.
@@ -113,8 +124,7 @@ pub(crate) fn awaited_words(summary: &Summary) -> Option<String> {
     match summary.waiters.len() {
         0 if summary.is_awaited => Some("somebody may be waiting".to_owned()),
         0 => None,
-        1 => Some("1 waits".to_owned()),
-        number => Some(format!("{number} wait")),
+        number => Some(format!("{number} waiting")),
     }
 }
 

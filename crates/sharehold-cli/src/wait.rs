@@ -2,14 +2,17 @@
 
 use std::cmp::Ordering;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::Value;
 use sharehold::{FieldValue, Schema, Segment, inspect};
 
 use crate::exit::{Exit, Failure};
-use crate::{hint, human, poll, units};
+use crate::output::{self, Format};
+use crate::{hint, human, poll, units, uses, value};
 
 /// Wait until a key exists, or until a field of its value is what is waited for
 ///
@@ -48,6 +51,17 @@ pub(crate) struct Args {
     /// Wait at most so long: 5s, 500ms, 2m; as long as it takes unless given
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What was waited for, as programs read it.
+#[derive(Serialize)]
+struct Answer {
+    /// The field, as it is now.
+    value: Option<Value>,
+    waited_ms: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,29 +82,38 @@ enum Operator {
 
 /// Runs `sharehold wait`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let begin = Instant::now();
     let found = match (&args.field, args.operator, &args.value) {
         (Some(field), Some(operator), Some(value)) => poll::until(args.timeout, || {
-            let held = holds(&args.key, field, operator, value)?;
-            Ok(held.then_some(()))
+            Ok(found(&args.key, field, operator, value)?.map(Some))
         })?,
         _ => poll::until_hinted(&sharehold::directory(), args.timeout, || {
             let exists = Segment::exists(&args.key)?;
-            Ok((exists != args.gone).then_some(()))
+            Ok((exists != args.gone).then_some(None))
         })?,
     };
     match found {
-        Some(()) => Ok(Exit::Done.into()),
+        Some(value) => {
+            if args.format.json {
+                output::document(&Answer {
+                    value: value.as_ref().map(value::to_json),
+                    waited_ms: begin.elapsed().as_secs_f64() * 1e3,
+                })?;
+            }
+            Ok(Exit::Done.into())
+        }
         None => Err(Failure::new(Exit::Busy, "it was not so in time").into()),
     }
 }
 
-/// Whether the field is so now. Looked at from outside, so that the wait does not keep the segment alive.
-fn holds(key: &str, path: &str, operator: Operator, wanted: &str) -> Result<bool> {
+/// The field, if it is so now. Looked at from outside, so that the wait does not keep the segment alive.
+fn found(key: &str, path: &str, operator: Operator, wanted: &str) -> Result<Option<FieldValue>> {
     let seen = inspect(key)?;
     if seen.summary.is_stale() {
         let detail = format!("the users of `{}` have all died", human::visible(key));
         return Err(Failure::new(Exit::NotFound, detail).into());
     }
+    uses::expect_one_value(&seen)?;
     let Some(schema) = seen.schema? else {
         let detail = format!(
             "`{}` holds plain bytes, which have no fields",
@@ -102,7 +125,7 @@ fn holds(key: &str, path: &str, operator: Operator, wanted: &str) -> Result<bool
     let explain = |error| hint::for_field(error, &schema);
     let found = schema.get(&bytes, path).map_err(explain)?;
     let wanted = parse(&schema, &bytes, path, wanted)?;
-    operator.holds(&found, &wanted)
+    Ok(operator.holds(&found, &wanted)?.then_some(found))
 }
 
 fn parse(schema: &Schema, bytes: &[u8], path: &str, text: &str) -> Result<FieldValue> {

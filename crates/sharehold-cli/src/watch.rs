@@ -12,7 +12,7 @@ use sharehold::{ErrorKind, FieldValue, Inspection, Schema, inspect, summarize};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, Tone};
-use crate::{human, poll, show, spark, units, value};
+use crate::{human, poll, show, spark, units, uses, value};
 
 /// Print a line whenever a value changes
 ///
@@ -61,6 +61,7 @@ struct Snapshot {
 
 impl Snapshot {
     fn of(seen: Inspection) -> Result<Option<Snapshot>> {
+        uses::expect_one_value(&seen)?;
         let Some(schema) = seen.schema? else {
             return Ok(None);
         };

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::data::Data;
 use crate::exit::Exit;
+use crate::output::{self, Format};
 use crate::units;
 
 /// Write standard input into the bytes of a segment
@@ -33,11 +35,17 @@ pub(crate) struct Args {
     /// Wait at most so long for the lock: 5s, 500ms; as long as it takes unless given
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Runs `sharehold write`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let data = Data::attach(&args.key)?;
-    data.write(args.offset, stdin().lock(), args.timeout)?;
+    let written = data.write(args.offset, stdin().lock(), args.timeout)?;
+    if args.format.json {
+        output::document(&json!({ "offset": args.offset, "written": written }))?;
+    }
     Ok(Exit::Done.into())
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Bench, Named, Pairs, Place, tell};
 use crate::catalogue::Skill;
+use crate::parts::{PARTICIPANTS, Primitive};
 use crate::process::{Process, Program};
 use crate::results::Unit;
 use crate::statistics::Histogram;
@@ -197,15 +198,16 @@ pub(super) fn wake(bench: &mut Bench<'_>) -> Result<()> {
 
 /// What waiters cost that wait for long.
 pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
-    const WAITERS: usize = 64;
+    const WAITERS: u32 = PARTICIPANTS - 1;
     let seconds = bench.cli.idle;
     let case = format!("{WAITERS} waiters, processor time in {seconds} s");
-    let measure = |program: &Program| {
+    // `holder` and `waiter` say which of the program's locks each of them uses.
+    let measure = |program: &Program, holder: u64, waiter: u64| {
         let place = bench.place(program)?;
         let (start, gun) = std::io::pipe()?;
         let mut waiters = Vec::new();
         for _ in 0..WAITERS {
-            let command = program.command("idle", &place.path, &[]);
+            let command = program.command("idle", &place.path, &[0, waiter]);
             waiters.push(Process::start(command, start.try_clone()?.into())?);
         }
         drop(start);
@@ -213,7 +215,7 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
             waiter.expect("ready")?;
         }
         // Only now: Qt cannot attach while somebody holds the lock.
-        let command = program.command("hold", &place.path, &[]);
+        let command = program.command("hold", &place.path, &[0, holder]);
         let mut holder = Process::start(command, std::process::Stdio::piped())?;
         holder.expect("held")?;
         drop(gun);
@@ -234,10 +236,26 @@ pub(super) fn idle(bench: &mut Bench<'_>) -> Result<()> {
         tell(format_args!("idle: {}", named.1));
         // One pair: it takes long, and what it finds is small or large.
         let pairs = Pairs {
-            ours: vec![measure(&bench.ours)?],
-            theirs: vec![measure(program)?],
+            ours: vec![measure(&bench.ours, 0, 0)?],
+            theirs: vec![measure(program, 0, 0)?],
         };
         all.push((*named, pairs));
+    }
+    let mut parts = Vec::new();
+    for (title, primitive, holder, waiter) in [
+        ("Mutex", Primitive::Mutex, 0, 0),
+        ("RwLock, to read", Primitive::Rwlock, 1, 0),
+        ("RwLock, to write", Primitive::Rwlock, 0, 1),
+        ("Semaphore", Primitive::Semaphore, 0, 0),
+        ("Event", Primitive::Event, 0, 0),
+        ("Barrier", Primitive::Barrier, 0, 0),
+    ] {
+        tell(format_args!("idle: {title}"));
+        let used = measure(&bench.with_part(primitive), holder, waiter)?;
+        parts.push((format!("{title}, {case}"), used));
+    }
+    for (case, used) in parts {
+        bench.add_alone("idle", &case, Unit::Milliseconds, vec![used]);
     }
     for (named, pairs) in all {
         bench.add("idle", &case, Unit::Milliseconds, named, pairs);

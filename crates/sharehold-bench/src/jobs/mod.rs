@@ -1,7 +1,7 @@
 //! The jobs: each measures ours beside each peer that can do it, round by round in turn.
 //!
 //! `locks` is what one does with a lock, `deaths` what becomes of it when its holder is killed, `memory` is the life and the
-//! use of shared memory, `values` what typed values cost, `turns` what waiting for a change costs, `growth` what large numbers
+//! use of shared memory, `values` what typed values cost, `turns` what waiting for a change costs, `parts` what is done with the locks of parts, `growth` what large numbers
 //! cost, `cost` what the machine and the system are asked to do.
 
 mod cost;
@@ -9,6 +9,7 @@ mod deaths;
 mod growth;
 mod locks;
 mod memory;
+mod parts;
 mod turns;
 mod values;
 
@@ -22,6 +23,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::build::Peers;
 use crate::catalogue::{Found, Skill};
 use crate::options::{Cli, Job};
+use crate::parts::Primitive;
 use crate::process::{Answer, Folder, Program, ourselves};
 use crate::results::{Results, Row, Unit};
 
@@ -45,12 +47,14 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
         results: Results::new(),
         places: Cell::new(0),
     };
-    let jobs: [(Job, Measure); 14] = [
+    let jobs: [(Job, Measure); 16] = [
         (Job::Uncontended, locks::uncontended),
         (Job::Count, locks::count),
         (Job::Waits, locks::waits),
         (Job::Wake, locks::wake),
         (Job::Turns, turns::turns),
+        (Job::Parts, parts::parts),
+        (Job::Fairness, parts::fairness),
         (Job::Recovery, deaths::recovery),
         (Job::Life, memory::life),
         (Job::Attach, memory::attach),
@@ -83,6 +87,20 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Our own side with the lock of a part.
+    fn with_part(&self, primitive: Primitive) -> Program {
+        let mut program = self.ours.clone();
+        let part = ["--part", primitive.name()];
+        program.before.extend(part.map(Into::into));
+        program
+    }
+
+    /// A peer, if it can be run.
+    fn named(&self, name: &str) -> Option<(Named, Program)> {
+        let found = self.peers.iter().find(|found| found.peer.name == name)?;
+        Some(((found.peer.name, found.peer.title), found.program.clone()))
+    }
+
     /// The peers that can do it.
     fn able(&self, skill: Skill) -> Vec<(Named, Program)> {
         let able = self

@@ -10,14 +10,19 @@ use crate::results::Unit;
 /// Turns of each process.
 const TURNS: u64 = 5000;
 
-/// Two processes take turns: by a value, in threads and in tasks, and by what the peer has.
+/// Two processes take turns: by a value and by events, in threads and in tasks, and by what the peer has.
 pub(super) fn turns(bench: &mut Bench<'_>) -> Result<()> {
     for (named, program) in bench.able(Skill::Turns) {
-        for (case, verb) in [("a thread", "turns"), ("a task", "turns-in-tasks")] {
+        for (case, make, verb) in [
+            ("a thread", "make-turns", "turns"),
+            ("a task", "make-turns", "turns-in-tasks"),
+            ("an event, a thread", "make-events", "turns-by-event"),
+            ("an event, a task", "make-events", "turns-by-event-in-tasks"),
+        ] {
             tell(format_args!("turns: {case} and {}", named.1));
             let pairs = bench.pairs(&program, |side: &Program| {
                 let (make, verb) = if side.segments.is_some() {
-                    ("make-turns", verb)
+                    (make, verb)
                 } else {
                     ("make", "turns")
                 };

@@ -41,7 +41,7 @@ pub(crate) fn table(results: &Results) {
             }
         }
     }
-    let waits = ["waits", "wake", "recovery"];
+    let waits = ["waits", "fairness", "wake", "recovery"];
     for job in waits {
         print_distributions(results, job);
     }

@@ -1,9 +1,11 @@
 //! The machine: kernel, directory, memory, limits, namespaces.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::inotify::{self, CreateFlags};
 use rustix::fs::{statfs, statvfs};
 use rustix::process::{Resource, geteuid, getrlimit};
 use rustix::system::uname;
@@ -13,6 +15,8 @@ use crate::human;
 
 /// The kernel that has all that is asked of it.
 const KERNEL: (u32, u32) = (4, 16);
+/// The kernel on which one thread can sleep on many words.
+const MANY_WORDS: (u32, u32) = (5, 16);
 /// File systems that are memory: `tmpfs`, `ramfs` and `hugetlbfs` by their magic numbers.
 const MEMORY: [i64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
 /// Below this it is worth a word.
@@ -25,7 +29,7 @@ pub(super) fn check() -> Vec<Finding> {
     let directory = sharehold::directory();
     let mut found = vec![kernel(), self::directory(&directory)];
     found.extend(space(&directory));
-    found.extend([open_files(), file_size(), process_names()]);
+    found.extend([inotify(), open_files(), file_size(), process_names()]);
     found
 }
 
@@ -38,7 +42,21 @@ fn kernel() -> Finding {
         (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < KERNEL => {
             Finding::wrong("system", detail).advise("use Linux 4.16 or newer")
         }
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < MANY_WORDS => Finding::note(
+            "system", detail,
+        )
+        .advise("from Linux 5.16 on, tasks that wait are woken at once instead of within 2 ms"),
         _ => Finding::well("system", detail),
+    }
+}
+
+fn inotify() -> Finding {
+    let subject = "inotify";
+    match inotify::init(CreateFlags::CLOEXEC) {
+        Ok(_) => Finding::well(subject, "to be had"),
+        Err(error) => Finding::note(subject, io::Error::from(error).to_string()).advise(
+            "raise it with sysctl fs.inotify.max_user_instances: without it, who waits for a key or for departures looks again and again",
+        ),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::process::Stdio;
 
+use serde_json::{Value, json};
+
 use crate::world::{World, assert_refused};
 
 #[test]
@@ -28,6 +30,57 @@ fn bytes_come_back_as_they_were_written() {
 "
     );
     assert_eq!(world.ok("read plain --offset 1024"), "");
+}
+
+#[test]
+fn each_answers_programs() {
+    let world = World::new();
+    let json = |text: &str| -> Value { serde_json::from_str(text).expect("JSON") };
+    let made = json(&world.ok("create plain --size 8 --max-size 64 --json"));
+    assert_eq!((&made["key"], &made["size"]), (&"plain".into(), &8.into()));
+    assert_eq!(made["persistent"], true);
+    let written = world.feed("write plain --offset 2 --json", b"AB\n");
+    assert_eq!(json(&written.out), json!({"offset": 2, "written": 3}));
+    assert_eq!(
+        json(&world.ok("read plain --offset 1 --length 4 --json")),
+        json!({"offset": 1, "length": 4, "bytes": "0041420a"})
+    );
+    assert_eq!(
+        json(&world.ok("grow plain 64 --json")),
+        json!({"key": "plain", "size": 64})
+    );
+    let removed = world.run("rm plain none --json");
+    assert_eq!(removed.code, 3, "{removed:?}");
+    let each = json!([{"key": "plain", "removed": true}, {"key": "none", "removed": false}]);
+    assert_eq!(json(&removed.out), each);
+}
+
+/// What parts are made of is for them alone to change.
+#[test]
+fn parts_are_no_bytes() {
+    let world = World::new();
+    let _user = crate::uses::some_parts(&world);
+    for words in [
+        "read KEY",
+        "write KEY",
+        "get KEY total",
+        "set KEY total 1",
+        "wait KEY total == 1",
+        "watch KEY",
+    ] {
+        let said = world.run(&words.replace("KEY", crate::uses::KEY));
+        assert_refused(&said, 5, "holds parts, no single value");
+    }
+}
+
+#[test]
+fn a_typed_value_is_written_in_time_or_not_at_all() {
+    let world = World::new();
+    world.create_job("k");
+    let _holder = world.hold("k");
+    let said = world.feed("write k --timeout 0", &[1]);
+    assert_refused(&said, 4, "lives and still holds it");
+    assert_eq!(world.ok("get k value"), "0\n");
 }
 
 #[test]

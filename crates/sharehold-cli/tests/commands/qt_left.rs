@@ -36,7 +36,9 @@ fn program(world: &World, text: &str, orders: &[&str]) -> Holder {
     let mut to = child.stdin.take().expect("it is piped");
     let mut from = BufReader::new(child.stdout.take().expect("it is piped"));
     let printed = memory_key(text).to_string();
-    let hex: String = printed.bytes().map(|it| format!("{it:02x}")).collect();
+    let hex = printed
+        .bytes()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let native = format!("native m {hex} printed");
     for order in [&*native].iter().chain(orders) {
         writeln!(to, "{order}").expect("it listens");

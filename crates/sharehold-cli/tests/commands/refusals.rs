@@ -87,7 +87,7 @@ fn a_directory_that_is_missing() {
 
 #[test]
 fn a_damaged_segment() {
-    for cut in [0, 100, 300] {
+    for cut in [0, 100, 300, 3000] {
         let world = World::new();
         world.create_job("k");
         let file = fs::File::options().write(true).open(world.file("k"));

@@ -84,6 +84,7 @@ alone! {
             "memory",
             "trial",
             "segments",
+            "inotify",
             "limit of open files",
         ] {
             assert!(is_well(subject), "{subject}: {found:?}");

@@ -129,7 +129,8 @@ fn what_is_no_segment_has_its_reason() {
     world.scribble("scribbled");
     world.make_foreign("foreign");
     let file = fs::OpenOptions::new().write(true).open(world.file("cut"));
-    file.and_then(|file| file.set_len(300)).expect("it is ours");
+    file.and_then(|file| file.set_len(3000))
+        .expect("it is ours");
     let text = world.ok("ls");
     assert!(row(&text, "cut.")[1] == "damaged:", "{text}");
     assert!(row(&text, "scribbled.")[1] == "damaged:", "{text}");
@@ -295,7 +296,34 @@ fn a_closed_pipe_is_a_quiet_end() {
     for number in 0..100 {
         world.ok(&format!("create com.example.one.of.many.{number} --size 8"));
     }
-    for words in ["ls", "ls --json", "show com.example.one.of.many.7"] {
+    world.create_job("job");
+    let key = "com.example.one.of.many.7";
+    let all = [
+        "ls",
+        "ls --json",
+        "ls --all",
+        "show KEY",
+        "show KEY --json",
+        "get job",
+        "get job value --json",
+        "incr job value",
+        "cas job open false true --json",
+        "create other --size 8 --json",
+        "read KEY",
+        "read KEY --hex",
+        "write KEY --json",
+        "grow KEY 1 --json",
+        "wait KEY --json",
+        "watch job --every 1ms",
+        "doctor",
+        "gc --dry-run",
+        "gc --json",
+        "rm KEY --json",
+        "count --to 100",
+        "completions bash",
+        "man",
+    ];
+    for words in all.map(|words| words.replace("KEY", key)) {
         let (reader, writer) = std::io::pipe().expect("there are descriptors");
         drop(reader);
         let mut command = world.sharehold(words.split(' '));

@@ -16,7 +16,7 @@ use crate::repair::{findings, wrong};
 use crate::screen::Screen;
 use crate::world::{Holder, World, until};
 
-const KEY: &str = "com.example.family";
+pub(crate) const KEY: &str = "com.example.family";
 /// Set in the process that is a peer.
 const PEER: &str = "SHAREHOLD_COMMANDS_PEER";
 
@@ -87,8 +87,15 @@ fn peer() {
     }
 }
 
+/// A segment of parts, as long as the process lives.
+pub(crate) fn some_parts(world: &World) -> Peer {
+    let mut peer = Peer::start(world);
+    peer.takes("set");
+    peer
+}
+
 /// A peer that runs.
-struct Peer {
+pub(crate) struct Peer {
     process: Holder,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -346,7 +353,7 @@ fn whoever_waits_for_the_lock_is_told() {
     let held = format!("lock held by {} sharehold, thread {0}, for ", holder.0.id());
     assert!(said.starts_with(&held), "{text}");
     assert!(
-        said.ends_with("s or longer, changes data in place, 2 wait"),
+        said.ends_with("s or longer, changes data in place, 2 waiting"),
         "{text}"
     );
     let waits = line(

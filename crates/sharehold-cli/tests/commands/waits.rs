@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use serde_json::{Value, json};
+
 use crate::world::{Said, World, assert_refused, said};
 
 const KEY: &str = "com.example.job";
@@ -47,6 +49,32 @@ fn a_key_is_gone_when_its_last_user_dies() {
     assert_eq!(said.code, 0, "{said:?}");
 }
 
+/// Where the system gives no hints, the wait looks by itself, and `doctor` says so.
+#[test]
+fn a_key_comes_where_nobody_tells_of_files() {
+    const WITHOUT: &str = "echo 0 >/proc/sys/user/max_inotify_instances && exec sharehold \"$@\"";
+    let world = World::new();
+    let without = |words: &[&str]| {
+        let mut command = world.command("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", WITHOUT, "sh"]);
+        command.args(words);
+        command
+    };
+    let told = said(without(&["doctor"]));
+    assert!(
+        told.out.contains("fs.inotify.max_user_instances"),
+        "{told:?}"
+    );
+    world.ok("create other --size 8");
+    let command = without(&["wait", KEY, "--timeout", "30"]);
+    let came = thread::scope(|scope| {
+        let waiting = scope.spawn(|| said(command));
+        world.create_job(KEY);
+        waiting.join().expect("no panic")
+    });
+    assert_eq!(came.code, 0, "{came:?}");
+}
+
 /// A directory that comes later than the wait is seen as well.
 #[test]
 fn a_key_comes_with_its_directory() {
@@ -68,6 +96,23 @@ fn a_field_becomes_what_is_waited_for() {
         }
     });
     assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
+}
+
+#[test]
+fn programs_are_told_what_was_waited_for() {
+    let world = World::new();
+    world.create_job(KEY);
+    let json = |text: &str| -> Value { serde_json::from_str(text).expect("JSON") };
+    let found = json(&world.ok("wait com.example.job marks == [0,0] --json"));
+    assert_eq!(found["value"], json!([0, 0]));
+    assert!(
+        found["waited_ms"].as_f64().is_some_and(|ms| ms >= 0.0),
+        "{found}"
+    );
+    assert_eq!(
+        json(&world.ok("wait com.example.job --json"))["value"],
+        Value::Null
+    );
 }
 
 #[test]
