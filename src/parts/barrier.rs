@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::inner::{Doing, Guarded, Refused, soon};
-use super::place::Place;
+use super::place::{Marked, Place};
 use super::{Draft, Part, Walk, damaged, end_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::BarrierWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
+use crate::segment::table::Hold;
+use crate::segment::waits::Note;
 use crate::sync::rounds::{Arrival, Found, LeftOut, MOST, Steps, Threads};
 use crate::sync::waiting::{Look, Wait, block, complete};
 use crate::sync::{Until, Who, future};
@@ -122,6 +124,7 @@ impl Barrier {
             site: Site::of(&self.place, WAIT, who)?.again(),
             arrival: Arrival::new(),
             is_done: false,
+            note: None,
         })
     }
 
@@ -259,9 +262,22 @@ struct Arriving<'a> {
     site: Site<'a>,
     arrival: Arrival,
     is_done: bool,
+    note: Option<Note>,
 }
 
 impl Arriving<'_> {
+    /// One who takes part, and has not arrived in this round with all its threads.
+    fn missing(&self, round: u32) -> Option<Hold> {
+        let marks = (0..).map_while(|slot| Some((slot, self.place.mark(THREADS, slot)?)));
+        let is_missing = |&(slot, mark): &(usize, Marked<'_>)| {
+            let threads = Threads::of_word(mark.value);
+            threads.arrived < threads.members
+                || threads.members > 0 && self.site.round_of(slot) != round
+        };
+        let mut missing = marks.filter(is_missing);
+        missing.find_map(|(_, mark)| mark.maker)
+    }
+
     /// Leaves the round, if it has not ended.
     fn take_back(&mut self) -> Result<bool> {
         self.is_done = true;
@@ -283,6 +299,7 @@ impl Arriving<'_> {
 
 impl Drop for Arriving<'_> {
     fn drop(&mut self) {
+        self.site.wipe_out(self.note);
         if !self.is_done && self.arrival.has_arrived() {
             let arrival = self.arrival;
             soon(self.place, WAIT, move |site: &Site<'_>| {
@@ -313,11 +330,14 @@ impl Wait for Arriving<'_> {
         match found {
             Ok(Found::Met(last)) => Look::Ready(Ok(last)),
             Ok(Found::Broken) => Look::Ready(Err(broken(self.place))),
-            Ok(Found::Sleep(seen)) => Look::Sleep {
-                word: (&self.site.words.round).into(),
-                seen,
-                limit: self.site.period(),
-            },
+            Ok(Found::Sleep(seen)) => {
+                self.note = self.site.note(self.note, self.missing(seen));
+                Look::Sleep {
+                    word: (&self.site.words.round).into(),
+                    seen,
+                    limit: self.site.period(),
+                }
+            }
             Err(refused) => self.site.refused(refused),
         }
     }

@@ -10,10 +10,12 @@ use super::place::Place;
 use crate::error::{Error, Result};
 use crate::memory::format::{BarrierWords, Block, LockWords, SemaphoreWords};
 use crate::segment::Segment;
+use crate::segment::table::Hold;
+use crate::segment::waits::Note;
 use crate::sync::askers::Asker;
 use crate::sync::part::{Held, PartLock};
 use crate::sync::waiting::{Look, Wait};
-use crate::sync::{Acquiring, Until, Who, future};
+use crate::sync::{Acquiring, Lock, Until, Who, future};
 
 /// How long a thread waits for an inner lock at least: a process may be stopped as it has it.
 const STOPPED: Duration = Duration::from_millis(20);
@@ -96,6 +98,18 @@ impl<'a, W: Locked> Guarded<'a, W> {
     /// How long to sleep after a look.
     pub(super) fn period(&self) -> Option<Duration> {
         self.asker.as_ref().map(Asker::period)
+    }
+
+    /// Notes that it sleeps for what this one has; `note` is what it has noted before.
+    pub(super) fn note(&self, note: Option<Note>, holder: Option<Hold>) -> Option<Note> {
+        holder.map_or(note, |holder| self.lock().note(note, holder))
+    }
+
+    /// Wipes out what was noted, by one who waits no more; a forked child has noted nothing.
+    pub(super) fn wipe_out(&self, note: Option<Note>) {
+        if self.place.segment().attached().is_ours() {
+            self.lock().wipe_out(note);
+        }
     }
 
     /// Whether the attachment that made a slot's mark is proven gone; asks the system only if it `may`.

@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::SemaphoreWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
+use crate::segment::table::Hold;
+use crate::segment::waits::Note;
 use crate::sync::permits::{self, Found, Steps, Wanted};
 use crate::sync::waiting::{Look, Wait, block, complete};
 use crate::sync::{Until, Who, future};
@@ -182,9 +184,13 @@ impl Semaphore {
         block(&mut acquiring, until.deadline()).unwrap_or_else(|| {
             // It has looked since it slept.
             acquiring.is_done = true;
-            let holder = self.place.marked(MARK).find_map(|mark| mark.maker);
-            Err(refused(self.segment(), holder, until))
+            Err(refused(self.segment(), self.holder(), until))
         })
+    }
+
+    /// One who has permits.
+    fn holder(&self) -> Option<Hold> {
+        self.place.marked(MARK).find_map(|mark| mark.maker)
     }
 
     fn acquiring(&self, count: u32, who: Who) -> Result<Acquiring<'_>> {
@@ -203,6 +209,7 @@ impl Semaphore {
             count,
             wanted: Wanted::new(count, now),
             is_done: false,
+            note: None,
         })
     }
 }
@@ -354,6 +361,7 @@ struct Acquiring<'a> {
     count: u32,
     wanted: Wanted,
     is_done: bool,
+    note: Option<Note>,
 }
 
 impl<'a> Wait for Acquiring<'a> {
@@ -372,11 +380,14 @@ impl<'a> Wait for Acquiring<'a> {
                     who: self.who,
                 }))
             }
-            Ok(Found::Sleep(seen)) => Look::Sleep {
-                word: (&self.pool.words.change).into(),
-                seen,
-                limit: self.pool.period(),
-            },
+            Ok(Found::Sleep(seen)) => {
+                self.note = self.pool.note(self.note, self.semaphore.holder());
+                Look::Sleep {
+                    word: (&self.pool.words.change).into(),
+                    seen,
+                    limit: self.pool.period(),
+                }
+            }
             Err(refused) => self.pool.refused(refused),
         }
     }
@@ -384,6 +395,7 @@ impl<'a> Wait for Acquiring<'a> {
 
 impl Drop for Acquiring<'_> {
     fn drop(&mut self) {
+        self.pool.wipe_out(self.note);
         if !self.is_done && self.wanted.has_slept() {
             // It may have been woken, and then somebody else has to be.
             soon(&self.semaphore.place, ACQUIRE, |pool: &Pool<'_>| {

@@ -336,6 +336,8 @@ impl World for Sharing {
                     .filter(|&it| self.programs.slots[it] == self.programs.slots[thread])
                 {
                     to.lives[other] = Life::Dead;
+                    // Where it died makes no difference to the others.
+                    to.nodes[other] = 0;
                 }
                 into.push(Step {
                     deed: Deed(thread, Does::Die),

@@ -47,6 +47,7 @@ fn upgrades_and_downgrades_finish_in_every_interleaving() {
     keeps(&Sharing::new(&[DOWN, UP]));
     keeps(&Sharing::new(&[UP, UP, R]));
     keeps(&Sharing::new(&[DOWN, W, R]));
+    keeps(&Sharing::new(&[UP, R, W]));
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn the_dead_keep_nobody_out() {
     keeps(&Sharing::new(&[UP, DOWN]).deaths(1));
     keeps(&Sharing::new(&[R, R, W]).deaths(1));
     keeps(&Sharing::new(&[R, R, W]).in_one_process().deaths(1));
+    keeps(&Sharing::new(&[UP, R, W]).deaths(2));
 }
 
 const GIVES_UP: &[Turn] = &[
