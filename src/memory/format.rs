@@ -172,7 +172,11 @@ pub(crate) struct SemaphoreWords {
     pub(crate) change: AtomicU32,
     /// 1 when somebody may be asleep on `change` who wants one permit, 2 when also one who wants more.
     pub(crate) waiting: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 28],
+    /// The attachments of those who look often whether others live; 0 for nobody.
+    pub(crate) askers: [AtomicU64; 4],
+    /// Raised by whoever asks.
+    pub(crate) asked: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 19],
 }
 
 /// An event: whether it is set, and whether somebody may be asleep.
@@ -202,7 +206,11 @@ pub(crate) struct BarrierWords {
     pub(crate) left_out: AtomicU64,
     /// Which of the last rounds were broken, a bit each.
     pub(crate) broken: AtomicU64,
-    pub(crate) reserved: [AtomicU32; 24],
+    /// The attachments of those who look often whether others live; 0 for nobody.
+    pub(crate) askers: [AtomicU64; 4],
+    /// Raised by whoever asks.
+    pub(crate) asked: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 15],
 }
 
 /// What an attachment has of one part: a word of its own in the row of its slot.

@@ -47,7 +47,8 @@ pub enum OnDeath {
 ///
 /// An attachment counts as a participant from its first wait on. When it ends, by death or by detaching, those who wait, or come to wait,
 /// know it within 10 ms: the round is broken for all of them, or the dead one's threads are left out, as was chosen when the barrier was
-/// created. Whoever dies before it has ever waited is not known here; give the wait a limit.
+/// created. One that dies having arrived may count for that round, if the others come before anybody has asked; then it is missed in the
+/// next. Whoever dies before it has ever waited is not known here; give the wait a limit.
 ///
 /// # Examples
 ///
@@ -118,7 +119,7 @@ impl Barrier {
     fn arriving(&self, who: Who) -> Result<Arriving<'_>> {
         Ok(Arriving {
             place: &self.place,
-            site: Site::of(&self.place, WAIT, who)?,
+            site: Site::of(&self.place, WAIT, who)?.again(),
             arrival: Arrival::new(),
             is_done: false,
         })
@@ -240,7 +241,11 @@ impl Steps for Site<'_> {
     }
 
     fn is_gone(&self, slot: usize, may: bool) -> bool {
-        self.place.is_gone(THREADS, slot, may)
+        self.is_proven_gone(THREADS, slot, may)
+    }
+
+    fn asks(&self) -> bool {
+        self.has_to_ask()
     }
 
     fn forget(&self, slot: usize) {
@@ -308,10 +313,10 @@ impl Wait for Arriving<'_> {
         match found {
             Ok(Found::Met(last)) => Look::Ready(Ok(last)),
             Ok(Found::Broken) => Look::Ready(Err(broken(self.place))),
-            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+            Ok(Found::Sleep(seen)) => Look::Sleep {
                 word: (&self.site.words.round).into(),
                 seen,
-                limit: Some(limit),
+                limit: self.site.period(),
             },
             Err(refused) => self.site.refused(refused),
         }

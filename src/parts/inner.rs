@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use super::place::Place;
 use crate::error::{Error, Result};
 use crate::memory::format::{BarrierWords, Block, LockWords, SemaphoreWords};
+use crate::segment::Segment;
+use crate::sync::askers::Asker;
 use crate::sync::part::{Held, PartLock};
 use crate::sync::waiting::{Look, Wait};
 use crate::sync::{Acquiring, Until, Who, future};
@@ -19,17 +21,27 @@ const STOPPED: Duration = Duration::from_millis(20);
 /// Words of which some are an inner lock.
 pub(super) trait Locked: Block {
     fn lock(&self) -> &LockWords;
+    /// One who asks for those who wait for what they guard.
+    fn asker<'a>(&'a self, segment: &'a Segment) -> Asker<'a>;
 }
 
 impl Locked for SemaphoreWords {
     fn lock(&self) -> &LockWords {
         &self.lock
     }
+
+    fn asker<'a>(&'a self, segment: &'a Segment) -> Asker<'a> {
+        Asker::new(segment, &self.askers, &self.asked, &self.change)
+    }
 }
 
 impl Locked for BarrierWords {
     fn lock(&self) -> &LockWords {
         &self.lock
+    }
+
+    fn asker<'a>(&'a self, segment: &'a Segment) -> Asker<'a> {
+        Asker::new(segment, &self.askers, &self.asked, &self.round)
     }
 }
 
@@ -38,6 +50,8 @@ pub(super) struct Guarded<'a, W> {
     pub(super) place: &'a Place,
     pub(super) words: &'a W,
     who: Who,
+    /// How it asks for the dead if it looks more than once.
+    asker: Option<Asker<'a>>,
     /// While it waits for the lock.
     acquiring: Cell<Option<Acquiring<PartLock<'a>>>>,
 }
@@ -59,7 +73,39 @@ impl<'a, W: Locked> Guarded<'a, W> {
             place,
             words: place.words(operation)?,
             who,
+            asker: None,
             acquiring: Cell::new(None),
+        })
+    }
+
+    /// The same for one who may look again and again.
+    pub(super) fn again(self) -> Guarded<'a, W> {
+        let words = self.words;
+        let again = !matches!(self.who, Who::Thread(Until::Now));
+        Guarded {
+            asker: again.then(|| words.asker(self.place.segment())),
+            ..self
+        }
+    }
+
+    /// Whether to ask for the dead in a look that follows a sleep.
+    pub(super) fn has_to_ask(&self) -> bool {
+        self.asker.as_ref().is_some_and(Asker::asks)
+    }
+
+    /// How long to sleep after a look.
+    pub(super) fn period(&self) -> Option<Duration> {
+        self.asker.as_ref().map(Asker::period)
+    }
+
+    /// Whether the attachment that made a slot's mark is proven gone; asks the system only if it `may`.
+    pub(super) fn is_proven_gone(&self, number: usize, slot: usize, may: bool) -> bool {
+        let maker = self.place.mark(number, slot).and_then(|mark| mark.maker);
+        maker.is_none_or(|hold| {
+            may && match &self.asker {
+                Some(asker) => asker.is_gone(hold),
+                None => self.place.segment().is_gone(hold),
+            }
         })
     }
 

@@ -91,12 +91,6 @@ impl Place {
         }
     }
 
-    /// Whether the attachment that made a slot's mark is proven gone; asks the system only if it `may`.
-    pub(super) fn is_gone(&self, number: usize, slot: usize, may: bool) -> bool {
-        let maker = self.mark(number, slot).and_then(|mark| mark.maker);
-        maker.is_none_or(|hold| may && self.segment.is_gone(hold))
-    }
-
     /// Clears a slot's mark, which nobody makes meanwhile.
     pub(super) fn forget(&self, number: usize, slot: usize) {
         if let Some(mark) = self.mark(number, slot) {

@@ -188,7 +188,7 @@ impl Semaphore {
     }
 
     fn acquiring(&self, count: u32, who: Who) -> Result<Acquiring<'_>> {
-        let pool = Pool::of(&self.place, ACQUIRE, who)?;
+        let pool = Pool::of(&self.place, ACQUIRE, who)?.again();
         let most = pool.permits();
         if count > most {
             let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
@@ -314,7 +314,11 @@ impl Steps for Pool<'_> {
     }
 
     fn is_gone(&self, slot: usize) -> bool {
-        self.place.is_gone(MARK, slot, true)
+        self.is_proven_gone(MARK, slot, true)
+    }
+
+    fn asks(&self) -> bool {
+        self.has_to_ask()
     }
 
     fn forget(&self, slot: usize) {
@@ -356,6 +360,9 @@ impl<'a> Wait for Acquiring<'a> {
     type Output = Result<Permit<'a>>;
 
     fn look(&mut self) -> Look<'_, Result<Permit<'a>>> {
+        if let Err(forked) = self.semaphore.place.words::<SemaphoreWords>(ACQUIRE) {
+            return Look::Ready(Err(forked));
+        }
         match self.wanted.look(&self.pool) {
             Ok(Found::Taken) => {
                 self.is_done = true;
@@ -365,10 +372,10 @@ impl<'a> Wait for Acquiring<'a> {
                     who: self.who,
                 }))
             }
-            Ok(Found::Sleep(seen, limit)) => Look::Sleep {
+            Ok(Found::Sleep(seen)) => Look::Sleep {
                 word: (&self.pool.words.change).into(),
                 seen,
-                limit: Some(limit),
+                limit: self.pool.period(),
             },
             Err(refused) => self.pool.refused(refused),
         }

@@ -194,7 +194,8 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
     pub(super) fn end_wait(&self) {
         let asked = self.asked.get();
         if let Some(seat) = asked.seat {
-            askers::leave(self.words, self.lock.segment().hold().word(), seat);
+            let me = self.lock.segment().hold().word();
+            askers::leave(&self.words.askers, &self.words.waiting, me, seat);
         }
         self.lock.wipe_out(asked.note);
         self.asked.set(Asked {
@@ -326,7 +327,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let seat = asked.seat.or_else(|| {
             let me = segment.hold().word();
             let is_gone = |other| segment.is_gone(Hold::from_word(other));
-            askers::take(self.words, me, asked.times, is_gone)
+            askers::take(&self.words.askers, me, asked.times, is_gone)
         });
         self.asked.set(Asked { seat, ..asked });
         seat.is_some()

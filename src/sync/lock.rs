@@ -125,11 +125,11 @@ pub struct Guard<'a, B = OneThread> {
     belongs_to: PhantomData<B>,
 }
 
-/// Says that a [`Guard`] belongs to the thread that acquired it, and cannot be sent to another one.
+/// Says that a guard, of a segment or of a part, belongs to the thread that acquired it, and cannot be sent to another one.
 #[derive(Debug)]
 pub struct OneThread(PhantomData<*const ()>);
 
-/// Says that a [`Guard`] belongs to whoever has it: a task that any thread runs.
+/// Says that a guard, of a segment or of a part, belongs to whoever has it: a task that any thread runs.
 #[derive(Debug)]
 pub struct AnyThread(());
 

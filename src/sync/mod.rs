@@ -10,7 +10,7 @@
 //! leave, `acquiring` for a lock; `future` makes futures of them, for which `helper` sleeps.
 
 mod acquiring;
-mod askers;
+pub(crate) mod askers;
 mod atomic;
 mod attempt;
 pub(crate) mod change;

@@ -11,6 +11,7 @@ use super::attempt::{Attempt, Lock, Manner};
 use super::error::NotAcquired;
 use super::future;
 use super::protocol::{Acquired, Steps, Until};
+use super::waiting::complete;
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
 use crate::segment::table::{self, Hold};
@@ -92,15 +93,7 @@ impl<'a> PartLock<'a> {
 
     #[cold]
     fn acquire_contended(self, until: Until) -> Result<Held<'a>, NotAcquired> {
-        if !self.segment.attached().is_ours() {
-            return Err(NotAcquired::forked(self.segment));
-        }
-        let attempt = Attempt::new(&self, Manner::Atomic);
-        let acquired = attempt.wait(until);
-        self.begin(
-            &attempt,
-            acquired.map_err(|refused| attempt.refused(refused, until)),
-        )
+        complete(&mut Acquiring::new(self, Who::Thread(until)))
     }
 
     /// Acquires the lock, waiting as long as it takes, without keeping a thread.

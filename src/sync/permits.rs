@@ -19,8 +19,9 @@
 //! 1. `available` is at most `permits` less the marks of the living. While nobody has the inner lock, and nobody has died with permits since
 //!    it was last recounted, it is exactly that.
 //! 2. Who takes the inner lock over from the dead recounts, and wakes as one who gives back (5), before anything else.
-//! 3. Who finds too few, having slept, asks whether those who have some live, and recounts. So what the dead had comes back as soon as
-//!    somebody wants it; what it leaves of that is given back by it, as by its owner.
+//! 3. Who finds too few, having slept, asks whether those who have some live, and recounts; of many who wait for long a few do so often. So
+//!    what the dead had comes back as soon as somebody wants it; what is too much for the one that finds it is given back by it, as by
+//!    its owner: the others need not look.
 //! 4. Who sleeps has stored 1 or 2 into `waiting` and seen `change`, both under the inner lock. So while somebody sleeps, or is about to,
 //!    `waiting` says so, or `change` is another.
 //! 5. Who gives back raises `change`, then wakes as many as there are permits; everybody, where one may want more than
@@ -41,10 +42,6 @@
 //!
 //! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
 
-use std::time::Duration;
-
-use super::protocol::{FIRST_SLEEP, longer};
-
 /// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
 pub(crate) trait Steps {
     /// Why the inner lock was not acquired.
@@ -64,13 +61,15 @@ pub(crate) trait Steps {
     fn own(&self) -> u32;
     /// Stores this attachment's mark.
     fn set_own(&self, count: u32);
+    /// Whether this waiter, which has slept, is to ask in this look: of those who sleep one is to, again and again.
+    fn asks(&self) -> bool;
     /// Loads the mark of a slot; `None` beyond the last.
     fn mark(&self, slot: usize) -> Option<u32>;
     /// Whether the attachment that made a slot's mark is proven gone.
     fn is_gone(&self, slot: usize) -> bool;
     /// Clears the mark of one who is gone.
     fn forget(&self, slot: usize);
-    /// Loads `change`.
+    /// Loads `change`, also without the inner lock.
     fn change(&self) -> u32;
     /// Adds 1 to `change`.
     fn raise_change(&self);
@@ -90,17 +89,20 @@ const FOR_MORE: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Found {
     Taken,
-    /// Sleep while `change` is this, at most so long.
-    Sleep(u32, Duration),
+    /// Sleep while `change` is this.
+    Sleep(u32),
 }
 
 /// One that wants permits: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Wanted {
     count: u32,
-    /// Whether it asks for the dead, which costs system calls: once it has slept, or when it tries only once.
-    asks: bool,
-    period: Duration,
+    /// Whether there is no other look than the first.
+    now: bool,
+    /// What `change` was as it slept last.
+    seen: Option<u32>,
+    /// While it waits for the inner lock: whether it is to ask then.
+    asks: Option<bool>,
 }
 
 impl Wanted {
@@ -108,16 +110,31 @@ impl Wanted {
     pub(crate) fn new(count: u32, now: bool) -> Wanted {
         Wanted {
             count,
-            asks: now,
-            period: FIRST_SLEEP,
+            now,
+            seen: None,
+            asks: None,
         }
     }
 
     /// Looks once. Who looks no more, though it may have been woken, [passes that on](pass_on).
     pub(crate) fn look<S: Steps>(&mut self, steps: &S) -> Result<Found, S::Refused> {
+        let asks = match (self.asks, self.seen) {
+            (Some(asks), _) => asks,
+            // Asking costs system calls: that is for those who have slept, or look once.
+            (None, None) => self.now,
+            (None, Some(seen)) => {
+                let asks = steps.asks();
+                if !asks && steps.change() == seen {
+                    return Ok(Found::Sleep(seen));
+                }
+                asks
+            }
+        };
+        self.asks = Some(asks);
         enter(steps)?;
+        self.asks = None;
         let mut taken = take(steps, self.count);
-        if !taken && self.asks {
+        if !taken && asks {
             let before = steps.available();
             recount(steps);
             taken = take(steps, self.count);
@@ -129,10 +146,9 @@ impl Wanted {
             Found::Taken
         } else {
             self.announce(steps);
-            let period = self.period;
-            self.period = longer(period);
-            self.asks = true;
-            Found::Sleep(steps.change(), period)
+            let seen = steps.change();
+            self.seen = Some(seen);
+            Found::Sleep(seen)
         };
         steps.unlock();
         Ok(found)
@@ -140,14 +156,7 @@ impl Wanted {
 
     /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
     pub(crate) fn has_slept(&self) -> bool {
-        self.asks
-    }
-
-    /// Itself without what only says how long to sleep.
-    #[cfg(test)]
-    pub(super) fn timeless(self) -> Wanted {
-        let period = FIRST_SLEEP;
-        Wanted { period, ..self }
+        self.seen.is_some()
     }
 
     #[cfg(test)]

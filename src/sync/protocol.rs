@@ -242,11 +242,7 @@ impl Waiter {
 
     /// The next period while the same holder stays.
     fn longer(&self, steps: &impl Steps) -> Duration {
-        if self.period < LONGEST_SLEEP || steps.asks_often() {
-            longer(self.period)
-        } else {
-            LONGEST_SLEEP_OF_OTHERS.min(self.period * 2)
-        }
+        next_period(self.period, || steps.asks_often())
     }
 
     /// Whether its period has merely passed: nobody has released since it fell asleep, or another one's announcement stands for its
@@ -272,8 +268,16 @@ impl Waiter {
     }
 }
 
-/// The sleep that follows one of this length, while the same holder stays.
-pub(super) fn longer(period: Duration) -> Duration {
+/// The sleep that follows one of this length while nothing changes, for one that may be of the few that ask often.
+pub(super) fn next_period(period: Duration, asks_often: impl FnOnce() -> bool) -> Duration {
+    if period < LONGEST_SLEEP || asks_often() {
+        longer(period)
+    } else {
+        LONGEST_SLEEP_OF_OTHERS.min(period * 2)
+    }
+}
+
+fn longer(period: Duration) -> Duration {
     let longer = if period < QUICK_SLEEP {
         period * 2
     } else {

@@ -18,6 +18,7 @@
 //!
 //! 1. Arrivals count in the round that their mark names only. So ending a round is one store: all marks are then of an earlier one, and say
 //!    who takes part. Who arrives as the first of its slot makes the mark say nobody, then names the round, then says one.
+//!    One that has arrived has arrived, also when it dies after that: if the others come before anybody has asked, they have all met.
 //! 2. A round is ended by whoever finds, under the lock, that those who have arrived and those left out are as many as meet, or that a
 //!    participant is proven dead where that breaks the round.
 //! 3. Who breaks a round stores that first, then clears the marks of the dead, then ends it. A round that is said to be broken and has not
@@ -31,7 +32,7 @@
 //!
 //! | of | leaves | and then |
 //! |---|---|---|
-//! | a participant, arrived or not | its mark | one that waits proves it dead: 2 |
+//! | a participant, arrived or not | its mark | one that waits proves it dead: 2; of many who wait for long a few ask often |
 //! | one inside of the inner lock, before that | that lock, and perhaps a step of 3 or 4 undone | the next one takes over, and does it |
 //! | one that ends a round, before it wakes the others | that lock, and them asleep | the next one takes over, and wakes them |
 //!
@@ -40,10 +41,6 @@
 //! Whoever sleeps here waits for participants, so that each sleep is bounded: see `protocol`.
 //!
 //! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
-
-use std::time::Duration;
-
-use super::protocol::{FIRST_SLEEP, longer};
 
 /// The most participants.
 pub(crate) const MOST: u32 = u16::MAX as u32;
@@ -61,13 +58,15 @@ pub(crate) trait Steps {
     fn participants(&self) -> u32;
     /// Whether the dead are left out; else they break the round.
     fn leaves_out(&self) -> bool;
-    /// Loads `round`.
+    /// Whether this waiter, which has slept, is to ask in this look: of those who sleep one is to, again and again.
+    fn asks(&self) -> bool;
+    /// Loads `round`, also without the inner lock.
     fn round(&self) -> u32;
     /// Adds 1 to `round`.
     fn raise_round(&self);
     /// Wakes everybody who sleeps on `round`.
     fn wake(&self);
-    /// Loads `broken`.
+    /// Loads `broken`, also without the inner lock.
     fn broken(&self) -> u64;
     /// Stores into `broken`.
     fn set_broken(&self, rounds: u64);
@@ -156,8 +155,8 @@ pub(crate) enum Found {
     Met(bool),
     /// A participant has died.
     Broken,
-    /// Sleep while `round` is this, at most so long.
-    Sleep(u32, Duration),
+    /// Sleep while `round` is this.
+    Sleep(u32),
 }
 
 /// One that arrives, and waits for the others: what it knows between two looks.
@@ -165,14 +164,15 @@ pub(crate) enum Found {
 pub(crate) struct Arrival {
     /// The round in which it has arrived.
     round: Option<u32>,
-    period: Duration,
+    /// While it waits for the inner lock: whether it is to ask then.
+    asks: Option<bool>,
 }
 
 impl Arrival {
     pub(crate) fn new() -> Arrival {
         Arrival {
             round: None,
-            period: FIRST_SLEEP,
+            asks: None,
         }
     }
 
@@ -181,13 +181,23 @@ impl Arrival {
         if let Some(over) = self.over(steps) {
             return Ok(over);
         }
+        let asks = match (self.asks, self.round) {
+            (Some(asks), _) => asks,
+            // Asking costs system calls: that is for those who have slept.
+            (None, None) => false,
+            (None, Some(round)) => {
+                let asks = steps.asks();
+                if !asks {
+                    return Ok(Found::Sleep(round));
+                }
+                asks
+            }
+        };
+        self.asks = Some(asks);
         enter(steps)?;
-        let met = self.over(steps).or_else(|| self.meet(steps));
-        let found = met.unwrap_or_else(|| {
-            let period = self.period;
-            self.period = longer(period);
-            Found::Sleep(steps.round(), period)
-        });
+        self.asks = None;
+        let met = self.over(steps).or_else(|| self.meet(steps, asks));
+        let found = met.unwrap_or_else(|| Found::Sleep(steps.round()));
         steps.unlock();
         Ok(found)
     }
@@ -209,11 +219,9 @@ impl Arrival {
         Ok(over)
     }
 
-    /// The round in which it has arrived, and itself without what only says how long to sleep.
     #[cfg(test)]
-    pub(super) fn timeless(self) -> (Option<u32>, Arrival) {
-        let period = FIRST_SLEEP;
-        (self.round, Arrival { period, ..self })
+    pub(super) fn round(self) -> Option<u32> {
+        self.round
     }
 
     /// How the round ended in which it has arrived, if it has.
@@ -227,9 +235,9 @@ impl Arrival {
     }
 
     /// Sees to the dead, arrives if it has not, and ends the round if all have.
-    fn meet(&mut self, steps: &impl Steps) -> Option<Found> {
+    fn meet(&mut self, steps: &impl Steps, asks: bool) -> Option<Found> {
         let round = steps.round();
-        if bury(steps, round, self.round.is_some()) {
+        if bury(steps, round, asks) {
             return Some(Found::Broken);
         }
         let is_new = self.round.is_none();

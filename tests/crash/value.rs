@@ -182,7 +182,8 @@ fn set_while_another_waits() -> Scenario {
                 let waiter = scope.spawn(move || {
                     let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
                     let _ = say.send(own);
-                    survivor.wait_while_timeout(LONG, |it| *it == [1; 8])
+                    // Without a limit, at whose end it would look once more: one who is left asleep is seen to hang.
+                    survivor.wait_while(|it| *it == [1; 8])
                 });
                 let thread = said.recv()?;
                 sleeps(&thread);
@@ -201,6 +202,7 @@ fn set_while_another_waits() -> Scenario {
             changeable(&survivor)
         },
     )
+    .time_limit(LONG)
 }
 
 /// Waits until a thread of this process sleeps on a word of memory.

@@ -100,6 +100,8 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("available", number(3)),
         ("change", number(1)),
         ("waiting", number(0)),
+        ("askers", bytes(&[0; 32])),
+        ("asked", number(0)),
     ];
     assert_block("Semaphore", &[], part(1280), &words);
     assert_block(
@@ -114,6 +116,8 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("round", number(0)),
         ("left_out", number(0)),
         ("broken", number(0)),
+        ("askers", bytes(&[0; 32])),
+        ("asked", number(u64_at(part(1664), 192) & 0xffff_ffff)),
     ];
     assert_block("Barrier", &[], part(1664), &words);
 

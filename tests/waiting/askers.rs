@@ -1,8 +1,8 @@
-//! Long waits for a lock: a few ask whether its holder lives, and nobody depends on them.
+//! Long waits for a lock, or for a permit: a few ask whether its holder lives, and nobody depends on them.
 
 use std::time::{Duration, Instant};
 
-use sharehold::{LockError, Segment};
+use sharehold::{LockError, Part, Segment, Semaphore};
 use sharehold_testkit::{Child, Suite, Talk};
 
 use super::{KEY, LONG, sleeps_of};
@@ -12,7 +12,10 @@ pub(crate) fn suite() -> Suite {
         .test(many_waiters_ask_little_more_than_a_few)
         .test(others_ask_when_the_holder_and_all_askers_die)
         .test(others_ask_while_all_askers_are_stopped)
+        .test(many_who_want_a_permit_look_little_more_than_a_few)
+        .test(others_ask_for_a_permit_when_its_holder_and_all_askers_die)
         .role(waiter)
+        .role(permit_waiter)
 }
 
 fn create() -> Segment {
@@ -35,8 +38,26 @@ fn waiter(test: &mut Talk) {
     test.wait_for_end();
 }
 
+/// The same for the permit of a semaphore.
+fn permit_waiter(test: &mut Talk) {
+    let permits = Semaphore::attach(KEY).expect("it is there");
+    test.say("waits");
+    let permit = permits.acquire().expect("it comes back");
+    test.say("locked");
+    test.hear();
+    drop(permit);
+    test.wait_for_end();
+}
+
 fn start() -> Child {
-    let mut child = Child::of(waiter);
+    that_waits(Child::of(waiter))
+}
+
+fn start_for_permit() -> Child {
+    that_waits(Child::of(permit_waiter))
+}
+
+fn that_waits(mut child: Child) -> Child {
     child.hears("waits");
     child
 }
@@ -47,7 +68,7 @@ const SETTLED: u64 = 200;
 const SEATS: usize = 4;
 
 /// A holder, and so many who have waited for long, the askers first.
-fn start_many(number: usize) -> (Child, Vec<Child>) {
+fn start_many(start: fn() -> Child, number: usize) -> (Child, Vec<Child>) {
     let mut holder = start();
     holder.hears("locked");
     let mut waiters: Vec<Child> = (0..SEATS).map(|_| start()).collect();
@@ -66,9 +87,13 @@ fn settle(waiters: &[Child]) {
 }
 
 fn many_waiters_ask_little_more_than_a_few() {
-    const WAITERS: usize = 24;
     let _segment = create();
-    let (_holder, waiters) = start_many(WAITERS);
+    look_little_more_than_a_few(start);
+}
+
+fn look_little_more_than_a_few(start: fn() -> Child) {
+    const WAITERS: usize = 24;
+    let (_holder, waiters) = start_many(start, WAITERS);
     let count = || -> u64 { waiters.iter().map(|it| sleeps_of(it.pid())).sum() };
     let (start, before) = (Instant::now(), count());
     std::thread::sleep(Duration::from_millis(500));
@@ -100,7 +125,7 @@ fn all_get_it(waiters: &mut [Child]) {
 
 fn others_ask_when_the_holder_and_all_askers_die() {
     let _segment = create();
-    let (mut holder, mut waiters) = start_many(8);
+    let (mut holder, mut waiters) = start_many(start, 8);
     let mut others = waiters.split_off(SEATS);
     for asker in &waiters {
         asker.kill_soon();
@@ -111,7 +136,7 @@ fn others_ask_when_the_holder_and_all_askers_die() {
 
 fn others_ask_while_all_askers_are_stopped() {
     let _segment = create();
-    let (mut holder, mut waiters) = start_many(8);
+    let (mut holder, mut waiters) = start_many(start, 8);
     let mut others = waiters.split_off(SEATS);
     for asker in &waiters {
         asker.stop();
@@ -127,4 +152,31 @@ fn others_ask_while_all_askers_are_stopped() {
         asker.resume();
     }
     all_get_it(&mut waiters);
+}
+
+fn create_permit() -> Semaphore {
+    let options = Segment::options().slots(64);
+    options.create_part(KEY, 1).expect("nothing has the key")
+}
+
+fn many_who_want_a_permit_look_little_more_than_a_few() {
+    let _permit = create_permit();
+    look_little_more_than_a_few(start_for_permit);
+}
+
+fn others_ask_for_a_permit_when_its_holder_and_all_askers_die() {
+    let permit = create_permit();
+    let (mut holder, mut waiters) = start_many(start_for_permit, 8);
+    let mut others = waiters.split_off(SEATS);
+    for asker in &waiters {
+        asker.kill_soon();
+    }
+    holder.kill();
+    for waiter in &mut others {
+        waiter.tell("give it back at once");
+    }
+    for waiter in &mut others {
+        waiter.hears("locked");
+    }
+    drop(permit.acquire_timeout(LONG).expect("it was given back"));
 }

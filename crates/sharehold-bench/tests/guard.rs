@@ -11,6 +11,14 @@ use std::sync::LazyLock;
 const LOCK_INSTRUCTIONS: f64 = 59.0;
 /// The same with a number of eight bytes read and written between them.
 const COUNT_INSTRUCTIONS: f64 = 87.0;
+/// Acquire + release of each part alone. A writer looks at the marks of all attachments that there ever were, here one.
+const PART_INSTRUCTIONS: [(&str, f64); 5] = [
+    ("mutex", 280.0),
+    ("rwlock 0", 495.0),
+    ("rwlock 1", 745.0),
+    ("semaphore", 760.0),
+    ("event", 160.0),
+];
 /// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold nothing, are 12. Of
 /// ours 13 are byte locks and questions about them, 9 are for the directory and whom to trust, and 4 ask whether a descriptor is still
 /// the segment's file, since a daemon may have closed all of its own.
@@ -39,12 +47,17 @@ static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
     target.join("release/sharehold-bench")
 });
 
-/// Runs one verb under a tool.
+/// Runs one verb under a tool. A verb of the lock of a part, other than the segment's own, is followed by that part: `pass mutex`.
 fn under(tool: &[&str], verb: &str, key: &str, number: u32) -> Output {
+    let (verb, part) = verb.split_once(' ').unwrap_or((verb, ""));
+    let (part, second) = part.split_once(' ').unwrap_or((part, "0"));
+    let part = (!part.is_empty()).then_some(["--part", part]);
     let output = Command::new(tool[0])
         .args(&tool[1..])
         .arg(&*BENCH)
-        .args(["worker", verb, key, &number.to_string()])
+        .arg("worker")
+        .args(part.iter().flatten())
+        .args([verb, key, &number.to_string(), second])
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}; ci/setup installs it", tool[0]));
@@ -58,12 +71,13 @@ fn each(verb: &str, key: &str, count: impl Fn(&str, &str, u32) -> f64) -> f64 {
     const FEW: u32 = 1000;
     const MANY: u32 = 3000;
     let is_life = verb == "life";
+    let part = verb.split_once(' ').map_or("", |(_, part)| part);
     if !is_life {
-        under(&["env"], "make", key, 0);
+        under(&["env"], &format!("make {part}"), key, 0);
     }
     let cost = (count(verb, key, MANY) - count(verb, key, FEW)) / f64::from(MANY - FEW);
     if !is_life {
-        under(&["env"], "unmake", key, 0);
+        under(&["env"], &format!("unmake {part}"), key, 0);
     }
     cost
 }
@@ -118,6 +132,15 @@ fn an_increment_under_the_lock_takes_few_instructions() {
         each("count", "guard.count", instructions),
         COUNT_INSTRUCTIONS,
     );
+}
+
+#[test]
+fn the_locks_of_parts_take_few_instructions() {
+    for (part, bound) in PART_INSTRUCTIONS {
+        let key = format!("guard.{}", part.replace(' ', "."));
+        println!("{part}");
+        assert_at_most(each(&format!("pass {part}"), &key, instructions), bound);
+    }
 }
 
 #[test]

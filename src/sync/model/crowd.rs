@@ -54,6 +54,8 @@ pub(super) enum Op<W> {
     Unlock,
     /// Whether the process in this slot is proven dead.
     IsGone(usize),
+    /// Whether it is the one to ask.
+    Asks,
     /// Sleeps while the word that one sleeps on is this.
     Sleep(u32),
     /// Wakes so many; the answer is how many there were.
@@ -323,6 +325,11 @@ impl<P: Part> Crowd<P> {
             Op::IsGone(slot) => {
                 let gone = slot != self.part.0.slot(thread) && self.is_dead(from, slot);
                 take(does, &|_| Ok(Some(gone.into())));
+            }
+            Op::Asks => {
+                let sleepers = self.sleepers(from);
+                let asks = self.sleeps != Sleeps::Ones || sleepers >> thread << thread == sleepers;
+                take(does, &|_| Ok(Some(asks.into())));
             }
             Op::Sleep(seen) => {
                 let sleeps = P::bed(&from.words) == seen;

@@ -70,7 +70,7 @@ enum Mistake {
     NoChange,
     /// The first wake-up takes the announcement away, whoever else sleeps.
     TakesAnnouncement,
-    /// Who looks no more after it was woken does not look once more.
+    /// Who looks no more, though it may have been woken, does not pass that on.
     DroppedSilently,
     /// Who finds that permits of the dead come back keeps that to itself.
     KeepsToItself,
@@ -110,7 +110,7 @@ enum At {
     Begins,
     Wants(Wanted),
     Rests(Wanted, u32),
-    Drops(Wanted),
+    Drops,
     Has,
     Ends,
 }
@@ -168,7 +168,7 @@ impl Replay<'_> {
             At::Wants(mut wanted) => match wanted.look(self) {
                 Ok(Found::Taken) => At::Has,
                 Ok(Found::Sleep(..)) if matches!(turn, Try(_)) => At::Ends,
-                Ok(Found::Sleep(seen, _)) => At::Rests(wanted.timeless(), seen),
+                Ok(Found::Sleep(seen)) => At::Rests(wanted, seen),
             },
             At::Rests(wanted, seen) => {
                 if matches!(turn, TakeFor(_)) && self.ask(Op::Either) == 1 {
@@ -179,15 +179,15 @@ impl Replay<'_> {
                     return if self.is(Mistake::DroppedSilently) {
                         At::Ends
                     } else {
-                        At::Drops(wanted)
+                        At::Drops
                     };
                 }
                 At::Wants(wanted)
             }
-            At::Drops(mut wanted) => match wanted.look(self) {
-                Ok(Found::Taken) => At::Has,
-                Ok(Found::Sleep(..)) => At::Ends,
-            },
+            At::Drops => {
+                let Ok(()) = permits::pass_on(self);
+                At::Ends
+            }
             At::Has => {
                 let Ok(_) = permits::give_back(self, turn.count());
                 At::Ends
@@ -253,6 +253,10 @@ impl Steps for Replay<'_> {
         };
         self.found_dead.set(gone);
         gone
+    }
+
+    fn asks(&self) -> bool {
+        self.ask(Op::Asks) == 1
     }
 
     fn forget(&self, slot: usize) {
@@ -391,8 +395,8 @@ impl Part for Semaphore {
         })
     }
 
-    fn is_guarded(_step: Word) -> bool {
-        true
+    fn is_guarded(step: Word) -> bool {
+        step != Word::Change
     }
 
     fn bed(words: &Words) -> u32 {

@@ -215,8 +215,8 @@ impl Replay<'_> {
             }
         };
         let Ok(found) = arrival.look(self);
-        if let Found::Sleep(seen, _) = found {
-            return Some(At::Rests(arrival.timeless().1, seen));
+        if let Found::Sleep(seen) = found {
+            return Some(At::Rests(arrival, seen));
         }
         self.tell(arrival, found);
         None
@@ -228,7 +228,7 @@ impl Replay<'_> {
             _ => Outcome::Broken,
         };
         // One that found the round broken before it arrived is told of another one's.
-        if let Some(round) = arrival.timeless().0 {
+        if let Some(round) = arrival.round() {
             self.word(Word::Told(round, outcome));
         }
     }
@@ -356,6 +356,10 @@ impl Steps for Replay<'_> {
             // Nobody has to be asked when another one has the slot of the dead by now.
             _ => self.ask(Op::IsGone(slot)) == 1 && (may || self.ask(Op::Either) == 1),
         }
+    }
+
+    fn asks(&self) -> bool {
+        self.ask(Op::Asks) == 1
     }
 
     fn forget(&self, slot: usize) {
