@@ -43,7 +43,7 @@ pub struct Summary {
     pub created_at: Option<SystemTime>,
     /// What its value is; `None` for plain bytes.
     pub value_type: Option<ValueType>,
-    /// How many values there have been; `None` for plain bytes.
+    /// How many values there have been; `None` for plain bytes and for parts.
     pub version: Option<u64>,
     /// Who is attached. A segment that is not persistent and has none is stale: it goes when its key is asked for.
     pub attachments: Vec<Attachment>,
@@ -129,6 +129,7 @@ impl Summary {
             created_at: UNIX_EPOCH.checked_add(Duration::from_nanos(found.created_at)),
             version: value_type
                 .as_ref()
+                .filter(|_| !is_of_parts(view))
                 .map(|_| look::version(view, 0))
                 .transpose()?,
             value_type,
@@ -181,6 +182,15 @@ fn value_type(view: &View) -> Option<ValueType> {
     Some(ValueType {
         name: name.to_owned(),
         version,
+    })
+}
+
+/// Whether what has a type is no value.
+fn is_of_parts(view: &View) -> bool {
+    let begins = view.first_lines().and_then(Schema::begins_with_part);
+    begins.unwrap_or_else(|| {
+        let schema = view.schema().ok().flatten();
+        schema.is_some_and(|schema| schema.is_of_parts())
     })
 }
 

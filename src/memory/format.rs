@@ -156,7 +156,9 @@ pub(crate) struct ReadWriteWords {
     pub(crate) readers_wait: AtomicU32,
     /// 1 when a writer may be asleep on this until readers leave.
     pub(crate) draining: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 28],
+    /// Raised by each reader that asks whether the writer lives.
+    pub(crate) asked: AtomicU32,
+    pub(crate) reserved: [AtomicU32; 27],
 }
 
 /// A semaphore: its lock, and how many permits there are.

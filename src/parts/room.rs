@@ -1,6 +1,7 @@
 //! Who is inside of an `RwLock`, and who waits to be: the steps of `sync::sharing` on the words of a segment.
 
 use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 use super::place::{Place, low};
 use super::refused;
@@ -8,6 +9,7 @@ use crate::error::Result;
 use crate::memory::format::{Mark as MarkWord, ReadWriteWords};
 use crate::segment::table::Hold;
 use crate::segment::waits::Note;
+use crate::sync::askers::Asker;
 use crate::sync::part::{Held, PartLock};
 use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
 use crate::sync::waiting::{Look, Wait, block};
@@ -271,6 +273,14 @@ struct Entry<'a> {
     enter: Enter,
     now: bool,
     note: Option<Note>,
+    slept: Option<Slept<'a>>,
+}
+
+/// What one that sleeps has seen. Of many that wait for one writer a few ask often whether it lives: see [`Asker`].
+struct Slept<'a> {
+    turn: u32,
+    writer: u64,
+    asker: Asker<'a>,
 }
 
 impl<'a> Entry<'a> {
@@ -280,7 +290,48 @@ impl<'a> Entry<'a> {
             enter: Enter::new(),
             now: until == Until::Now,
             note: None,
+            slept: None,
         }
+    }
+
+    /// Whether its sleep has merely ended by itself, while another one asks.
+    fn sleeps_on(&self) -> Option<&Slept<'a>> {
+        let (words, slept) = (self.room.words, self.slept.as_ref()?);
+        let is_as_it_was = words.readers_wait.load(Ordering::SeqCst) != 0
+            && words.turn.load(Ordering::SeqCst) == slept.turn
+            && self.room.lock.owner() == slept.writer;
+        (is_as_it_was && !slept.asker.asks()).then_some(slept)
+    }
+
+    /// Prepares to sleep.
+    fn sleep(&mut self, turn: u32) -> Duration {
+        let Room { lock, words, place } = self.room;
+        let writer = lock.owner();
+        self.note = lock.note(self.note, Hold::from_word(writer));
+        let again = self.slept.take().filter(|it| it.writer == writer);
+        let asker = again.map_or_else(
+            || {
+                let seats = &words.lock.askers;
+                Asker::new(place.segment(), seats, &words.asked, &words.turn)
+            },
+            |it| it.asker,
+        );
+        let period = asker.period();
+        self.slept = Some(Slept {
+            turn,
+            writer,
+            asker,
+        });
+        period
+    }
+
+    /// Is inside. If nobody has told it to look, nobody may have told the others.
+    fn come_in(&mut self, dead: Option<Hold>) -> Look<'a, Result<Came<'a>>> {
+        let slept = self.slept.take();
+        if slept.is_some_and(|slept| slept.turn == self.room.turn()) {
+            sharing::wake_waiting(&self.room);
+        }
+        Look::Ready(Ok((Inside::Reading(self.room), dead)))
     }
 }
 
@@ -291,19 +342,26 @@ impl<'a> Wait for Entry<'a> {
         if let Err(forked) = self.room.check_fork(ENTER) {
             return Look::Ready(Err(forked));
         }
-        let inside = |dead| Look::Ready(Ok((Inside::Reading(self.room), dead)));
+        let word = (&self.room.words.turn).into();
+        if let Some(slept) = self.sleeps_on() {
+            return Look::Sleep {
+                word,
+                seen: slept.turn,
+                limit: Some(slept.asker.period()),
+            };
+        }
         match self.enter.look(&self.room, self.now) {
-            Found::Inside => inside(None),
-            Found::TakenOver(owner) => inside(Some(Hold::from_word(owner))),
-            Found::Sleep(turn, limit) => {
-                let lock = self.room.lock;
-                let writer = Hold::from_word(lock.owner());
-                self.note = lock.note(self.note, writer);
-                Look::Sleep {
-                    word: (&self.room.words.turn).into(),
-                    seen: turn,
-                    limit: Some(limit),
-                }
+            Found::Inside => self.come_in(None),
+            Found::TakenOver(owner) => self.come_in(Some(Hold::from_word(owner))),
+            Found::Sleep(seen, limit) => {
+                let limit = Some(match limit {
+                    Some(limit) => {
+                        self.slept = None;
+                        limit
+                    }
+                    None => self.sleep(seen),
+                });
+                Look::Sleep { word, seen, limit }
             }
         }
     }
@@ -364,7 +422,7 @@ impl<'a> Wait for Exit<'a> {
                 Look::Sleep {
                     word: (&self.room.words.draining).into(),
                     seen,
-                    limit: Some(limit),
+                    limit,
                 }
             }
         }

@@ -196,6 +196,22 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
     Err(refuse(line, "is not as a schema has it"))
 }
 
+/// Whether the beginning of a schema's text, of whole lines, is of parts; `None` where that comes later: structs have none or only
+/// parts in them.
+pub(super) fn begins_with_part(text: &str) -> Option<bool> {
+    let kinds = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.splitn(4, ' ').nth(3));
+    let mut kinds = kinds.filter(|kind| !kind.starts_with(STRUCT));
+    let first = kinds.next()?;
+    Some(
+        Primitive::ALL
+            .iter()
+            .any(|primitive| first.starts_with(primitive.name())),
+    )
+}
+
 /// Version and name from the first line.
 pub(super) fn head(line: &str) -> Option<(u32, &str)> {
     let rest = line.strip_prefix("size ")?;
@@ -408,4 +424,24 @@ fn take_mark(rest: &mut &str, mark: &str) -> Option<()> {
 fn take(rest: &mut &str, what: &str) -> Option<()> {
     *rest = rest.strip_prefix(what)?;
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_says_whether_it_is_of_parts() {
+        let inner = "size 1280 version 1 type Config\n0 512 inner struct\n0 512 inner.limits RwLock<[u64; 2]>\n512 384 total Mutex<u64>\n896 384 more Once<u64>\n";
+        let whole = "size 384 version 1 type Mutex\n0 384 . Mutex<u64>\n";
+        let value = "size 16 version 1 type Value\n0 8 inner struct\n0 8 inner.a u64\n8 8 b enum u64 {Mutex=0}\n";
+        for (text, of_parts) in [(inner, true), (whole, true), (value, false)] {
+            let schema = Schema::parse(text).expect("it is one");
+            assert_eq!(schema.is_of_parts(), of_parts);
+            assert_eq!(begins_with_part(text), Some(of_parts), "{text}");
+        }
+        let (head, _) = inner.split_at(inner.find("0 512 inner.limits").expect("it is there"));
+        assert_eq!(begins_with_part(head), None);
+        assert_eq!(begins_with_part(""), None);
+    }
 }

@@ -278,6 +278,11 @@ impl Schema {
         lines::head(line)
     }
 
+    /// Whether the beginning of a schema's text, of whole lines, is of parts; `None` where it does not say so yet.
+    pub(crate) fn begins_with_part(text: &str) -> Option<bool> {
+        lines::begins_with_part(text)
+    }
+
     /// Describes a struct with these fields in this order, for a tool that has no Rust type for it.
     ///
     /// Where Rust would have padding there are fields of bytes, named `reserved`, `reserved2` and so on, so that a

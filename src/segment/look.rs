@@ -129,11 +129,21 @@ impl View {
 
     /// The first line of that; nothing for plain bytes.
     pub(crate) fn headline(&self) -> Option<&str> {
+        let line = self.beginning()?.split(|&byte| byte == b'\n').next()?;
+        str::from_utf8(line).ok().filter(|line| !line.is_empty())
+    }
+
+    /// The first lines of that, as far as they are at hand.
+    pub(crate) fn first_lines(&self) -> Option<&str> {
+        let bytes = self.beginning()?;
+        let end = bytes.iter().rposition(|&byte| byte == b'\n')?;
+        str::from_utf8(bytes.get(..end)?).ok()
+    }
+
+    fn beginning(&self) -> Option<&[u8]> {
         let schema = self.found.layout.schema;
         let bytes = self.copied.bytes().get(schema.start..)?;
-        let bytes = bytes.get(..schema.len.min(HEADLINE))?;
-        let line = bytes.split(|&byte| byte == b'\n').next()?;
-        str::from_utf8(line).ok().filter(|line| !line.is_empty())
+        bytes.get(..schema.len.min(HEADLINE))
     }
 
     /// Reads data from `offset` on, where the caller has seen some; whether they were all there.

@@ -200,7 +200,8 @@ fn wake_drainer(steps: &impl Steps) {
     }
 }
 
-fn wake_waiting(steps: &impl Steps) {
+/// Wakes those who wait to read, if there may be any.
+pub(crate) fn wake_waiting(steps: &impl Steps) {
     if steps.take_readers() {
         steps.end_turn();
         steps.wake_readers();
@@ -213,8 +214,9 @@ pub(crate) enum Found {
     Inside,
     /// A reader is inside, having taken over from this writer, who died.
     TakenOver(u64),
-    /// Sleep: a reader while `turn` is this, a writer while `draining` is 1; at most so long.
-    Sleep(u32, Duration),
+    /// Sleep: a reader while `turn` is this, a writer while `draining` is 1; at most so long. `None` for a reader that waits for a writer:
+    /// as long as somebody asks from time to time whether that one lives.
+    Sleep(u32, Option<Duration>),
 }
 
 /// One that wants to read: what it knows between two looks.
@@ -224,7 +226,6 @@ pub(crate) struct Enter {
     since: Option<u32>,
     /// The writer that it slept on last.
     suspect: u64,
-    period: Duration,
 }
 
 impl Enter {
@@ -232,15 +233,13 @@ impl Enter {
         Enter {
             since: None,
             suspect: 0,
-            period: FIRST_SLEEP,
         }
     }
 
-    /// The phase since which it waits, and itself without what only says how long to sleep.
+    /// The phase since which it waits.
     #[cfg(test)]
-    pub(super) fn timeless(self) -> (Option<u32>, Enter) {
-        let period = FIRST_SLEEP;
-        (self.since, Enter { period, ..self })
+    pub(super) fn since(self) -> Option<u32> {
+        self.since
     }
 
     /// Looks once. `now`: there is no other look, so that a writer is asked at once whether it lives.
@@ -274,12 +273,7 @@ impl Enter {
                 wake_waiting(steps);
                 return Found::TakenOver(owner);
             }
-            self.period = if stays {
-                LONGEST_SLEEP.min(self.period * 2)
-            } else {
-                FIRST_SLEEP
-            };
-            return Found::Sleep(turn, self.period);
+            return Found::Sleep(turn, None);
         }
     }
 
@@ -288,7 +282,7 @@ impl Enter {
         let phase = steps.phase();
         if steps.owner() == 0 {
             if !steps.remark(Change::Holds) {
-                return Some(Found::Sleep(steps.turn(), FIRST_SLEEP));
+                return Some(Found::Sleep(steps.turn(), Some(FIRST_SLEEP)));
             }
             if steps.owner() == 0 {
                 return Some(Found::Inside);
@@ -297,7 +291,7 @@ impl Enter {
         }
         if !steps.remark(Change::WaitsSince(phase)) {
             // Another thread of this process was let in, and is about to notice.
-            return Some(Found::Sleep(steps.turn(), FIRST_SLEEP));
+            return Some(Found::Sleep(steps.turn(), Some(FIRST_SLEEP)));
         }
         self.since = Some(phase);
         if steps.phase() != phase {
@@ -373,7 +367,7 @@ impl Drain {
         let period = self.period;
         self.period = LONGEST_SLEEP.min(period * 2);
         self.slept = true;
-        Found::Sleep(1, period)
+        Found::Sleep(1, Some(period))
     }
 
     /// Itself without what only says how long to sleep.

@@ -91,6 +91,7 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("turn", number(0)),
         ("readers_wait", number(0)),
         ("draining", number(0)),
+        ("asked", number(0)),
     ];
     assert_block("Read-write lock", &[], part(384), &words);
     value(384 + 256, &typed(1, [0; 3], [2; 3]));
@@ -121,6 +122,12 @@ pub(crate) fn parts_are_where_the_document_says() {
     ];
     assert_block("Barrier", &[], part(1664), &words);
 
+    assert_marks(part(1920));
+    drop((guard, reader));
+}
+
+/// The marks of this process, one part's behind another's.
+fn assert_marks(row: &[u8]) {
     let thread = u64::from(
         rustix::thread::gettid()
             .as_raw_nonzero()
@@ -138,12 +145,10 @@ pub(crate) fn parts_are_where_the_document_says() {
         of_generation(1 << 16),
         of_generation(0),
     ];
-    let row = part(1920);
     for (index, mark) in marks.into_iter().enumerate() {
         assert_eq!(u64_at(row, 8 * index), mark, "mark {index}");
     }
     assert!(row[8 * marks.len()..256].iter().all(|&byte| byte == 0));
-    drop((guard, reader));
 }
 
 /// The sizes that the document says, with a value of 24 bytes.

@@ -1,8 +1,8 @@
-//! Long waits for a lock, or for a permit: a few ask whether its holder lives, and nobody depends on them.
+//! Long waits for a lock, for a permit, or to read: a few ask whether its holder lives, and nobody depends on them.
 
 use std::time::{Duration, Instant};
 
-use sharehold::{LockError, Part, Segment, Semaphore};
+use sharehold::{LockError, Part, RwLock, Segment, Semaphore};
 use sharehold_testkit::{Child, Suite, Talk};
 
 use super::{KEY, LONG, sleeps_of};
@@ -14,7 +14,10 @@ pub(crate) fn suite() -> Suite {
         .test(others_ask_while_all_askers_are_stopped)
         .test(many_who_want_a_permit_look_little_more_than_a_few)
         .test(others_ask_for_a_permit_when_its_holder_and_all_askers_die)
+        .test(many_who_want_to_read_look_little_more_than_a_few)
+        .test(others_read_when_the_writer_and_all_askers_die)
         .role(waiter)
+        .role(reader)
         .role(permit_waiter)
 }
 
@@ -49,12 +52,29 @@ fn permit_waiter(test: &mut Talk) {
     test.wait_for_end();
 }
 
+/// The same for those who wait to read, of whom the first one writes.
+fn reader(test: &mut Talk) {
+    let rwlock = RwLock::<u64>::attach(KEY).expect("it is there");
+    test.say("waits");
+    let writes = rwlock.try_write().ok();
+    let reads = writes.is_none().then(|| rwlock.read());
+    let reads = reads.transpose().expect("the writer leaves");
+    test.say("locked");
+    test.hear();
+    drop((writes, reads));
+    test.wait_for_end();
+}
+
 fn start() -> Child {
     that_waits(Child::of(waiter))
 }
 
 fn start_for_permit() -> Child {
     that_waits(Child::of(permit_waiter))
+}
+
+fn start_to_read() -> Child {
+    that_waits(Child::of(reader))
 }
 
 fn that_waits(mut child: Child) -> Child {
@@ -179,4 +199,29 @@ fn others_ask_for_a_permit_when_its_holder_and_all_askers_die() {
         waiter.hears("locked");
     }
     drop(permit.acquire_timeout(LONG).expect("it was given back"));
+}
+
+fn create_rwlock() -> RwLock<u64> {
+    let options = Segment::options().slots(64);
+    options.create_part(KEY, 0).expect("nothing has the key")
+}
+
+fn many_who_want_to_read_look_little_more_than_a_few() {
+    let _rwlock = create_rwlock();
+    look_little_more_than_a_few(start_to_read);
+}
+
+fn others_read_when_the_writer_and_all_askers_die() {
+    let rwlock = create_rwlock();
+    let (mut writer, mut waiters) = start_many(start_to_read, 8);
+    let mut others = waiters.split_off(SEATS);
+    for asker in &waiters {
+        asker.kill_soon();
+    }
+    writer.kill();
+    for other in &mut others {
+        other.hears("locked");
+        other.tell("leave");
+    }
+    drop(rwlock.write_timeout(LONG).expect("they have left"));
 }

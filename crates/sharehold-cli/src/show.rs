@@ -152,7 +152,7 @@ fn facts(seen: &Inspection) -> Table {
     fact("key", human::visible(&summary.key), Tone::Strong);
     fact("state", state_words(summary), state.tone());
     fact("type", type_words(seen), Tone::Plain);
-    if let Some(version) = summary.version.filter(|_| seen.parts.is_empty()) {
+    if let Some(version) = summary.version {
         fact("version", version.to_string(), Tone::Plain);
     }
     fact("size", size_words(summary), Tone::Plain);

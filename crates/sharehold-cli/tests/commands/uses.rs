@@ -245,6 +245,11 @@ fn each_part_says_who_has_it() {
     let total = part(&world, "total");
     assert_eq!(total["value"], 5);
     assert_eq!(
+        shown(&world, KEY)["version"],
+        Value::Null,
+        "there are several"
+    );
+    assert_eq!(
         (&total["kind"], &total["lock"]["state"]),
         (&json!("Mutex"), &json!("held"))
     );

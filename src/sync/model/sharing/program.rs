@@ -144,7 +144,7 @@ impl Programs {
         let places = self.places.borrow();
         let place = &places[node as usize];
         match place.stage {
-            Stage::Resting(enter, _) if place.answers.is_empty() => enter.timeless().0,
+            Stage::Resting(enter, _) if place.answers.is_empty() => enter.since(),
             _ => None,
         }
     }
@@ -258,7 +258,7 @@ impl Replay<'_> {
                     enter.give_up(self);
                     Stage::Next
                 }
-                Found::Sleep(turn, _) => Stage::Resting(enter.timeless().1, turn),
+                Found::Sleep(turn, _) => Stage::Resting(enter, turn),
             },
             Stage::Resting(mut enter, turn) => {
                 self.ask(Op::Sleep(Bed::Turn(turn)));
