@@ -106,7 +106,7 @@ impl CommitSteps for Place<'_> {
     fn store_and_wake(&self, version: u64) {
         let low = Word::low_half(self.version);
         fence(Ordering::SeqCst);
-        // The system adds to the low half only; a carry, of which there is one in four thousand million, takes two steps.
+        // The system adds to the low half only; a carry, of which there is one in four thousand million, takes two steps: see `is_one_step`.
         let carries = low_half_of(version) == 0;
         if carries || !sys::add_and_wake(low) {
             CommitSteps::store(self, version);
@@ -143,5 +143,9 @@ impl WatchSteps for Steps<'_> {
     fn is_gone(&self, owner: u64) -> bool {
         let hold = Hold::from_word(owner);
         !self.segment.is_kept(hold) && self.segment.is_gone(hold)
+    }
+
+    fn is_one_step(&self, seen: u64) -> bool {
+        sys::has_store_and_wake() && low_half_of(seen) != u32::MAX
     }
 }

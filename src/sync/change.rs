@@ -35,6 +35,7 @@
 //! |---|---|---|
 //! | a committer, before its commit | the old version, and perhaps `watched` 0 | the next one to lock stores 1 (4) |
 //! | a committer, after its commit | the new version; sleepers are awake, or wake up after their period (2) | |
+//! | a committer in two steps, between them | the new version, and somebody asleep | that one looks again after its period |
 //! | a waiter | `watched` 1 | one commit by the one step that wakes nobody |
 //!
 //! Why not look at `watched` again after a plain commit, and wake? It would spare a waiter one period if it comes in the few nanoseconds
@@ -46,7 +47,7 @@ use std::time::Duration;
 
 /// The first sleep while the lock is held; it doubles from there.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
-/// The longest sleep while the lock is held.
+/// The longest sleep while the lock is held, and where a commit and its wake-up are two steps.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 
 /// The steps of who commits, which has the lock; each is indivisible, and a process may die between any two.
@@ -74,6 +75,8 @@ pub(crate) trait WatchSteps {
     fn owner(&self) -> u64;
     /// Whether the hold is proven dead.
     fn is_gone(&self, owner: u64) -> bool;
+    /// Whether the commit that follows `seen` is one step with its wake-up.
+    fn is_one_step(&self, seen: u64) -> bool;
 }
 
 /// Commits `version`, for the holder of the lock.
@@ -135,7 +138,8 @@ impl Watch {
             self.gone = owner;
         }
         if owner == 0 || owner == self.gone {
-            return Found::Same(None);
+            // Where they are two, a death may come between them.
+            return Found::Same((!steps.is_one_step(self.seen)).then_some(LONGEST_SLEEP));
         }
         self.period = if stays {
             LONGEST_SLEEP.min(self.period * 2)
