@@ -14,9 +14,9 @@ const COUNT_INSTRUCTIONS: f64 = 87.0;
 /// Acquire + release of each part alone. A writer looks at the marks of all attachments that there ever were, here one.
 const PART_INSTRUCTIONS: [(&str, f64); 5] = [
     ("mutex", 280.0),
-    ("rwlock 0", 495.0),
-    ("rwlock 1", 745.0),
-    ("semaphore", 760.0),
+    ("rwlock 0", 507.0),
+    ("rwlock 1", 666.0),
+    ("semaphore", 882.0),
     ("event", 160.0),
 ];
 /// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold nothing, are 12. Of
