@@ -141,7 +141,10 @@ impl<T: Shareable> Mutex<T> {
         let value = self.copies(LOCK)?.read_locked();
         Ok(MutexGuard {
             mutex: self,
-            taken_over_from: held.dead().and_then(|hold| named(segment, hold)),
+            taken_over_from: held
+                .dead()
+                .and_then(|hold| named(segment, hold))
+                .map(Box::new),
             value: value.ok_or_else(|| damaged(segment.attached(), LOCK))?,
             changed: false,
             panicking: thread::panicking(),
@@ -236,7 +239,7 @@ pub struct MutexGuard<'a, T: Shareable, B = OneThread> {
     mutex: &'a Mutex<T>,
     value: T,
     changed: bool,
-    taken_over_from: Option<Attachment>,
+    taken_over_from: Option<Box<Attachment>>,
     /// Whether the thread was panicking when it acquired the lock.
     panicking: bool,
     // Released after this guard's own drop has committed.
@@ -247,7 +250,7 @@ pub struct MutexGuard<'a, T: Shareable, B = OneThread> {
 impl<T: Shareable, B> MutexGuard<'_, T, B> {
     /// Returns who died holding the lock, if it was taken over. What that one had not committed is not to be seen.
     pub fn taken_over_from(&self) -> Option<&Attachment> {
-        self.taken_over_from.as_ref()
+        self.taken_over_from.as_deref()
     }
 }
 

@@ -75,8 +75,25 @@ impl<'a> Room<'a> {
     }
 
     /// Comes in as a reader.
+    #[inline]
     pub(super) fn read(self, until: Until) -> Result<Came<'a>> {
-        let came = block(&mut Entry::new(self, until), until.deadline());
+        let mut enter = Enter::new();
+        // Mostly nobody writes, and there is nothing to wait with.
+        if self.lock.owner() == 0 {
+            match enter.look(&self, false) {
+                Found::Inside => return Ok((Inside::Reading(self), None)),
+                Found::TakenOver(owner) => {
+                    return Ok((Inside::Reading(self), Some(Hold::from_word(owner))));
+                }
+                Found::Sleep(..) => {}
+            }
+        }
+        self.read_contended(enter, until)
+    }
+
+    #[cold]
+    fn read_contended(self, enter: Enter, until: Until) -> Result<Came<'a>> {
+        let came = block(&mut Entry::new(self, enter, until), until.deadline());
         came.unwrap_or_else(|| {
             let writer = Hold::from_word(self.lock.owner());
             Err(self.lock.held_by(writer, until).into())
@@ -85,7 +102,7 @@ impl<'a> Room<'a> {
 
     /// Comes in as a reader, without keeping a thread.
     pub(super) async fn read_async(self) -> Result<Came<'a>> {
-        future::Until::new(Entry::new(self, Until::Acquired)).await
+        future::Until::new(Entry::new(self, Enter::new(), Until::Acquired)).await
     }
 
     /// Comes in as the writer.
@@ -273,7 +290,8 @@ struct Entry<'a> {
     enter: Enter,
     now: bool,
     note: Option<Note>,
-    slept: Option<Slept<'a>>,
+    // Far away: most come in without ever sleeping.
+    slept: Option<Box<Slept<'a>>>,
 }
 
 /// What one that sleeps has seen. Of many that wait for one writer a few ask often whether it lives: see [`Asker`].
@@ -284,10 +302,10 @@ struct Slept<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(room: Room<'a>, until: Until) -> Entry<'a> {
+    fn new(room: Room<'a>, enter: Enter, until: Until) -> Entry<'a> {
         Entry {
             room,
-            enter: Enter::new(),
+            enter,
             now: until == Until::Now,
             note: None,
             slept: None,
@@ -296,7 +314,7 @@ impl<'a> Entry<'a> {
 
     /// Whether its sleep has merely ended by itself, while another one asks.
     fn sleeps_on(&self) -> Option<&Slept<'a>> {
-        let (words, slept) = (self.room.words, self.slept.as_ref()?);
+        let (words, slept) = (self.room.words, self.slept.as_deref()?);
         let is_as_it_was = words.readers_wait.load(Ordering::SeqCst) != 0
             && words.turn.load(Ordering::SeqCst) == slept.turn
             && self.room.lock.owner() == slept.writer;
@@ -309,19 +327,17 @@ impl<'a> Entry<'a> {
         let writer = lock.owner();
         self.note = lock.note(self.note, Hold::from_word(writer));
         let again = self.slept.take().filter(|it| it.writer == writer);
-        let asker = again.map_or_else(
-            || {
-                let seats = &words.lock.askers;
-                Asker::new(place.segment(), seats, &words.asked, &words.turn)
-            },
-            |it| it.asker,
-        );
-        let period = asker.period();
-        self.slept = Some(Slept {
-            turn,
-            writer,
-            asker,
+        let mut slept = again.unwrap_or_else(|| {
+            let seats = &words.lock.askers;
+            Box::new(Slept {
+                turn,
+                writer,
+                asker: Asker::new(place.segment(), seats, &words.asked, &words.turn),
+            })
         });
+        slept.turn = turn;
+        let period = slept.asker.period();
+        self.slept = Some(slept);
         period
     }
 

@@ -13,8 +13,8 @@ const LOCK_INSTRUCTIONS: f64 = 59.0;
 const COUNT_INSTRUCTIONS: f64 = 87.0;
 /// Acquire + release of each part alone. A writer looks at the marks of all attachments that there ever were, here one.
 const PART_INSTRUCTIONS: [(&str, f64); 5] = [
-    ("mutex", 280.0),
-    ("rwlock 0", 507.0),
+    ("mutex", 253.0),
+    ("rwlock 0", 382.0),
     ("rwlock 1", 666.0),
     ("semaphore", 882.0),
     ("event", 160.0),
