@@ -7,6 +7,7 @@ mod data;
 mod life;
 mod lock;
 mod parts;
+mod patience;
 mod value;
 
 use std::env;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     scenarios.extend(data::scenarios());
     scenarios.extend(value::scenarios());
     scenarios.extend(parts::scenarios());
+    scenarios.extend(patience::scenarios());
     sharehold_sweep::main(&scenarios)
 }
 

@@ -1,9 +1,6 @@
 //! Deaths in and around the parts of a segment: whoever lives comes in, finds old or new values, and gets back what the dead had.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -16,21 +13,21 @@ use sharehold_sweep::{Death, Outcome, Scenario, World};
 use super::value::sleeps;
 use super::{LONG, key};
 
-type Value = [u64; 8];
+pub(super) type Value = [u64; 8];
 
 const OLD: Value = [1; 8];
-const NEW: Value = [2; 8];
+pub(super) const NEW: Value = [2; 8];
 
 #[derive(Part)]
-struct Parts {
-    mutex: Mutex<Value>,
-    rwlock: RwLock<Value>,
-    permits: Semaphore,
-    manual: Event,
-    auto: Event,
-    once: Once<Value>,
-    strict: Barrier,
-    lenient: Barrier,
+pub(super) struct Parts {
+    pub(super) mutex: Mutex<Value>,
+    pub(super) rwlock: RwLock<Value>,
+    pub(super) permits: Semaphore,
+    pub(super) manual: Event,
+    pub(super) auto: Event,
+    pub(super) once: Once<Value>,
+    pub(super) strict: Barrier,
+    pub(super) lenient: Barrier,
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -51,7 +48,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         barrier_meet("barrier-meet-strict", |parts| &parts.strict),
         barrier_meet("barrier-meet-lenient", |parts| &parts.lenient),
         barrier_bury(),
-        waits_dropped(),
     ]
 }
 
@@ -73,19 +69,19 @@ fn first() -> PartsFirst {
 }
 
 /// Two slots more than are used at once are missed if a death does not give its own back.
-fn survivor(world: &World) -> sharehold::Result<Parts> {
+pub(super) fn survivor(world: &World) -> sharehold::Result<Parts> {
     Segment::options()
         .slots(3)
         .create_part(&key(world), first())
 }
 
-fn victim(world: &World) -> &'static Parts {
+pub(super) fn victim(world: &World) -> &'static Parts {
     let parts = Parts::attach(&key(world)).expect("the survivor created it");
     Box::leak(Box::new(parts))
 }
 
 /// A scenario of a victim that does something with its parts, and a survivor that then finds them in order.
-fn doing(
+pub(super) fn doing(
     name: &str,
     deed: fn(&Parts) -> sharehold::Result<()>,
     check: fn(&Parts, Death) -> Outcome,
@@ -141,7 +137,7 @@ fn beside<R: Send + 'static>(
 }
 
 /// Checks that everything can be used as if nothing had happened, by this one and by one who comes now.
-fn usable(parts: &Parts) -> Outcome {
+pub(super) fn usable(parts: &Parts) -> Outcome {
     let other = Parts::attach(parts.mutex.segment().key())?;
     for parts in [parts, &other] {
         *parts.mutex.lock_timeout(LONG)? = [8; 8];
@@ -165,7 +161,7 @@ fn usable(parts: &Parts) -> Outcome {
     Ok(())
 }
 
-fn old_or_new(found: Value, death: Death) -> Outcome {
+pub(super) fn old_or_new(found: Value, death: Death) -> Outcome {
     let allowed: &[Value] = if death.completed() {
         &[NEW]
     } else {
@@ -477,42 +473,4 @@ fn barrier_bury() -> Scenario {
             std::process::abort()
         })
     })
-}
-
-/// A task that waits for everything is dropped.
-fn waits_dropped() -> Scenario {
-    Scenario::new(
-        "waits-dropped",
-        |world| {
-            let parts = victim(world);
-            let mut waits: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![
-                Box::pin(async { drop(parts.mutex.lock_async().await) }),
-                Box::pin(async { drop(parts.rwlock.write_async().await) }),
-                Box::pin(async { drop(parts.permits.acquire_async().await) }),
-                Box::pin(async { drop(parts.auto.wait_async().await) }),
-                Box::pin(async { drop(parts.strict.wait_async().await) }),
-            ];
-            let mut context = Context::from_waker(Waker::noop());
-            let ended = waits.iter_mut().map(|it| it.as_mut().poll(&mut context));
-            let ended = ended.filter(Poll::is_ready).count();
-            assert_eq!(ended, 0, "the survivor has everything");
-            move || drop(waits)
-        },
-        |world, victim| {
-            let survivor = survivor(world)?;
-            let guard = survivor.mutex.lock()?;
-            let reader = survivor.rwlock.read()?;
-            let permits = survivor.permits.acquire_many(2)?;
-            victim.set_up()?.die()?;
-            // Who waited to write lets others read, and who had arrived has not, or has died.
-            drop(survivor.rwlock.read_timeout(LONG)?);
-            let met = survivor.strict.wait_timeout(Duration::from_millis(1));
-            let kind = met.map_err(|error| error.kind());
-            if ![Err(ErrorKind::Timeout), Err(ErrorKind::Broken), Ok(true)].contains(&kind) {
-                return Err(format!("at the barrier: {kind:?}").into());
-            }
-            drop((guard, reader, permits));
-            usable(&survivor)
-        },
-    )
 }
