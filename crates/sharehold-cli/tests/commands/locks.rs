@@ -202,7 +202,17 @@ fn a_death_is_told_until_a_command_succeeds() {
 /// Starts a shell under the lock; it has said its process identifier, which is the first thing in the pipe.
 fn start(world: &World, script: &str) -> (Child, BufReader<ChildStdout>, i32) {
     let script = format!("echo $$; {script}");
-    let mut command = world.sharehold(["lock", "--create", "l", "--", "sh", "-c", &script]);
+    // Signals that are ignored where the tests run, as under nohup(1), no shell can trap.
+    let mut command = world.command("env");
+    command.args([
+        "--default-signal",
+        "sharehold",
+        "lock",
+        "--create",
+        "l",
+        "--",
+    ]);
+    command.args(["sh", "-c", &script]);
     // Not in the foreground of the terminal that the tests may run in.
     let mut child = command.process_group(0).spawn().expect("it starts");
     let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
