@@ -38,6 +38,15 @@ fn no_change_is_missed_whoever_dies() {
 }
 
 #[test]
+fn no_change_is_missed_where_commit_and_wake_up_are_two_steps() {
+    keeps(&Change::new(&[waits(), commits(2)], Mistake::None).in_two_steps());
+    let one_dies = Change::new(&[waits(), commits(2)], Mistake::None).deaths(1);
+    keeps(&one_dies.in_two_steps());
+    let two_die = Change::new(&[waits(), commits(2), commits(1)], Mistake::None).deaths(2);
+    keeps(&two_die.in_two_steps());
+}
+
+#[test]
 fn each_rule_of_waiting_is_needed() {
     let two = &[waits(), commits(2)][..];
     let writers = &[waits(), commits(1), commits(2)][..];
