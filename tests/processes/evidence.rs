@@ -19,7 +19,8 @@ pub(crate) fn suite() -> Suite {
         .test(processes_that_wait_for_each_other_are_named)
         .test(a_row_is_no_circle)
         .test(a_note_of_anything_is_no_harm)
-        .role(two)
+        .test(who_is_stopped_before_it_notices_is_not_said_to_wait)
+        .role(both)
 }
 
 fn now() -> Summary {
@@ -160,20 +161,16 @@ const OTHER: &str = "com.example.other";
 
 fn processes_that_wait_for_each_other_are_named() {
     let both = [created(), Segment::create(OTHER, 1).expect("it is free")];
-    let [mut first, mut second] = [[KEY, OTHER], [OTHER, KEY]].map(|keys| {
-        let mut child = Child::with(two, keys);
-        child.hears("locked");
-        child
-    });
+    let [mut first, mut second] = crossed();
     assert_eq!(deadlocks().expect("one may look"), []);
-    first.tell("on");
+    first.tell("lock 1");
     first.waits_for_memory();
     assert_eq!(
         deadlocks().expect("one may look"),
         [],
         "one waits for one who does not"
     );
-    second.tell("on");
+    second.tell("lock 1");
     second.waits_for_memory();
     let found = deadlocks().expect("one may look");
     let [Deadlock { waits, .. }] = found.as_slice() else {
@@ -205,23 +202,59 @@ fn processes_that_wait_for_each_other_are_named() {
         assert!(said.contains(part), "{said}");
     }
     second.kill();
-    first.hears("has both");
+    first.hears("done");
     assert_eq!(deadlocks().expect("one may look"), []);
     first.ends_well();
     drop(both);
 }
 
-/// Locks one segment, and when told another one.
-fn two(test: &mut Talk) {
-    let first = Segment::attach(&test.argument(0)).expect("it is there");
-    let second = Segment::attach(&test.argument(1)).expect("it is there");
-    let guard = first.lock().expect("it is free");
-    test.say("locked");
-    test.hear();
-    let other = second.lock();
-    test.say("has both");
-    test.wait_for_end();
-    drop((other, guard));
+/// Locks and unlocks two segments as it is told.
+fn both(test: &mut Talk) {
+    let segments = [0, 1].map(|it| Segment::attach(&test.argument(it)).expect("it is there"));
+    let mut guards = [None, None];
+    loop {
+        let line = test.hear();
+        let (order, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        let number: usize = number.parse().expect("a number");
+        match order {
+            "lock" => guards[number] = Some(segments[number].lock()),
+            "unlock" => guards[number] = None,
+            _ => return,
+        }
+        test.say("done");
+    }
+}
+
+/// Two processes, each of which has the lock of a segment, and knows the other one's.
+fn crossed() -> [Child; 2] {
+    [[KEY, OTHER], [OTHER, KEY]].map(|keys| {
+        let mut child = Child::with(both, keys);
+        child.tell("lock 0");
+        child.hears("done");
+        child
+    })
+}
+
+fn who_is_stopped_before_it_notices_is_not_said_to_wait() {
+    let all = [created(), Segment::create(OTHER, 1).expect("it is free")];
+    let [mut stopped, mut other] = crossed();
+    stopped.tell("lock 1");
+    stopped.waits_for_memory();
+    stopped.stop();
+    other.tell("unlock 0");
+    other.hears("done");
+    other.tell("lock 1");
+    other.waits_for_memory();
+    // What the stopped one waits for is free by now.
+    assert_eq!(deadlocks().expect("one may look"), []);
+    stopped.resume();
+    stopped.hears("done");
+    stopped.tell("unlock 0");
+    stopped.hears("done");
+    other.hears("done");
+    stopped.ends_well();
+    other.ends_well();
+    drop(all);
 }
 
 fn a_row_is_no_circle() {

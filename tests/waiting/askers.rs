@@ -1,9 +1,11 @@
 //! Long waits for a lock, for a permit, or to read: a few ask whether its holder lives, and nobody depends on them.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use sharehold::{LockError, Part, RwLock, Segment, Semaphore};
-use sharehold_testkit::{Child, Suite, Talk};
+use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
 use super::{KEY, LONG, sleeps_of};
 
@@ -16,6 +18,7 @@ pub(crate) fn suite() -> Suite {
         .test(others_ask_for_a_permit_when_its_holder_and_all_askers_die)
         .test(many_who_want_to_read_look_little_more_than_a_few)
         .test(others_read_when_the_writer_and_all_askers_die)
+        .test(who_comes_in_untold_tells_the_others)
         .role(waiter)
         .role(reader)
         .role(permit_waiter)
@@ -222,6 +225,38 @@ fn others_read_when_the_writer_and_all_askers_die() {
     for other in &mut others {
         other.hears("locked");
         other.tell("leave");
+    }
+    drop(rwlock.write_timeout(LONG).expect("they have left"));
+}
+
+fn who_comes_in_untold_tells_the_others() {
+    let rwlock = create_rwlock();
+    let (mut writer, mut waiters) = start_many(start_to_read, 8);
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.expect("it is there");
+    let read = |at| {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, at).expect("so long it is");
+        u64::from_le_bytes(word)
+    };
+    // Where docs/format.md has them, of a lock that is the only part.
+    let owner = read(24);
+    let [phase, turn] = [owner + 128, owner + 132];
+    let half = |at| read(at) & 0xffff_ffff;
+    // What a writer has done that dies after it has left, and before it wakes anybody.
+    writer.stop();
+    let (next, before) = (half(phase) + 1, half(turn));
+    file.write_all_at(&next.to_le_bytes()[..4], phase)
+        .expect("so long it is");
+    file.write_all_at(&[0; 8], owner).expect("so long it is");
+    for waiter in &mut waiters {
+        waiter.hears("locked");
+    }
+    assert_ne!(half(turn), before, "nobody was told");
+    writer.kill();
+    for waiter in &mut waiters {
+        waiter.tell("leave");
     }
     drop(rwlock.write_timeout(LONG).expect("they have left"));
 }
