@@ -121,7 +121,7 @@ impl Barrier {
     fn arriving(&self, who: Who) -> Result<Arriving<'_>> {
         Ok(Arriving {
             place: &self.place,
-            site: Site::of(&self.place, WAIT, who)?.again(),
+            site: Site::of(&self.place, WAIT, who)?,
             arrival: Arrival::new(),
             is_done: false,
             note: None,
@@ -335,7 +335,7 @@ impl Wait for Arriving<'_> {
                 Look::Sleep {
                     word: (&self.site.words.round).into(),
                     seen,
-                    limit: self.site.period(),
+                    limit: Some(self.site.period()),
                 }
             }
             Err(refused) => self.site.refused(refused),

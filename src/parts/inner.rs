@@ -3,7 +3,7 @@
 //! Whoever looks tries to have it; if it cannot, the look says what to sleep on instead of seeing anything, and the next one goes on
 //! trying. So a process that is stopped under the lock keeps no task's executor.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 use super::place::Place;
@@ -52,8 +52,8 @@ pub(super) struct Guarded<'a, W> {
     pub(super) place: &'a Place,
     pub(super) words: &'a W,
     who: Who,
-    /// How it asks for the dead if it looks more than once.
-    asker: Option<Asker<'a>>,
+    /// How it asks for the dead, once it has to sleep.
+    asker: OnceCell<Asker<'a>>,
     /// While it waits for the lock.
     acquiring: Cell<Option<Acquiring<PartLock<'a>>>>,
 }
@@ -75,29 +75,20 @@ impl<'a, W: Locked> Guarded<'a, W> {
             place,
             words: place.words(operation)?,
             who,
-            asker: None,
+            asker: OnceCell::new(),
             acquiring: Cell::new(None),
         })
     }
 
-    /// The same for one who may look again and again.
-    pub(super) fn again(self) -> Guarded<'a, W> {
-        let words = self.words;
-        let again = !matches!(self.who, Who::Thread(Until::Now));
-        Guarded {
-            asker: again.then(|| words.asker(self.place.segment())),
-            ..self
-        }
-    }
-
     /// Whether to ask for the dead in a look that follows a sleep.
     pub(super) fn has_to_ask(&self) -> bool {
-        self.asker.as_ref().is_some_and(Asker::asks)
+        self.asker.get().is_some_and(Asker::asks)
     }
 
     /// How long to sleep after a look.
-    pub(super) fn period(&self) -> Option<Duration> {
-        self.asker.as_ref().map(Asker::period)
+    pub(super) fn period(&self) -> Duration {
+        let asker = || self.words.asker(self.place.segment());
+        self.asker.get_or_init(asker).period()
     }
 
     /// Notes that it sleeps for what this one has; `note` is what it has noted before.
@@ -116,7 +107,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
     pub(super) fn is_proven_gone(&self, number: usize, slot: usize, may: bool) -> bool {
         let maker = self.place.mark(number, slot).and_then(|mark| mark.maker);
         maker.is_none_or(|hold| {
-            may && match &self.asker {
+            may && match self.asker.get() {
                 Some(asker) => asker.is_gone(hold),
                 None => self.place.segment().is_gone(hold),
             }

@@ -194,7 +194,7 @@ impl Semaphore {
     }
 
     fn acquiring(&self, count: u32, who: Who) -> Result<Acquiring<'_>> {
-        let pool = Pool::of(&self.place, ACQUIRE, who)?.again();
+        let pool = Pool::of(&self.place, ACQUIRE, who)?;
         let most = pool.permits();
         if count > most {
             let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
@@ -385,7 +385,7 @@ impl<'a> Wait for Acquiring<'a> {
                 Look::Sleep {
                     word: (&self.pool.words.change).into(),
                     seen,
-                    limit: self.pool.period(),
+                    limit: Some(self.pool.period()),
                 }
             }
             Err(refused) => self.pool.refused(refused),
