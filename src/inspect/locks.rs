@@ -147,13 +147,13 @@ impl Notes {
     }
 }
 
-/// What those who are attached have noted.
+/// What those who are attached have noted. Only of who has noted something the system is asked whether it is there.
 pub(super) fn notes(view: &View, care: Care) -> Vec<(Hold, Noted)> {
     let mut found = Vec::new();
-    for (hold, presence) in view.attachments(care) {
-        let slot = view.copied.slot(hold.index());
-        if let Some(slot) = slot.filter(|_| presence == Presence::There) {
-            found.extend(waits::noted(&slot).map(|noted| (hold, noted)));
+    for (hold, slot) in view.taken() {
+        let mut noted = waits::noted(&slot).peekable();
+        if noted.peek().is_some() && view.presence_of(hold, care) == Presence::There {
+            found.extend(noted.map(|noted| (hold, noted)));
         }
     }
     found

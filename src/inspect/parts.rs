@@ -218,7 +218,7 @@ impl PartView<'_> {
     /// What the living have, as `of` reads it from a slot's first mark and the word behind it.
     fn shares(&self, of: impl Fn(u64, u64) -> u32) -> Vec<Share> {
         let mut found = Vec::new();
-        for (hold, presence) in self.view.attachments(self.care) {
+        for (hold, _) in self.view.taken() {
             let at = self
                 .row
                 .saturating_mul(hold.index())
@@ -228,12 +228,16 @@ impl PartView<'_> {
                 mark.map_or(0, |mark| mark.word.load(Ordering::Relaxed))
             };
             let first = word(at);
-            if presence == Presence::Gone || (first >> 32) as u32 != low(hold) {
-                continue;
+            let is_of_this = (first >> 32) as u32 == low(hold);
+            let count = if is_of_this {
+                of(first, word(at.saturating_add(MARK)))
+            } else {
+                0
+            };
+            if count > 0 && self.view.presence_of(hold, self.care) == Presence::There {
+                let attachment = named(self.view, hold);
+                found.extend(attachment.map(|attachment| Share { attachment, count }));
             }
-            let count = of(first, word(at.saturating_add(MARK)));
-            let attachment = named(self.view, hold).filter(|_| count > 0);
-            found.extend(attachment.map(|attachment| Share { attachment, count }));
         }
         found
     }

@@ -26,10 +26,20 @@ impl Copied {
 
     /// The attachment table's entry, as it was; `None` when it was not read.
     pub(crate) fn slot(&self, index: usize) -> Option<Slot> {
+        block_from(self.entry(index)?)
+    }
+
+    /// What that says first: its generation.
+    pub(crate) fn generation(&self, index: usize) -> Option<u64> {
+        let first = self.entry(index)?.first_chunk()?;
+        Some(u64::from_ne_bytes(*first))
+    }
+
+    fn entry(&self, index: usize) -> Option<&[u8]> {
         let offset = index
             .checked_mul(size_of::<Slot>())?
             .checked_add(size_of::<Header>())?;
-        block_from(self.bytes.get(offset..)?)
+        self.bytes.get(offset..)
     }
 
     /// What was read, from the segment's start.
@@ -60,6 +70,7 @@ mod tests {
         assert_eq!(copied.header().slots.load(Ordering::Relaxed), 2);
         let second = copied.slot(1).expect("it was read");
         assert_eq!(second.generation.load(Ordering::Relaxed), 7);
+        assert_eq!(copied.generation(1), Some(7));
         assert!(copied.slot(2).is_none() && copied.slot(usize::MAX).is_none());
         assert!(Copied::new(vec![0; 2047]).is_none());
     }

@@ -83,10 +83,20 @@ impl View {
 
     /// The attachments with a slot, other than those who left in good order.
     pub(crate) fn attachments(&self, care: Care) -> impl Iterator<Item = (Hold, Presence)> + '_ {
-        (0..self.found.layout.sizes.slots).filter_map(move |index| {
-            let slot = self.copied.slot(index)?;
-            let hold = table::holder_of(&slot, index)?;
-            Some((hold, self.presence(&slot, hold, care)))
+        self.taken()
+            .map(move |(hold, slot)| (hold, self.presence(&slot, hold, care)))
+    }
+
+    /// The slots that are taken, by the living or the dead.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (Hold, Slot)> + '_ {
+        (0..self.found.layout.sizes.slots).filter_map(|index| {
+            // Mostly few are, and each is a copy.
+            let generation = self.copied.generation(index)?;
+            let slot = self
+                .copied
+                .slot(index)
+                .filter(|_| table::is_taken(generation))?;
+            Some((table::holder_of(&slot, index)?, slot))
         })
     }
 
