@@ -88,6 +88,9 @@ pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> O
     };
     let edges = edges(segment);
     let way = way(&edges, first, me)?;
+    if way.iter().any(|edge| segment.is_gone(edge.hold)) {
+        return None;
+    }
     let schema = attached.schema(super::error::LOCK).ok().flatten();
     let data = attached.memory.layout().data_offset;
     let mut said = String::new();
@@ -106,7 +109,7 @@ pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> O
     Some(said + "held by this thread")
 }
 
-/// Who of the segment waits for whom, as far as they live and what they wait for is held as they have noted.
+/// Who of the segment waits for whom, the living and the dead, as far as what they wait for is held as they have noted.
 fn edges(segment: &Segment) -> Vec<Edge> {
     let memory = &segment.attached().memory;
     let holds = |noted: &Noted| {
@@ -116,7 +119,7 @@ fn edges(segment: &Segment) -> Vec<Edge> {
         owner.map(Hold::from_word) == Some(noted.holder)
     };
     let all = segment.noted().into_iter();
-    let standing = all.filter(|(hold, noted)| holds(noted) && !segment.is_gone(*hold));
+    let standing = all.filter(|(_, noted)| holds(noted));
     standing
         .filter_map(|(hold, noted)| Edge::new(hold, noted, |hold| segment.recorded(hold)))
         .collect()
