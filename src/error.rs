@@ -11,7 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Reports what could not be done, and names the next step.
 ///
-/// Its text is one sentence for people: operation, key, reason, and what to do. Programs look at [`Error::kind`].
+/// Its text is one sentence for people: operation, key, reason, and what to do. `Debug` prints the same
+/// text, so that a `main` that returns [`Result`] shows it. Programs look at [`Error::kind`].
 ///
 /// # Examples
 ///
@@ -22,9 +23,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.kind(), ErrorKind::NotFound);
 /// assert_eq!(error.key(), Some("com.example.nobody-made-this"));
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Facts>);
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 struct Facts {

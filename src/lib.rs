@@ -72,8 +72,8 @@ pub use parts::{
     RwLock, Semaphore, WriteGuard,
 };
 pub use schema::{
-    Difference, Field, FieldError, FieldValue, Kind, List, Member, Number, ParseKindError,
-    ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
+    Difference, Field, FieldError, FieldValue, FieldsError, Kind, List, ListFull, Member, Number,
+    ParseKindError, ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{

@@ -1,99 +1,241 @@
-//! Values from what people write: the inverse of how a [`FieldValue`](super::FieldValue) is printed.
+//! Parses values from text: the inverse of how a [`FieldValue`](super::FieldValue) is printed.
 //!
-//! Numbers are as in Rust, without type or underscores; a text stands alone as it is, and quoted inside of anything
-//! else; `[1, 2]` is an array or a list, `{min: 1, max: 2}` a struct with all its members in order.
+//! | kind | text |
+//! |---|---|
+//! | number | as in Rust, without a type suffix or underscores |
+//! | `bool`, enum | `true`, `false`; the name of a variant |
+//! | text | the text itself where it is the whole value, quoted inside of another value |
+//! | array, list | `[1, 2]` |
+//! | struct | `{min: 1, max: 2}`: every member once, in any order |
+//!
+//! Inside of a value, names, numbers, booleans and variants may be quoted, and texts may use the escapes of
+//! JSON. So a struct, an array or a list can also be given as JSON.
 
-use super::kind::{Kind, LEN, Number};
+use std::borrow::Cow;
 
-/// The bytes of a value, or what is wrong with the text.
+use super::kind::{Kind, LEN, Member, Number};
+
+/// Encodes `text` as the bytes of a value; the error is a reason such as "`x` is not a u8".
 pub(super) fn encode(kind: &Kind, text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
     if let Kind::Text { capacity } = kind {
-        put_text(text, *capacity, &mut bytes)?;
-        return Ok(bytes);
+        return text_bytes(text, *capacity);
     }
-    let mut rest = text;
-    put(kind, &mut rest, &mut bytes)?;
-    let rest = rest.trim();
+    let mut bytes = Vec::new();
+    let mut input = Input { rest: text };
+    input.value(kind, &mut bytes)?;
+    let rest = input.rest.trim();
     if rest.is_empty() {
         Ok(bytes)
     } else {
-        Err(format!("`{rest}` is one too many"))
+        Err(format!(
+            "there is unexpected text after the value: `{rest}`"
+        ))
     }
 }
 
-/// Takes a value from the beginning of the text.
-fn put(kind: &Kind, rest: &mut &str, bytes: &mut Vec<u8>) -> Result<(), String> {
-    match kind {
-        Kind::Number(number) => bytes.extend(number_bytes(*number, word(rest))?),
-        Kind::Bool => match word(rest) {
-            "false" => bytes.push(0),
-            "true" => bytes.push(1),
-            other => return Err(format!("`{other}` is neither `true` nor `false`")),
-        },
-        Kind::Enum { repr, variants } => {
-            let name = word(rest);
-            let Some(variant) = variants.iter().find(|it| it.name == name) else {
-                let names: Vec<&str> = variants.iter().map(|it| it.name.as_str()).collect();
-                return Err(format!("`{name}` is none of {}", names.join(", ")));
+/// The text that has not been parsed yet.
+struct Input<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Input<'a> {
+    /// Parses a value and appends its bytes.
+    fn value(&mut self, kind: &Kind, bytes: &mut Vec<u8>) -> Result<(), String> {
+        match kind {
+            Kind::Number(number) => bytes.extend(number_bytes(*number, &self.scalar()?)?),
+            Kind::Bool => match &*self.scalar()? {
+                "false" => bytes.push(0),
+                "true" => bytes.push(1),
+                other => return Err(format!("`{other}` is neither `true` nor `false`")),
+            },
+            Kind::Enum { repr, variants } => {
+                let name = self.scalar()?;
+                let Some(variant) = variants.iter().find(|it| it.name == name) else {
+                    let names: Vec<&str> = variants.iter().map(|it| it.name.as_str()).collect();
+                    return Err(format!("`{name}` is not one of {}", names.join(", ")));
+                };
+                bytes.extend(number_bytes(*repr, &variant.number.to_string())?);
+            }
+            Kind::Text { capacity } => {
+                self.expect("\"")?;
+                bytes.extend(text_bytes(&self.quoted()?, *capacity)?);
+            }
+            Kind::Array { element, len } => {
+                let found = self.elements(element, *len, bytes)?;
+                if found != *len {
+                    return Err(format!(
+                        "the array has {len} elements, but {found} are given"
+                    ));
+                }
+            }
+            Kind::List { element, capacity } => {
+                let start = bytes.len();
+                bytes.extend([0; LEN]);
+                let len = self.elements(element, *capacity, bytes)?;
+                bytes[start..start + LEN].copy_from_slice(&(len as u64).to_ne_bytes());
+                bytes.resize(start + kind.size(), 0);
+            }
+            Kind::Part { .. } => return Err(format!("a {kind} has no value of its own")),
+            Kind::Struct { members, .. } => self.members(members, bytes)?,
+        }
+        Ok(())
+    }
+
+    /// Parses `[1, 2]`, appends at most `most` elements, and returns how many there are.
+    fn elements(
+        &mut self,
+        element: &Kind,
+        most: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<usize, String> {
+        self.expect("[")?;
+        let mut len = 0;
+        while !self.takes("]") {
+            if len > 0 {
+                self.expect(",")?;
+            }
+            if len == most {
+                return Err(format!("there are more than {most} elements"));
+            }
+            self.value(element, bytes)?;
+            len += 1;
+        }
+        Ok(len)
+    }
+
+    /// Parses `{min: 1, max: 2}` and appends the members in the order of the struct.
+    fn members(&mut self, members: &[Member], bytes: &mut Vec<u8>) -> Result<(), String> {
+        let mut values: Vec<Option<Vec<u8>>> = vec![None; members.len()];
+        self.expect("{")?;
+        let mut is_first = true;
+        while !self.takes("}") {
+            if !is_first {
+                self.expect(",")?;
+            }
+            is_first = false;
+            let name = self.name()?;
+            self.expect(":")?;
+            let Some(index) = members.iter().position(|it| it.name == name) else {
+                let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).collect();
+                let names = names.join(", ");
+                return Err(format!(
+                    "there is no field `{name}`; the fields are {names}"
+                ));
             };
-            bytes.extend(number_bytes(*repr, &variant.number.to_string())?);
-        }
-        Kind::Text { capacity } => put_text(&quoted(rest)?, *capacity, bytes)?,
-        Kind::Array { element, len } => {
-            take(rest, "[")?;
-            for index in 0..*len {
-                if index > 0 {
-                    take(rest, ",")?;
-                }
-                put(element, rest, bytes)?;
+            let mut value = Vec::new();
+            self.value(&members[index].kind, &mut value)?;
+            if values[index].replace(value).is_some() {
+                return Err(format!("`{name}` is given twice"));
             }
-            take(rest, "]")?;
         }
-        Kind::List { element, capacity } => {
-            let start = bytes.len();
-            bytes.extend([0; LEN]);
-            let mut len = 0;
-            take(rest, "[")?;
-            while take(rest, "]").is_err() {
-                if len > 0 {
-                    take(rest, ",")?;
-                }
-                if len == *capacity {
-                    return Err(format!("there are more than {capacity} elements"));
-                }
-                put(element, rest, bytes)?;
-                len += 1;
-            }
-            bytes[start..start + LEN].copy_from_slice(&(len as u64).to_ne_bytes());
-            bytes.resize(start + kind.size(), 0);
+        for (member, value) in members.iter().zip(values) {
+            let name = &member.name;
+            bytes.extend(value.ok_or_else(|| format!("the field `{name}` is missing"))?);
         }
-        Kind::Part { .. } => return Err(format!("{kind} is no value")),
-        Kind::Struct { members, .. } => {
-            take(rest, "{")?;
-            for (index, member) in members.iter().enumerate() {
-                if index > 0 {
-                    take(rest, ",")?;
-                }
-                take(rest, &member.name)?;
-                take(rest, ":")?;
-                put(&member.kind, rest, bytes)?;
-            }
-            take(rest, "}")?;
-        }
+        Ok(())
     }
-    Ok(())
+
+    /// Takes a member's name, quoted or up to the colon.
+    fn name(&mut self) -> Result<Cow<'a, str>, String> {
+        if self.takes("\"") {
+            return self.quoted().map(Cow::Owned);
+        }
+        Ok(self.until(&[':', ',', '}']))
+    }
+
+    /// Takes a number, a boolean or the name of a variant, quoted or up to the next punctuation.
+    fn scalar(&mut self) -> Result<Cow<'a, str>, String> {
+        if self.takes("\"") {
+            return self.quoted().map(Cow::Owned);
+        }
+        Ok(self.until(&[',', ']', '}']))
+    }
+
+    fn until(&mut self, ends: &[char]) -> Cow<'a, str> {
+        let end = self.rest.find(ends).unwrap_or(self.rest.len());
+        let (word, behind) = self.rest.split_at(end);
+        self.rest = behind;
+        Cow::Borrowed(word.trim())
+    }
+
+    /// Takes `mark` and the space before it, if the mark comes next.
+    fn takes(&mut self, mark: &str) -> bool {
+        let behind = self.rest.trim_start().strip_prefix(mark);
+        self.rest = behind.unwrap_or(self.rest);
+        behind.is_some()
+    }
+
+    fn expect(&mut self, mark: &str) -> Result<(), String> {
+        if self.takes(mark) {
+            return Ok(());
+        }
+        Err(match self.rest.trim() {
+            "" => format!("`{mark}` is missing at the end"),
+            rest => format!("`{mark}` is missing before `{rest}`"),
+        })
+    }
+
+    /// Takes the rest of a text in double quotes, with the escapes of Rust and of JSON.
+    fn quoted(&mut self) -> Result<String, String> {
+        const UNENDED: &str = "a quoted text does not end with `\"`";
+        let mut text = String::new();
+        let mut chars = self.rest.chars();
+        loop {
+            let next = chars.next().ok_or(UNENDED)?;
+            text.push(match next {
+                '"' => break,
+                '\\' => match chars.next().ok_or(UNENDED)? {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    'b' => '\u{8}',
+                    'f' => '\u{c}',
+                    '0' => '\0',
+                    'u' => {
+                        let (found, behind) = unicode_escape(chars.as_str())
+                            .ok_or("a `\\u` escape does not name a character")?;
+                        chars = behind.chars();
+                        found
+                    }
+                    other => other,
+                },
+                other => other,
+            });
+        }
+        self.rest = chars.as_str();
+        Ok(text)
+    }
 }
 
-fn put_text(text: &str, capacity: usize, bytes: &mut Vec<u8>) -> Result<(), String> {
-    if text.len() > capacity {
-        let len = text.len();
+/// Parses what follows `\u`: `{1f600}` as in Rust, `00e9` or a surrogate pair `d83d\ude00` as in JSON.
+fn unicode_escape(text: &str) -> Option<(char, &str)> {
+    if let Some(braced) = text.strip_prefix('{') {
+        let (code, behind) = braced.split_once('}')?;
+        let code = u32::from_str_radix(code, 16).ok()?;
+        return Some((char::from_u32(code)?, behind));
+    }
+    let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
+    let first = unit(text)?;
+    let behind = &text[4..];
+    if let Some(found) = char::from_u32(first.into()) {
+        return Some((found, behind));
+    }
+    let second = behind.strip_prefix("\\u")?;
+    let units = [first, unit(second)?];
+    let found = char::decode_utf16(units).next()?.ok()?;
+    Some((found, &second[4..]))
+}
+
+fn text_bytes(text: &str, capacity: usize) -> Result<Vec<u8>, String> {
+    let len = text.len();
+    if len > capacity {
         return Err(format!("`{text}` has {len} bytes, at most {capacity} fit"));
     }
-    bytes.extend((text.len() as u64).to_ne_bytes());
+    let mut bytes = Vec::with_capacity(LEN + capacity);
+    bytes.extend((len as u64).to_ne_bytes());
     bytes.extend(text.as_bytes());
-    bytes.resize(bytes.len() + capacity - text.len(), 0);
-    Ok(())
+    bytes.resize(LEN + capacity, 0);
+    Ok(bytes)
 }
 
 pub(super) fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String> {
@@ -102,7 +244,7 @@ pub(super) fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String
             match text.parse::<$type>() {
                 Ok(number) => Ok(number.to_ne_bytes().to_vec()),
                 Err(_) => Err(format!(
-                    "`{text}` is no {}, a whole number from {} to {}",
+                    "`{text}` is not a {}, a whole number from {} to {}",
                     stringify!($type),
                     $type::MIN,
                     $type::MAX
@@ -113,9 +255,18 @@ pub(super) fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String
     macro_rules! real {
         ($type:ident) => {
             match text.parse::<$type>() {
+                // Rust rounds a number that is too large to infinity.
+                Ok(number)
+                    if number.is_infinite() && text.contains(|it: char| it.is_ascii_digit()) =>
+                {
+                    Err(format!(
+                        "`{text}` is beyond the range of {}",
+                        stringify!($type)
+                    ))
+                }
                 Ok(number) => Ok(number.to_ne_bytes().to_vec()),
                 Err(_) => Err(format!(
-                    "`{text}` is no {}, such as -1.5",
+                    "`{text}` is not a {}, such as -1.5, inf or NaN",
                     stringify!($type)
                 )),
             }
@@ -135,50 +286,4 @@ pub(super) fn number_bytes(number: Number, text: &str) -> Result<Vec<u8>, String
         Number::F32 => real!(f32),
         Number::F64 => real!(f64),
     }
-}
-
-/// What stands before the next punctuation, without the space around it.
-fn word<'a>(rest: &mut &'a str) -> &'a str {
-    let end = rest.find([',', ']', '}']).unwrap_or(rest.len());
-    let (word, behind) = rest.split_at(end);
-    *rest = behind;
-    word.trim()
-}
-
-fn take(rest: &mut &str, what: &str) -> Result<(), String> {
-    let trimmed = rest.trim_start();
-    let behind = trimmed.strip_prefix(what);
-    *rest = behind.ok_or_else(|| format!("`{what}` is missing before `{trimmed}`"))?;
-    Ok(())
-}
-
-/// A text in double quotes, with Rust's escapes.
-fn quoted(rest: &mut &str) -> Result<String, String> {
-    const UNENDED: &str = "a text does not end with `\"`";
-    take(rest, "\"")?;
-    let mut text = String::new();
-    let mut chars = rest.chars();
-    loop {
-        let next = chars.next().ok_or(UNENDED)?;
-        text.push(match next {
-            '"' => break,
-            '\\' => match chars.next().ok_or(UNENDED)? {
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                '0' => '\0',
-                'u' => {
-                    let (code, behind) = chars.as_str().split_once('}').ok_or(UNENDED)?;
-                    chars = behind.chars();
-                    let code = u32::from_str_radix(code.trim_start_matches('{'), 16).ok();
-                    code.and_then(char::from_u32)
-                        .ok_or("`\\u{…}` is no character")?
-                }
-                other => other,
-            },
-            other => other,
-        });
-    }
-    *rest = chars.as_str();
-    Ok(text)
 }

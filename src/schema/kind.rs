@@ -190,6 +190,43 @@ impl Kind {
         }
     }
 
+    /// At multiples of how many bytes Rust places a field of this kind.
+    pub(super) fn alignment(&self) -> usize {
+        match self {
+            Kind::Number(number) | Kind::Enum { repr: number, .. } => number.size(),
+            Kind::Bool | Kind::Text { .. } => 1,
+            Kind::Array { element, .. } | Kind::List { element, .. } => element.alignment(),
+            Kind::Struct { members, .. } => {
+                let members = members.iter().map(|it| it.kind.alignment());
+                members.max().unwrap_or(1)
+            }
+            // Parts have words of their own beside their value.
+            Kind::Part { .. } => 128,
+        }
+    }
+
+    /// Whether the bytes of a blank value are all zero.
+    pub(super) fn is_blank_zero(&self) -> bool {
+        match self {
+            Kind::Enum { variants, .. } => variants.first().is_none_or(|it| it.number == 0),
+            Kind::Array { element, .. } => element.is_blank_zero(),
+            Kind::Struct { members, .. } => members.iter().all(|it| it.kind.is_blank_zero()),
+            _ => true,
+        }
+    }
+
+    /// How many levels of structs, arrays, lists and parts there are, this kind included.
+    pub(super) fn levels(&self) -> usize {
+        let below = match self {
+            Kind::Struct { members, .. } => {
+                let members = members.iter().map(|it| it.kind.levels());
+                members.max().unwrap_or(0)
+            }
+            other => other.inner().map_or(0, Kind::levels),
+        };
+        below + 1
+    }
+
     /// The element of an array or a list, and where the first one begins.
     pub(super) fn element(&self) -> Option<(&Kind, usize)> {
         match self {

@@ -31,7 +31,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Schema;
-use super::kind::{Kind, Member, Number, Primitive, Variant};
+use super::kind::{Kind, LEN, Member, Number, Primitive, Variant};
 
 pub(super) const BOOL: &str = "bool";
 pub(super) const ENUM: &str = "enum";
@@ -39,8 +39,10 @@ pub(super) const STRUCT: &str = "struct";
 /// The path of a value that is no struct.
 pub(super) const WHOLE: &str = ".";
 const ELEMENT: &str = "[]";
-/// How deep kinds and paths from outside may be nested.
-const MOST_LEVELS: usize = 32;
+/// How many levels of structs, arrays, lists and parts a schema may have.
+///
+/// Functions that walk a kind call themselves once a level, so this limits their stack.
+pub(super) const MAX_LEVELS: usize = 32;
 
 /// Says where a field is and what its bytes are.
 ///
@@ -63,7 +65,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Says what is wrong with a text that is no schema.
+/// Reports the line of a text that keeps it from being a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a schema: line {line} {detail}")]
 pub struct ParseSchemaError {
@@ -71,28 +73,46 @@ pub struct ParseSchemaError {
     detail: &'static str,
 }
 
-/// Says that a text is no kind.
+/// Reports a text that does not describe a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is no kind; kinds are u8 to u128, i8 to i128, f32, f64, bool, Text<24>, [u64; 8], List<u64, 8>, enum u8 {{Idle=0, Busy=1}}"
-)]
+#[error("`{text}` is not a kind: {reason}")]
 pub struct ParseKindError {
     text: String,
+    reason: &'static str,
 }
 
-/// Reads a kind from its text, as it is written in a schema, with or without spaces after commas and semicolons; a struct has its
-/// members elsewhere, and is refused.
+const KINDS: &str = "the kinds are u8 to u128, i8 to i128, f32, f64, bool, Text<24>, [u64; 8], \
+                     List<u64, 8>, enum u8 {Idle=0, Busy=1}";
+
+/// Reads a kind from its text in a schema, with or without spaces after commas and semicolons.
+///
+/// A struct is refused, because its members are described elsewhere.
 impl FromStr for Kind {
     type Err = ParseKindError;
 
     fn from_str(text: &str) -> Result<Kind, ParseKindError> {
+        let refuse = |reason| ParseKindError {
+            text: text.to_owned(),
+            reason,
+        };
         let mut rest = text;
-        let kind = kind_from(&mut rest, 0);
-        let is_as_written = |kind: &Kind| spaceless(&kind.to_string()) == spaceless(text);
-        kind.filter(|kind| rest.is_empty() && check(kind).is_ok() && is_as_written(kind))
-            .ok_or_else(|| ParseKindError {
-                text: text.to_owned(),
-            })
+        let kind = kind_from(&mut rest, 1).filter(|_| rest.is_empty());
+        let Some(kind) = kind else {
+            let is_enum = text.starts_with(ENUM) && !text.contains('=');
+            return Err(refuse(if is_enum {
+                "each variant needs its number, such as enum u8 {Idle=0, Busy=1}"
+            } else {
+                KINDS
+            }));
+        };
+        if matches!(kind, Kind::Struct { .. }) {
+            return Err(refuse(KINDS));
+        }
+        check(&kind).map_err(refuse)?;
+        if spaceless(&kind.to_string()) != spaceless(text) {
+            return Err(refuse(KINDS));
+        }
+        Ok(kind)
     }
 }
 
@@ -172,12 +192,12 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
                 "is not an offset, a size, a path and a kind",
             ));
         };
-        let found = kind_from(&mut rest, 0).filter(|_| rest.is_empty());
-        let found = found.ok_or(refuse(number, "has no kind that is known here"))?;
+        let found = kind_from(&mut rest, 1).filter(|_| rest.is_empty());
+        let found = found.ok_or(refuse(number, "has an unknown kind, or too many levels"))?;
         if path == WHOLE && number == 2 {
             kind = found;
         } else {
-            place(&mut kind, path, found).ok_or(refuse(number, "has a path that leads nowhere"))?;
+            place(&mut kind, path, found).map_err(|detail| refuse(number, detail))?;
         }
     }
     check(&kind).map_err(|detail| refuse(1, detail))?;
@@ -221,34 +241,31 @@ pub(super) fn head(line: &str) -> Option<(u32, &str)> {
     is_name.then_some((version.parse().ok()?, name))
 }
 
-/// Puts a field into the struct that its path leads to, which is the last one.
-fn place(root: &mut Kind, path: &str, kind: Kind) -> Option<()> {
+/// Adds a field to the struct that its path leads to, which is the last one of the schema so far.
+fn place(root: &mut Kind, path: &str, kind: Kind) -> Result<(), &'static str> {
+    const NOWHERE: &str = "has a path that leads nowhere";
     let mut node = root;
-    let mut parts = path.split('.').enumerate().peekable();
-    while let Some((level, part)) = parts.next() {
-        if level > MOST_LEVELS {
-            return None;
-        }
-        let is_last = parts.peek().is_none();
+    let mut level = 1;
+    let mut parts = path.split('.').peekable();
+    while let Some(part) = parts.next() {
         let name = part.trim_end_matches(ELEMENT);
         if !name.is_empty() {
             let Kind::Struct { members, .. } = node else {
-                return None;
+                return Err(NOWHERE);
             };
-            if is_last {
-                members.push(Member {
-                    name: name.to_owned(),
-                    kind,
-                });
-                return Some(());
+            if parts.peek().is_none() {
+                if level + kind.levels() > MAX_LEVELS {
+                    return Err("has too many levels of structs, arrays, lists and parts");
+                }
+                let name = name.to_owned();
+                members.push(Member { name, kind });
+                return Ok(());
             }
-            let last = members.last_mut()?;
-            if last.name != name {
-                return None;
-            }
-            node = &mut last.kind;
-        } else if level > 0 {
-            return None;
+            let last = members.last_mut().filter(|last| last.name == name);
+            node = &mut last.ok_or(NOWHERE)?.kind;
+            level += 1;
+        } else if level > 1 {
+            return Err(NOWHERE);
         }
         while let Kind::Array { element: below, .. }
         | Kind::List { element: below, .. }
@@ -257,13 +274,14 @@ fn place(root: &mut Kind, path: &str, kind: Kind) -> Option<()> {
         } = node
         {
             node = below;
+            level += 1;
         }
     }
-    None
+    Err(NOWHERE)
 }
 
-/// Whether a kind from outside is one that a program could have.
-fn check(kind: &Kind) -> Result<(), &'static str> {
+/// Checks that a Rust type could have this kind; the error completes "line 3 …" or "field `x` …".
+pub(super) fn check(kind: &Kind) -> Result<(), &'static str> {
     match kind {
         Kind::Struct { members, .. } => {
             let mut names = HashSet::new();
@@ -274,7 +292,7 @@ fn check(kind: &Kind) -> Result<(), &'static str> {
                 .iter()
                 .all(|it| is_name(&it.name) && names.insert(&it.name))
             {
-                return Err("has a struct with two fields of one name, or a name that is none");
+                return Err("has a struct with a duplicate or invalid field name");
             }
             members.iter().try_for_each(|it| check(&it.kind))?;
             let parts = members.iter().filter(|it| it.kind.is_of_parts()).count();
@@ -299,25 +317,37 @@ fn check(kind: &Kind) -> Result<(), &'static str> {
                 fits && is_name(name) && names.insert(name) && numbers.insert(*number)
             });
             if variants.is_empty() || !sound {
-                return Err("has an enum that is none");
+                return Err("has an enum without variants, or with a duplicate or invalid one");
             }
         }
         Kind::Array { element, len } => {
             if *len == 0 {
-                return Err("has an array of nothing");
+                return Err("has an array without elements");
             }
             check_value(element)?;
         }
-        Kind::List { element, .. } => check_value(element)?,
+        Kind::List { element, capacity } => {
+            if *capacity == 0 {
+                return Err("has a list without room for elements");
+            }
+            check_value(element)?;
+            if element.alignment() > LEN {
+                return Err(
+                    "has a list of elements that are aligned to more than 8 bytes; \
+                            use [u64; 2] in place of u128",
+                );
+            }
+        }
+        Kind::Text { capacity: 0 } => return Err("has a text without room for bytes"),
         Kind::Number(_) | Kind::Bool | Kind::Text { .. } => {}
     }
     if kind.size() > isize::MAX.unsigned_abs() {
-        return Err("has a size that no memory has");
+        return Err("has a size beyond the address space");
     }
     Ok(())
 }
 
-/// The same of one that is inside of another one.
+/// Checks a kind inside of an array, a list or a part, where only values can be.
 fn check_value(kind: &Kind) -> Result<(), &'static str> {
     if kind.is_of_parts() {
         return Err("has a part where only values can be");
@@ -325,7 +355,8 @@ fn check_value(kind: &Kind) -> Result<(), &'static str> {
     check(kind)
 }
 
-/// Whether it can be told from what stands around it. Rust has names in many scripts; which letters, is not ours to say.
+/// Returns whether a name can be told from the text around it. Rust allows letters of many scripts,
+/// so this does not list them.
 fn is_name(name: &str) -> bool {
     let is_other = |it: char| it.is_whitespace() || it.is_control() || ".,;=[]{}<>".contains(it);
     !name.is_empty() && !name.contains(is_other)
@@ -333,7 +364,7 @@ fn is_name(name: &str) -> bool {
 
 /// Takes a kind from the beginning of the text; structs come without their members.
 fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
-    if level > MOST_LEVELS {
+    if level > MAX_LEVELS {
         return None;
     }
     let boxed = |rest: &mut &str| kind_from(rest, level + 1).map(Box::new);

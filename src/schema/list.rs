@@ -20,14 +20,17 @@ use crate::memory::{Reader, Writer};
 /// ```
 /// use sharehold::List;
 ///
-/// let mut list = List::<u32, 3>::try_from_iter([4, 5]).expect("room for two");
-/// list.push(6).expect("room for one more");
-/// assert_eq!(list.push(7), Err(7));
+/// let mut list = List::<u32, 3>::try_from_iter([4, 5])?;
+/// list.push(6)?;
+/// let full = list.push(7).unwrap_err();
+/// assert_eq!(full.to_string(), "the list is full: it has room for 3 elements");
+/// assert_eq!(full.value, 7);
 ///
 /// assert_eq!(list.remove(0), Some(4));
 /// list[0] += 10;
 /// assert_eq!(list, [15, 6]);
 /// assert_eq!(list.iter().sum::<u32>(), 21);
+/// # Ok::<(), sharehold::ListFull<u32>>(())
 /// ```
 ///
 /// # A map of fixed capacity
@@ -124,32 +127,35 @@ impl<T: Shareable, const N: usize> List<T, N> {
         }
     }
 
-    /// Makes a list of all that the iterator gives.
+    /// Makes a list of all values of an iterator.
     ///
     /// # Errors
     ///
-    /// It gives more than `N`: the list of the first `N`, and the next one.
-    pub fn try_from_iter(
-        values: impl IntoIterator<Item = T>,
-    ) -> Result<List<T, N>, (List<T, N>, T)> {
+    /// [`ListFull`] with the first value that does not fit; the values before it are dropped. To keep
+    /// them, [`extend`](List::try_extend) a list of your own.
+    pub fn try_from_iter(values: impl IntoIterator<Item = T>) -> Result<List<T, N>, ListFull<T>> {
         let mut list = List::new();
-        for value in values {
-            if let Err(value) = list.push(value) {
-                return Err((list, value));
-            }
-        }
-        Ok(list)
+        list.try_extend(values).map(|()| list)
     }
 
-    /// Adds a value at the end.
+    /// Appends all values of an iterator.
     ///
     /// # Errors
     ///
-    /// The list is full: the value.
-    pub fn push(&mut self, value: T) -> Result<(), T> {
+    /// [`ListFull`] with the first value that does not fit; the values before it are in the list.
+    pub fn try_extend(&mut self, values: impl IntoIterator<Item = T>) -> Result<(), ListFull<T>> {
+        values.into_iter().try_for_each(|value| self.push(value))
+    }
+
+    /// Appends a value.
+    ///
+    /// # Errors
+    ///
+    /// [`ListFull`] with the value.
+    pub fn push(&mut self, value: T) -> Result<(), ListFull<T>> {
         let len = self.len();
         let Some(place) = self.elements.get_mut(len) else {
-            return Err(value);
+            return Err(ListFull { value, capacity: N });
         };
         *place = value;
         self.set_len(len + 1);
@@ -182,15 +188,13 @@ impl<T: Shareable, const N: usize> List<T, N> {
         self.pop()
     }
 
-    /// Puts a value before the element at `index`, or at the end.
+    /// Inserts a value before the element at `index`; an index beyond the end means the end.
     ///
     /// # Errors
     ///
-    /// The list is full, or the index is beyond its end: the value.
-    pub fn insert(&mut self, index: usize, value: T) -> Result<(), T> {
-        if index > self.len() {
-            return Err(value);
-        }
+    /// [`ListFull`] with the value.
+    pub fn insert(&mut self, index: usize, value: T) -> Result<(), ListFull<T>> {
+        let index = index.min(self.len());
         self.push(value)?;
         self[index..].rotate_right(1);
         Ok(())
@@ -252,6 +256,34 @@ impl<T, const N: usize> List<T, N> {
     }
 }
 
+/// Reports that a [`List`] has no room for a value, and gives the value back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListFull<T> {
+    /// The value that does not fit.
+    pub value: T,
+    /// How many elements the list can hold.
+    pub capacity: usize,
+}
+
+impl<T> fmt::Display for ListFull<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let capacity = self.capacity;
+        write!(f, "the list is full: it has room for {capacity} elements")
+    }
+}
+
+/// Without the value, so that the error needs nothing of its type.
+impl<T> fmt::Debug for ListFull<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListFull")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> std::error::Error for ListFull<T> {}
+
 /// What stands in a place where no element is: some value of the type, which nobody sees.
 fn nobody<T: Shareable>() -> T {
     T::read(&mut Reader::empty())
@@ -260,6 +292,12 @@ fn nobody<T: Shareable>() -> T {
 impl<T: Shareable, const N: usize> Shareable for List<T, N> {
     fn describe() -> Description {
         const { Self::NO_PADDING };
+        const {
+            require(
+                N > 0,
+                "a list of capacity 0 has no room for elements: use a larger one",
+            );
+        };
         let Description { name, kind } = T::describe();
         Description {
             name: format!("List<{name}, {N}>"),
@@ -321,6 +359,18 @@ impl<'a, T, const N: usize> IntoIterator for &'a mut List<T, N> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter_mut()
+    }
+}
+
+impl<T: Shareable, const N: usize> From<[T; N]> for List<T, N> {
+    fn from(elements: [T; N]) -> List<T, N> {
+        const { Self::NO_PADDING };
+        let mut list = List {
+            len: [0; LEN],
+            elements,
+        };
+        list.set_len(N);
+        list
     }
 }
 

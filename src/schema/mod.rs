@@ -22,10 +22,11 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::memory::{Reader, Words, Writer};
+pub use build::FieldsError;
 pub use difference::Difference;
 pub use kind::{Kind, Member, Number, Primitive, Variant};
 pub use lines::{Field, ParseKindError, ParseSchemaError};
-pub use list::List;
+pub use list::{List, ListFull};
 pub use text::{Text, TextTooLong};
 pub use value::{FieldError, FieldValue};
 
@@ -290,7 +291,7 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// There is no field, two have one name, a name is none, or the sum of sizes is beyond all memory.
+    /// [`FieldsError`] names the field that no Rust struct can have, and the reason.
     ///
     /// # Examples
     ///
@@ -313,10 +314,7 @@ impl Schema {
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn from_fields(
-        name: &str,
-        fields: Vec<(String, Kind)>,
-    ) -> Result<Schema, ParseSchemaError> {
+    pub fn from_fields(name: &str, fields: Vec<(String, Kind)>) -> Result<Schema, FieldsError> {
         build::from_fields(name, fields)
     }
 
@@ -434,11 +432,12 @@ impl Schema {
         value::find(&self.kind, path, None)
     }
 
-    /// Returns the bytes of a value that says nothing yet: numbers are 0, texts and lists empty, and each enum is its first
-    /// variant. `None` when there is not so much memory.
+    /// Returns the bytes of a first value: numbers are 0, texts and lists empty, and each enum is its
+    /// first variant. `None` when there is not enough memory.
     pub fn blank(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.size()).ok()?;
+        bytes.resize(self.size(), 0);
         build::put_blank(&self.kind, &mut bytes);
         Some(bytes)
     }

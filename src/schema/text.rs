@@ -4,8 +4,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::str::FromStr;
 
 use super::kind::LEN;
+use super::support::require;
 use super::{Description, Kind, Shareable};
 use crate::memory::{Reader, Writer};
 
@@ -27,7 +29,7 @@ use crate::memory::{Reader, Writer};
 /// let refused = name.push_str("er 12").unwrap_err();
 /// assert_eq!(refused.to_string(), "`er 12` does not fit: 2 of 8 bytes are free");
 /// assert_eq!(name, "import");
-/// # Ok::<(), sharehold::TextTooLong<'static>>(())
+/// # Ok::<(), sharehold::TextTooLong>(())
 /// ```
 #[doc(alias = "String")]
 #[derive(Clone, Copy)]
@@ -59,18 +61,18 @@ impl<const N: usize> Text<N> {
         str::from_utf8(self.used()).unwrap_or_default()
     }
 
-    /// Adds all of `text` at the end.
+    /// Appends all of `text`.
     ///
     /// # Errors
     ///
-    /// It does not fit, and nothing is added; the error has it.
-    pub fn push_str<'a>(&mut self, text: &'a str) -> Result<(), TextTooLong<'a>> {
+    /// [`TextTooLong`] when `text` does not fit; nothing is appended then.
+    pub fn push_str(&mut self, text: &str) -> Result<(), TextTooLong> {
         let len = self.used().len();
         let free = &mut self.bytes[len..];
         let Some(place) = free.get_mut(..text.len()) else {
             let free = free.len();
             return Err(TextTooLong {
-                text,
+                text: text.to_owned(),
                 free,
                 capacity: N,
             });
@@ -118,21 +120,27 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// Reports a text that does not fit into a [`Text`], and has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Reports a text that does not fit into a [`Text`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` does not fit: {free} of {capacity} bytes are free")]
 #[non_exhaustive]
-pub struct TextTooLong<'a> {
+pub struct TextTooLong {
     /// The text that does not fit.
-    pub text: &'a str,
+    pub text: String,
     /// How many bytes were free.
     pub free: usize,
-    /// How many bytes there are in all.
+    /// How many bytes the [`Text`] has in all.
     pub capacity: usize,
 }
 
 impl<const N: usize> Shareable for Text<N> {
     fn describe() -> Description {
+        const {
+            require(
+                N > 0,
+                "a `Text<0>` has no room for a text: use a larger capacity",
+            );
+        };
         Description::of(Kind::Text { capacity: N })
     }
 
@@ -168,12 +176,36 @@ impl<const N: usize> Deref for Text<N> {
     }
 }
 
-impl<'a, const N: usize> TryFrom<&'a str> for Text<N> {
-    type Error = TextTooLong<'a>;
+impl<const N: usize> TryFrom<&str> for Text<N> {
+    type Error = TextTooLong;
 
-    fn try_from(text: &'a str) -> Result<Text<N>, TextTooLong<'a>> {
+    fn try_from(text: &str) -> Result<Text<N>, TextTooLong> {
         let mut new = Text::new();
         new.push_str(text).map(|()| new)
+    }
+}
+
+impl<const N: usize> TryFrom<&String> for Text<N> {
+    type Error = TextTooLong;
+
+    fn try_from(text: &String) -> Result<Text<N>, TextTooLong> {
+        Text::try_from(text.as_str())
+    }
+}
+
+impl<const N: usize> TryFrom<String> for Text<N> {
+    type Error = TextTooLong;
+
+    fn try_from(text: String) -> Result<Text<N>, TextTooLong> {
+        Text::try_from(text.as_str())
+    }
+}
+
+impl<const N: usize> FromStr for Text<N> {
+    type Err = TextTooLong;
+
+    fn from_str(text: &str) -> Result<Text<N>, TextTooLong> {
+        Text::try_from(text)
     }
 }
 

@@ -86,20 +86,69 @@ fn a_kind_is_read_with_or_without_spaces_behind_its_marks() {
 }
 
 #[test]
-fn what_is_no_struct_is_refused() {
-    let none = Schema::from_fields("T", Vec::new());
-    assert!(none.is_err());
-    for names in [["a", "a"], ["", "b"], ["a.b", "c"], ["a b", "c"]] {
-        let pairs = names.map(|name| (name, "u8"));
-        assert!(
-            Schema::from_fields("T", fields(&pairs)).is_err(),
-            "{names:?}"
-        );
-    }
-    assert!(Schema::from_fields("T\n", fields(&[("a", "u8")])).is_err());
-    assert!(Schema::from_fields("", fields(&[("a", "u8")])).is_err());
+fn fields_that_no_rust_struct_can_have_are_refused_with_the_reason() {
     let huge = format!("[u8; {}]", isize::MAX);
-    assert!(Schema::from_fields("T", fields(&[("a", &huge), ("b", &huge)])).is_err());
+    for (pairs, reason) in [
+        (&[][..], "a struct needs at least one field"),
+        (&[("a", "u8"), ("a", "u16")], "two fields have the name `a`"),
+        (
+            &[("", "u8")],
+            "`` cannot be the name of a field: use letters, digits and `_`, beginning with no digit",
+        ),
+        (
+            &[("1a", "u8")],
+            "`1a` cannot be the name of a field: use letters, digits and `_`, beginning with no digit",
+        ),
+        (
+            &[("a b", "u8")],
+            "`a b` cannot be the name of a field: use letters, digits and `_`, beginning with no digit",
+        ),
+        (
+            &[("a.b", "u8")],
+            "`a.b` cannot be the name of a field: use letters, digits and `_`, beginning with no digit",
+        ),
+        (
+            &[("self", "u8")],
+            "`self` cannot be the name of a field: use letters, digits and `_`, beginning with no digit",
+        ),
+        (
+            &[("a", "Event")],
+            "the field `a` is a part; a tool can only create values",
+        ),
+        (
+            &[("a", &huge), ("b", &huge)],
+            "the fields are larger than the address space",
+        ),
+    ] {
+        let refused = Schema::from_fields("T", fields(pairs)).expect_err(reason);
+        assert_eq!(refused.to_string(), reason);
+    }
+    for name in ["T\n", "", " "] {
+        assert!(Schema::from_fields(name, fields(&[("a", "u8")])).is_err());
+    }
+    for name in ["größe", "_a", "type", "a1"] {
+        assert!(Schema::from_fields("T", fields(&[(name, "u8")])).is_ok());
+    }
+}
+
+#[test]
+fn kinds_that_no_rust_type_can_have_are_refused_with_the_reason() {
+    for (text, reason) in [
+        (
+            "List<u128, 4>",
+            "has a list of elements that are aligned to more than 8 bytes; use [u64; 2] in place of u128",
+        ),
+        ("List<u8, 0>", "has a list without room for elements"),
+        ("Text<0>", "has a text without room for bytes"),
+        ("[u8; 0]", "has an array without elements"),
+        (
+            "enum u8 {A, B}",
+            "each variant needs its number, such as enum u8 {Idle=0, Busy=1}",
+        ),
+    ] {
+        let refused = text.parse::<Kind>().expect_err(text).to_string();
+        assert_eq!(refused, format!("`{text}` is not a kind: {reason}"));
+    }
 }
 
 #[test]
@@ -133,7 +182,7 @@ fn kinds_are_as_they_are_written() {
     ] {
         let error = text.parse::<Kind>().expect_err(text).to_string();
         assert!(
-            error.starts_with(&format!("`{text}` is no kind; ")),
+            error.starts_with(&format!("`{text}` is not a kind: ")),
             "{error}"
         );
     }

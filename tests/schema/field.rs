@@ -101,36 +101,97 @@ fn values_are_read_and_changed() {
 }
 
 #[test]
+fn members_may_come_in_any_order_and_json_is_accepted() {
+    let schema = Schema::of::<Everything>();
+    let mut bytes = zeros();
+    for (path, text, printed) in [
+        (
+            "grid[0][1]",
+            "{alive: true, color: [1, 2]}",
+            "{color: [1, 2], alive: true}",
+        ),
+        ("moves", r#"[{"1": 2, "0": -1}]"#, "[{0: -1, 1: 2}]"),
+        ("tags", r#"["\u00e9", "\ud83d\ude00"]"#, "[\"é\", \"😀\"]"),
+        ("tags", r#"["\u{e9}", "\/"]"#, "[\"é\", \"/\"]"),
+        ("history", r#"["Busy", "Idle"]"#, "[Busy, Idle]"),
+        ("ratio", "\"NaN\"", "NaN"),
+        ("scale", "-inf", "-inf"),
+        (
+            "unsigned.huge",
+            "\"340282366920938463463374607431768211455\"",
+            "340282366920938463463374607431768211455",
+        ),
+    ] {
+        schema.set(&mut bytes, path, text).expect(path);
+        assert_eq!(schema.get(&bytes, path).expect(path).to_string(), printed);
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let schema = Schema::of::<Everything>();
     for (path, text, reason) in [
         (
             "unsigned.short",
             "65536",
-            "`65536` is no u16, a whole number from 0 to 65535",
+            "`65536` is not a u16, a whole number from 0 to 65535",
         ),
         (
             "signed.bytes",
             "[1, -129]",
-            "`-129` is no i8, a whole number from -128 to 127",
+            "`-129` is not a i8, a whole number from -128 to 127",
         ),
-        ("signed.bytes", "[1]", "`,` is missing before `]`"),
-        ("signed.bytes", "[1, 2, 3]", "`]` is missing before `, 3]`"),
-        ("signed.bytes", "[1, 2] 3", "`3` is one too many"),
-        ("ratio", "one", "`one` is no f64, such as -1.5"),
+        (
+            "signed.bytes",
+            "[1]",
+            "the array has 2 elements, but 1 are given",
+        ),
+        (
+            "signed.bytes",
+            "[1, 2, 3]",
+            "there are more than 2 elements",
+        ),
+        (
+            "signed.bytes",
+            "[1, 2] 3",
+            "there is unexpected text after the value: `3`",
+        ),
+        (
+            "ratio",
+            "one",
+            "`one` is not a f64, such as -1.5, inf or NaN",
+        ),
         ("open", "1", "`1` is neither `true` nor `false`"),
-        ("state", "idle", "`idle` is none of Idle, Busy, Done"),
+        ("state", "idle", "`idle` is not one of Idle, Busy, Done"),
         (
             "name",
             "0123456789abc",
             "`0123456789abc` has 13 bytes, at most 12 fit",
         ),
         ("tags", "[a, b]", "`\"` is missing before `a, b]`"),
-        ("tags", "[\"a\", \"b", "a text does not end with `\"`"),
+        (
+            "tags",
+            "[\"a\", \"b",
+            "a quoted text does not end with `\"`",
+        ),
         (
             "moves",
             "[{0: 1, 1: 2}, {0: 3}]",
-            "`,` is missing before `}]`",
+            "the field `1` is missing",
+        ),
+        ("moves", "[{0: 1, 0: 2}]", "`0` is given twice"),
+        (
+            "moves",
+            "[{0: 1, 2: 2}]",
+            "there is no field `2`; the fields are 0, 1",
+        ),
+        ("moves", "[{0: 1", "`,` is missing at the end"),
+        ("ratio", "1e400", "`1e400` is beyond the range of f64"),
+        ("scale", "-1e39", "`-1e39` is beyond the range of f32"),
+        (
+            "tags",
+            r#"["\ud83d", ""]"#,
+            "a `\\u` escape does not name a character",
         ),
         (
             "moves",

@@ -16,15 +16,18 @@ fn it_takes_no_more_room_than_it_says() {
 
 #[test]
 fn what_does_not_fit_comes_back() {
-    let (list, more) = List::<u8, 2>::try_from_iter(1..9).expect_err("more than two");
+    let mut list = List::<u8, 2>::new();
+    let more = list.try_extend(1..9).expect_err("more than two").value;
     assert_eq!((list.as_slice(), more), (&[1, 2][..], 3));
     assert!(list.is_full());
-    let mut list = list;
-    assert_eq!(list.insert(0, 9), Err(9));
+    assert_eq!(list.insert(0, 9).expect_err("it is full").value, 9);
     assert_eq!(list.pop(), Some(2));
-    assert_eq!(list.insert(2, 9), Err(9));
     assert_eq!(list.insert(0, 9), Ok(()));
     assert_eq!(list, [9, 1]);
+    list.clear();
+    assert_eq!(list.insert(7, 5), Ok(()), "beyond the end is the end");
+    assert_eq!(list, [5]);
+    assert_eq!(List::from([1, 2]), [1, 2]);
 }
 
 /// A place without element holds some value of the type, also where 0 is none.
@@ -65,7 +68,7 @@ proptest! {
                     vec.push(value);
                     prop_assert_eq!(list.push(value), Ok(()));
                 }
-                _ => prop_assert_eq!(list.push(value), Err(value)),
+                _ => prop_assert_eq!(list.push(value).map_err(|full| full.value), Err(value)),
             }
             prop_assert_eq!(list.as_slice(), vec.as_slice());
             prop_assert_eq!(list.iter().count(), list.len());

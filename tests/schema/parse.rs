@@ -122,6 +122,50 @@ fn deep_nesting_is_refused_before_it_hurts() {
     assert!(Schema::parse(&text).is_err());
 }
 
+/// A schema whose path has `paths` levels, each a struct in `arrays` arrays.
+fn nested(paths: usize, arrays: usize) -> String {
+    let (open, close, inside) = (
+        "[".repeat(arrays),
+        "; 1]".repeat(arrays),
+        "[]".repeat(arrays),
+    );
+    let level = format!("a{inside}.");
+    let line = |above: usize| format!("0 1 {}a {open}struct{close}\n", level.repeat(above));
+    let structs: String = (0..paths - 1).map(line).collect();
+    let last = level.repeat(paths - 1);
+    format!("size 1 version 1 type T\n{structs}0 1 {last}a u8\n")
+}
+
+#[test]
+fn nested_kinds_in_nested_paths_are_refused() {
+    for (paths, arrays) in [(32, 32), (5, 10), (17, 1)] {
+        let refused = Schema::parse(&nested(paths, arrays)).expect_err("it is too deep");
+        assert!(refused.to_string().contains("levels"), "{refused}");
+    }
+}
+
+#[test]
+fn the_deepest_schema_is_usable_on_a_small_stack() {
+    let work = || {
+        for (paths, arrays) in [(31, 0), (2, 29), (11, 2), (16, 1)] {
+            let text = nested(paths, arrays);
+            let schema = Schema::parse(&text).expect("it is deep, but not too deep");
+            assert_eq!(schema.to_text(), text);
+            let mut bytes = schema.blank().expect("one byte");
+            schema.check(&bytes).expect("a value");
+            let whole = schema.get(&bytes, ".").expect("a value").to_string();
+            schema
+                .set(&mut bytes, ".", &whole.replace('0', "7"))
+                .expect("a value");
+            assert_eq!(bytes, [7]);
+            assert_eq!(schema.first_difference(&schema.clone()), None);
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    let thread = thread.spawn(work).expect("threads can be started");
+    thread.join().expect("nothing failed on a stack of 256 KiB");
+}
+
 proptest! {
     /// Whatever is accepted is exactly what would be written.
     #[test]

@@ -17,7 +17,10 @@ fn text_that_does_not_fit_comes_back() {
     let mut text = Text::<4>::new();
     text.push_str("äb").expect("three bytes");
     let refused = text.push_str("cd").expect_err("two more");
-    assert_eq!((refused.text, refused.free, refused.capacity), ("cd", 1, 4));
+    assert_eq!(
+        (refused.text.as_str(), refused.free, refused.capacity),
+        ("cd", 1, 4)
+    );
     assert_eq!(text, "äb");
     assert!(Text::<3>::try_from("abcd").is_err());
     assert!(write!(text, "{}", 12).is_err());

@@ -91,14 +91,14 @@ fn schema(fields: &str) -> Result<Schema> {
             .with_context(|| format!("`{field}` is not NAME:KIND, such as count:u64"))?;
         found.push((name.trim().to_owned(), self::kind(kind.trim())?));
     }
-    Schema::from_fields(TYPE, found).with_context(|| format!("`{fields}` are no fields"))
+    Ok(Schema::from_fields(TYPE, found)?)
 }
 
 /// A kind as a schema has it, or `text32`, which needs no quotes in a shell.
 fn kind(text: &str) -> Result<Kind> {
-    let short = text
-        .strip_prefix("text")
-        .map(|most| format!("Text<{most}>"));
+    let is_number = |most: &&str| most.parse::<usize>().is_ok();
+    let short = text.strip_prefix("text").filter(is_number);
+    let short = short.map(|most| format!("Text<{most}>"));
     Ok(short.as_deref().unwrap_or(text).parse()?)
 }
 

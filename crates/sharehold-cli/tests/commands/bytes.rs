@@ -154,13 +154,21 @@ fn create_refuses_what_cannot_be() {
         ("create plain --size 8 --mode 0060", 2, "mode 0060"),
         ("create plain --size 1048576T", 1, "no memory left"),
         ("create plain --fields count", 2, "not NAME:KIND"),
-        ("create plain --fields count:u9", 2, "`u9` is no kind"),
+        (
+            "create plain --fields count:u9",
+            2,
+            "`u9` is not a kind: the kinds are",
+        ),
         (
             "create plain --fields a:u8,a:u8",
             2,
-            "two fields of one name",
+            "two fields have the name `a`",
         ),
-        ("create plain --fields text:text", 2, "`Text<>` is no kind"),
+        (
+            "create plain --fields text:text",
+            2,
+            "`text` is not a kind: the kinds are",
+        ),
     ] {
         assert_refused(&world.run(words), code, reason);
     }
