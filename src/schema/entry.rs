@@ -57,7 +57,7 @@ impl<'a> Input<'a> {
                 bytes.extend(number_bytes(*repr, &variant.number.to_string())?);
             }
             Kind::Text { capacity } => {
-                self.expect("\"")?;
+                self.require("\"")?;
                 bytes.extend(text_bytes(&self.quoted()?, *capacity)?);
             }
             Kind::Array { element, len } => {
@@ -88,11 +88,11 @@ impl<'a> Input<'a> {
         most: usize,
         bytes: &mut Vec<u8>,
     ) -> Result<usize, String> {
-        self.expect("[")?;
+        self.require("[")?;
         let mut len = 0;
         while !self.takes("]") {
             if len > 0 {
-                self.expect(",")?;
+                self.require(",")?;
             }
             if len == most {
                 return Err(format!("there are more than {most} elements"));
@@ -106,15 +106,15 @@ impl<'a> Input<'a> {
     /// Parses `{min: 1, max: 2}` and appends the members in the order of the struct.
     fn members(&mut self, members: &[Member], bytes: &mut Vec<u8>) -> Result<(), String> {
         let mut values: Vec<Option<Vec<u8>>> = vec![None; members.len()];
-        self.expect("{")?;
+        self.require("{")?;
         let mut is_first = true;
         while !self.takes("}") {
             if !is_first {
-                self.expect(",")?;
+                self.require(",")?;
             }
             is_first = false;
             let name = self.name()?;
-            self.expect(":")?;
+            self.require(":")?;
             let Some(index) = members.iter().position(|it| it.name == name) else {
                 let names: Vec<&str> = members.iter().map(|it| it.name.as_str()).collect();
                 let names = names.join(", ");
@@ -165,7 +165,7 @@ impl<'a> Input<'a> {
         behind.is_some()
     }
 
-    fn expect(&mut self, mark: &str) -> Result<(), String> {
+    fn require(&mut self, mark: &str) -> Result<(), String> {
         if self.takes(mark) {
             return Ok(());
         }
