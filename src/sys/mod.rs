@@ -12,6 +12,8 @@
 //!   An open file is one *presence*: every byte lock taken through it goes with the process, whatever ends it, and
 //!   not before its last thread has stopped storing. A forked child does not keep it alive.
 //! - **Byte locks**: never block; conflict between any two `SegmentFile`s, also of one process; a file does not see its own.
+//! - **Fates**: `fate_of` says `Gone` on proof only, whatever `/proc` is mounted and wherever the asking process has moved;
+//!   see [`Fate`].
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
 //!   file become usable as soon as the file has grown.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
@@ -104,13 +106,19 @@ pub(crate) struct Identity {
 }
 
 /// What is known about a process named by an [`Identity`].
+///
+/// No answer depends on a process being visible: one that cannot be seen is `Unknown`, never `Gone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It exists and may run.
+    /// A process with this PID and start time has a thread that has not ended.
+    ///
+    /// It may execute another program than it did: the system shows that only to those who may read its memory.
     Living,
-    /// It has ended, or has become another program: its memory is gone and its files are closed, except what a child
-    /// inherited.
+    /// The program that recorded itself executes no further instruction: its process has ended, or all of its threads are
+    /// ending, or the process executes another program.
+    ///
+    /// Its memory and its files may still be there: while they are released, or because a child inherited them.
     Gone,
-    /// It cannot be seen from here, or is between the two: it executes nothing more, but may not be closed yet.
+    /// It cannot be seen from here.
     Unknown,
 }

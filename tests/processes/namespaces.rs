@@ -1,12 +1,13 @@
-//! PID namespaces: processes that cannot see each other, and have the same numbers.
+//! Namespaces: processes that cannot see each other, have the same PIDs, or see other start times.
 
 use std::time::Duration;
 
 use sharehold::{ErrorKind, LockError, Segment};
-use sharehold_testkit::{Child, Suite, left_in_directory, need_root};
+use sharehold_testkit::raw::{enter_new_time_namespace, start_with_equal_pids};
+use sharehold_testkit::{Child, Suite, Talk, left_in_directory, need_root};
 
 use crate::daemons::daemon;
-use crate::peers::{KEY, LONG, created, peer};
+use crate::peers::{KEY, LONG, created, describe, holding, peer};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -15,6 +16,10 @@ pub(crate) fn suite() -> Suite {
         .test(a_living_holder_in_another_namespace_is_not_robbed)
         .test(a_daemon_in_another_namespace_is_not_robbed)
         .test(a_segment_lives_as_long_as_somebody_in_any_namespace)
+        .test(a_living_holder_is_not_robbed_where_proc_shows_others_under_equal_pids)
+        .test(a_living_holder_is_not_robbed_from_another_time_namespace)
+        .role(holds_and_waits_with_equal_pids)
+        .role(moves_to_another_time)
 }
 
 /// With a `/proc` of its own, and with one that shows other processes under its numbers.
@@ -78,7 +83,7 @@ fn a_death_in_another_namespace_is_seen() {
     // And the other way round.
     for namespace in NAMESPACES {
         let mut inside = alone(namespace);
-        let mut outside = crate::peers::holding();
+        let mut outside = holding();
         outside.kill();
         let said = inside.ask("recover");
         assert!(
@@ -133,4 +138,61 @@ fn a_segment_lives_as_long_as_somebody_in_any_namespace() {
         other.ends_well();
         assert!(left_in_directory().is_empty());
     }
+}
+
+/// Holds the lock as process 1, and has a child ask for it that has one PID in this namespace and in that of `/proc`.
+fn holds_and_waits_with_equal_pids(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    let _bytes = segment.lock().expect("it is free");
+    let waiter = start_with_equal_pids(|| {
+        let own = std::process::id().to_string();
+        let shown = std::fs::read_link("/proc/self").expect("/proc shows it");
+        assert_eq!(shown.to_str(), Some(&*own), "equal PIDs");
+        let segment = Segment::attach(KEY).expect("there is a free slot");
+        test.say(describe(segment.lock_timeout(Duration::from_millis(300))));
+        test.say(segment.attachments().expect("one may look").len());
+        0
+    });
+    assert_eq!(waiter.exit_code(), Some(0));
+    test.wait_for_end();
+}
+
+fn a_living_holder_is_not_robbed_where_proc_shows_others_under_equal_pids() {
+    let segment = created();
+    let [_, without_proc] = NAMESPACES;
+    need_root("make PID namespaces");
+    let role = holds_and_waits_with_equal_pids;
+    let mut holder = Child::under(without_proc.iter().copied(), role, [""; 0]);
+    let said = holder.hear();
+    assert!(said.starts_with("Timeout"), "{said}");
+    // The test's own attachment, the holder's and the waiter's.
+    holder.hears("3");
+    holder.ends_well();
+    drop(segment.lock().expect("nobody died"));
+}
+
+/// Attaches, moves to another time namespace, and asks for the lock.
+fn moves_to_another_time(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    enter_new_time_namespace(100_000);
+    test.say(describe(segment.lock_timeout(Duration::from_millis(300))));
+    test.say(segment.attachments().expect("one may look").len());
+    test.hear();
+    test.say(describe(segment.lock_timeout(LONG)));
+    test.wait_for_end();
+}
+
+fn a_living_holder_is_not_robbed_from_another_time_namespace() {
+    need_root("make time namespaces");
+    let _segment = created();
+    let mut holder = holding();
+    let mut moved = Child::of(moves_to_another_time);
+    let said = moved.hear();
+    assert!(said.starts_with("Timeout"), "{said}");
+    moved.hears("3");
+    // It sees a death all the same.
+    holder.kill();
+    let said = moved.ask("and now?");
+    assert!(said.starts_with("Abandoned"), "{said}");
+    moved.ends_well();
 }

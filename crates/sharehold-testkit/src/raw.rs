@@ -42,11 +42,7 @@ impl Fork {
 
     /// The same in a process with so many other threads, which all sleep in the kernel.
     pub fn start_beside(self, sleepers: usize, body: impl FnOnce() -> i32) -> Forked {
-        self.fork(1 + sleepers).unwrap_or_else(|| {
-            let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
-            // SAFETY: it ends the child without running what the parent registered for its own end.
-            unsafe { libc::_exit(code) }
-        })
+        self.fork(1 + sleepers).unwrap_or_else(|| end_with(body))
     }
 
     /// Forks, and returns the child in the parent, and nothing in the child.
@@ -76,6 +72,13 @@ impl Fork {
         assert!(pid >= 0, "the fork succeeds");
         Pid::from_raw(pid).map(Forked)
     }
+}
+
+/// Runs `body` in a forked child and ends it.
+fn end_with(body: impl FnOnce() -> i32) -> ! {
+    let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+    // SAFETY: it ends the child without running what the parent registered for its own end.
+    unsafe { libc::_exit(code) }
 }
 
 impl Forked {
@@ -176,4 +179,71 @@ pub fn lock_byte(file: &File, byte: u64, alone: bool) -> bool {
     };
     // SAFETY: the descriptor is open, and the command takes a pointer to a `flock`.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) == 0 }
+}
+
+/// Forks a child that has the same PID in this process's PID namespace and in the one around it, and runs `body` there.
+///
+/// No fork handlers run, as with [`Fork::Clone`]. The process must be root in both namespaces and have a single thread.
+pub fn start_with_equal_pids(body: impl FnOnce() -> i32) -> Forked {
+    // Each system has more PIDs than this. Those that are taken are refused.
+    for pid in (10_000..30_000).rev() {
+        let pids = [pid, pid];
+        // SAFETY: all zero is a valid `clone_args`.
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        arguments.exit_signal = u64::try_from(libc::SIGCHLD).expect("signals are small");
+        arguments.set_tid = pids.as_ptr() as u64;
+        arguments.set_tid_size = pids.len() as u64;
+        let size = size_of::<libc::clone_args>();
+        // SAFETY: without flags, and with no stack of its own, `clone3` does what `fork` does; it has no other threads.
+        let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) };
+        let error = std::io::Error::last_os_error();
+        match (child, error.raw_os_error()) {
+            (-1, Some(libc::EEXIST)) => {}
+            (-1, _) => panic!("clone3 with PIDs of one's choice: {error}"),
+            (child, _) => {
+                let child = i32::try_from(child).expect("PIDs are small");
+                let forked = Pid::from_raw(child).map(Forked);
+                return forked.unwrap_or_else(|| end_with(body));
+            }
+        }
+    }
+    panic!("no PID is free in both namespaces")
+}
+
+/// Moves this process into a new time namespace, in which all start times are later by so many seconds.
+///
+/// The process must be root and have a single thread.
+pub fn enter_new_time_namespace(seconds: u32) {
+    // SAFETY: the call takes flags only; the process's children are to be in a new time namespace.
+    let made = unsafe { libc::unshare(libc::CLONE_NEWTIME) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(made, 0, "a new time namespace: {error}");
+    let shift = format!("boottime {seconds} 0");
+    fs::write("/proc/self/timens_offsets", shift).expect("the namespace is still empty");
+    let namespace = File::open("/proc/self/ns/time_for_children").expect("it was just made");
+    // SAFETY: the descriptor is open, and is a time namespace.
+    let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWTIME) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(entered, 0, "setns: {error}");
+}
+
+/// Traces a thread until this process ends, and never waits for it. With `stop_at_exit` the thread stops where it begins
+/// to exit, also when it was killed.
+pub fn trace(thread: u32, stop_at_exit: bool) {
+    let options = if stop_at_exit {
+        libc::PTRACE_O_TRACEEXIT
+    } else {
+        0
+    };
+    // SAFETY: the call takes numbers only, and changes nothing in this process.
+    let traced = unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, 0, options) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(traced, 0, "PTRACE_SEIZE: {error}");
+}
+
+/// Ends the calling thread alone, also the first one, and runs nothing of what the program has for its end.
+pub fn end_thread() -> ! {
+    // SAFETY: nothing is run after it; what the thread has on its stack stays as it is.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("the thread has ended")
 }

@@ -1,20 +1,23 @@
 //! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, inotify, `/proc`.
 
 mod closing;
+mod fate;
 mod file;
 pub(crate) mod ipc;
 mod many;
 mod mapping;
 mod process;
+mod procfs;
 mod wait;
 
 pub(crate) use closing::watch_closings;
+pub(crate) use fate::fate_of;
 pub(crate) use file::{Directory, SegmentFile, default_directory};
 pub use many::Signal;
 pub(crate) use many::{MOST_WORDS, differs, wait_any, wake_one_at};
 pub(crate) use mapping::Mapping;
 pub(crate) use process::{
-    Generation, effective_user, fate_of, identity, now_since_epoch, start_thread, thread_id,
+    Generation, effective_user, identity, now_since_epoch, start_thread, thread_id,
 };
 pub(crate) use wait::{
     add_and_wake, barrier, has_store_and_wake, join_barriers, store_and_wake, wait, wake_all,

@@ -132,12 +132,14 @@ pub(super) fn await_end(pid: u32) {
     }
 }
 
-/// Whether the process has lost its memory and is no zombie yet.
+/// Whether the process executes its program no more, and is no zombie yet.
 fn is_ending(pid: u32) -> bool {
+    /// `PF_EXITING` and `PF_SIGNALED`, in the flags of `/proc/PID/stat`: see `include/linux/sched.h`.
+    const ENDING: u64 = 0x4 | 0x400;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    let has_ended = state.is_none_or(|state| "ZX".contains(state));
-    !has_ended && fs::read_link(format!("/proc/{pid}/exe")).is_err()
+    let (_, rest) = stat.rsplit_once(") ").unwrap_or_default();
+    let mut fields = rest.split(' ');
+    let is_zombie = fields.next().is_none_or(|state| "ZX".contains(state));
+    let flags = fields.nth(5).and_then(|flags| flags.parse().ok());
+    !is_zombie && flags.is_some_and(|flags: u64| flags & ENDING != 0)
 }
