@@ -7,7 +7,7 @@
 //! | free | even | free |
 //! | taken | even | being taken, or being given up |
 //! | taken | odd | attached |
-//! | free | odd | its process died (or closed all its descriptors: see the veto) |
+//! | free | odd | its process died; where a mapping does not keep the byte, it may have closed its descriptors: see the veto |
 //!
 //! 1. Only who has the byte changes the generation, which only grows.
 //! 2. The byte is taken before the generation becomes odd, and freed after it became even.
@@ -136,7 +136,7 @@ fn try_take(
         return Ok(None);
     }
     let found = slot.generation.load(Ordering::Acquire);
-    if found >= GENERATIONS - 2 || is_taken(found) && is_vetoed(slot, found) {
+    if found >= GENERATIONS - 2 || is_taken(found) && is_vetoed(slot, file, found) {
         file.unlock(slot_byte(index))?;
         return Ok(None);
     }
@@ -175,9 +175,14 @@ pub(crate) fn give_up(memory: &Memory, file: Option<&SegmentFile>, hold: Hold) {
 /// Tells whether the attachment named by `hold` is proven gone. Asked by another attachment of the same segment,
 /// or by an opener that has no slot; never about an attachment of the same [`SegmentFile`].
 ///
-/// Proof is one of: the slot has a newer generation; the byte is free and no veto stands; the byte is kept by somebody
-/// else (a forked child inherited it), or cannot be asked about, and the recorded process has visibly ended. "Not
-/// proven" may become "gone" at the next question.
+/// Proof is one of:
+///
+/// - the slot has a newer generation;
+/// - the byte is free, and no veto stands;
+/// - the byte is taken, or cannot be asked about, and the recorded program visibly executes no further instruction: its
+///   files are still being released, or a forked child inherited them.
+///
+/// "Not proven" may become "gone" at the next question.
 pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
     let Some(slot) = memory.slot(hold.index()) else {
         // No attachment was ever named by such a word: the segment was overwritten.
@@ -214,7 +219,7 @@ pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, hold: Hold) -> P
     match first_locked(file, byte) {
         Ok(None)
             if slot.generation.load(Ordering::Acquire) != generation
-                || !is_vetoed(slot, generation) =>
+                || !is_vetoed(slot, file, generation) =>
         {
             Presence::Gone
         }
@@ -246,8 +251,11 @@ pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<Hold> {
 
 /// The veto: a process that is visibly alive is not robbed although its byte is free, since a daemon may have
 /// closed all of its descriptors.
-fn is_vetoed(slot: &Slot, generation: u64) -> bool {
-    fate_in(slot, generation) == Some(Fate::Living)
+///
+/// There is none where the mapping keeps the byte. There a free byte is the whole proof, and what is seen of the process
+/// could only be wrong: it may execute another program. The file was just opened, or asked for its facts.
+fn is_vetoed(slot: &Slot, file: &SegmentFile, generation: u64) -> bool {
+    !file.mapping_keeps_locks() && fate_in(slot, generation) == Some(Fate::Living)
 }
 
 /// What has become of the process that recorded itself.

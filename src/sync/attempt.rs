@@ -347,12 +347,13 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         {
             return false;
         }
-        // The same thread number, but perhaps of another process in another PID namespace.
-        hold == segment.hold()
-            || segment
-                .recorded(hold)
-                .zip(sys::identity().ok())
-                .is_some_and(|(found, me)| found.who == me)
+        // The same thread number, but perhaps of another process in another PID namespace, or of the program that this
+        // process executed before: without address randomisation that one recorded the same.
+        let is_recorded_as_own = || {
+            let recorded = segment.recorded(hold).zip(sys::identity().ok());
+            recorded.is_some_and(|(found, me)| found.who == me)
+        };
+        hold == segment.hold() || is_recorded_as_own() && !segment.is_gone(hold)
     }
 
     fn relax(&self, pauses: u32) {

@@ -12,6 +12,7 @@
 //!   An open file is one *presence*: every byte lock taken through it goes with the process, whatever ends it, and
 //!   not before its last thread has stopped storing. A forked child does not keep it alive.
 //! - **Byte locks**: never block; conflict between any two `SegmentFile`s, also of one process; a file does not see its own.
+//!   Where `mapping_keeps_locks`, they also stay while the file is mapped, whatever closes its descriptor.
 //! - **Fates**: `fate_of` says `Gone` on proof only, whatever `/proc` is mounted and wherever the asking process has moved;
 //!   see [`Fate`].
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the

@@ -6,6 +6,7 @@
 mod bytes;
 mod create;
 mod daemons;
+mod endings;
 mod evidence;
 mod forks;
 mod grow;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         bytes::suite(),
         create::suite(),
         daemons::suite(),
+        endings::suite(),
         evidence::suite(),
         forks::suite(),
         grow::suite(),

@@ -2,15 +2,17 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use rustix::fs::Mode;
 use sharehold::{LockError, ReadOnlySegment, Result, Segment, When};
 use sharehold_testkit::raw::become_user;
 use sharehold_testkit::{Child, Suite, Talk, directory, need_root};
 
-use crate::peers::{KEY, describe, kind};
+use crate::peers::{KEY, LONG, describe, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -21,6 +23,7 @@ pub(crate) fn suite() -> Suite {
         .test(the_umask_takes_nothing_from_the_mode)
         .test(sharing_one_segment_opens_the_directory_and_no_other_segment)
         .test(a_holder_of_another_user_is_taken_over_from)
+        .test(a_holder_that_becomes_a_program_which_may_not_be_looked_into_is_taken_over_from)
         .test(a_stale_segment_is_not_found_by_who_may_not_remove_it)
         .test(nobody_creates_for_another_user)
         .role(user)
@@ -94,7 +97,8 @@ fn user(test: &mut Talk) {
                 test.say(said);
             }
             "lock" => {
-                let locked = segment.as_ref().expect("it is attached").lock();
+                let segment = segment.as_ref().expect("it is attached");
+                let locked = segment.lock_timeout(LONG);
                 let said = describe_and_keep(locked);
                 test.say(said);
             }
@@ -103,6 +107,7 @@ fn user(test: &mut Talk) {
                 let left = segment.take().map_or(Ok(()), Segment::detach);
                 test.say(outcome(&left));
             }
+            "become" => panic!("{}", Command::new(argument).arg("600").exec()),
             "destroy" => test.say(outcome(&Segment::destroy(KEY, When::Now))),
             other => panic!("no such order: {other}"),
         }
@@ -275,6 +280,39 @@ fn a_holder_of_another_user_is_taken_over_from() {
     let said = stranger.ask("lock");
     assert!(said.starts_with("Abandoned"), "{said}");
     clean_up([stranger, owner]);
+}
+
+fn a_holder_that_becomes_a_program_which_may_not_be_looked_into_is_taken_over_from() {
+    // The directory of the segments may be one that nothing is executed in.
+    let programs = tempfile::tempdir().expect("there is room");
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(programs.path(), everybody).expect("root may");
+    let stranger = STRANGER.parse().expect("a number");
+    // One that its user may look into, one of another user, and one that its user may not read.
+    for (mode, looked_at_by) in [(0o755, stranger), (0o4755, 0), (0o711, 0)] {
+        let program = programs.path().join(format!("{mode:o}"));
+        fs::copy("/bin/sleep", &program).expect("there is room");
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&program, permissions).expect("root may");
+        let mut owner = start("0", false);
+        let mut holder = start(STRANGER, false);
+        let mut waiter = start(STRANGER, false);
+        assert_eq!(owner.ask("create 666"), "done");
+        assert_eq!(holder.ask("attach"), "done");
+        assert_eq!(waiter.ask("attach"), "done");
+        assert_eq!(holder.ask("lock"), "locked");
+        holder.tell(&format!("become {}", program.display()));
+        let said = waiter.ask("lock");
+        let died = format!("Abandoned: pid {}", holder.pid());
+        assert!(said.starts_with(&died), "mode {mode:o}: {said}");
+        let shown = fs::metadata(format!("/proc/{}/stat", holder.pid()));
+        let user = shown.expect("the program runs").uid();
+        assert_eq!(
+            user, looked_at_by,
+            "mode {mode:o} on a file system that ignores it?"
+        );
+        clean_up([waiter, owner]);
+    }
 }
 
 fn a_stale_segment_is_not_found_by_who_may_not_remove_it() {

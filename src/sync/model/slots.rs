@@ -23,9 +23,20 @@ struct Slots {
     closes: bool,
     /// The dead leave the byte to a child.
     inherits: bool,
-    /// Whether processes see each other's fate.
-    visible: bool,
+    /// What processes see of each other.
+    sight: Sight,
+    /// A mapping keeps the byte whatever is closed, so that there is no veto.
+    mapping_keeps: bool,
     mistake: Mistake,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Nothing,
+    /// Who lives and who is dead.
+    Fates,
+    /// That all live, also the dead: their processes execute other programs.
+    OnlyLife,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,8 +146,13 @@ impl State {
 
 impl Slots {
     fn is_vetoed(self, state: &State, generation: u8) -> bool {
-        let visible = self.visible && self.mistake != Mistake::NoVeto;
-        visible && state.recorded(generation).is_some_and(|it| !it.dead)
+        let looks_alive = |it: Actor| match self.sight {
+            Sight::Nothing => false,
+            Sight::Fates => !it.dead,
+            Sight::OnlyLife => true,
+        };
+        let may = self.mistake != Mistake::NoVeto && !self.mapping_keeps;
+        may && state.recorded(generation).is_some_and(looks_alive)
     }
 
     /// The next step of one who attaches and detaches.
@@ -224,7 +240,7 @@ impl Slots {
                 verdict(gone, asked)?
             }
             Asker::Taken(asked) => {
-                let seen = self.visible && self.mistake != Mistake::ByteOnly;
+                let seen = self.sight == Sight::Fates && self.mistake != Mistake::ByteOnly;
                 let gone = seen && state.recorded(asked).is_some_and(|it| it.dead);
                 verdict(gone, asked)?
             }
@@ -291,7 +307,7 @@ impl World for Slots {
             }
             if actor.at == At::Attached && self.closes {
                 into.push(Slots::step(deed(&"closes"), who, false, from, |state| {
-                    state.byte = state.byte.filter(|&it| it != who);
+                    state.byte = state.byte.filter(|&it| it != who || self.mapping_keeps);
                     Ok(())
                 }));
             }
@@ -330,7 +346,8 @@ const USUAL: Slots = Slots {
     deaths: 2,
     closes: false,
     inherits: false,
-    visible: true,
+    sight: Sight::Fates,
+    mapping_keeps: false,
     mistake: Mistake::None,
 };
 
@@ -343,8 +360,8 @@ fn judged(slots: Slots) -> Result<Seen, Law> {
 
 #[test]
 fn whoever_has_a_slot_is_not_gone_and_the_dead_are() {
-    for visible in [true, false] {
-        assert!(judged(Slots { visible, ..USUAL }).is_ok());
+    for sight in [Sight::Nothing, Sight::Fates] {
+        assert!(judged(Slots { sight, ..USUAL }).is_ok());
     }
     let inherits = Slots {
         inherits: true,
@@ -356,6 +373,14 @@ fn whoever_has_a_slot_is_not_gone_and_the_dead_are() {
         ..USUAL
     };
     assert!(judged(closes).is_ok());
+    for sight in [Sight::Nothing, Sight::Fates, Sight::OnlyLife] {
+        let mapping_keeps = Slots {
+            mapping_keeps: true,
+            sight,
+            ..closes
+        };
+        assert!(judged(mapping_keeps).is_ok());
+    }
 }
 
 #[test]
@@ -367,7 +392,7 @@ fn slots_that_are_robbed_are_found() {
         ..with(mistake)
     };
     let hidden = |slots| Slots {
-        visible: false,
+        sight: Sight::Nothing,
         ..slots
     };
     assert_eq!(law(with(Mistake::NoByte)), Err(Some(Law::Robbed)));
@@ -381,6 +406,12 @@ fn slots_that_are_robbed_are_found() {
         ..with(Mistake::ByteOnly)
     };
     assert_eq!(law(inherits), Err(Some(Law::NeverGone)));
+    // Why there is no veto where there need not be one.
+    let looks_alive = Slots {
+        sight: Sight::OnlyLife,
+        ..USUAL
+    };
+    assert_eq!(law(looks_alive), Err(Some(Law::NeverGone)));
     // Who closes the file where nobody can see the process has only itself to blame: the veto cannot help.
     assert_eq!(law(hidden(closes(Mistake::None))), Err(Some(Law::Robbed)));
 }

@@ -197,6 +197,14 @@ impl SegmentFile {
         }
     }
 
+    /// Tells whether a mapping of the file keeps its byte locks, also when the descriptor is closed. As for
+    /// [`SegmentFile::try_lock`].
+    ///
+    /// A mapping keeps the open file, and so its locks. Some file systems put another file in its place: overlayfs does.
+    pub(crate) fn mapping_keeps_locks(&self) -> bool {
+        fs::fstatfs(self.as_fd()).is_ok_and(|found| found.f_type == libc::TMPFS_MAGIC)
+    }
+
     /// Gives the file to a group.
     pub(crate) fn give_to_group(&self, group: u32) -> io::Result<()> {
         Ok(fs::fchown(self.as_fd(), None, Some(Gid::from_raw(group)))?)

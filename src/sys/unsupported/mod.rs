@@ -84,6 +84,10 @@ impl SegmentFile {
         match self.0 {}
     }
 
+    pub(crate) fn mapping_keeps_locks(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn give_to_group(&self, _group: u32) -> io::Result<()> {
         match self.0 {}
     }
