@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -286,12 +286,12 @@ family_tests! {
     fn simple_threaded_producer_consumer(world, family) {
         for consumers in [1, 5] {
             let key = world.key("threads");
-            let stop = AtomicBool::new(false);
+            let (attached, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
             thread::scope(|scope| {
                 for _ in 0..consumers {
-                    scope.spawn(|| consume(family, &key, &stop));
+                    scope.spawn(|| consume(family, &key, &attached, &stop));
                 }
-                produce(family, &key, consumers);
+                produce(family, &key, consumers, &attached);
                 stop.store(true, Ordering::Relaxed);
             });
         }
@@ -403,9 +403,15 @@ fn producer_consumer(family: Family, key: &str, consumer: fn(Family, &str) -> Sh
     guard.read(SIZE, &mut []).unwrap();
 }
 
-/// Fills the memory once for every consumer and more, each time when the last filling was taken.
-fn produce(family: Family, key: &str, consumers: usize) {
+/// Fills the memory five times for each consumer, each time after a consumer took the last filling.
+///
+/// It begins when all consumers have attached: a fast one could take every filling, and a slow one would find
+/// nothing to attach to.
+fn produce(family: Family, key: &str, consumers: usize, attached: &AtomicUsize) {
     let mut producer = family.existing(key);
+    until("all consumers have attached", || {
+        attached.load(Ordering::Relaxed) == consumers
+    });
     for _ in 0..consumers * 5 {
         until("the last filling is taken", || {
             let mut guard = producer.lock().unwrap();
@@ -421,7 +427,7 @@ fn produce(family: Family, key: &str, consumers: usize) {
     });
 }
 
-fn consume(family: Family, key: &str, stop: &AtomicBool) {
+fn consume(family: Family, key: &str, attached: &AtomicUsize, stop: &AtomicBool) {
     let mut consumer = family.handle(key);
     until("the producer is there", || match consumer.attach() {
         Ok(()) => true,
@@ -433,6 +439,7 @@ fn consume(family: Family, key: &str, stop: &AtomicBool) {
             false
         }
     });
+    attached.fetch_add(1, Ordering::Relaxed);
     while !stop.load(Ordering::Relaxed) {
         let mut guard = consumer.lock().unwrap();
         let bytes: [u8; SIZE] = guard.read_at(0).unwrap();
