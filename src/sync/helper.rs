@@ -182,14 +182,28 @@ mod tests {
         }
     }
 
+    /// Waits until a helper sleeps on its own word and another one.
+    fn wait_until_helper_sleeps() {
+        let sleeps = |task: fs::DirEntry| {
+            let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            // The number of the call, where the words are, and how many there are.
+            let call = read("syscall");
+            read("comm").trim() == "sharehold-wait" && call.split(' ').nth(2) == Some("0x2")
+        };
+        let any = || fs::read_dir("/proc/self/task").map(|it| it.flatten().any(sleeps));
+        while !any().expect("/proc is mounted") {
+            thread::yield_now();
+        }
+    }
+
     /// The thread sleeps without a limit, on a word that does not change.
     #[test]
     fn a_wake_up_for_one_who_was_dropped_is_passed_on() {
         for _ in 0..20 {
             let word = AtomicU32::new(0);
             let ticket = wait((&word).into(), 0, None, Waker::noop()).expect("there are threads");
-            // Asleep on it: a second word would wake it, and it would be first in the line no more.
-            thread::sleep(Duration::from_millis(5));
+            // Another waiter's word would wake the helper, which would lose its place as the first to be woken.
+            wait_until_helper_sleeps();
             thread::scope(|scope| {
                 let (tell, told) = std::sync::mpsc::channel();
                 let word = &word;

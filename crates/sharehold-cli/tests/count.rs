@@ -3,10 +3,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+const SHAREHOLD: &str = env!("CARGO_BIN_EXE_sharehold");
 
 /// The key that a count has by itself.
 const KEY: &str = "sharehold.count";
@@ -24,7 +27,10 @@ impl World {
     }
 
     fn sharehold(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sharehold"));
+        self.prepare(Command::new(SHAREHOLD), arguments)
+    }
+
+    fn prepare(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(arguments).env("SHAREHOLD_DIR", self.path());
         command
             .stdin(Stdio::null())
@@ -85,9 +91,10 @@ fn counts_exactly_with_any_number_of_workers() {
 #[test]
 fn counts_exactly_while_workers_are_killed() {
     let world = World::new();
-    let output = world.run(&["count", "--json", "--to=5000000", "--chaos=200"]);
+    // Some time for two hundred kills a second, also where counting is fast and the killer is slow.
+    let output = world.run(&["count", "--json", "--to=30000000", "--chaos=200"]);
     let result = result_of(&output);
-    assert_eq!(result["value"], 5_000_000);
+    assert_eq!(result["value"], 30_000_000);
     assert!(
         result["killed"].as_u64().is_some_and(|it| it > 0),
         "{result}"
@@ -157,7 +164,7 @@ fn a_second_count_under_one_key_is_refused_and_does_not_disturb() {
     let third = world.run(&["count", "--json", "--to=1000", "--key=another"]);
     assert_eq!(result_of(&third)["value"], 1000);
     assert!(
-        first.try_wait().expect("it is ours").is_none(),
+        first.0.try_wait().expect("it is ours").is_none(),
         "the first one ended"
     );
     stop(&mut first, Signal::TERM);
@@ -173,12 +180,14 @@ fn what_a_killed_parent_leaves_is_cleared_away() {
         .args(["-KILL", "-f", &marker(&world)])
         .status();
     assert!(workers.expect("procps is there").success());
+    let end = Instant::now() + Duration::from_secs(30);
     let again = loop {
         let output = world.run(&["count", "--json", "--to=1000", "--key", &marker(&world)]);
         // The killed are gone a moment after the signal.
         if !String::from_utf8_lossy(&output.stderr).contains("Another count runs") {
             break output;
         }
+        assert!(Instant::now() < end, "the killed workers keep the key");
     };
     assert_eq!(result_of(&again)["value"], 1000);
     world.expect_nothing_left();
@@ -219,22 +228,37 @@ fn marker(world: &World) -> String {
     world.path().display().to_string()
 }
 
-/// Starts a count that does not end by itself, and waits until it counts.
-fn start_endless(world: &World, key: &str) -> Child {
+/// A count that does not end by itself; ended with its workers when dropped.
+struct Endless(Child);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // SIGKILL would leave its workers behind.
+            let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Starts an endless count, and waits until it counts.
+fn start_endless(world: &World, key: &str) -> Endless {
     let total = u64::MAX.to_string();
-    let mut count = world
-        .sharehold(&[
-            "count",
-            "--json",
-            "--workers=2",
-            "--to",
-            &total,
-            "--key",
-            key,
-        ])
-        .spawn()
-        .expect("it starts");
-    let stdout = count.stdout.as_mut().expect("it is piped");
+    // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the command, too.
+    let mut env = Command::new("env");
+    env.args(["--default-signal", SHAREHOLD]);
+    let arguments = [
+        "count",
+        "--json",
+        "--workers=2",
+        "--to",
+        &total,
+        "--key",
+        key,
+    ];
+    let mut command = world.prepare(env, &arguments);
+    let mut count = Endless(command.spawn().expect("it starts"));
+    let stdout = count.0.stdout.as_mut().expect("it is piped");
     let mut line = String::new();
     while !line.contains("\"value\":") || line.contains("\"value\":0,") {
         line.clear();
@@ -247,8 +271,7 @@ fn start_endless(world: &World, key: &str) -> Child {
 }
 
 /// Signals it and returns its exit code.
-fn stop(count: &mut Child, signal: Signal) -> Option<i32> {
-    let pid = Pid::from_child(count);
-    kill_process(pid, signal).expect("it runs");
-    count.wait().expect("it is ours").code()
+fn stop(count: &mut Endless, signal: Signal) -> Option<i32> {
+    kill_process(Pid::from_child(&count.0), signal).expect("it runs");
+    count.0.wait().expect("it is ours").code()
 }

@@ -42,9 +42,10 @@ pub(crate) fn run(test: &str, body: impl FnOnce()) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("1 passed"),
-        "{test} ended with {}:\n{said}{}",
+        // Indented, so that its summary is not taken for that of this program.
+        "{test} ended with {}:\n    {}",
         output.status,
-        String::from_utf8_lossy(&output.stderr)
+        (said + String::from_utf8_lossy(&output.stderr)).replace('\n', "\n    ")
     );
 }
 

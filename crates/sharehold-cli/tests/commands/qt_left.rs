@@ -6,6 +6,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde_json::Value;
 use sharehold::qt::{KeyType, NativeIpcKey, Options, SharedMemory};
 
 use crate::alone::alone;
@@ -95,8 +96,10 @@ alone! {
         assert_eq!(detail, "64 B, and nobody is attached");
         assert!(advice.starts_with("`sharehold gc --qt` removes it"), "{advice}");
         let all = findings(&world, 1);
-        let note = all.iter().find(|it| it["verdict"] == "note").expect("of the living");
-        assert!(note["subject"].as_str().is_some_and(|it| it.contains("_living")), "{note}");
+        // On a busy machine, the trial of a recovery may add a note of its own.
+        let is_living = |it: &&Value| it["subject"].as_str().is_some_and(|it| it.contains("_living"));
+        let note = all.iter().find(is_living).expect("there is one");
+        assert_eq!(note["verdict"], "note");
         assert!(note["detail"].as_str().is_some_and(|it| it.contains("its lock is held")), "{note}");
 
         let name = format!("posix:{}", memory_key("dead").native_key());

@@ -201,7 +201,10 @@ fn a_thousand_segments_are_a_few_pages() {
 fn signals_end_it_and_give_the_terminal_back() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
         let world = World::new();
-        let screen = top(&world);
+        // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the command, too.
+        let mut command = world.command("env");
+        command.args(["--default-signal", "sharehold", "top", "--every", "100ms"]);
+        let screen = Screen::start(command, 24, 80);
         screen.shows(&["0 segments"]);
         screen.signal(signal);
         let status = screen.ends();
