@@ -14,3 +14,4 @@ say_end() {
     fi
 }
 trap say_end EXIT
+trap "exit 130" INT TERM HUP
