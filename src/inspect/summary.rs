@@ -10,7 +10,10 @@ use crate::memory::Memory;
 use crate::memory::format::Header;
 use crate::schema::Schema;
 use crate::segment::table::Presence;
-use crate::segment::{Attachment, Care, Policy, Recoveries, View, look_at, look_at_all};
+use crate::segment::{
+    Attachment, Care, Policy, Recoveries, View, is_stale_file, look_at, look_at_all,
+    remove_stale_file,
+};
 use crate::shared::look::{self, ReadData};
 use crate::sync::{Cause, Left};
 
@@ -216,6 +219,27 @@ pub struct Listed {
     pub file_name: OsString,
     /// The segment, or why the file is none that can be used.
     pub summary: Result<Summary, Error>,
+}
+
+impl Listed {
+    /// Tells whether it is a segment that nobody uses and nobody wants kept, whatever its version and contents.
+    pub fn is_stale(&self) -> bool {
+        match &self.summary {
+            Ok(summary) => summary.is_stale(),
+            Err(_) => is_stale_file(&self.file_name),
+        }
+    }
+
+    /// Removes it if it is stale still, as the next process does that asks for its key.
+    ///
+    /// Returns false, and does nothing, when it is not, or is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Segment::remove_stale`](crate::Segment::remove_stale).
+    pub fn remove_stale(&self) -> Result<bool> {
+        remove_stale_file(&self.file_name)
+    }
 }
 
 /// Lists this user's segments, in the order of their file names.

@@ -19,9 +19,9 @@ pub(crate) mod region;
 mod words;
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
-use crate::sys::Mapping;
+use crate::sys::{Access, Mapping};
 pub(crate) use copied::{Copied, block_from};
 use format::{Block, GRANULE, Header, LockWords, Slot};
 pub use words::{Reader, Words, Writer};
@@ -105,6 +105,9 @@ pub(crate) struct Memory {
     layout: Layout,
     /// How many bytes of data the file was seen to have: never more than the layout's largest size, and never fewer than before.
     known_size: AtomicUsize,
+    /// How many of them may be copied as bytes: all, or none where words of other widths stand among them.
+    plain_size: AtomicUsize,
+    is_plain: bool,
     /// The slot of the attachment whose memory this is; the first one until it has one.
     own_slot: AtomicPtr<Slot>,
 }
@@ -118,6 +121,8 @@ impl Memory {
             mapping,
             layout,
             known_size: AtomicUsize::new(0),
+            plain_size: AtomicUsize::new(0),
+            is_plain: true,
             own_slot: AtomicPtr::default(),
         })?;
         memory.own_slot_is(0).then_some(memory)
@@ -127,6 +132,27 @@ impl Memory {
     pub(crate) fn know_size(&self, size: usize) {
         let size = size.min(self.layout.sizes.max_data);
         self.known_size.fetch_max(size, Ordering::Relaxed);
+        if self.is_plain {
+            self.plain_size.fetch_max(size, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps the data from being copied as bytes: words of other widths stand among them, and no byte may be in two atomics.
+    pub(crate) fn refuse_bytes(&mut self) {
+        self.is_plain = false;
+        self.plain_size = AtomicUsize::new(0);
+    }
+
+    /// Whether the data may be copied as bytes.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Gives all bytes of data up to `size` memory, without an open file; false where there is none to be had.
+    pub(crate) fn populate(&self, size: usize, access: Access) -> bool {
+        let end = self.layout.file_len(size);
+        // From the start on: also the blocks before the data may have had holes.
+        end.is_some_and(|end| self.mapping.populate(0..end, access).is_ok())
     }
 
     /// How many bytes of data the file was seen to have.
@@ -135,11 +161,11 @@ impl Memory {
         self.known_size.load(Ordering::Relaxed)
     }
 
-    /// The bytes of data that the file was seen to have.
+    /// The bytes of data that may be copied, of those that the file was seen to have.
     pub(crate) fn known_data(&self) -> Area {
         Area {
             start: self.layout.data_offset,
-            len: self.known_size(),
+            len: self.plain_size.load(Ordering::Relaxed),
         }
     }
 
@@ -265,7 +291,8 @@ impl Memory {
     #[inline(always)]
     fn known_words(&self, offset: usize, len: usize) -> Option<&[AtomicU64]> {
         let end = offset.checked_add(len)?;
-        if !(offset | len).is_multiple_of(WORD) || end > self.known_size() {
+        let known = self.plain_size.load(Ordering::Relaxed);
+        if !(offset | len).is_multiple_of(WORD) || end > known {
             return None;
         }
         // SAFETY: `new` saw that the data area lies inside the mapping, and no more is ever known than it has.
@@ -346,6 +373,17 @@ impl Memory {
         word[at % WORD..][..part.len()].copy_from_slice(part);
         shared.store(u64::from_ne_bytes(word), Ordering::Relaxed);
     }
+}
+
+/// Loads a word of memory that may be mapped read-only, as an acquire operation.
+///
+/// The standard library guarantees no atomic access to such memory but a relaxed load. The fence behind it makes it at least
+/// as strong as an acquire load, and costs nothing where loads are ordered.
+#[inline(always)]
+pub(crate) fn load_acquire(word: &AtomicU64) -> u64 {
+    let value = word.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    value
 }
 
 #[inline(always)]

@@ -165,6 +165,9 @@ impl Part for Barrier {
 
     fn find(at: &mut Walk) -> Barrier {
         let place = at.next(Self::SIZE, Self::MARKS);
+        place.disown_lock();
+        place.disown_mark(THREADS);
+        place.disown_mark(ROUND);
         Barrier { place }
     }
 }

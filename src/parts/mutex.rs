@@ -217,6 +217,7 @@ impl<T: Shareable> Part for Mutex<T> {
 
     fn find(at: &mut Walk) -> Mutex<T> {
         let place = at.next(Self::SIZE, Self::MARKS);
+        place.disown_lock();
         place.empty_own(THREAD);
         Mutex {
             place,

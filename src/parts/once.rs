@@ -242,6 +242,7 @@ impl<T: Shareable> Part for Once<T> {
 
     fn find(at: &mut Walk) -> Once<T> {
         let place = at.next(Self::SIZE, Self::MARKS);
+        place.disown_lock();
         place.empty_own(THREAD);
         Once {
             place,

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::damaged;
 use crate::error::Result;
-use crate::memory::format::{Block, Mark, ThreadMark};
-use crate::segment::table::Hold;
+use crate::memory::format::{Block, LockWords, Mark, ThreadMark};
+use crate::segment::table::{self, Hold};
 use crate::segment::{Attached, Segment};
 use crate::sync::part::Marks;
 
@@ -104,6 +104,24 @@ impl Place {
         let mark: Option<&ThreadMark> = self.marks(number).of(&self.segment, own);
         if let Some(mark) = mark {
             mark.holding_thread.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the part's lock from this attachment, which has only just come into being: see [`table::disown`].
+    pub(super) fn disown_lock(&self) {
+        let words: Option<&LockWords> = self.segment.attached().memory.data_block(self.offset);
+        if let Some(words) = words {
+            table::disown(&words.owner, self.segment.hold());
+        }
+    }
+
+    /// Makes a mark of this attachment, which has made none yet, one of an attachment that is gone: what it claims to have
+    /// is given back as after a death.
+    pub(super) fn disown_mark(&self, number: usize) {
+        const OTHER: u64 = 2 << 32;
+        let own = self.mark(number, self.segment.hold().index());
+        if let Some(mark) = own.filter(|mark| mark.maker.is_some()) {
+            mark.word.fetch_xor(OTHER, Ordering::SeqCst);
         }
     }
 

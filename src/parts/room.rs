@@ -17,7 +17,7 @@ use crate::sync::{Lock, Until, future};
 use crate::sys;
 
 /// The numbers of the two marks: what `sharing` knows, and which thread writes.
-const READERS: usize = 0;
+pub(super) const READERS: usize = 0;
 pub(super) const THREAD: usize = 1;
 
 const ENTER: &str = "lock";

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
-use super::room::{Came, Inside, Room, THREAD};
+use super::room::{Came, Inside, READERS, Room, THREAD};
 use super::{Draft, Part, READ as LOOK, Walk, copies_at, damaged, named, read_contended, until};
 use crate::error::{Error, Result};
 use crate::schema::{Description, Primitive, Shareable};
@@ -250,6 +250,8 @@ impl<T: Shareable> Part for RwLock<T> {
 
     fn find(at: &mut Walk) -> RwLock<T> {
         let place = at.next(Self::SIZE, Self::MARKS);
+        place.disown_lock();
+        place.disown_mark(READERS);
         place.empty_own(THREAD);
         RwLock {
             place,

@@ -239,6 +239,8 @@ impl Part for Semaphore {
 
     fn find(at: &mut Walk) -> Semaphore {
         let place = at.next(Self::SIZE, Self::MARKS);
+        place.disown_lock();
+        place.disown_mark(MARK);
         Semaphore { place }
     }
 }

@@ -1,11 +1,11 @@
-//! Attaching to what exists: checked before it is mapped, present before it is used.
+//! Attaching to what exists: needed by somebody, checked before it is mapped, present before it is used.
 
 use super::header::{self, Found, Policy, damaged};
 use super::location::{Location, system};
 use super::options::Options;
 use super::presence::{Gate, Passage, Patience, reader_byte};
 use super::remove::{self, Name};
-use super::{Attached, ReadOnlySegment, Segment, table};
+use super::{Attached, ReadOnlySegment, Segment, stale, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
@@ -15,21 +15,19 @@ use crate::sys::{self, Access, Generation, Mapping, SegmentFile};
 const ATTACH: &str = "attach to";
 
 pub(super) fn attach(options: &Options, key: &Key) -> Result<Segment> {
-    let (attached, hold) = enter(options, key, Access::ReadWrite, |attached| {
-        table::take(&attached.memory, &attached.file, ATTACH)
+    let (attached, hold) = enter(options, key, Access::ReadWrite, |memory, file| {
+        let hold = table::take(memory, file, ATTACH)?;
+        table::disown(&memory.header().lock.owner, hold);
+        Ok(hold)
     })?;
     Ok(Segment::new(attached, hold))
 }
 
 pub(super) fn attach_read_only(options: &Options, key: &Key) -> Result<ReadOnlySegment> {
-    let (attached, ()) = enter(options, key, Access::ReadOnly, |attached| {
+    let (attached, ()) = enter(options, key, Access::ReadOnly, |_, file| {
         let failed = |error| system(ATTACH, error);
         let me = sys::identity().map_err(failed)?;
-        let present = attached
-            .file
-            .try_lock_shared(reader_byte(me.pid))
-            .map_err(failed)?;
-        if present {
+        if file.try_lock_shared(reader_byte(me.pid)).map_err(failed)? {
             Ok(())
         } else {
             Err(damaged(ATTACH, "another program locks its file"))
@@ -40,11 +38,14 @@ pub(super) fn attach_read_only(options: &Options, key: &Key) -> Result<ReadOnlyS
 
 /// Goes in through the gate, as often as it takes to find the segment that has the name, and becomes present there
 /// with `appear`.
+///
+/// Whether anybody needs the segment is asked before anything else: a stale one does not exist, whatever it contains.
+/// All of it happens in the gate, so that the answer holds until this process is present.
 fn enter<P>(
     options: &Options,
     key: &Key,
     access: Access,
-    appear: impl Fn(&Attached) -> Result<P>,
+    appear: impl Fn(&Memory, &SegmentFile) -> Result<P>,
 ) -> Result<(Attached, P)> {
     let failed = |error| system(ATTACH, error);
     let location = Location::of(key, options.owner);
@@ -54,20 +55,29 @@ fn enter<P>(
         let file = location
             .open_file(&directory, access, ATTACH)?
             .ok_or_else(|| not_found(ATTACH))?;
-        let attached = map_checked(options, file, location.clone(), key, access)?;
-        let gate = Gate::pass(&attached.file, Passage::Shared, ATTACH)?;
-        if directory
-            .names_file(location.name(), &attached.file)
-            .map_err(failed)?
-        {
-            let persistent = attached.policy == Policy::Persistent;
-            if persistent || table::any_present(&attached.memory, &attached.file) {
-                let presence = appear(&attached)?;
-                drop(gate);
-                return Ok((attached, presence));
-            }
+        let gate = Gate::pass(&file, Passage::Shared, ATTACH)?;
+        let is_named = directory
+            .names_file(location.name(), &file)
+            .map_err(failed)?;
+        if is_named && !stale::is_stale(&file, ATTACH)? {
+            let generation = Generation::current().map_err(failed)?;
+            let (policy, memory) = map_checked(options, &file, key, access)?;
+            let presence = appear(&memory, &file)?;
             drop(gate);
-            match remove::clear_name(&location, &directory, key, ATTACH) {
+            let attached = Attached {
+                key: key.clone(),
+                location,
+                policy,
+                access,
+                generation,
+                memory,
+                file,
+            };
+            return Ok((attached, presence));
+        }
+        drop(gate);
+        if is_named {
+            match remove::clear_name(&location, &directory, ATTACH) {
                 Ok(Name::Free) => return Err(not_found(ATTACH)),
                 // It is stale all the same, and its owner's to remove.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -87,31 +97,24 @@ fn enter<P>(
 /// Maps an opened file, if it is a whole segment and the key's own.
 fn map_checked(
     options: &Options,
-    file: SegmentFile,
-    location: Location,
+    file: &SegmentFile,
     key: &Key,
     access: Access,
-) -> Result<Attached> {
-    let found = header::read_of(&file, key, ATTACH)?;
+) -> Result<(Policy, Memory)> {
+    let found = header::read_of(file, key, ATTACH)?;
+    let there = header::read_schema(file, &found, ATTACH)?;
     if let Some(here) = &options.schema {
-        let there = header::read_schema(&file, &found, ATTACH)?;
         check_type(here, there.as_ref())?;
         if found.size < options.size_with(found.layout.sizes.slots) {
             return Err(damaged(ATTACH, "its data are too small for its type"));
         }
     }
-    fill_holes(&file, &found, access)?;
-    let memory = map(&file, &found, access, ATTACH)?;
-    let generation = Generation::current().map_err(|error| system(ATTACH, error))?;
-    Ok(Attached {
-        key: key.clone(),
-        location,
-        policy: found.policy,
-        access,
-        generation,
-        memory,
-        file,
-    })
+    let mut memory = map(file, &found, access, ATTACH)?;
+    fill_holes(file, &found, &memory, access)?;
+    if there.is_some_and(|schema| schema.is_of_parts()) {
+        memory.refuse_bytes();
+    }
+    Ok((found.policy, memory))
 }
 
 fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
@@ -128,15 +131,22 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
     Err(Error::new(ErrorKind::TypeMismatch, ATTACH, detail))
 }
 
-/// Reserves the memory that creation had reserved, if a program that copied the file left holes where there were zeros:
-/// on a full file system a store there would fault.
-fn fill_holes(file: &SegmentFile, found: &Found, access: Access) -> Result<()> {
-    let failed = |error| system(ATTACH, error);
+/// Reserves the memory that creation had reserved, if a program that copied the file left holes where there were zeros: on a
+/// full file system a store there would fault, and on one in memory a load, too.
+fn fill_holes(file: &SegmentFile, found: &Found, memory: &Memory, access: Access) -> Result<()> {
     let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
-    if access == Access::ReadOnly || file.as_opened().reserved >= len {
+    if file.as_opened().is_whole(len) {
         return Ok(());
     }
-    file.reserve(len).map_err(failed)
+    match access {
+        Access::ReadWrite => file.reserve(len).map_err(|error| system(ATTACH, error)),
+        Access::ReadOnly if memory.populate(found.size, access) => Ok(()),
+        Access::ReadOnly => {
+            let detail = "its file has holes, as a copy may, and the system has no memory to fill them; \
+                          free some, or copy it without holes";
+            Err(Error::new(ErrorKind::OutOfMemory, ATTACH, detail))
+        }
+    }
 }
 
 pub(super) fn not_found(operation: &'static str) -> Error {

@@ -32,17 +32,18 @@ pub(super) fn create(
     let directory = location.open_or_make(CREATE, options.is_shared())?;
     let free = |name| match name {
         Name::Free => Ok(()),
-        Name::Taken(policy) => Err(already_exists(policy)),
+        // One that cannot be read is in the way, too, and its error says more.
+        Name::Taken(file) => Err(already_exists(header::read_of(&file, key, CREATE)?.policy)),
     };
     // Before the work of making one: mostly the answer is already there.
-    free(remove::clear_name(&location, &directory, key, CREATE)?)?;
+    free(remove::clear_name(&location, &directory, CREATE)?)?;
     let (draft, hold) = draft(options, key, &location, &directory, first)?;
     let mut patience = Patience::new();
     loop {
         match directory.give_name(&draft.file, location.name()) {
             Ok(()) => return Ok(Segment::new(draft, hold)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                free(remove::clear_name(&location, &directory, key, CREATE)?)?;
+                free(remove::clear_name(&location, &directory, CREATE)?)?;
             }
             Err(error) => return Err(system(CREATE, error)),
         }
@@ -63,13 +64,21 @@ pub(super) fn open_or_create(
     loop {
         match attach::attach(options, key) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            attached => return attached,
+            attached => return attached.and_then(|segment| large_enough(options, segment)),
         }
         match create(options, key, &first) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && patience.rest() => {}
             created => return created,
         }
     }
+}
+
+/// Grows plain data that are fewer than the options want. The size of a typed value was checked with its type.
+fn large_enough(options: &Options, segment: Segment) -> Result<Segment> {
+    if options.schema.is_none() && segment.size() < options.size {
+        segment.grow(options.size)?;
+    }
+    Ok(segment)
 }
 
 /// Makes a whole segment without a name, with this process in its first slot.
@@ -108,7 +117,10 @@ fn draft(
     }
     file.reserve(file_len as u64).map_err(failed)?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
-    let memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
+    let mut memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
+    if options.schema.as_ref().is_some_and(Schema::is_of_parts) {
+        memory.refuse_bytes();
+    }
     memory.know_size(size);
     header::write(&memory, key, &schema, options.policy, size);
     let attached = Attached {

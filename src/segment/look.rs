@@ -3,13 +3,13 @@
 //! Files are read, not mapped, so that one that is cut off meanwhile is an error and no signal.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 
 use super::attach::{map, not_found};
-use super::header::{self, Found, Policy, damaged};
+use super::header::{self, Found, damaged};
 use super::location::{self, Location, system};
 use super::presence;
 use super::table::{self, Hold, Presence, Recorded};
+use super::{remove, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::format::{Block, Header, LockWords, Slot};
@@ -176,8 +176,12 @@ impl View {
         Ok(len <= self.found.size && header::is_plausible(len, &self.file, LOOK)?)
     }
 
-    /// Maps the segment, only to look.
+    /// Maps the segment, only to look. A hole would take memory when it is loaded from, and fault where there is none.
     pub(crate) fn map(&self) -> Result<Memory> {
+        let len = self.found.layout.file_len(self.found.size).unwrap_or(0);
+        if !self.facts.is_whole(len as u64) {
+            return Err(damaged(LOOK, "its file has holes"));
+        }
         map(&self.file, &self.found, Access::ReadOnly, LOOK)
     }
 }
@@ -203,10 +207,7 @@ pub(super) fn exists(key: &Key) -> Result<bool> {
     let Some(file) = location.open_file(&directory, Access::ReadOnly, LOOK)? else {
         return Ok(false);
     };
-    let found = header::read(&file, LOOK)?;
-    let memory = map(&file, &found, Access::ReadOnly, LOOK)?;
-    let is_there = || found.policy == Policy::Persistent || table::any_present(&memory, &file);
-    Ok(found.key == key.as_str() && is_there())
+    Ok(!stale::is_stale(&file, LOOK)?)
 }
 
 /// Looks at the segment with this key, also when nobody is attached to it any more.
@@ -221,14 +222,31 @@ pub(crate) fn one(key: &str) -> Result<(OsString, View)> {
     Ok((location.name().to_owned(), view))
 }
 
+/// The place of a file in this user's directory.
+fn place_of(name: &OsStr) -> Location {
+    let user = sys::effective_user();
+    Location::named(&location::directory_of(user), name, user)
+}
+
+/// Tells whether the file is a segment that nobody needs, whatever its version and contents; false where that cannot be told.
+pub(crate) fn is_stale_file(name: &OsStr) -> bool {
+    let place = place_of(name);
+    let opened = place
+        .open(LOOK)
+        .and_then(|directory| place.open_file(&directory, Access::ReadOnly, LOOK));
+    opened.is_ok_and(|file| file.is_some_and(|file| stale::is_stale(&file, LOOK).unwrap_or(false)))
+}
+
+/// Removes the file if it is such a segment; whether it was.
+pub(crate) fn remove_stale_file(name: &OsStr) -> Result<bool> {
+    remove::remove_stale(&place_of(name))
+}
+
 /// Looks at every file of this user's directory, in the order of their names, at one after the other.
 pub(crate) fn all<T>(
     mut seen: impl FnMut(View) -> Result<T>,
 ) -> Result<Vec<(OsString, Result<T, Error>)>> {
-    let user = sys::effective_user();
-    let path = location::directory_of(user);
-    let here = |name: &OsStr| Location::named(Path::new(&path), name, user);
-    let directory = match here(OsStr::new("")).open(LIST) {
+    let directory = match place_of(OsStr::new("")).open(LIST) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };
@@ -236,7 +254,7 @@ pub(crate) fn all<T>(
     names.sort_unstable();
     let mut found = Vec::new();
     for name in names {
-        match View::open(&here(&name), &directory) {
+        match View::open(&place_of(&name), &directory) {
             Ok(Some(view)) => found.push((name, seen(view))),
             Err(error) => found.push((name, Err(error))),
             // It vanished meanwhile.

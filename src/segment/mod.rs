@@ -2,11 +2,12 @@
 //!
 //! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
-//! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `header`, `create`,
-//! `attach`, `remove`, `look` (from outside), `bytes`,
+//! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `stale` (whether anybody needs
+//! it), `header`, `create`, `attach`, `attached`, `remove`, `look` (from outside), `bytes`,
 //! `undo` (the log of transactions), `waits` and `recoveries` (evidence for people).
 
 mod attach;
+mod attached;
 mod bytes;
 mod create;
 mod header;
@@ -16,165 +17,32 @@ mod options;
 pub(crate) mod presence;
 pub(crate) mod recoveries;
 mod remove;
+mod stale;
 pub(crate) mod table;
 pub(crate) mod undo;
 pub(crate) mod waits;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub(crate) use attached::{Attached, forked};
 pub use bytes::Bytes;
 pub use header::Policy;
 pub(crate) use location::directory_of;
-pub(crate) use look::{Care, View, all as look_at_all, one as look_at};
+pub(crate) use look::{
+    Care, View, all as look_at_all, is_stale_file, one as look_at, remove_stale_file,
+};
 pub use options::Options;
 pub use recoveries::Recoveries;
 pub use remove::When;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::{Area, Memory};
-use crate::schema::Schema;
-use crate::sys::{self, Access, Generation, SegmentFile};
+use crate::sys;
 use location::{Location, system};
 use table::{Hold, Recorded};
 use waits::Noted;
-
-/// What both kinds of handle have.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    key: Key,
-    location: Location,
-    policy: Policy,
-    access: Access,
-    pub(crate) generation: Generation,
-    // Unmapped before the file is closed, so that a free byte means that no store can follow.
-    pub(crate) memory: Memory,
-    file: SegmentFile,
-}
-
-impl Attached {
-    /// Whether this process made the handle, and is not a forked child of the one that did.
-    #[inline]
-    pub(crate) fn is_ours(&self) -> bool {
-        self.generation.is_current()
-    }
-
-    /// Copies data out; false when that reaches beyond the current size, or in a forked child.
-    #[inline(always)]
-    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.load_words(offset, into) || self.copy_bytes_out(offset, into)
-    }
-
-    /// Copies data in; false when that reaches beyond the current size, or in a forked child.
-    #[inline(always)]
-    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
-        self.store_words(offset, from) || self.copy_bytes_in(offset, from)
-    }
-
-    /// Copies data out without any call; false, and nothing copied, where that takes more than loading whole words.
-    #[inline(always)]
-    fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.is_ours() && self.memory.load_words(offset, into)
-    }
-
-    #[inline(always)]
-    fn store_words(&self, offset: usize, from: &[u8]) -> bool {
-        self.is_ours() && self.memory.store_words(offset, from)
-    }
-
-    #[inline(never)]
-    fn copy_bytes_out(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.is_ours() && self.memory.copy_out(self.data(), offset, into)
-    }
-
-    #[inline(never)]
-    fn copy_bytes_in(&self, offset: usize, from: &[u8]) -> bool {
-        self.is_ours() && self.memory.copy_in(self.data(), offset, from)
-    }
-
-    /// The data of the current size.
-    pub(crate) fn data(&self) -> Area {
-        self.learn_size();
-        self.memory.known_data()
-    }
-
-    /// The current size: what the header says, as far as the file really is that long.
-    fn size(&self) -> usize {
-        self.learn_size();
-        self.memory.known_size()
-    }
-
-    /// Looks whether somebody has made the segment larger.
-    fn learn_size(&self) {
-        if !self.is_ours() {
-            return;
-        }
-        let said = self.memory.header().life.size.load(Ordering::Acquire);
-        let said = usize::try_from(said).unwrap_or(usize::MAX);
-        if said <= self.memory.known_size() {
-            return;
-        }
-        let layout = self.memory.layout();
-        if said > layout.sizes.max_data {
-            return;
-        }
-        let there = layout.file_len(said).zip(self.file.facts().ok());
-        if there.is_some_and(|(len, facts)| len as u64 <= facts.len) {
-            self.memory.know_size(said);
-        }
-    }
-
-    pub(crate) fn key(&self) -> &str {
-        self.key.as_str()
-    }
-
-    #[inline]
-    pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
-        if self.is_ours() {
-            Ok(())
-        } else {
-            Err(forked(operation).with_key(self.key.as_str()))
-        }
-    }
-
-    /// What the segment says of the type of its data; nothing for plain bytes.
-    pub(crate) fn schema(&self, operation: &'static str) -> Result<Option<Schema>> {
-        let area = self.memory.layout().schema;
-        header::read_schema_at(&self.file, area, operation)
-            .map_err(|error| error.with_key(self.key()))
-    }
-
-    /// A word of this process that is raised, as a hint, when somebody leaves: see [`sys::watch_closings`].
-    pub(crate) fn closings(&self) -> std::io::Result<&'static AtomicU32> {
-        sys::watch_closings(&self.file)
-    }
-
-    /// The file, unless somebody has closed it: a daemon, all that it had.
-    fn open_file(&self) -> Option<&SegmentFile> {
-        self.file.facts().is_ok().then_some(&self.file)
-    }
-
-    fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
-        self.check_fork("look at")?;
-        let mut found = Vec::new();
-        for hold in table::present(&self.memory, &self.file, own) {
-            found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
-        }
-        for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
-            found.push(Attachment::read_only(pid));
-        }
-        Ok(found)
-    }
-}
-
-/// Says that the handle is the parent's.
-#[cold]
-pub(crate) fn forked(operation: &'static str) -> Error {
-    let detail = "this process was forked from the one that attached; attach again here";
-    Error::new(ErrorKind::Forked, operation, detail)
-}
 
 /// Holds a place on a keyed piece of memory that any number of processes share.
 ///
@@ -292,7 +160,8 @@ impl Segment {
     ///
     /// Those of [`Options::attach`] other than `NotFound`.
     pub fn remove_stale(key: &str) -> Result<bool> {
-        remove::remove_stale(&Key::new(key)?).map_err(|error| error.with_key(key))
+        remove::remove_stale(&Location::of(&Key::new(key)?, None))
+            .map_err(|error| error.with_key(key))
     }
 
     /// Returns the key.
@@ -362,25 +231,50 @@ impl Segment {
             );
             return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
         };
-        // First the memory, then the word that lets others use it; both only ever raise.
         let file = &self.attached.file;
         file.facts()
             .and_then(|_| file.reserve(len as u64))
-            .map_err(|error| with_key(system(GROW, error)))?;
-        self.attached
-            .memory
-            .header()
-            .life
-            .size
-            .fetch_max(new_size as u64, Ordering::Release);
-        Ok(())
+            .and_then(|()| self.say_size(new_size))
+            .map_err(|error| with_key(system(GROW, error)))
+    }
+
+    /// Raises the word that lets others use memory, which is reserved before. It only ever grows, except where somebody has
+    /// overwritten it: a size that the file does not have.
+    fn say_size(&self, new_size: usize) -> std::io::Result<()> {
+        let layout = self.attached.memory.layout();
+        let word = &self.attached.memory.header().life.size;
+        let mut said = word.load(Ordering::Acquire);
+        loop {
+            // After the load: a file grows before its size word does.
+            let len = self.attached.file.facts()?.len;
+            let is_true = usize::try_from(said)
+                .ok()
+                .filter(|&said| said <= layout.sizes.max_data)
+                .and_then(|said| layout.file_len(said))
+                .is_some_and(|needed| needed as u64 <= len);
+            if is_true && said >= new_size as u64 {
+                return Ok(());
+            }
+            let new = self.attached.memory.known_size().max(new_size) as u64;
+            match word.compare_exchange(said, new, Ordering::Release, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
+                Err(other) => said = other,
+            }
+        }
     }
 
     /// Returns the address of the first byte of data, at which [`Segment::size`] bytes can be used, for unsafe code.
     ///
-    /// It is aligned to 4,096 and stays the same while the handle lives, also when the segment grows. Whoever uses it
+    /// It is aligned to 4,096 and stays the same while the handle lives, also when the segment grows. Code that uses it
     /// must keep to the lock as the others do, must not make a reference into bytes that another process may
-    /// write meanwhile, and must not use it in a forked child, where nothing is there.
+    /// write meanwhile, must not use it in a forked child, where nothing is there, and must leave the words of
+    /// [parts](crate::Part) alone.
+    ///
+    /// # When a process dies
+    ///
+    /// Its own stores end with it. What it has asked the system or a device to store may still land afterwards, in memory that
+    /// another process has locked by then: reads with `io_uring`, with `O_DIRECT`, or by a driver that has the pages pinned.
+    /// Let these store into memory of your own, and copy from there under the lock.
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.attached.memory.data()
     }

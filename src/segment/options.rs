@@ -13,7 +13,8 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// Says what a segment shall be like; the builder behind [`Segment::options`].
 ///
-/// An attacher takes the segment as it is: only [`owner`](Options::owner) matters to it.
+/// An attacher takes the segment as it is: only [`owner`](Options::owner) matters to it, and to
+/// [`open_or_create`](Options::open_or_create) also [`size`](Options::size).
 ///
 /// # Examples
 ///
@@ -61,7 +62,8 @@ impl Options {
         }
     }
 
-    /// Sets how many bytes of data there are, at least 1; needed to create.
+    /// Sets how many bytes of data there are, at least 1; needed to create. To [`open_or_create`](Options::open_or_create) it
+    /// is how many there are at least.
     pub fn size(mut self, bytes: usize) -> Options {
         self.size = bytes;
         self
@@ -168,9 +170,13 @@ impl Options {
 
     /// Attaches to the segment, or creates it if there is none; of any number of processes that ask at once, one creates.
     ///
+    /// A segment that is there and has fewer bytes than [`size`](Options::size) says is [grown](Segment::grow) to so many; one
+    /// that has more is taken as it is, since somebody may have grown it.
+    ///
     /// # Errors
     ///
-    /// As [`Options::attach`] and [`Options::create`], without their `NotFound` and `AlreadyExists`.
+    /// As [`Options::attach`] and [`Options::create`], without their `NotFound` and `AlreadyExists`; and those of
+    /// [`Segment::grow`], which name both sizes, when the segment cannot have so many bytes.
     pub fn open_or_create(&self, key: &str) -> Result<Segment> {
         self.open_or_create_with(key, |_| Ok(()))
     }

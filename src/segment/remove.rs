@@ -10,28 +10,27 @@ use std::time::{Duration, Instant};
 use super::attach::map;
 use super::header::{self, Policy};
 use super::location::{Location, system};
-use super::presence::{self, Gate, Passage, Patience};
-use super::{Attached, table};
+use super::presence::{Gate, Passage, Patience};
+use super::{Attached, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::memory::Memory;
 use crate::sys::{self, Access, Directory, SegmentFile};
 
 const DESTROY: &str = "destroy";
 const DETACH: &str = "detach from";
 
-/// Whether something living or persistent stands under a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What stands under a name.
+#[derive(Debug)]
 pub(super) enum Name {
     Free,
-    Taken(Policy),
+    /// A segment that somebody needs; its file was just opened.
+    Taken(SegmentFile),
 }
 
-/// Removes what is stale under the name.
+/// Removes what is stale under the name, whatever its version and contents.
 pub(super) fn clear_name(
     location: &Location,
     directory: &Directory,
-    key: &Key,
     operation: &'static str,
 ) -> Result<Name> {
     let mut patience = Patience::new();
@@ -39,13 +38,11 @@ pub(super) fn clear_name(
         let Some(file) = location.open_file(directory, Access::ReadWrite, operation)? else {
             return Ok(Name::Free);
         };
-        let found = header::read_of(&file, key, operation)?;
-        let memory = map(&file, &found, Access::ReadWrite, operation)?;
-        if found.policy == Policy::Persistent || table::any_present(&memory, &file) {
-            return Ok(Name::Taken(found.policy));
+        if !stale::is_stale(&file, operation)? {
+            return Ok(Name::Taken(file));
         }
-        match remove_if_unused(location, directory, &file, &memory, operation)? {
-            Removal::InUse => return Ok(Name::Taken(found.policy)),
+        match remove_if_unused(location, directory, &file, operation)? {
+            Removal::InUse => return Ok(Name::Taken(file)),
             Removal::Removed => return Ok(Name::Free),
             // Somebody else removed it, and perhaps put another there.
             Removal::NotNamed => {}
@@ -69,11 +66,10 @@ fn remove_if_unused(
     location: &Location,
     directory: &Directory,
     file: &SegmentFile,
-    memory: &Memory,
     operation: &'static str,
 ) -> Result<Removal> {
     remove_unless(location, directory, file, operation, || {
-        table::any_present(memory, file)
+        stale::is_used(file)
     })
 }
 
@@ -103,22 +99,20 @@ fn remove_unless(
 /// one sees nobody. The file is none if somebody has closed it.
 pub(super) fn last_out(attached: &Attached, file: Option<&SegmentFile>) -> Result<()> {
     let Attached {
-        key,
         location,
         policy,
         access,
-        memory,
         ..
     } = attached;
-    if *policy == Policy::Persistent || file.is_some_and(|file| table::any_present(memory, file)) {
+    if *policy == Policy::Persistent || file.is_some_and(stale::is_used) {
         return Ok(());
     }
     let removed = location.open(DETACH).and_then(|directory| match file {
         Some(file) if *access == Access::ReadWrite => {
-            remove_if_unused(location, &directory, file, memory, DETACH).map(|_| ())
+            remove_if_unused(location, &directory, file, DETACH).map(|_| ())
         }
         // A file that was opened to read cannot pass the gate alone.
-        _ => clear_name(location, &directory, key, DETACH).map(|_| ()),
+        _ => clear_name(location, &directory, DETACH).map(|_| ()),
     });
     match removed {
         // Nothing is there, or it is not this user's to remove: its owner's next process does it.
@@ -131,18 +125,18 @@ pub(super) fn last_out(attached: &Attached, file: Option<&SegmentFile>) -> Resul
     }
 }
 
-/// Removes what is stale under the key; false when there was nothing.
-pub(super) fn remove_stale(key: &Key) -> Result<bool> {
-    let location = Location::of(key, None);
+/// Removes what is stale at the place; false when there was nothing.
+pub(super) fn remove_stale(location: &Location) -> Result<bool> {
     let directory = match location.open(DESTROY) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         opened => opened?,
     };
-    let was_there = location
-        .open_file(&directory, Access::ReadWrite, DESTROY)?
+    let was_there = directory
+        .facts_of(location.name())
+        .map_err(|error| system(DESTROY, error))?
         .is_some();
-    let name = clear_name(&location, &directory, key, DESTROY)?;
-    Ok(was_there && name == Name::Free)
+    let name = clear_name(location, &directory, DESTROY)?;
+    Ok(was_there && matches!(name, Name::Free))
 }
 
 /// When [`destroy`](crate::Segment::destroy) takes the segment away.
@@ -184,7 +178,7 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
             .as_ref()
             .map(|memory| &memory.header().life.departures);
         let before = departures.map(|word| word.load(std::sync::atomic::Ordering::Acquire));
-        let in_use = || when != When::Now && is_used(&file, memory.as_ref());
+        let in_use = || when != When::Now && stale::is_used(&file);
         match remove_unless(&location, &directory, &file, DESTROY, in_use)? {
             Removal::Removed => return Ok(()),
             Removal::NotNamed => continue,
@@ -201,13 +195,6 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
             Some((word, before)) => sys::wait(word, before, Some(pause)),
             None => thread::sleep(pause),
         }
-    }
-}
-
-fn is_used(file: &SegmentFile, memory: Option<&Memory>) -> bool {
-    match memory {
-        Some(memory) => table::any_present(memory, file),
-        None => !matches!(presence::anybody(file), Ok(None)),
     }
 }
 

@@ -19,11 +19,11 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::location::system;
-use super::presence::{self, Seen, slot_byte};
+use super::presence::slot_byte;
 use super::waits;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Memory;
 use crate::memory::format::{Record, Slot};
+use crate::memory::{Memory, load_acquire};
 use crate::sys::{self, Fate, Identity, SegmentFile};
 
 /// The most slots a segment can have.
@@ -33,7 +33,7 @@ const INDEX_BITS: u32 = 12;
 /// Generations stay below this, so that a hold leaves the highest bit of a lock word to the lock. No slot is taken so often;
 /// one that says so was overwritten.
 const GENERATIONS: u64 = 1 << (63 - INDEX_BITS);
-const _: () = assert!(MAX_SLOTS <= 1 << INDEX_BITS);
+const _: () = assert!(MAX_SLOTS < 1 << INDEX_BITS);
 
 /// One attachment, named for ever: slot index and generation in one word, never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,9 @@ impl Hold {
     pub(crate) fn new(index: usize, generation: u64) -> Hold {
         Hold(generation << INDEX_BITS | index as u64)
     }
+
+    /// An attachment that never was: no segment has so many slots.
+    const NOBODY: Hold = Hold(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
     /// Reads a word from a segment, which may be anything. Its highest bit is not the hold's: see [`GENERATIONS`].
     pub(crate) fn from_word(word: u64) -> Hold {
@@ -109,6 +112,16 @@ pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str)
         "all of its {slots} slots are taken; detach somewhere, or create it with more slots"
     );
     Err(Error::new(ErrorKind::TooManyAttachments, operation, detail))
+}
+
+/// Takes a lock from an attachment that has only just come into being, and so never acquired it: somebody has overwritten the
+/// owner word. From here on it is somebody's who is gone, and is taken over as from the dead.
+pub(crate) fn disown(owner: &AtomicU64, new: Hold) {
+    let found = owner.load(Ordering::Relaxed);
+    if Hold::from_word(found) == new {
+        let nobody = Hold::NOBODY.word() | (found & !Hold::from_word(found).word());
+        let _ = owner.compare_exchange(found, nobody, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// How many slots were ever taken, from the first one on: a look at the others would only bring untouched memory in.
@@ -212,13 +225,13 @@ pub(crate) fn seen(slot: &Slot, file: &SegmentFile, hold: Hold) -> Presence {
 /// The same, where a byte that somebody has is taken for the attachment's own. It asks of a process only if the byte is free.
 pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, hold: Hold) -> Presence {
     let generation = hold.generation();
-    if !is_taken(generation) || slot.generation.load(Ordering::Acquire) != generation {
+    if !is_taken(generation) || load_acquire(&slot.generation) != generation {
         return Presence::Gone;
     }
     let byte = slot_byte(hold.index());
     match first_locked(file, byte) {
         Ok(None)
-            if slot.generation.load(Ordering::Acquire) != generation
+            if load_acquire(&slot.generation) != generation
                 || !is_vetoed(slot, file, generation) =>
         {
             Presence::Gone
@@ -245,7 +258,7 @@ fn first_locked(file: &SegmentFile, byte: u64) -> std::io::Result<Option<u64>> {
 
 /// The attachment that a slot is taken by.
 pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<Hold> {
-    let generation = slot.generation.load(Ordering::Acquire);
+    let generation = load_acquire(&slot.generation);
     is_taken(generation).then(|| Hold::new(index, generation & (GENERATIONS - 1)))
 }
 
@@ -264,24 +277,6 @@ fn fate_in(slot: &Slot, generation: u64) -> Option<Fate> {
     Some(sys::fate_of(&found.who))
 }
 
-/// Tells whether any attachment is not proven gone, read-only ones included. Asked by one that has no slot, or has
-/// given it up; the file was just opened, or asked for its facts.
-pub(crate) fn any_present(memory: &Memory, file: &SegmentFile) -> bool {
-    // Mostly one question will do: the system names somebody, and that one lives.
-    let lives = |index| {
-        let slot = memory.slot(index)?;
-        let hold = holder_of(slot, index)?;
-        Some(fate_in(slot, hold.generation()) != Some(Fate::Gone))
-    };
-    match presence::anybody(file) {
-        Ok(Some(Seen::InSlot(index))) if lives(index) != Some(true) => {
-            presence::any_reader(file) || present(memory, file, None).next().is_some()
-        }
-        Ok(None) => present(memory, file, None).next().is_some(),
-        Ok(Some(_)) | Err(_) => true,
-    }
-}
-
 /// How often each slot has been taken and given up, odd while it is taken, by the living or the dead.
 pub(crate) fn generations(memory: &Memory) -> impl Iterator<Item = u64> + '_ {
     (0..memory.layout().sizes.slots).map_while(|index| {
@@ -296,8 +291,12 @@ pub(crate) fn present<'a>(
     file: &'a SegmentFile,
     own: Option<Hold>,
 ) -> impl Iterator<Item = Hold> + 'a {
-    (0..ever_taken(memory)).filter_map(move |index| {
-        let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
+    // As `ever_taken`, for one who may only load: of those who come meanwhile it may miss some.
+    let next = memory.header().life.next_slot.load(Ordering::Relaxed);
+    fence(Ordering::Acquire);
+    let ever_taken = memory.layout().sizes.slots.min(next as usize);
+    (0..ever_taken).filter_map(move |index| {
+        let generation = load_acquire(&memory.slot(index)?.generation);
         let hold = Hold::new(index, generation);
         let there = is_taken(generation) && (Some(hold) == own || !is_gone(memory, file, hold));
         there.then_some(hold)
@@ -355,7 +354,7 @@ pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
 
 /// Reads the record if it is the one of `generation`, and was so throughout.
 pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> {
-    if record.generation.load(Ordering::Acquire) != generation {
+    if load_acquire(&record.generation) != generation {
         return None;
     }
     let load = |word: &AtomicU64| word.load(Ordering::Relaxed);

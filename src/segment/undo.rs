@@ -118,7 +118,7 @@ impl<'a> UndoLog<'a> {
     /// Finds the records, each checked to lie in the log and to be of bytes that exist.
     fn records(self) -> Option<Vec<Record>> {
         let end = usize::try_from(self.logged().load(Ordering::Acquire)).ok()?;
-        let size = self.attached.size();
+        let size = self.attached.data().len;
         let mut records = Vec::new();
         let mut at = 0;
         while at < end {

@@ -192,10 +192,10 @@ impl Transaction<'_> {
     #[inline]
     fn keep(&self, offset: usize, len: usize) -> Result<()> {
         self.bytes.attached().check_fork(TRANSACT)?;
-        // Out of bounds is for the write to say.
+        // What cannot be written is for the write to say.
         let exists = offset
             .checked_add(len)
-            .is_some_and(|end| end <= self.size());
+            .is_some_and(|end| end <= self.bytes.attached().data().len);
         if !exists || self.undo.keep(offset, len) {
             Ok(())
         } else {

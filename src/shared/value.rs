@@ -15,7 +15,7 @@ use super::protocol::{self, Look, Steps, Word};
 use super::watch::Versioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::LockWords;
-use crate::memory::{Memory, Words};
+use crate::memory::{Memory, Words, load_acquire};
 use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, Options, ReadOnlySegment, Segment};
 use crate::sync::change;
@@ -173,7 +173,7 @@ impl<'a> Place<'a> {
     /// How often the value was changed.
     #[inline]
     pub(crate) fn committed(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        load_acquire(self.version)
     }
 
     #[inline(always)]
@@ -187,8 +187,9 @@ impl<'a> Place<'a> {
 
 impl Look for Place<'_> {
     #[inline(always)]
-    fn load(&self, word: Word, ordering: Ordering) -> u64 {
-        self.word(word).load(ordering)
+    fn load(&self, word: Word, _ordering: Ordering) -> u64 {
+        // At least as strong as what is asked for, and allowed where the memory is mapped read-only.
+        load_acquire(self.word(word))
     }
 
     #[inline(always)]

@@ -16,7 +16,8 @@
 //! - **Fates**: `fate_of` says `Gone` on proof only, whatever `/proc` is mounted and wherever the asking process has moved;
 //!   see [`Fate`].
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
-//!   file become usable as soon as the file has grown.
+//!   file become usable as soon as the file has grown. `populate` needs no open file: it gives bytes memory, or says
+//!   that there is none, where a load or store would raise a signal.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
 //!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` and `store_and_wake` change a word and wake in one
 //!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step;
@@ -80,6 +81,14 @@ pub(crate) struct FileFacts {
     pub(crate) reserved: u64,
     /// Device and inode: the same for two open files exactly when they are one file.
     pub(crate) id: (u64, u64),
+}
+
+impl FileFacts {
+    /// Whether the first `len` bytes exist and have memory. It is asked of the whole file: memory behind `len` says nothing
+    /// of a hole before it.
+    pub(crate) fn is_whole(&self, len: u64) -> bool {
+        self.len >= len && self.reserved >= self.len
+    }
 }
 
 /// May a mapping be stored to?

@@ -3,6 +3,7 @@
 //! Files are made by changing whole ones, or of nothing but chance; every way into the library is tried on them. The second
 //! half scribbles over segments that are in use. What stands in parts is in `parts`. A crash, a signal or a hang fails the test, which is a process of its own.
 
+mod own;
 mod parts;
 
 use std::fs::{self, File};
@@ -19,17 +20,20 @@ use sharehold_testkit::{Suite, directory, left_in_directory};
 fn main() -> ExitCode {
     let suite = Suite::new()
         .test(a_changed_file_is_an_error_or_a_segment_that_works)
+        .test(a_changed_file_that_nobody_needs_never_blocks_its_key)
         .test(a_random_file_is_an_error_and_can_be_destroyed)
         .test(a_slot_that_claims_to_have_had_too_many_owners_is_not_used)
         .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs)
         .test(a_value_that_seems_to_change_all_the_time_is_damaged);
-    sharehold_testkit::main([suite, parts::suite()])
+    sharehold_testkit::main([suite, own::suite(), parts::suite()])
 }
 
 const KEY: &str = "com.example.any-bytes";
 const SLOTS: usize = 4;
 /// As long as anything may wait that another one seems to hold.
 const SHORT: Duration = Duration::from_millis(3);
+/// Longer than anything takes that does not hang.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Where one of a file's bytes are changed, and to what.
 #[derive(Debug, Clone)]
@@ -152,6 +156,10 @@ fn options() -> sharehold::Options {
         .max_size(1 << 20)
         .slots(SLOTS)
         .log(256)
+}
+
+fn persistent() -> sharehold::Options {
+    Segment::options().policy(Policy::Persistent)
 }
 
 /// The path that the key's file has.
@@ -335,6 +343,49 @@ fn a_changed_file_is_an_error_or_a_segment_that_works() {
                 apply(&mut bytes, change);
             }
             try_file(&path, &bytes, &asks);
+            Ok(())
+        },
+    );
+}
+
+fn a_changed_file_that_nobody_needs_never_blocks_its_key() {
+    const PREFIX: usize = 16;
+    let path = path();
+    let bases = [false, true].map(|typed| {
+        let mut base = whole(Policy::RemoveOnLastDetach, typed);
+        // This process lives, and was attached.
+        base[TABLE..TABLE + SLOTS * SLOT].fill(0);
+        base
+    });
+    let changes = prop::collection::vec(change(), 1..5);
+    let asks = prop_oneof![
+        Just(Ask::Create),
+        Just(Ask::OpenOrCreate),
+        Just(Ask::AttachAny)
+    ];
+    run(
+        2000,
+        &(0..bases.len(), changes, asks),
+        |(base, changes, ask)| {
+            let mut bytes = bases[base].clone();
+            for change in &changes {
+                apply(&mut bytes, change);
+            }
+            if bytes.len() < PREFIX {
+                return Ok(());
+            }
+            // Any version, and nothing else of the prefix changed.
+            bytes[..8].copy_from_slice(b"sharehld");
+            bytes[12..PREFIX].fill(0);
+            lay_down(&path, &bytes);
+            prop_assert!(!Segment::exists(KEY).expect("one may look"));
+            let answer = asked(ask).map_err(|error| error.kind());
+            let expected = match ask {
+                Ask::AttachAny => Err(ErrorKind::NotFound),
+                _ => Ok(()),
+            };
+            prop_assert_eq!(answer, expected, "{:?}", ask);
+            prop_assert!(left_in_directory().is_empty());
             Ok(())
         },
     );

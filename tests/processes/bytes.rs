@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sharehold::{Error, ErrorKind, Segment};
+use sharehold::{Error, ErrorKind, Mutex, Segment};
 use sharehold_testkit::Suite;
 
 use crate::peers::{KEY, kind};
@@ -16,9 +16,32 @@ pub(crate) fn suite() -> Suite {
         .test(what_reaches_beyond_the_end_is_refused_and_changes_nothing)
         .test(errors_of_readers_and_writers_are_passed_on)
         .test(values_are_read_and_written_at_any_offset)
+        .test(parts_are_no_bytes)
 }
 
 const SIZE: usize = 10_000;
+
+fn parts_are_no_bytes() {
+    let options = Segment::options().log(1000);
+    let part: Mutex<u64> = options.create_part(KEY, 7).expect("nothing has the key");
+    let expected = Some(ErrorKind::TypeMismatch);
+    let attached = Segment::attach(KEY).expect("it may be looked at");
+    for segment in [part.segment(), &attached] {
+        let mut bytes = segment.lock().expect("it is free");
+        assert!(bytes.size() >= 128);
+        assert_eq!(kind(bytes.read(0, &mut [0])), expected);
+        assert_eq!(kind(bytes.read_at::<u64>(0)), expected);
+        assert_eq!(kind(bytes.write(128, &[1; 100])), expected);
+        assert_eq!(kind(bytes.write_at(8, &1_u32)), expected);
+        assert_eq!(kind(bytes.fill(0..128, 1)), expected);
+        assert_eq!(kind(bytes.copy_to(0..128, io::sink())), expected);
+        assert_eq!(kind(bytes.copy_from(0..128, io::repeat(1))), expected);
+        let changed: sharehold::Result<()> = bytes.transaction(|tx| tx.write_at(0, &1_u64));
+        assert_eq!(kind(changed), expected);
+        assert_eq!(kind(bytes.read(SIZE, &mut [0])), expected);
+    }
+    assert_eq!(part.get().expect("nobody touched it"), 7);
+}
 
 fn run<S: Strategy>(
     cases: u32,

@@ -17,12 +17,15 @@ pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(a_daemon_that_closed_its_descriptors_is_not_robbed_until_it_dies)
         .test(a_daemon_that_closed_its_descriptors_still_gets_the_lock_from_the_dead)
+        .test(a_daemon_that_closed_its_descriptors_rolls_back_in_memory_that_came_later)
         .test(a_handle_without_its_descriptor_touches_no_file_that_took_the_number)
         .test(a_daemon_that_attaches_again_keeps_the_new_handle_when_the_old_one_goes)
         .test(a_process_that_becomes_another_program_holds_nothing)
         .test(a_program_that_starts_itself_again_uses_up_no_slots)
         .role(daemon)
         .role(daemon_that_waits)
+        .role(daemon_that_reads)
+        .role(dies_in_a_transaction)
         .role(becomes_another)
         .role(starts_again)
 }
@@ -108,6 +111,50 @@ fn a_daemon_that_closed_its_descriptors_still_gets_the_lock_from_the_dead() {
         child.ends_well();
         assert!(left_in_directory().is_empty());
     }
+}
+
+/// Where the segment does not reach before it grows.
+const LATER: usize = 5000;
+
+/// Closes all descriptors, and then reads a number that came later.
+fn daemon_that_reads(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    close_all_descriptors();
+    test.say("closed");
+    test.hear();
+    match segment.lock() {
+        Ok(bytes) => test.say(bytes.read_at::<u64>(LATER).expect("it reaches so far")),
+        Err(error) => test.say(error),
+    }
+    test.wait_for_end();
+}
+
+/// Overwrites that number in a transaction, in which it is killed.
+fn dies_in_a_transaction(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    let done: sharehold::Result<()> = segment.transaction(|tx| {
+        tx.write_at(LATER, &2_u64)?;
+        test.say("inside");
+        test.wait_for_end();
+        Ok(())
+    });
+    done.expect("the log has room");
+}
+
+fn a_daemon_that_closed_its_descriptors_rolls_back_in_memory_that_came_later() {
+    let options = Segment::options().size(100).max_size(1 << 20).log(256);
+    let segment = options.create(KEY).expect("nothing has the key");
+    let mut daemon = Child::of(daemon_that_reads);
+    daemon.hears("closed");
+    segment.grow(2 * LATER).expect("there is memory");
+    let mut bytes = segment.lock().expect("it is free");
+    bytes.write_at(LATER, &1_u64).expect("so large it is");
+    drop(bytes);
+    let mut victim = Child::of(dies_in_a_transaction);
+    victim.hears("inside");
+    victim.kill();
+    assert_eq!(daemon.ask("read"), "1");
+    daemon.ends_well();
 }
 
 fn a_handle_without_its_descriptor_touches_no_file_that_took_the_number() {

@@ -1,7 +1,10 @@
 //! Growth: for everyone attached, in place, and only ever up.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
 use sharehold::{ErrorKind, Segment};
-use sharehold_testkit::{Child, Suite, Talk};
+use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
 use crate::peers::{KEY, attached, kind};
 
@@ -12,6 +15,8 @@ pub(crate) fn suite() -> Suite {
         .test(growers_beside_each_other_reach_the_largest_size)
         .test(beyond_the_largest_size_is_an_error)
         .test(it_grows_while_another_holds_the_lock)
+        .test(growth_repairs_a_size_that_was_overwritten)
+        .test(open_or_create_grows_to_the_size_that_it_asks_for)
         .test(a_grower_killed_at_any_moment_leaves_the_old_size_or_the_new)
         .role(grower)
 }
@@ -131,6 +136,43 @@ fn it_grows_while_another_holds_the_lock() {
     assert_eq!(child.ask("write 1"), "written");
     assert_eq!(child.ask("size"), "5000");
     assert_eq!(child.ask("unlock"), "unlocked");
+}
+
+fn growth_repairs_a_size_that_was_overwritten() {
+    const SIZE_WORD: u64 = 64;
+    let segment = growing();
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().write(true).open(path).expect("it is ours");
+    // Beyond the largest size, within it but beyond the file, and too small.
+    for (round, said) in [u64::MAX, 1 << 40, 3 << 20, 0, 1].into_iter().enumerate() {
+        file.write_all_at(&said.to_le_bytes(), SIZE_WORD)
+            .expect("it is there");
+        let wanted = 5000 * (round + 1);
+        segment.grow(wanted).expect("there is memory");
+        assert_eq!(segment.size(), wanted, "{said:#x}");
+        assert_eq!(Segment::attach(KEY).expect("it is whole").size(), wanted);
+        let mut bytes = segment.lock().expect("it is free");
+        bytes.fill(0..wanted, 7).expect("so large it is");
+    }
+}
+
+fn open_or_create_grows_to_the_size_that_it_asks_for() {
+    let segment = growing();
+    let opened = Segment::options().size(5000).open_or_create(KEY);
+    assert_eq!(opened.expect("it can be had").size(), 5000);
+    assert_eq!(segment.size(), 5000);
+    // One that is larger is taken as it is: somebody may have grown it.
+    let opened = Segment::options().size(17).open_or_create(KEY);
+    assert_eq!(opened.expect("it is there").size(), 5000);
+    let refused = Segment::options().size(LARGEST + 1).open_or_create(KEY);
+    let error = refused.expect_err("it cannot be so large");
+    assert_eq!(error.kind(), ErrorKind::InvalidOption);
+    for size in [LARGEST, LARGEST + 1] {
+        assert!(error.to_string().contains(&size.to_string()), "{error}");
+    }
+    // Who attaches takes it as it is.
+    let attached = Segment::options().size(LARGEST).attach(KEY);
+    assert_eq!(attached.expect("it is there").size(), 5000);
 }
 
 fn a_grower_killed_at_any_moment_leaves_the_old_size_or_the_new() {

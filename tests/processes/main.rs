@@ -10,6 +10,7 @@ mod endings;
 mod evidence;
 mod forks;
 mod grow;
+mod holes;
 mod inspect;
 mod keys;
 mod life;
@@ -21,6 +22,7 @@ mod read_only;
 mod shortage;
 mod slots;
 mod squatters;
+mod stale;
 mod users;
 
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         evidence::suite(),
         forks::suite(),
         grow::suite(),
+        holes::suite(),
         inspect::suite(),
         keys::suite(),
         life::suite(),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         shortage::suite(),
         slots::suite(),
         squatters::suite(),
+        stale::suite(),
         users::suite(),
     ])
 }

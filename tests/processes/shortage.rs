@@ -26,7 +26,7 @@ pub(crate) fn suite() -> Suite {
 }
 
 /// Starts a child whose directory is a file system of its own with one MiB of memory.
-fn in_little_memory<F: Fn(&mut Talk)>(role: F) {
+pub(crate) fn in_little_memory<F: Fn(&mut Talk)>(role: F) {
     const MOUNT: &str =
         r#"mount -t tmpfs -o size=1m,mode=755 none "$SHAREHOLD_DIR" && exec "$0" "$@""#;
     need_root("mount a small file system");
@@ -46,7 +46,7 @@ fn in_little_memory<F: Fn(&mut Talk)>(role: F) {
     );
 }
 
-fn free_memory() -> u64 {
+pub(crate) fn free_memory() -> u64 {
     rustix::fs::statvfs(directory())
         .expect("it is there")
         .f_bfree
@@ -106,8 +106,13 @@ fn growth_that_does_not_fit_leaves_everything_as_it_was() {
     in_little_memory(grows_too_much);
 }
 
+/// Frees what [`fill_up`] took.
+pub(crate) fn make_room() {
+    fs::remove_file(directory().join("filler")).expect("it is there");
+}
+
 /// Fills the file system to its last page.
-fn fill_up() {
+pub(crate) fn fill_up() {
     let mut file = File::create(directory().join("filler")).expect("there is an inode");
     while file.write(&[1; 4096]).is_ok() {}
     assert_eq!(free_memory(), 0);
@@ -138,7 +143,7 @@ fn goes_on_when_full(_: &mut Talk) {
     fill_up();
     assert_eq!(kind(Segment::attach(KEY)), Some(ErrorKind::OutOfMemory));
     // With room it is made whole.
-    fs::remove_file(directory().join("filler")).expect("it is there");
+    make_room();
     let segment = Segment::attach(KEY).expect("there is memory");
     fill_up();
     let mut bytes = segment.lock().expect("it is free");

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
+use sharehold::Listed;
 use sharehold::qt::{self, SharedMemory, SystemSemaphore};
-use sharehold::{Segment, Summary};
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -14,7 +14,8 @@ use crate::{foreign, human};
 /// Remove what nobody can use any more
 ///
 /// A segment that is not persistent and whose users have all died is stale: nobody can attach to it. It would go when somebody
-/// asks for its key; this does not wait for that. Persistent segments, damaged ones, and all that anybody is attached to stay.
+/// asks for its key; this does not wait for that, whatever the segment's type and format version. Persistent segments, files
+/// that are no segments, and all that anybody is attached to stay.
 ///
 /// With --qt, memory of Qt programs that nobody is attached to goes, too, and POSIX semaphores of theirs that nobody has, by the
 /// kernel's word. Semaphores of System V stay, since the kernel does not know who uses them; so does what is another user's.
@@ -62,10 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     for listed in sharehold::list()? {
-        // A damaged one is told of by `ls` and `doctor`.
-        if let Ok(summary) = listed.summary {
-            keep(segment(&summary, args.dry_run));
-        }
+        keep(segment(&listed, args.dry_run));
     }
     if args.qt {
         for family in foreign::families_of_qt() {
@@ -86,15 +84,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(exit.into())
 }
 
-fn segment(summary: &Summary, dry_run: bool) -> Result<Option<Garbage>> {
-    if !summary.is_stale() {
+fn segment(listed: &Listed, dry_run: bool) -> Result<Option<Garbage>> {
+    if !listed.is_stale() {
         return Ok(None);
     }
-    let removed = !dry_run && Segment::remove_stale(&summary.key)?;
+    let removed = !dry_run && listed.remove_stale()?;
+    // Of one of another version only the file's name is known.
+    let (key, bytes) = match &listed.summary {
+        Ok(summary) => (summary.key.clone(), Some(summary.reserved)),
+        Err(_) => (listed.file_name.to_string_lossy().into_owned(), None),
+    };
     // Somebody may have removed it meanwhile, or made it anew.
-    Ok((removed || dry_run).then(|| Garbage {
-        key: summary.key.clone(),
-        bytes: Some(summary.reserved),
+    Ok((removed || dry_run).then_some(Garbage {
+        key,
+        bytes,
         reason: "its users have all died",
         removed,
     }))

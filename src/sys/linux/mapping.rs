@@ -1,6 +1,7 @@
 //! A shared mapping of a segment file.
 
 use std::io;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
@@ -61,6 +62,30 @@ impl Mapping {
     #[inline]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    /// Gives the bytes of the range memory, where the file reaches so far, as if each page had been loaded from, or stored to.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` where that would have raised a signal: beyond the end of the file, or on a full file system. `EINVAL` where the
+    /// system does not know how (before Linux 5.14), and for a range that is not mapped.
+    pub(crate) fn populate(&self, range: Range<usize>, access: Access) -> io::Result<()> {
+        const PAGE: usize = 4096;
+        let start = range.start / PAGE * PAGE;
+        if range.end > self.len {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        let advice = match access {
+            Access::ReadWrite => Advice::LinuxPopulateWrite,
+            Access::ReadOnly => Advice::LinuxPopulateRead,
+        };
+        let len = range.end.saturating_sub(start);
+        // SAFETY: the range lies inside the mapping.
+        let first = unsafe { self.base.add(start) };
+        // SAFETY: the advice changes no byte.
+        let populate = || unsafe { mm::madvise(first.as_ptr().cast(), len, advice) };
+        Ok(rustix::io::retry_on_intr(populate)?)
     }
 
     /// The number of bytes mapped.

@@ -129,6 +129,10 @@ impl Mapping {
         match self.0 {}
     }
 
+    pub(crate) fn populate(&self, _range: Range<usize>, _access: Access) -> io::Result<()> {
+        match self.0 {}
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self.0 {}
     }

@@ -1,0 +1,156 @@
+//! What both kinds of handle have: a segment in memory, its open file, and how much of it is known to be there.
+
+use std::sync::atomic::AtomicU32;
+
+use super::header::{self, Policy};
+use super::location::{Location, system};
+use super::table::{self, Hold};
+use super::{Attachment, presence};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
+use crate::memory::{Area, Memory, load_acquire};
+use crate::schema::Schema;
+use crate::sys::{self, Access, Generation, SegmentFile};
+
+/// What both kinds of handle have.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(super) key: Key,
+    pub(super) location: Location,
+    pub(super) policy: Policy,
+    pub(super) access: Access,
+    pub(crate) generation: Generation,
+    // Unmapped before the file is closed, so that a free byte means that no store can follow.
+    pub(crate) memory: Memory,
+    pub(super) file: SegmentFile,
+}
+
+impl Attached {
+    /// Whether this process made the handle, and is not a forked child of the one that did.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.generation.is_current()
+    }
+
+    /// Copies data out; false when that reaches beyond the current size, or in a forked child.
+    #[inline(always)]
+    pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.load_words(offset, into) || self.copy_bytes_out(offset, into)
+    }
+
+    /// Copies data in; false when that reaches beyond the current size, or in a forked child.
+    #[inline(always)]
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.store_words(offset, from) || self.copy_bytes_in(offset, from)
+    }
+
+    /// Copies data out without any call; false, and nothing copied, where that takes more than loading whole words.
+    #[inline(always)]
+    pub(super) fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.is_ours() && self.memory.load_words(offset, into)
+    }
+
+    #[inline(always)]
+    fn store_words(&self, offset: usize, from: &[u8]) -> bool {
+        self.is_ours() && self.memory.store_words(offset, from)
+    }
+
+    #[inline(never)]
+    fn copy_bytes_out(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.is_ours() && self.memory.copy_out(self.data(), offset, into)
+    }
+
+    #[inline(never)]
+    fn copy_bytes_in(&self, offset: usize, from: &[u8]) -> bool {
+        self.is_ours() && self.memory.copy_in(self.data(), offset, from)
+    }
+
+    /// The data of the current size.
+    pub(crate) fn data(&self) -> Area {
+        self.learn_size();
+        self.memory.known_data()
+    }
+
+    /// The current size: what the header says, as far as the file really is that long.
+    pub(super) fn size(&self) -> usize {
+        self.learn_size();
+        self.memory.known_size()
+    }
+
+    /// Looks whether somebody has made the segment larger.
+    fn learn_size(&self) {
+        if !self.is_ours() {
+            return;
+        }
+        let said = load_acquire(&self.memory.header().life.size);
+        let said = usize::try_from(said).unwrap_or(usize::MAX);
+        if said > self.memory.known_size()
+            && said <= self.memory.layout().sizes.max_data
+            && self.has_memory_for(said)
+        {
+            self.memory.know_size(said);
+        }
+    }
+
+    /// Whether the file is long enough for so many bytes of data, and all of them have memory: no use of them raises a signal.
+    fn has_memory_for(&self, size: usize) -> bool {
+        let Some(len) = self.memory.layout().file_len(size) else {
+            return false;
+        };
+        match self.file.facts() {
+            Ok(facts) if facts.is_whole(len as u64) => true,
+            Ok(facts) if facts.len < len as u64 => false,
+            // A copy with holes behind its data, or a daemon that has closed its descriptors and cannot ask.
+            _ => self.memory.populate(size, self.access),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, operation: &'static str) -> Result<()> {
+        if self.is_ours() {
+            Ok(())
+        } else {
+            Err(forked(operation).with_key(self.key.as_str()))
+        }
+    }
+
+    /// What the segment says of the type of its data; nothing for plain bytes.
+    pub(crate) fn schema(&self, operation: &'static str) -> Result<Option<Schema>> {
+        let area = self.memory.layout().schema;
+        header::read_schema_at(&self.file, area, operation)
+            .map_err(|error| error.with_key(self.key()))
+    }
+
+    /// A word of this process that is raised, as a hint, when somebody leaves: see [`sys::watch_closings`].
+    pub(crate) fn closings(&self) -> std::io::Result<&'static AtomicU32> {
+        sys::watch_closings(&self.file)
+    }
+
+    /// The file, unless somebody has closed it: a daemon, all that it had.
+    pub(super) fn open_file(&self) -> Option<&SegmentFile> {
+        self.file.facts().is_ok().then_some(&self.file)
+    }
+
+    pub(super) fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
+        self.check_fork("look at")?;
+        let mut found = Vec::new();
+        for hold in table::present(&self.memory, &self.file, own) {
+            found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
+        }
+        for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
+            found.push(Attachment::read_only(pid));
+        }
+        Ok(found)
+    }
+}
+
+/// Says that the handle is the parent's.
+#[cold]
+pub(crate) fn forked(operation: &'static str) -> Error {
+    let detail = "this process was forked from the one that attached; attach again here";
+    Error::new(ErrorKind::Forked, operation, detail)
+}

@@ -1,0 +1,118 @@
+//! Words that claim something for an attachment that has only just come into being: nobody waits for itself.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use sharehold::{
+    Barrier, ErrorKind, LockError, Meeting, Mutex, OnDeath, Once, Part, RwLock, Semaphore,
+};
+use sharehold_testkit::{Suite, directory, left_in_directory};
+
+use super::{KEY, LONG, persistent};
+
+pub(crate) fn suite() -> Suite {
+    Suite::new()
+        .test(a_lock_that_claims_to_be_the_next_attachments_is_taken_over)
+        .test(parts_that_claim_to_be_the_next_attachments_come_free)
+}
+
+/// The attachment that the only slot gives next, after two were there.
+const NEXT: u64 = 5 << 12;
+/// The low half of its generation, as marks have it, with what it has.
+fn mark(value: u32) -> u64 {
+    5 << 32 | u64::from(value)
+}
+
+fn put(word: u64, offset: usize) {
+    let path = directory().join(&left_in_directory()[0]);
+    let file = fs::File::options()
+        .write(true)
+        .open(path)
+        .expect("it is ours");
+    file.write_all_at(&word.to_le_bytes(), offset as u64)
+        .expect("it is there");
+}
+
+fn a_lock_that_claims_to_be_the_next_attachments_is_taken_over() {
+    const OWNER: usize = 128;
+    for atomic in [0, 1 << 63] {
+        let options = persistent().slots(1).size(100);
+        drop(options.create(KEY).expect("nothing has the key"));
+        drop(options.attach(KEY).expect("it is there"));
+        put(NEXT | atomic, OWNER);
+        let segment = options.attach(KEY).expect("it is there");
+        match segment.lock_timeout(LONG) {
+            Ok(_) => assert_ne!(atomic, 0, "nobody vouched for the data"),
+            Err(LockError::Abandoned(found)) => {
+                assert_eq!(atomic, 0, "{found}");
+                assert_eq!(found.culprit(), None);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        drop(segment);
+        sharehold::Segment::destroy(KEY, sharehold::When::Now).expect("it is there");
+    }
+}
+
+#[derive(Part)]
+struct All {
+    mutex: Mutex<u64>,
+    rwlock: RwLock<u64>,
+    once: Once<u64>,
+    permits: Semaphore,
+    barrier: Barrier,
+}
+
+/// Where the parts are in the data, and the marks of the only slot behind them.
+const MUTEX: usize = 0;
+const RWLOCK: usize = 384;
+const ONCE: usize = 896;
+const PERMITS: usize = 1280;
+const BARRIER: usize = 1536;
+const MARKS: usize = 1792;
+
+fn parts_that_claim_to_be_the_next_attachments_come_free() {
+    assert_eq!(All::SIZE, MARKS);
+    let first = || AllFirst {
+        mutex: 1,
+        rwlock: 1,
+        once: (),
+        permits: 2,
+        barrier: Meeting {
+            participants: 1,
+            on_death: OnDeath::LeaveOut,
+        },
+    };
+    let options = persistent().slots(1);
+    drop(
+        options
+            .create_part::<All>(KEY, first())
+            .expect("nothing has the key"),
+    );
+    drop(options.attach_part::<All>(KEY).expect("it is there"));
+    let file = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
+    let data = file[24..32].try_into().expect("eight bytes");
+    let data = usize::try_from(u64::from_le_bytes(data)).expect("it is small");
+    let atomic = 1 << 63;
+    for lock in [MUTEX, RWLOCK, ONCE, PERMITS, BARRIER] {
+        put(NEXT | atomic, data + lock);
+    }
+    // The marks in the order of the parts: two threads read, and two permits are had, so that none is left.
+    let marks = data + MARKS;
+    put(mark(2 << 17), marks + 8);
+    put(mark(2), marks + 32);
+    put(0, data + PERMITS + 128 + 4);
+    put(2, data + PERMITS + 128);
+    let all = options.attach_part::<All>(KEY).expect("it is there");
+    *all.mutex.lock_timeout(LONG).expect("nobody has it") = 2;
+    *all.rwlock.write_timeout(LONG).expect("nobody reads") = 2;
+    assert_eq!(all.once.get_or_init(|| 2).expect("nobody makes it"), 2);
+    let permits = all.permits.acquire_many_timeout(2, LONG);
+    drop(permits.expect("nobody has any"));
+    match all.barrier.wait_timeout(LONG) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Broken, "{error}"),
+    }
+    drop(all);
+    sharehold::Segment::destroy(KEY, sharehold::When::Now).expect("it is there");
+}
