@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::catalogue::{Found, HEADERS, MANIFEST, MODULES, PEERS, Peer, Source};
+use crate::catalogue::{Found, HEADERS, MANIFEST, MODULES, PEERS, Peer, Source, USUAL};
 use crate::process::Program;
 
 /// The peers that were asked for: those that can be run, and what the others lack.
@@ -17,8 +17,8 @@ pub(crate) struct Peers {
     pub(crate) missing: Vec<(&'static Peer, String)>,
 }
 
-/// Makes the named peers, or all of them.
-pub(crate) fn all(names: &[String]) -> Result<Peers> {
+/// Makes the named peers, or else the usual ones or all of them.
+pub(crate) fn all(names: &[String], full: bool) -> Result<Peers> {
     for name in names {
         if !PEERS.iter().any(|peer| peer.name == name) {
             let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
@@ -29,7 +29,10 @@ pub(crate) fn all(names: &[String]) -> Result<Peers> {
         found: Vec::new(),
         missing: Vec::new(),
     };
-    let wanted = |peer: &&Peer| names.is_empty() || names.iter().any(|name| name == peer.name);
+    let wanted = |peer: &&Peer| match names {
+        [] => full || USUAL.contains(&peer.name),
+        names => names.iter().any(|name| name == peer.name),
+    };
     for peer in PEERS.iter().filter(wanted) {
         match one(peer) {
             Ok(program) => peers.found.push(Found { peer, program }),

@@ -93,6 +93,21 @@ const QT: &str = include_str!("../peers/qt.cpp");
 const VALUE: &str = include_str!("../peers/value.c");
 const LIFE: &str = include_str!("../peers/life.c");
 
+/// The peers of a run that is not full: what the targets name, and the system's own locks.
+pub(crate) const USUAL: &[&str] = &[
+    "fetch-add",
+    "futex",
+    "bare-futex",
+    "pthread-robust",
+    "pthread-rwlock",
+    "semaphore",
+    "flock",
+    "qt5",
+    "qt6",
+    "bare",
+    "seqlock",
+];
+
 /// All peers, in the order in which they are shown.
 pub(crate) const PEERS: &[Peer] = &[
     Peer {

@@ -1,8 +1,9 @@
 //! The `sharehold-bench` command: measures sharehold against what else processes use, both sides in one run.
 //!
 //! A *peer* is a small program that does the same loop with another lock; `catalogue` names them, `build` makes them,
-//! `process` starts them behind one start line. `jobs` interleaves ours and theirs pair by pair, `results` keeps what was
-//! measured, `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
+//! `process` starts them behind one start line. `jobs` plans steps, which interleave ours and theirs pair by pair; `run` does
+//! them and has `journal` keep what came of each, so that a run can be continued. `results` is what was measured,
+//! `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
 //! `harness` as the peers in Rust; `values`, `turns` and `parts` belong to it.
 
 // What is measured becomes a number of 53 bits, and a number becomes a count or a place in a picture.
@@ -20,12 +21,14 @@ mod build;
 mod catalogue;
 mod harness;
 mod jobs;
+mod journal;
 mod options;
 mod ours;
 mod parts;
 mod process;
 mod report;
 mod results;
+mod run;
 mod statistics;
 mod targets;
 mod turns;
@@ -54,12 +57,12 @@ fn measure(cli: &Cli) -> Result<ExitCode> {
     if cli.install {
         build::install()?;
     }
-    let peers = build::all(&cli.peers)?;
+    let peers = build::all(&cli.peers, cli.full || cli.list)?;
     report::peers(&peers);
     if cli.list {
         return Ok(ExitCode::SUCCESS);
     }
-    let results = jobs::run(cli, peers)?;
+    let run::Done { results, failures } = run::run(cli, peers)?;
     report::table(&results);
     if let Some(path) = &cli.json {
         report::json(&results, path)?;
@@ -67,11 +70,8 @@ fn measure(cli: &Cli) -> Result<ExitCode> {
     if let Some(folder) = &cli.svg {
         report::pictures(&results, folder)?;
     }
-    if cli.check || cli.strict {
-        let all_met = report::targets(&targets::check(&results));
-        if cli.strict && !all_met {
-            return Ok(ExitCode::FAILURE);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    let all_met = !cli.check || report::targets(&targets::check(&results));
+    report::failures(&failures);
+    let is_well = all_met && !failures.iter().any(|failure| failure.ours);
+    Ok(ExitCode::from(u8::from(!is_well)))
 }

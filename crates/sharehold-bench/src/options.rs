@@ -1,8 +1,10 @@
 //! What can be asked on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::ours::Worker;
 
@@ -18,52 +20,65 @@ use crate::ours::Worker;
 )]
 #[command(after_help = "\
 Examples:
-  sharehold-bench                              everything, some minutes
+  sharehold-bench                              what is promised, less than five minutes
+  sharehold-bench --full --check               everything, half an hour, held to the targets
   sharehold-bench count --peers pthread-robust one job against one peer
-  sharehold-bench --check --json out.json      hold it to the targets, keep the numbers
   sharehold-bench count waits --svg pictures   draw them
-  sharehold-bench --list                       which peers there are, and what the others need")]
+  sharehold-bench --list                       which peers there are, and what the others need
+
+What is measured is printed, and appended to a file, at once. A run that was interrupted is continued by the same
+command. A peer that crashes or hangs costs its own row.
+
+Exit status: 0 measured, 1 our own side failed or, with --check, missed a target, 2 wrong usage.")]
 pub(crate) struct Cli {
     /// What to measure; everything unless named
     #[arg(value_enum)]
     pub(crate) jobs: Vec<Job>,
 
+    /// Measure more peers, with more processes, more often and for longer
+    #[arg(long)]
+    pub(crate) full: bool,
+
     /// Only these peers, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
 
-    /// How many processes hammer one lock, separated by commas
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2,4,8,32",
+    /// How many processes hammer one lock, separated by commas [default: 1,2,4,8, with --full 32 too]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) processes: Vec<u32>,
+    processes: Vec<u32>,
 
-    /// How many pairs of measurements are taken
-    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
+    /// How many pairs of measurements are taken [default: 3, with --full 7]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
 
-    /// How long one measurement of a hammered lock takes, about
-    #[arg(long, value_name = "MS", default_value = "200", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) millis: u64,
+    /// How long one measurement of a hammered lock takes, about [default: 100, with --full 200]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    millis: Option<u64>,
 
-    /// How many holders are killed for each peer
-    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) kills: u32,
+    /// How many holders are killed [default: 100, with --full 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    kills: Option<u32>,
 
-    /// How long the locks of parts are hammered to see how evenly they are had, in seconds
-    #[arg(long, value_name = "S", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) fair: u64,
+    /// How long the locks of parts are hammered to see how evenly they are had, in seconds [default: 2, with --full 10]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    fair: Option<u64>,
 
-    /// How long idle waiters wait, in seconds
-    #[arg(long, value_name = "S", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) idle: u64,
+    /// How long idle waiters wait, in seconds [default: 2, with --full 10]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    idle: Option<u64>,
 
-    /// Say for each target whether it is met
+    /// After how many seconds a process that says nothing is killed
+    #[arg(long, value_name = "S", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
+
+    /// Say for each target whether it is met, and fail if one is missed
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// As --check, and fail if one is missed
-    #[arg(long)]
-    pub(crate) strict: bool,
+    /// The file that keeps what is measured [default: bench-results.jsonl beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) results: Option<PathBuf>,
 
     /// Write everything that was measured as JSON
     #[arg(long, value_name = "FILE")]
@@ -85,10 +100,58 @@ pub(crate) struct Cli {
     pub(crate) worker: Option<Command>,
 }
 
+/// What decides which numbers a run has: two runs that agree in it measure the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) full: bool,
+    pub(crate) peers: Vec<String>,
+    pub(crate) processes: Vec<u32>,
+    pub(crate) rounds: u32,
+    pub(crate) millis: u64,
+    pub(crate) kills: u32,
+    pub(crate) fair: u64,
+    pub(crate) idle: u64,
+    patience: u64,
+}
+
 impl Cli {
-    /// Whether a job is to be done.
-    pub(crate) fn wants(&self, job: Job) -> bool {
-        self.jobs.is_empty() || self.jobs.contains(&job)
+    pub(crate) fn settings(&self) -> Settings {
+        let processes: &[u32] = match (self.processes.as_slice(), self.full) {
+            ([], true) => &[1, 2, 4, 8, 32],
+            ([], false) => &[1, 2, 4, 8],
+            (given, _) => given,
+        };
+        let default = |usual, full| if self.full { full } else { usual };
+        Settings {
+            jobs: self.jobs.clone(),
+            full: self.full,
+            peers: self.peers.clone(),
+            processes: processes.to_vec(),
+            rounds: self.rounds.unwrap_or(if self.full { 7 } else { 3 }),
+            millis: self.millis.unwrap_or(default(100, 200)),
+            kills: self.kills.unwrap_or(if self.full { 200 } else { 100 }),
+            fair: self.fair.unwrap_or(default(2, 10)),
+            idle: self.idle.unwrap_or(default(2, 10)),
+            patience: self.patience,
+        }
+    }
+}
+
+impl Settings {
+    /// How many processes wait for one lock: each number, or, to save time, only the largest.
+    pub(crate) fn waiters(&self) -> Vec<u32> {
+        let mut several = self.processes.clone();
+        several.retain(|&it| it > 1);
+        if !self.full {
+            several = several.into_iter().max().into_iter().collect();
+        }
+        several
+    }
+
+    /// How long a process may say nothing, beyond what it is asked to do.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience + self.fair.max(self.idle))
     }
 }
 
@@ -101,7 +164,7 @@ pub(crate) enum Command {
 }
 
 /// What can be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// Lock and unlock, alone
     Uncontended,

@@ -1,22 +1,24 @@
 //! Starting programs: one word at a time from each, all behind one start line, none left behind.
+//!
+//! Each program has a limit for everything that is waited for. One that hangs is killed at that limit, with the
+//! processes that it made, and that is an error like any other.
 
 use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::Pid;
+use anyhow::{Context, Error, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::thread::{CpuSet, sched_setaffinity};
-
-/// No measurement takes as long as this.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a peer is run: the program, and what stands before the verb.
 #[derive(Debug, Clone)]
@@ -27,6 +29,18 @@ pub(crate) struct Program {
     pub(crate) segments: Option<PathBuf>,
     /// Whether one start of it makes all the processes: its locks are only shared by fork.
     pub(crate) forks: bool,
+    /// How long it may take to say or do the next thing.
+    pub(crate) patience: Duration,
+}
+
+/// Marks an error as a peer's.
+#[derive(Debug)]
+pub(crate) struct OfPeer;
+
+impl fmt::Display for OfPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer failed")
+    }
 }
 
 impl Program {
@@ -36,6 +50,21 @@ impl Program {
             before: Vec::new(),
             segments: None,
             forks: false,
+            patience: Duration::from_mins(1),
+        }
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        self.segments.is_some()
+    }
+
+    /// Does something with this program; if it fails and is a peer, the error says so.
+    pub(crate) fn blamed<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let done = work();
+        if self.is_ours() {
+            done
+        } else {
+            done.context(OfPeer)
         }
     }
 
@@ -49,20 +78,39 @@ impl Program {
         command
     }
 
+    /// Starts a process that does a verb.
+    pub(crate) fn start(
+        &self,
+        verb: &str,
+        place: &str,
+        numbers: &[u64],
+        input: Stdio,
+    ) -> Result<Process> {
+        Process::start(self.command(verb, place, numbers), input, self.patience)
+    }
+
     /// Runs a verb that measures nothing.
     pub(crate) fn call(&self, verb: &str, place: &str, numbers: &[u64]) -> Result<()> {
-        let status = self
-            .command(verb, place, numbers)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .with_context(|| format!("cannot start {}", self.path.display()))?;
-        ensure!(
-            status.success(),
-            "{} {verb} {place}: {status}",
-            self.path.display()
-        );
-        Ok(())
+        self.start(verb, place, numbers, Stdio::null())?.finish()
+    }
+
+    /// Runs a verb under a tool; returns what the tool says.
+    pub(crate) fn under(
+        &self,
+        mut tool: Command,
+        verb: &str,
+        place: &str,
+        numbers: &[u64],
+    ) -> Result<String> {
+        let inner = self.command(verb, place, numbers);
+        tool.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            if let Some(value) = value {
+                tool.env(name, value);
+            }
+        }
+        tool.stderr(Stdio::piped());
+        Process::start(tool, Stdio::null(), self.patience)?.said()
     }
 
     /// Starts a process for each list of numbers, lets all of them go at once and returns what each says at the end.
@@ -77,11 +125,11 @@ impl Program {
         if self.forks {
             let mut command = self.command(verb, place, numbers.first().map_or(&[], Vec::as_slice));
             command.env("PEER_PROCESSES", numbers.len().to_string());
-            runners.push(Process::start(command, start.try_clone()?.into())?);
+            let input = start.try_clone()?.into();
+            runners.push(Process::start(command, input, self.patience)?);
         } else {
             for numbers in numbers {
-                let command = self.command(verb, place, numbers);
-                runners.push(Process::start(command, start.try_clone()?.into())?);
+                runners.push(self.start(verb, place, numbers, start.try_clone()?.into())?);
             }
         }
         drop(start);
@@ -91,16 +139,16 @@ impl Program {
             }
         }
         let each = numbers.len() / runners.len();
-        for runner in &runners {
+        for runner in &mut runners {
             for _ in 0..each {
                 runner.expect("ready")?;
             }
         }
         drop(gun);
         let mut answers = Vec::new();
-        for runner in runners {
+        for mut runner in runners {
             for _ in 0..each {
-                answers.push(runner.answer(PATIENCE)?.context("it takes too long")?);
+                answers.push(runner.answer()?);
             }
             runner.finish()?;
         }
@@ -138,20 +186,23 @@ impl Answer {
     }
 }
 
-/// A running program; killed when dropped.
+/// A running program; killed when dropped, with the processes that it made.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     name: String,
+    patience: Duration,
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command, input: Stdio) -> Result<Process> {
+    fn start(mut command: Command, input: Stdio, patience: Duration) -> Result<Process> {
         let name = format!("{command:?}");
+        // In a group of its own, to be killed with what it starts.
         let mut child = command
             .stdin(input)
             .stdout(Stdio::piped())
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let output = child.stdout.take().context("its output is a pipe")?;
@@ -163,30 +214,49 @@ impl Process {
                 }
             }
         });
-        Ok(Process { child, lines, name })
+        Ok(Process {
+            child,
+            lines,
+            name,
+            patience,
+        })
     }
 
     /// The next line, or nothing when there is none in time.
-    pub(crate) fn line(&self, limit: Duration) -> Result<Option<String>> {
+    fn line(&mut self, limit: Duration) -> Result<Option<String>> {
         match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => bail!("{} ended early", self.name),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = self.wait()?;
+                bail!("{} ended early: {status}", self.name)
+            }
         }
     }
 
-    pub(crate) fn answer(&self, limit: Duration) -> Result<Option<Answer>> {
+    /// Waits for what it says at its end.
+    pub(crate) fn answer(&mut self) -> Result<Answer> {
+        let line = self.line(self.patience)?;
+        Ok(Answer::parse(&line.ok_or_else(|| self.hangs())?))
+    }
+
+    /// The same, or nothing if it says nothing in time.
+    pub(crate) fn answer_within(&mut self, limit: Duration) -> Result<Option<Answer>> {
         Ok(self.line(limit)?.map(|line| Answer::parse(&line)))
     }
 
-    pub(crate) fn expect(&self, word: &str) -> Result<()> {
-        let line = self.line(PATIENCE)?;
-        ensure!(
-            line.as_deref() == Some(word),
-            "{} says {line:?}, not {word:?}",
-            self.name
-        );
+    pub(crate) fn expect(&mut self, word: &str) -> Result<()> {
+        let line = self.line(self.patience)?.ok_or_else(|| self.hangs())?;
+        ensure!(line == word, "{} says {line:?}, not {word:?}", self.name);
         Ok(())
+    }
+
+    fn hangs(&self) -> Error {
+        let seconds = self.patience.as_secs();
+        Error::msg(format!(
+            "{} hung, and was killed after {seconds} s",
+            self.name
+        ))
     }
 
     /// Sends an empty line.
@@ -206,11 +276,39 @@ impl Process {
         Ok(sched_setaffinity(pid, &one)?)
     }
 
-    /// Lets it end by itself.
+    /// Waits for its end, which must be a success.
     fn finish(mut self) -> Result<()> {
-        let status = self.child.wait()?;
+        let status = self.wait()?;
         ensure!(status.success(), "{}: {status}", self.name);
         Ok(())
+    }
+
+    /// The same for a tool; returns what it said.
+    fn said(mut self) -> Result<String> {
+        let mut stderr = self.child.stderr.take().context("it is a pipe")?;
+        let reader = thread::spawn(move || {
+            let mut said = Vec::new();
+            // What was read before an error is worth showing.
+            let _ = stderr.read_to_end(&mut said);
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        let status = self.wait()?;
+        let said = reader.join().map_err(|_| Error::msg("it cannot be read"))?;
+        ensure!(status.success(), "{}: {status}: {said}", self.name);
+        Ok(said)
+    }
+
+    fn wait(&mut self) -> Result<ExitStatus> {
+        let end = Instant::now() + self.patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() >= end {
+                return Err(self.hangs());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(crate) fn kill(&mut self) -> Result<()> {
@@ -225,9 +323,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Not reaped, it still gives its number to its group. One that was reaped left nobody behind.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use std::env;
 use std::fs;
 use std::thread;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::jobs::{Named, Pairs};
 use crate::statistics::{Histogram, median, quantile};
 
 /// What a number counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Unit {
     #[serde(rename = "ns")]
     Nanoseconds,
@@ -43,18 +44,22 @@ impl Unit {
 }
 
 /// One thing measured, ours and theirs side by side, a number for each round.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
-    pub(crate) job: &'static str,
+    pub(crate) job: String,
     pub(crate) case: String,
     pub(crate) unit: Unit,
     /// The peer's name and title; none where ours is measured alone.
-    pub(crate) peer: Option<(&'static str, &'static str)>,
+    pub(crate) peer: Option<(String, String)>,
     pub(crate) ours: Vec<f64>,
     pub(crate) theirs: Vec<f64>,
 }
 
 impl Row {
+    pub(crate) fn peer_name(&self) -> Option<&str> {
+        self.peer.as_ref().map(|(name, _)| name.as_str())
+    }
+
     /// Ours divided by theirs, round by round.
     pub(crate) fn ratios(&self) -> Vec<f64> {
         let pairs = self.ours.iter().zip(&self.theirs);
@@ -63,16 +68,95 @@ impl Row {
 }
 
 /// Many durations of one kind, of one side.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Distribution {
-    pub(crate) job: &'static str,
+    pub(crate) job: String,
     pub(crate) case: String,
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     /// The peer's name; none for ours.
-    pub(crate) peer: Option<&'static str>,
+    pub(crate) peer: Option<String>,
     pub(crate) histogram: Histogram,
     /// Of how many tries nothing came.
     pub(crate) never: u32,
+}
+
+/// What one step of a run measured.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) distributions: Vec<Distribution>,
+}
+
+impl Measured {
+    /// Begins with one row, of both sides.
+    pub(crate) fn pairs(
+        job: &str,
+        case: &str,
+        unit: Unit,
+        peer: Named,
+        pairs: Pairs<f64>,
+    ) -> Measured {
+        let mut measured = Measured::default();
+        measured.add(job, case, unit, peer, pairs);
+        measured
+    }
+
+    /// Begins with one row, of ours alone.
+    pub(crate) fn alone(job: &str, case: &str, unit: Unit, ours: Vec<f64>) -> Measured {
+        let mut measured = Measured::default();
+        measured.add_alone(job, case, unit, ours);
+        measured
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        job: &str,
+        case: &str,
+        unit: Unit,
+        peer: Named,
+        pairs: Pairs<f64>,
+    ) {
+        let (name, title) = peer;
+        self.rows.push(Row {
+            job: job.to_owned(),
+            case: case.to_owned(),
+            unit,
+            peer: Some((name.to_owned(), title.to_owned())),
+            ours: pairs.ours,
+            theirs: pairs.theirs,
+        });
+    }
+
+    /// Adds what was measured of ours alone.
+    pub(crate) fn add_alone(&mut self, job: &str, case: &str, unit: Unit, ours: Vec<f64>) {
+        self.rows.push(Row {
+            job: job.to_owned(),
+            case: case.to_owned(),
+            unit,
+            peer: None,
+            ours,
+            theirs: Vec::new(),
+        });
+    }
+
+    /// The durations of one side, which begin empty.
+    pub(crate) fn distribution(
+        &mut self,
+        job: &str,
+        case: &str,
+        peer: Option<Named>,
+    ) -> &mut Distribution {
+        self.distributions.push(Distribution {
+            job: job.to_owned(),
+            case: case.to_owned(),
+            title: peer.map_or(OURS, |(_, title)| title).to_owned(),
+            peer: peer.map(|(name, _)| name.to_owned()),
+            histogram: Histogram::default(),
+            never: 0,
+        });
+        let last = self.distributions.len() - 1;
+        &mut self.distributions[last]
+    }
 }
 
 /// All that one run measured.
@@ -85,7 +169,7 @@ pub(crate) struct Results {
 }
 
 /// What the numbers depend on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
@@ -99,20 +183,20 @@ pub(crate) struct Machine {
 pub(crate) const OURS: &str = "sharehold";
 
 impl Results {
-    pub(crate) fn new() -> Results {
+    pub(crate) fn new(machine: Machine) -> Results {
         // Where the results are written changes nothing in them.
         let mut arguments = Vec::new();
         let mut given = env::args().skip(1);
         while let Some(argument) = given.next() {
             match argument.as_str() {
-                "--svg" | "--json" => drop(given.next()),
-                "--check" | "--strict" => {}
+                "--svg" | "--json" | "--results" => drop(given.next()),
+                "--check" => {}
                 _ => arguments.push(argument),
             }
         }
         let command = "cargo run --release -p sharehold-bench --";
         Results {
-            machine: Machine::this(),
+            machine,
             command: format!("{command} {}", arguments.join(" "))
                 .trim_end_matches([' ', '-'])
                 .to_owned(),
@@ -121,10 +205,27 @@ impl Results {
         }
     }
 
+    /// Adds what a step measured; durations to those of the same side.
+    pub(crate) fn add(&mut self, measured: Measured) {
+        self.rows.extend(measured.rows);
+        for new in measured.distributions {
+            let same = |it: &&mut Distribution| {
+                it.job == new.job && it.case == new.case && it.peer == new.peer
+            };
+            match self.distributions.iter_mut().find(same) {
+                Some(found) => {
+                    found.histogram.merge(&new.histogram);
+                    found.never += new.never;
+                }
+                None => self.distributions.push(new),
+            }
+        }
+    }
+
     pub(crate) fn row(&self, job: &str, case: &str, peer: Option<&str>) -> Option<&Row> {
-        self.rows.iter().find(|row| {
-            row.job == job && row.case == case && row.peer.map(|(name, _)| name) == peer
-        })
+        self.rows
+            .iter()
+            .find(|row| row.job == job && row.case == case && row.peer_name() == peer)
     }
 
     /// The rows of a job, by their cases in the order of measuring.
@@ -139,38 +240,14 @@ impl Results {
         cases
     }
 
-    pub(crate) fn jobs(&self) -> Vec<&'static str> {
+    pub(crate) fn jobs(&self) -> Vec<&str> {
         let mut jobs = Vec::new();
         for row in &self.rows {
-            if !jobs.contains(&row.job) {
-                jobs.push(row.job);
+            if !jobs.contains(&row.job.as_str()) {
+                jobs.push(&row.job);
             }
         }
         jobs
-    }
-
-    /// Adds durations to those of the same side.
-    pub(crate) fn distribution(
-        &mut self,
-        job: &'static str,
-        case: &str,
-        peer: Option<(&'static str, &'static str)>,
-    ) -> &mut Distribution {
-        let name = peer.map(|(name, _)| name);
-        let same = |it: &Distribution| it.job == job && it.case == case && it.peer == name;
-        let index = self.distributions.iter().position(same);
-        let index = index.unwrap_or_else(|| {
-            self.distributions.push(Distribution {
-                job,
-                case: case.to_owned(),
-                title: peer.map_or(OURS, |(_, title)| title),
-                peer: name,
-                histogram: Histogram::default(),
-                never: 0,
-            });
-            self.distributions.len() - 1
-        });
-        &mut self.distributions[index]
     }
 }
 
@@ -194,7 +271,7 @@ impl Summary {
 }
 
 impl Machine {
-    fn this() -> Machine {
+    pub(crate) fn this() -> Machine {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str, mark: char| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -251,9 +328,9 @@ impl<'a> Quantiles<'a> {
             .collect();
         ns.insert("1".to_owned(), it.histogram.longest());
         Quantiles {
-            job: it.job,
+            job: &it.job,
             case: &it.case,
-            peer: it.peer.unwrap_or(OURS),
+            peer: it.peer.as_deref().unwrap_or(OURS),
             count: it.histogram.count(),
             never: it.never,
             ns,

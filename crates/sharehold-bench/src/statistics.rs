@@ -1,5 +1,7 @@
 //! Medians, quartiles and histograms.
 
+use serde::{Deserialize, Serialize};
+
 /// The value below which the share `part` (0 to 1) of the values lie.
 pub(crate) fn quantile(values: &[f64], part: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
@@ -15,7 +17,7 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// How often durations were in each bucket: 16 buckets for each power of two of nanoseconds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Histogram {
     buckets: std::collections::BTreeMap<u32, u64>,
     longest: f64,
@@ -42,6 +44,14 @@ impl Histogram {
         };
         *self.buckets.entry(bucket).or_default() += 1;
         self.longest = self.longest.max(ns);
+    }
+
+    /// Adds what another one has.
+    pub(crate) fn merge(&mut self, other: &Histogram) {
+        for (&bucket, count) in &other.buckets {
+            *self.buckets.entry(bucket).or_default() += count;
+        }
+        self.longest = self.longest.max(other.longest);
     }
 
     pub(crate) fn count(&self) -> u64 {

@@ -5,75 +5,63 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use super::{Bench, Pairs, tell};
+use super::{Bench, Plan};
 use crate::catalogue::Skill;
 use crate::process::Program;
-use crate::results::Unit;
+use crate::results::{Measured, Unit};
 
 const FEW: u64 = 1000;
 const MANY: u64 = 3000;
 
 /// Counts for each peer what lock + unlock costs, and the life of a segment.
-pub(super) fn cost(bench: &mut Bench<'_>) -> Result<()> {
-    let lock = "lock + unlock";
-    for (named, program) in bench.able(Skill::Lock) {
-        if program.forks {
-            continue;
+pub(super) fn cost(bench: &Bench, plan: &mut Plan) {
+    const LOCK: &str = "lock + unlock";
+    let (strace, valgrind) = (there("strace"), there("valgrind"));
+    for (named, program) in bench.able_alone(Skill::Lock) {
+        if strace {
+            let program = program.clone();
+            plan.add("cost", LOCK, Some(named), 1.0, move |bench| {
+                let pairs = bench.once(&program, |side| calls(bench, side, "pass"))?;
+                Ok(Measured::pairs("cost", LOCK, Unit::Calls, named, pairs))
+            });
         }
-        tell(format_args!("cost: {}", named.1));
-        if there("strace") {
-            let pairs = both(bench, &program, |program| calls(bench, program, "pass"))?;
-            bench.add("cost", lock, Unit::Calls, named, pairs);
-        }
-        if there("valgrind") {
-            for (verb, case) in [("pass", lock), ("count", "lock + increment + unlock")] {
-                let pairs = both(bench, &program, |program| {
-                    instructions(bench, program, verb)
-                })?;
+        for (verb, case) in [("pass", LOCK), ("count", "lock + increment + unlock")] {
+            if valgrind {
+                let program = program.clone();
                 let case = format!("{case}, instructions");
-                bench.add("cost", &case, Unit::Instructions, named, pairs);
+                plan.add("cost", &case.clone(), Some(named), 4.0, move |bench| {
+                    let pairs = bench.once(&program, |side| instructions(bench, side, verb))?;
+                    let unit = Unit::Instructions;
+                    Ok(Measured::pairs("cost", &case, unit, named, pairs))
+                });
             }
         }
     }
     for (named, program) in bench.able(Skill::Life) {
-        tell(format_args!("cost: {}", named.1));
-        if there("strace") {
-            let pairs = both(bench, &program, |program| calls(bench, program, "life"))?;
-            bench.add(
-                "cost",
-                "create, attach, detach, destroy",
-                Unit::Calls,
-                named,
-                pairs,
-            );
+        let case = "create, attach, detach, destroy";
+        if strace {
+            plan.add("cost", case, Some(named), 4.0, move |bench| {
+                let pairs = bench.once(&program, |side| calls(bench, side, "life"))?;
+                Ok(Measured::pairs("cost", case, Unit::Calls, named, pairs))
+            });
         }
     }
-    Ok(())
 }
 
 fn there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").output().is_ok()
+    let mut version = Command::new(tool);
+    version.arg("--version").stdin(Stdio::null());
+    version.output().is_ok()
 }
 
-fn both(
-    bench: &Bench<'_>,
-    theirs: &Program,
-    measure: impl Fn(&Program) -> Result<f64>,
-) -> Result<Pairs<f64>> {
-    Ok(Pairs {
-        ours: vec![measure(&bench.ours)?],
-        theirs: vec![measure(theirs)?],
-    })
-}
-
-fn calls(bench: &Bench<'_>, program: &Program, verb: &str) -> Result<f64> {
+fn calls(bench: &Bench, program: &Program, verb: &str) -> Result<f64> {
     let report = bench.folder.path().join("strace");
-    difference(bench, program, verb, |inner| {
+    difference(bench, program, verb, |path, number| {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-c", "-o"]).arg(&report);
-        wrapped(strace, inner)?;
+        program.under(strace, verb, path, &[number])?;
         let text = std::fs::read_to_string(&report)?;
         let total = text.lines().find(|line| line.ends_with(" total"));
         let calls = total.and_then(|line| line.split_whitespace().nth(3));
@@ -81,50 +69,31 @@ fn calls(bench: &Bench<'_>, program: &Program, verb: &str) -> Result<f64> {
     })
 }
 
-fn instructions(bench: &Bench<'_>, program: &Program, verb: &str) -> Result<f64> {
-    difference(bench, program, verb, |inner| {
+fn instructions(bench: &Bench, program: &Program, verb: &str) -> Result<f64> {
+    difference(bench, program, verb, |path, number| {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        let said = wrapped(valgrind, inner)?;
+        let said = program.under(valgrind, verb, path, &[number])?;
         let found = said.split("Collected : ").nth(1);
         let number = found.and_then(|rest| rest.split_whitespace().next());
         Ok(number.context("valgrind counts nothing")?.parse()?)
     })
 }
 
-/// What one operation adds.
+/// What one operation adds to what `count` finds for a path and a number of operations.
 fn difference(
-    bench: &Bench<'_>,
+    bench: &Bench,
     program: &Program,
     verb: &str,
-    count: impl Fn(&Command) -> Result<f64>,
+    count: impl Fn(&str, u64) -> Result<f64>,
 ) -> Result<f64> {
     let mut counts = [0.0; 2];
     for (counted, number) in counts.iter_mut().zip([FEW, MANY]) {
         *counted = if verb == "life" {
-            let path = bench.fresh(program);
-            count(&program.command(verb, &path, &[number]))?
+            count(&bench.fresh(program), number)?
         } else {
-            let place = bench.place(program)?;
-            count(&program.command(verb, &place.path, &[number]))?
+            count(&bench.place(program)?.path, number)?
         };
     }
     Ok((counts[1] - counts[0]) / (MANY - FEW) as f64)
-}
-
-/// Runs a command under a tool; returns what the tool says.
-fn wrapped(mut tool: Command, inner: &Command) -> Result<String> {
-    tool.arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        if let Some(value) = value {
-            tool.env(name, value);
-        }
-    }
-    let output = tool
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {tool:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{tool:?}: {said}");
-    Ok(said)
 }

@@ -1,8 +1,8 @@
-//! The jobs: each measures ours beside each peer that can do it, round by round in turn.
+//! The jobs: each plans steps, which measure ours beside one peer, round by round in turn.
 //!
 //! `locks` is what one does with a lock, `deaths` what becomes of it when its holder is killed, `memory` is the life and the
-//! use of shared memory, `values` what typed values cost, `turns` what waiting for a change costs, `parts` what is done with the locks of parts, `growth` what large numbers
-//! cost, `cost` what the machine and the system are asked to do.
+//! use of shared memory, `values` what typed values cost, `turns` what waiting for a change costs, `parts` what is done
+//! with the locks of parts, `growth` what large numbers cost, `cost` what the machine and the system are asked to do.
 
 mod cost;
 mod deaths;
@@ -14,40 +14,20 @@ mod turns;
 mod values;
 
 use std::cell::Cell;
-use std::fmt;
-use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::build::Peers;
 use crate::catalogue::{Found, Skill};
-use crate::options::{Cli, Job};
+use crate::options::{Job, Settings};
 use crate::parts::Primitive;
 use crate::process::{Answer, Folder, Program, ourselves};
-use crate::results::{Results, Row, Unit};
+use crate::results::Measured;
 
-/// Does every job that was asked for.
-pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
-    let folder = Folder::new()?;
-    // Thousands of segments are thousands of open files.
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: most,
-            maximum: most,
-        },
-    )?;
-    let mut bench = Bench {
-        cli,
-        peers: peers.found,
-        ours: ourselves(&folder)?,
-        folder,
-        results: Results::new(),
-        places: Cell::new(0),
-    };
-    let jobs: [(Job, Measure); 16] = [
+/// Plans every job that was asked for.
+pub(crate) fn plan(bench: &Bench) -> Vec<Step> {
+    let jobs: [(Job, Planner); 16] = [
         (Job::Uncontended, locks::uncontended),
         (Job::Count, locks::count),
         (Job::Waits, locks::waits),
@@ -65,28 +45,87 @@ pub(crate) fn run(cli: &Cli, peers: Peers) -> Result<Results> {
         (Job::Idle, locks::idle),
         (Job::Cost, cost::cost),
     ];
-    for (job, measure) in jobs {
-        if cli.wants(job) {
-            measure(&mut bench)?;
+    let mut plan = Plan(Vec::new());
+    for (job, of) in jobs {
+        if bench.settings.jobs.is_empty() || bench.settings.jobs.contains(&job) {
+            of(bench, &mut plan);
         }
     }
-    clear_line();
-    Ok(bench.results)
+    plan.0
 }
 
-type Measure = fn(&mut Bench<'_>) -> Result<()>;
+type Planner = fn(&Bench, &mut Plan);
+type Measure = Box<dyn FnOnce(&Bench) -> Result<Measured>>;
 
-/// What all jobs have.
-struct Bench<'a> {
-    cli: &'a Cli,
+/// The steps of a run, in order.
+pub(crate) struct Plan(Vec<Step>);
+
+impl Plan {
+    /// Adds a step: `what` it measures beside which peer, and about how many seconds that takes.
+    fn add(
+        &mut self,
+        job: &'static str,
+        what: &str,
+        peer: Option<Named>,
+        seconds: f64,
+        measure: impl FnOnce(&Bench) -> Result<Measured> + 'static,
+    ) {
+        let name = match peer {
+            Some((name, _)) => format!("{job}: {what}, {name}"),
+            None => format!("{job}: {what}"),
+        };
+        self.0.push(Step {
+            name,
+            seconds,
+            measure: Box::new(measure),
+        });
+    }
+}
+
+/// What is measured at once. A failure in it leaves the other steps as they are.
+pub(crate) struct Step {
+    /// Unlike that of any other step.
+    pub(crate) name: String,
+    /// How long it takes, about.
+    pub(crate) seconds: f64,
+    pub(crate) measure: Measure,
+}
+
+/// What all steps have.
+pub(crate) struct Bench {
+    pub(crate) settings: Settings,
     peers: Vec<Found>,
     ours: Program,
     folder: Folder,
-    results: Results,
     places: Cell<u32>,
 }
 
-impl Bench<'_> {
+impl Bench {
+    pub(crate) fn new(settings: Settings, peers: Peers) -> Result<Bench> {
+        let folder = Folder::new()?;
+        // Thousands of segments are thousands of open files.
+        let most = getrlimit(Resource::Nofile).maximum;
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: most,
+                maximum: most,
+            },
+        )?;
+        let mut bench = Bench {
+            peers: peers.found,
+            ours: ourselves(&folder)?,
+            settings,
+            folder,
+            places: Cell::new(0),
+        };
+        let programs = bench.peers.iter_mut().map(|found| &mut found.program);
+        for program in programs.chain([&mut bench.ours]) {
+            program.patience = bench.settings.patience();
+        }
+        Ok(bench)
+    }
+
     /// Our own side with the lock of a part.
     fn with_part(&self, primitive: Primitive) -> Program {
         let mut program = self.ours.clone();
@@ -114,11 +153,29 @@ impl Bench<'_> {
         .collect()
     }
 
+    /// The same without those whose locks are only shared by fork.
+    fn able_alone(&self, skill: Skill) -> Vec<(Named, Program)> {
+        let mut able = self.able(skill);
+        able.retain(|(_, program)| !program.forks);
+        able
+    }
+
+    /// About how many seconds pairs take of which one side takes so many.
+    fn seconds(&self, one: f64) -> f64 {
+        // Each starts and ends some processes.
+        f64::from(self.settings.rounds) * 2.0 * (one + 0.03)
+    }
+
+    /// How long one measurement of a hammered lock takes, in seconds.
+    fn hammering(&self) -> f64 {
+        self.settings.millis as f64 / 1e3
+    }
+
     /// A name that nothing has yet: a key for ours, a path for others.
     fn fresh(&self, program: &Program) -> String {
         let number = self.places.get();
         self.places.set(number + 1);
-        if program.segments.is_some() {
+        if program.is_ours() {
             format!("bench.{number}")
         } else {
             let path = self.folder.path().join(format!("peer-{number}"));
@@ -141,9 +198,22 @@ impl Bench<'_> {
     fn pairs<T>(
         &self,
         theirs: &Program,
+        measure: impl FnMut(&Program) -> Result<T>,
+    ) -> Result<Pairs<T>> {
+        self.pairs_of(&self.ours, theirs, measure)
+    }
+
+    /// The same with the lock of a part, for example, on our side.
+    fn pairs_of<T>(
+        &self,
+        ours: &Program,
+        theirs: &Program,
         mut measure: impl FnMut(&Program) -> Result<T>,
     ) -> Result<Pairs<T>> {
-        self.turns(|is_ours| measure(if is_ours { &self.ours } else { theirs }))
+        self.turns(|is_ours| {
+            let side = if is_ours { ours } else { theirs };
+            side.blamed(|| measure(side))
+        })
     }
 
     /// The same for two sides that differ in more than their program; `measure` is told whether it is our turn.
@@ -152,7 +222,7 @@ impl Bench<'_> {
             ours: Vec::new(),
             theirs: Vec::new(),
         };
-        for round in 0..self.cli.rounds {
+        for round in 0..self.settings.rounds {
             let we_begin = round % 2 == 0;
             for is_ours in [we_begin, !we_begin] {
                 let measured = measure(is_ours)?;
@@ -166,37 +236,26 @@ impl Bench<'_> {
         Ok(pairs)
     }
 
-    fn add(&mut self, job: &'static str, case: &str, unit: Unit, peer: Named, pairs: Pairs<f64>) {
-        self.results.rows.push(Row {
-            job,
-            case: case.to_owned(),
-            unit,
-            peer: Some(peer),
-            ours: pairs.ours,
-            theirs: pairs.theirs,
-        });
-    }
-
-    /// Adds what was measured of ours alone.
-    fn add_alone(&mut self, job: &'static str, case: &str, unit: Unit, ours: Vec<f64>) {
-        self.results.rows.push(Row {
-            job,
-            case: case.to_owned(),
-            unit,
-            peer: None,
-            ours,
-            theirs: Vec::new(),
-        });
+    /// Measures both sides once.
+    fn once<T>(
+        &self,
+        theirs: &Program,
+        measure: impl Fn(&Program) -> Result<T>,
+    ) -> Result<Pairs<T>> {
+        Ok(Pairs {
+            ours: vec![measure(&self.ours)?],
+            theirs: vec![theirs.blamed(|| measure(theirs))?],
+        })
     }
 }
 
 /// A peer's name and title.
-type Named = (&'static str, &'static str);
+pub(crate) type Named = (&'static str, &'static str);
 
 /// The same measured on both sides.
-struct Pairs<T> {
-    ours: Vec<T>,
-    theirs: Vec<T>,
+pub(crate) struct Pairs<T> {
+    pub(crate) ours: Vec<T>,
+    pub(crate) theirs: Vec<T>,
 }
 
 impl<T> Pairs<T> {
@@ -228,21 +287,5 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         // What is left is in the run's folder, which goes at the end.
         let _ = self.program.call("unmake", &self.path, &[]);
-    }
-}
-
-/// Tells a person at a terminal what is being done.
-fn tell(what: fmt::Arguments<'_>) {
-    if io::stderr().is_terminal() {
-        clear_line();
-        eprint!("{what} …");
-        // Only a person waits for it.
-        let _ = io::stderr().flush();
-    }
-}
-
-fn clear_line() {
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::{Bench, Named, Pairs, tell};
+use super::{Bench, Named, Pairs, Plan};
 use crate::parts::Primitive;
 use crate::process::{Answer, Program};
-use crate::results::Unit;
+use crate::results::{Measured, Unit};
 use crate::statistics::Histogram;
 
 /// A way to use a primitive, and what else is used for that.
@@ -37,75 +37,78 @@ const fn way(title: &'static str, primitive: Primitive, second: u64, peer: &'sta
 }
 
 /// Acquires and releases each of them, alone; and reads with one process and with two.
-pub(super) fn parts(bench: &mut Bench<'_>) -> Result<()> {
+pub(super) fn parts(bench: &Bench, plan: &mut Plan) {
+    let seconds = bench.seconds(bench.hammering());
     for way in WAYS {
         let Some((named, theirs)) = bench.named(way.peer) else {
             continue;
         };
-        tell(format_args!("parts: {}, {}", way.title, named.1));
-        let ours = bench.with_part(way.primitive);
-        let pairs = bench.turns(|is_ours| {
-            let side = if is_ours { &ours } else { &theirs };
-            race(bench, side, "pass", 1, way.second)
-        })?;
-        bench.add("parts", way.title, Unit::Nanoseconds, named, pairs);
+        plan.add("parts", way.title, Some(named), seconds, move |bench| {
+            let ours = bench.with_part(way.primitive);
+            let pairs = bench.pairs_of(&ours, &theirs, |side| {
+                race(bench, side, "pass", 1, way.second)
+            })?;
+            let unit = Unit::Nanoseconds;
+            Ok(Measured::pairs("parts", way.title, unit, named, pairs))
+        });
     }
-    tell(format_args!("parts: Event::set"));
-    let event = bench.with_part(Primitive::Event);
-    let set = (0..bench.cli.rounds).map(|_| race(bench, &event, "set", 1, 0));
-    let set = set.collect::<Result<_>>()?;
-    bench.add_alone("parts", "Event::set, of a set one", Unit::Nanoseconds, set);
-    readers(bench)
+    let case = "Event::set, of a set one";
+    plan.add("parts", case, None, seconds / 2.0, move |bench| {
+        let event = bench.with_part(Primitive::Event);
+        let set = (0..bench.settings.rounds).map(|_| race(bench, &event, "set", 1, 0));
+        let set = set.collect::<Result<_>>()?;
+        Ok(Measured::alone("parts", case, Unit::Nanoseconds, set))
+    });
+    readers(bench, plan);
 }
 
 /// One reader and two, of the same lock: they share no cache line, so that two should read twice as often.
-fn readers(bench: &mut Bench<'_>) -> Result<()> {
+fn readers(bench: &Bench, plan: &mut Plan) {
     const ALONE: Named = ("one-reader", "one reader of the same");
     let Some((named, theirs)) = bench.named(READ.peer) else {
-        return Ok(());
+        return;
     };
+    let seconds = bench.seconds(bench.hammering());
     let ours = bench.with_part(READ.primitive);
-    tell(format_args!("parts: two readers, {}", named.1));
-    let two = bench.turns(|is_ours| {
-        let side = if is_ours { &ours } else { &theirs };
-        race(bench, side, "pass", 2, READ.second)
-    })?;
-    bench.add("parts", "RwLock, 2 readers", Unit::Nanoseconds, named, two);
-    for (side, case) in [
-        (&ours, "RwLock, 2 readers beside 1"),
-        (&theirs, "pthread rwlock, 2 readers beside 1"),
+    for (case, side) in [
+        ("RwLock, 2 readers beside 1", ours.clone()),
+        ("pthread rwlock, 2 readers beside 1", theirs.clone()),
     ] {
-        let pairs = bench.turns(|is_two| {
-            let processes = if is_two { 2 } else { 1 };
-            race(bench, side, "pass", processes, READ.second)
-        })?;
-        bench.add("parts", case, Unit::Nanoseconds, ALONE, pairs);
+        plan.add("parts", case, None, seconds, move |bench| {
+            let pairs = bench.turns(|is_two| {
+                let processes = if is_two { 2 } else { 1 };
+                side.blamed(|| race(bench, &side, "pass", processes, READ.second))
+            })?;
+            let unit = Unit::Nanoseconds;
+            Ok(Measured::pairs("parts", case, unit, ALONE, pairs))
+        });
     }
-    Ok(())
+    let case = "RwLock, 2 readers";
+    plan.add("parts", case, Some(named), seconds, move |bench| {
+        let pairs = bench.pairs_of(&ours, &theirs, |side| {
+            race(bench, side, "pass", 2, READ.second)
+        })?;
+        let unit = Unit::Nanoseconds;
+        Ok(Measured::pairs("parts", case, unit, named, pairs))
+    });
 }
 
 /// Nanoseconds of one operation while each of the processes does its share.
-fn race(
-    bench: &Bench<'_>,
-    program: &Program,
-    verb: &str,
-    processes: u32,
-    second: u64,
-) -> Result<f64> {
+fn race(bench: &Bench, program: &Program, verb: &str, processes: u32, second: u64) -> Result<f64> {
     /// What one takes, about.
     const NS: f64 = 60.0;
-    let share = (bench.cli.millis as f64 * 1e6 / NS) as u64;
+    let share = (bench.hammering() * 1e9 / NS) as u64;
     bench
         .place(program)?
         .race(verb, processes, &[share, second])
 }
 
 /// Many processes that want one lock all the time: how long one of them waits at most, and who gets it how often.
-pub(super) fn fairness(bench: &mut Bench<'_>) -> Result<()> {
+pub(super) fn fairness(bench: &Bench, plan: &mut Plan) {
     let own = (bench.ours.clone(), "pthread-robust");
     let part = |primitive, peer| (bench.with_part(primitive), peer);
     // Of several locks the processes use one after the other.
-    let cases: [(&[&'static str], (Program, &str)); 4] = [
+    let cases: [(&'static [&'static str], (Program, &str)); 4] = [
         (&["segment lock"], own),
         (&["Mutex"], part(Primitive::Mutex, "pthread-robust")),
         (
@@ -118,12 +121,17 @@ pub(super) fn fairness(bench: &mut Bench<'_>) -> Result<()> {
         let Some((named, theirs)) = bench.named(peer) else {
             continue;
         };
-        let [ours, theirs] = [ours, theirs].map(|side| hammered(bench, &side, titles));
-        for ((title, ours), theirs) in titles.iter().zip(ours?).zip(theirs?) {
-            add(bench, title, named, &ours, &theirs);
-        }
+        let seconds = 2.0 * bench.settings.fair as f64;
+        plan.add("fairness", titles[0], Some(named), seconds, move |bench| {
+            let ours = hammered(bench, &ours, titles)?;
+            let theirs = theirs.blamed(|| hammered(bench, &theirs, titles))?;
+            let mut measured = Measured::default();
+            for ((title, ours), theirs) in titles.iter().zip(ours).zip(theirs) {
+                add(&mut measured, title, named, &ours, &theirs);
+            }
+            Ok(measured)
+        });
     }
-    Ok(())
 }
 
 /// What became of those who wanted the same.
@@ -134,11 +142,10 @@ struct Hammered {
 }
 
 /// Has 8 processes hammer what `titles` names, each one of them.
-fn hammered(bench: &Bench<'_>, program: &Program, titles: &[&str]) -> Result<Vec<Hammered>> {
+fn hammered(bench: &Bench, program: &Program, titles: &[&str]) -> Result<Vec<Hammered>> {
     const PROCESSES: usize = 8;
-    tell(format_args!("fairness: {}", program.path.display()));
     let place = bench.place(program)?;
-    let duration = bench.cli.fair * 1_000_000_000;
+    let duration = bench.settings.fair * 1_000_000_000;
     let kinds = titles.len();
     let numbers: Vec<_> = (0..PROCESSES)
         .map(|process| vec![duration, (process / 2 % kinds) as u64])
@@ -169,7 +176,7 @@ fn summed<'a>(answers: impl Iterator<Item = &'a Answer>) -> Result<Hammered> {
     Ok(all)
 }
 
-fn add(bench: &mut Bench<'_>, title: &str, named: Named, ours: &Hammered, theirs: &Hammered) {
+fn add(measured: &mut Measured, title: &str, named: Named, ours: &Hammered, theirs: &Hammered) {
     let pair = |of: fn(&Hammered) -> f64| Pairs {
         ours: vec![of(ours)],
         theirs: vec![of(theirs)],
@@ -178,9 +185,9 @@ fn add(bench: &mut Bench<'_>, title: &str, named: Named, ours: &Hammered, theirs
     let rare = pair(|side| side.histogram.quantile(0.9999) / 1e6);
     let share = pair(|side| side.fewest / side.most);
     let (ms, job) = (Unit::Milliseconds, "fairness");
-    bench.add(job, &format!("longest, {title}"), ms, named, longest);
+    measured.add(job, &format!("longest, {title}"), ms, named, longest);
     let case = format!("1 of 10,000 waits longer, {title}");
-    bench.add(job, &case, ms, named, rare);
+    measured.add(job, &case, ms, named, rare);
     let case = format!("share of the slowest, {title}");
-    bench.add(job, &case, Unit::Share, named, share);
+    measured.add(job, &case, Unit::Share, named, share);
 }

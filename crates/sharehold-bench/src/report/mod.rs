@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::build::Peers;
-use crate::results::{OURS, Quantiles, Results, Row, Summary};
+use crate::results::{Measured, OURS, Quantiles, Results, Row, Summary};
+use crate::run::Failure;
 use crate::targets::Checked;
 
 pub(crate) use pictures::pictures;
@@ -47,6 +48,44 @@ pub(crate) fn table(results: &Results) {
     }
 }
 
+/// Prints what a step measured, each row in a line.
+pub(crate) fn rows(measured: &Measured) {
+    for row in &measured.rows {
+        println!("{}: {} [{}]", row.job, row.case, row.unit.text());
+        print_row(row);
+    }
+}
+
+/// Prints why a step failed.
+pub(crate) fn failure(failure: &Failure) {
+    // A peer's reason says that it is the peer's.
+    let whose = if failure.ours {
+        "our own side failed: "
+    } else {
+        ""
+    };
+    println!("{}: FAILED: {whose}{}", failure.step, failure.reason);
+}
+
+/// Prints all failures again, at the end.
+pub(crate) fn failures(failures: &[Failure]) {
+    if !failures.is_empty() {
+        println!("\nfailed");
+    }
+    for one in failures {
+        failure(one);
+    }
+}
+
+/// A time as people say it.
+pub(crate) fn minutes(seconds: f64) -> String {
+    if seconds < 90.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{:.0} min", seconds / 60.0)
+    }
+}
+
 fn print_row(row: &Row) {
     let shown = |values: &[f64]| {
         Summary::of(values).map_or("never".to_owned(), |it| {
@@ -58,7 +97,7 @@ fn print_row(row: &Row) {
             }
         })
     };
-    match row.peer {
+    match &row.peer {
         None => println!("  {OURS:<28}{:>22}", shown(&row.ours)),
         Some((_, title)) => {
             let ratios = Summary::of(&row.ratios()).filter(|it| it.median.is_finite());
@@ -155,7 +194,7 @@ pub(crate) fn json(results: &Results, path: &Path) -> Result<()> {
                 "job": row.job,
                 "case": row.case,
                 "unit": row.unit,
-                "peer": row.peer.map(|(name, _)| name),
+                "peer": row.peer_name(),
                 "ours": row.ours,
                 "theirs": row.theirs,
                 "ours_median": Summary::of(&row.ours).map(|it| it.median),

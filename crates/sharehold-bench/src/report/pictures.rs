@@ -55,20 +55,21 @@ fn look(is_ours: bool) -> (Look, &'static str) {
 fn count(results: &Results) -> Option<String> {
     let cases = results.cases("count");
     // Each lock with its medians, case by case; ours is in every row, so its median is taken over all.
-    let mut locks: Vec<(&str, Vec<f64>)> = vec![(OURS, Vec::new())];
-    for (_, rows) in &cases {
+    let mut locks: Vec<(&str, Vec<Option<f64>>)> = vec![(OURS, vec![None; cases.len()])];
+    for (number, (_, rows)) in cases.iter().enumerate() {
         let ours: Vec<f64> = rows.iter().flat_map(|row| row.ours.clone()).collect();
-        locks[0].1.push(median(&ours)?);
+        locks[0].1[number] = median(&ours);
         for row in rows {
-            let (_, title) = row.peer?;
-            let theirs = median(&row.theirs)?;
-            match locks.iter_mut().find(|(name, _)| *name == title) {
-                Some((_, medians)) => medians.push(theirs),
-                None => locks.push((title, vec![theirs])),
-            }
+            let (_, title) = row.peer.as_ref()?;
+            let index = locks.iter().position(|(name, _)| name == title);
+            let index = index.unwrap_or_else(|| {
+                locks.push((title, vec![None; cases.len()]));
+                locks.len() - 1
+            });
+            locks[index].1[number] = median(&row.theirs);
         }
     }
-    let last = |medians: &[f64]| medians.last().copied().unwrap_or(0.0);
+    let last = |medians: &[Option<f64>]| medians.last().copied().flatten().unwrap_or(0.0);
     locks.sort_by(|(_, a), (_, b)| last(a).total_cmp(&last(b)));
 
     let (top, rows) = (96.0, locks.len() as f64 * ROW);
@@ -84,7 +85,7 @@ fn count(results: &Results) -> Option<String> {
         let left = NAMES + panel * number as f64;
         let all = locks
             .iter()
-            .flat_map(|(_, medians)| medians.iter().copied());
+            .flat_map(|(_, medians)| medians.iter().copied().flatten());
         // The number stands to the right of its bar.
         let axis = LogAxis::over(all, left, panel - 62.0);
         picture.text(left, 82.0, Anchor::Start, "bold", case);
@@ -95,7 +96,7 @@ fn count(results: &Results) -> Option<String> {
             picture.text(x, top + rows + 16.0, Anchor::Middle, "faint small", &label);
         }
         for (row, (title, medians)) in locks.iter().enumerate() {
-            let Some(&ns) = medians.get(number) else {
+            let Some(ns) = medians[number] else {
                 continue;
             };
             let y = top + row as f64 * ROW;
@@ -249,7 +250,7 @@ fn recovery(results: &Results) -> Option<String> {
     for (index, it) in all.iter().enumerate() {
         let y = top + index as f64 * row;
         let (shape, class) = look(it.peer.is_none());
-        picture.text(left - 12.0, y + 19.0, Anchor::End, class, it.title);
+        picture.text(left - 12.0, y + 19.0, Anchor::End, class, &it.title);
         if it.never > 0 {
             picture.text(
                 left + 6.0,
