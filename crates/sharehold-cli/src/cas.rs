@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None => {
             let changed = changed?;
             if args.format.json {
-                output::document(&changed.answer())?;
+                changed.answered(output::document(&changed.answer()))?;
             }
             Ok(Exit::Done.into())
         }

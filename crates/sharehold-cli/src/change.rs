@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 use sharehold::{AnyShared, FieldValue, Schema};
@@ -31,6 +31,12 @@ pub(crate) struct Answer {
 }
 
 impl Changed {
+    /// Says that the change is made where its answer could not be given.
+    pub(crate) fn answered(&self, answered: Result<()>) -> Result<()> {
+        answered
+            .with_context(|| format!("the change is made, from {} to {}", self.before, self.after))
+    }
+
     pub(crate) fn answer(&self) -> Answer {
         Answer {
             before: value::to_json(&self.before),

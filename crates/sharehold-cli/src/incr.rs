@@ -21,7 +21,7 @@ Examples:
   sharehold incr com.example.tally value 10     add 10
   sharehold incr com.example.tally value -1     take 1 away
 
-Exit status: 0 added, 1 the sum does not fit, and nothing is changed, 2 wrong usage, or the field is no number, 3 no such key or
+Exit status: 0 added, 1 the sum does not fit, and nothing is changed, or it is added and the output cannot be written, 2 wrong usage, or the field is no number, 3 no such key or
 field, 4 not in time, 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
 pub(crate) struct Args {
     /// The segment's key
@@ -46,11 +46,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let changed = change::field(&args.key, &args.field, args.patience, |field| {
         sum(field, &args.by).with_context(|| format!("cannot add to `{}`", args.field))
     })?;
-    if args.format.json {
-        output::document(&changed.answer())?;
+    changed.answered(if args.format.json {
+        output::document(&changed.answer())
     } else {
-        output::line(&changed.after.to_string())?;
-    }
+        output::line(&changed.after.to_string())
+    })?;
     Ok(Exit::Done.into())
 }
 

@@ -22,12 +22,15 @@ mod locked;
 mod ls;
 mod man;
 mod output;
+mod own;
 mod poll;
+mod process;
 mod read;
 mod rm;
 mod seen;
 mod set;
 mod show;
+mod signals;
 mod spark;
 mod table;
 mod top;
@@ -40,9 +43,11 @@ mod write;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
 use output::ReaderGone;
+use signals::Stopped;
 
 /// Keyed shared memory between processes that no process's death can break.
 #[derive(Debug, Parser)]
@@ -89,7 +94,25 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match Cli::try_parse() {
+        Ok(cli) => perform(cli.command),
+        Err(error) if error.use_stderr() => error.exit(),
+        // Help and version are answers like any other.
+        Err(answer) => output::written(answer.print()).map(|()| Exit::Done.into()),
+    };
+    done.unwrap_or_else(|error| {
+        if let Some(stopped) = error.downcast_ref::<Stopped>() {
+            return stopped.obey();
+        }
+        if !error.is::<ReaderGone>() {
+            output::complain(&error);
+        }
+        Exit::of(&error).into()
+    })
+}
+
+fn perform(command: Command) -> Result<ExitCode> {
+    match command {
         Command::Ls(args) => ls::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Top(args) => top::run(&args),
@@ -114,13 +137,7 @@ fn main() -> ExitCode {
         Command::CountWorker(args) => count::work(&args),
         Command::Completions(args) => completions::run(&args, for_people()),
         Command::Man(args) => man::run(&args, for_people()),
-    };
-    done.unwrap_or_else(|error| {
-        if !error.is::<ReaderGone>() {
-            output::complain(&error);
-        }
-        Exit::of(&error).into()
-    })
+    }
 }
 
 /// The command without what it starts itself with.

@@ -5,7 +5,8 @@
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::LazyLock;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::hint;
@@ -72,11 +73,25 @@ fn all_of(error: &anyhow::Error) -> String {
     said.join(": ")
 }
 
-fn written(done: io::Result<()>) -> Result<()> {
+/// What became of writing to standard output.
+pub(crate) fn written(done: io::Result<()>) -> Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        done => Ok(done?),
+        done => done.context("cannot write to standard output"),
     }
+}
+
+/// Fails if nobody reads the output any more, which a command that writes seldom would learn late.
+pub(crate) fn expect_reader() -> Result<()> {
+    let out = stdout();
+    let mut polled = [PollFd::new(&out, PollFlags::empty())];
+    // Without time it only looks; if it cannot, writing will tell.
+    let _ = poll(&mut polled, Some(&Timespec::default()));
+    let [out] = polled;
+    if out.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        return Err(ReaderGone.into());
+    }
+    Ok(())
 }
 
 /// How a piece of text is meant, which a terminal shows by colour.

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Ok(args.value.clone())
     })?;
     if args.format.json {
-        output::document(&changed.answer())?;
+        changed.answered(output::document(&changed.answer()))?;
     }
     Ok(Exit::Done.into())
 }

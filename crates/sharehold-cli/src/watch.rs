@@ -25,8 +25,9 @@ Examples:
   sharehold watch com.example.tally value            one field; a number also as bars on a terminal
   sharehold watch com.example.tally --every 1s --json
 
-Exit status: 2 wrong usage, 3 no such key or field, or the segment is gone, 5 damaged, or it holds plain bytes, which have no
-versions, 6 not permitted; it does not end otherwise, but by a signal such as Ctrl-C.")]
+Exit status: 0 nobody reads the output any more, 1 it cannot be written, 2 wrong usage, 3 no such key or field, or the segment is
+gone, 5 damaged, or it holds plain bytes, which have no versions, 6 not permitted; it does not end otherwise, but by a signal such
+as Ctrl-C, for which a shell shows 130.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
@@ -125,13 +126,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
             before = now;
         }
-        std::thread::sleep(args.every.saturating_sub(printed.elapsed()));
+        let left = args.every.saturating_sub(printed.elapsed());
+        poll::until(Some(left), || output::expect_reader().map(|()| None::<()>))?;
     }
 }
 
 /// Waits for a version other than the known one.
 fn next(key: &str, known: Option<u64>) -> Result<Snapshot> {
     let found = poll::until(None, || {
+        output::expect_reader()?;
         let summary = summarize(key)?;
         if summary.is_stale() {
             return Err(gone(key));

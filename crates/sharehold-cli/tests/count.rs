@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -11,8 +10,8 @@ use tempfile::TempDir;
 
 const SHAREHOLD: &str = env!("CARGO_BIN_EXE_sharehold");
 
-/// The key that a count has by itself.
-const KEY: &str = "sharehold.count";
+/// The key that a count is given where another process uses it, too.
+const KEY: &str = "com.example.count";
 
 /// A directory of segments that is this test's own.
 struct World(TempDir);
@@ -144,21 +143,11 @@ fn a_worker_can_be_started_by_hand() {
 }
 
 #[test]
-fn a_signal_ends_it_and_leaves_nothing() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let world = World::new();
-        let mut count = start_endless(&world, KEY);
-        assert_eq!(stop(&mut count, signal), Some(code));
-        world.expect_nothing_left();
-    }
-}
-
-#[test]
 fn a_second_count_under_one_key_is_refused_and_does_not_disturb() {
     let world = World::new();
     let mut first = start_endless(&world, KEY);
-    let second = world.run(&["count"]);
-    assert_eq!(second.status.code(), Some(1));
+    let second = world.run(&["count", "--key", KEY]);
+    assert_eq!(second.status.code(), Some(4));
     let text = String::from_utf8_lossy(&second.stderr);
     assert!(text.contains("--key"), "the next step is not named: {text}");
     let third = world.run(&["count", "--json", "--to=1000", "--key=another"]);
@@ -171,26 +160,70 @@ fn a_second_count_under_one_key_is_refused_and_does_not_disturb() {
 }
 
 #[test]
-fn what_a_killed_parent_leaves_is_cleared_away() {
+fn counts_beside_each_other_have_keys_of_their_own() {
     let world = World::new();
-    let mut count = start_endless(&world, &marker(&world));
-    stop(&mut count, Signal::KILL);
-    // Its workers live on, and count.
-    let workers = Command::new("pkill")
-        .args(["-KILL", "-f", &marker(&world)])
-        .status();
-    assert!(workers.expect("procps is there").success());
-    let end = Instant::now() + Duration::from_secs(30);
-    let again = loop {
-        let output = world.run(&["count", "--json", "--to=1000", "--key", &marker(&world)]);
-        // The killed are gone a moment after the signal.
-        if !String::from_utf8_lossy(&output.stderr).contains("Another count runs") {
-            break output;
-        }
-        assert!(Instant::now() < end, "the killed workers keep the key");
-    };
-    assert_eq!(result_of(&again)["value"], 1000);
+    let mut first = start_endless(&world, KEY);
+    for _ in 0..2 {
+        assert_eq!(
+            result_of(&world.run(&["count", "--json", "--to=1000"]))["value"],
+            1000
+        );
+    }
+    stop(&mut first, Signal::TERM);
     world.expect_nothing_left();
+}
+
+/// What somebody may have under a key that a count is given: it stays as it is, to the last byte.
+#[test]
+fn what_it_did_not_make_it_does_not_touch() {
+    let world = World::new();
+    for (key, kind) in [
+        ("typed", "--fields=money:u64"),
+        ("plain", "--size=616"),
+        ("logged", "--size=5000"),
+    ] {
+        let made = world.run(&["create", key, kind]);
+        assert!(made.status.success(), "{made:?}");
+    }
+    let files = || {
+        let entries = world.path().read_dir().expect("it is there");
+        let mut files: Vec<_> = entries
+            .map(|entry| {
+                let path = entry.expect("it can be listed").path();
+                (path.clone(), std::fs::read(path).expect("it is ours"))
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    assert!(
+        world
+            .run(&["set", "typed", "money", "1000000"])
+            .status
+            .success()
+    );
+    let before = files();
+    for key in ["typed", "plain", "logged"] {
+        for with in ["bytes", "value", "transaction"] {
+            let said = world.run(&["count", "--key", key, "--with", with, "--to=10"]);
+            let text = String::from_utf8_lossy(&said.stderr);
+            assert_eq!(said.status.code(), Some(4), "{text}");
+            assert!(text.contains("needs a key that is free"), "{text}");
+        }
+    }
+    assert!(before == files(), "something was changed");
+    for key in ["typed", "plain", "logged"] {
+        for with in ["bytes", "value", "transaction"] {
+            let said = world.run(&["count-worker", "--with", with, key, "5"]);
+            assert!(!said.status.success(), "{key} {with}");
+        }
+    }
+    let money = world.run(&["get", "typed", "money"]);
+    assert_eq!(String::from_utf8_lossy(&money.stdout), "1000000\n");
+    for key in ["plain", "logged"] {
+        let bytes = world.run(&["read", key]).stdout;
+        assert!(bytes.iter().all(|byte| *byte == 0), "{key} was changed");
+    }
 }
 
 #[test]
@@ -223,18 +256,12 @@ fn a_reader_that_leaves_does_not_break_the_count() {
     assert_eq!(errors, "");
 }
 
-/// The key that a test's endless count has: unlike any other's, and to be found in its workers' arguments.
-fn marker(world: &World) -> String {
-    world.path().display().to_string()
-}
-
 /// A count that does not end by itself; ended with its workers when dropped.
 struct Endless(Child);
 
 impl Drop for Endless {
     fn drop(&mut self) {
         if matches!(self.0.try_wait(), Ok(None)) {
-            // SIGKILL would leave its workers behind.
             let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
             let _ = self.0.wait();
         }
@@ -270,8 +297,8 @@ fn start_endless(world: &World, key: &str) -> Endless {
     count
 }
 
-/// Signals it and returns its exit code.
-fn stop(count: &mut Endless, signal: Signal) -> Option<i32> {
+/// Ends it by a signal.
+fn stop(count: &mut Endless, signal: Signal) {
     kill_process(Pid::from_child(&count.0), signal).expect("it runs");
-    count.0.wait().expect("it is ours").code()
+    count.0.wait().expect("it is ours");
 }

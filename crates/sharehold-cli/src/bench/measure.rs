@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::{Child, ChildStdout, Command, Stdio, id};
+use std::process::{Child, ChildStdout, Stdio, id};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
 use sharehold::{LockError, Segment, Shared};
 
 use super::worker::{BOARD, Board, DELAY, Role, STAMP, lock, now};
-use crate::poll;
+use crate::signals::Stop;
+use crate::{poll, process};
 
 /// How long workers may take until they begin.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,10 +48,11 @@ pub(super) struct Bench {
     /// What flock locks: a file without a name, which workers open by way of this process.
     file: OwnedFd,
     share: Duration,
+    stop: Stop,
 }
 
 impl Bench {
-    pub(super) fn new(key: &str, share: Duration) -> Result<Bench> {
+    pub(super) fn new(key: &str, share: Duration, stop: Stop) -> Result<Bench> {
         Ok(Bench {
             key: key.to_owned(),
             segment: Segment::options().size(64).slots(1000).create(key)?,
@@ -59,6 +61,7 @@ impl Bench {
                 .create_shared(&format!("{key}{BOARD}"), &Board::default())?,
             file: memfd_create("sharehold-bench", MemfdFlags::CLOEXEC)?,
             share,
+            stop,
         })
     }
 
@@ -67,6 +70,7 @@ impl Bench {
         let end = Instant::now() + self.share;
         let mut times = Vec::new();
         while times.is_empty() || Instant::now() < end {
+            self.stop.check()?;
             let start = Instant::now();
             for _ in 0..BATCH {
                 action()?;
@@ -91,11 +95,11 @@ impl Bench {
     }
 
     /// The time of one addition, while so many threads add.
-    pub(super) fn atomic(&self, threads: u32) -> f64 {
+    pub(super) fn atomic(&self, threads: u32) -> Result<f64> {
         let number = AtomicU64::new(0);
         let done = AtomicBool::new(false);
         let start = Instant::now();
-        thread::scope(|scope| {
+        let slept = thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
@@ -105,11 +109,13 @@ impl Bench {
                     }
                 });
             }
-            thread::sleep(self.share);
+            let slept = self.stop.sleep(self.share);
             done.store(true, Ordering::Relaxed);
+            slept
         });
+        slept?;
         let counted = number.into_inner();
-        per(start.elapsed(), counted)
+        Ok(per(start.elapsed(), counted))
     }
 
     /// The time of one increment, while so many processes count under the same lock.
@@ -121,12 +127,13 @@ impl Bench {
         }
         let all = usize::try_from(processes)?;
         let begun = poll::until(Some(PATIENCE), || {
+            self.stop.check()?;
             let board = self.board.get()?;
             Ok(board.tallies[..all].iter().all(|it| *it > 0).then_some(()))
         })?;
         begun.context("the processes that count did not begin")?;
         let (start, before) = (Instant::now(), self.board.get()?.total());
-        thread::sleep(self.share);
+        self.stop.sleep(self.share)?;
         let (time, after) = (start.elapsed(), self.board.get()?.total());
         drop(workers);
         Ok(per(time, after - before))
@@ -143,6 +150,7 @@ impl Bench {
         let before = self.board.version()?;
         let _writer = self.start(Role::Change, 0)?;
         let begun = poll::until(Some(PATIENCE), || {
+            self.stop.check()?;
             Ok((self.board.version()? > before).then_some(()))
         })?;
         begun.context("the process that changes the value did not begin")?;
@@ -161,6 +169,7 @@ impl Bench {
             guard.write_at(STAMP, &now())?;
             drop(guard);
             let delay = poll::until(Some(PATIENCE), || {
+                self.stop.check()?;
                 let guard = lock(&self.segment)?;
                 let delay: u64 = guard.read_at(DELAY)?;
                 Ok((delay > 0).then_some(delay))
@@ -176,6 +185,7 @@ impl Bench {
         let end = Instant::now() + 2 * self.share;
         let mut times = Vec::new();
         while times.is_empty() || Instant::now() < end {
+            self.stop.check()?;
             let mut holder = self.start(Role::Hold, 0)?;
             holder.hear()?;
             let start = Instant::now();
@@ -193,16 +203,9 @@ impl Bench {
     }
 
     fn start(&self, role: Role, place: u32) -> Result<Worker> {
-        let own = std::env::current_exe().context("cannot find this command's own file")?;
         let file = format!("/proc/{}/fd/{}", id(), self.file.as_raw_fd());
-        let mut child = Command::new(own)
-            .args([
-                "bench-worker",
-                role.word(),
-                &place.to_string(),
-                &file,
-                &self.key,
-            ])
+        let mut child = process::again("bench-worker")?
+            .args([role.word(), &place.to_string(), &file, &self.key])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

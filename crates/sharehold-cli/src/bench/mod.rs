@@ -10,7 +10,7 @@ mod worker;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{ExitCode, id};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +18,8 @@ use indicatif::ProgressBar;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::own;
+use crate::signals::Stop;
 use measure::Bench;
 use report::Figure;
 pub(crate) use worker::{WorkerArgs, work};
@@ -34,7 +36,8 @@ Examples:
   sharehold bench --seconds 5               a rough idea
   sharehold bench --json --svg bench.svg    for a program, and a picture
 
-Exit status: 0 measured, 1 not, 2 wrong usage.")]
+Exit status: 0 measured, 1 not, 2 wrong usage; ended by a signal: a shell shows 128 + its number, 130 after
+Ctrl-C.")]
 pub(crate) struct Args {
     /// How long it may take in all
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -57,7 +60,9 @@ const SHARES: u32 = 3 * 4 + 8;
 /// Runs `sharehold bench`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let share = Duration::from_secs(args.seconds.into()) / SHARES;
-    let bench = Bench::new(&format!("sharehold.bench.{}", id()), share)?;
+    let stop = Stop::listen()?;
+    own::clear("bench");
+    let bench = Bench::new(&own::key("bench"), share, stop)?;
     let bar = ProgressBar::new(u64::from(SHARES));
     let figures = measure_all(&bench, &bar);
     bar.finish_and_clear();
@@ -81,7 +86,7 @@ fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
         name: "lock and unlock".to_owned(),
         ours: bench.lock()?,
         flock: Some(bench.flock()?),
-        atomic: Some(bench.atomic(1)),
+        atomic: Some(bench.atomic(1)?),
         longest: None,
     });
     took(3);
@@ -91,7 +96,7 @@ fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
             name: format!("count, {count} {word}"),
             ours: bench.count(worker::Role::Count, count)?,
             flock: Some(bench.count(worker::Role::Flock, count)?),
-            atomic: Some(bench.atomic(count)),
+            atomic: Some(bench.atomic(count)?),
             longest: None,
         });
         took(3);

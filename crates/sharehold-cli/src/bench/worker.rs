@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 use sharehold::{Guard, LockError, Segment, Shareable, Shared};
 
+use crate::exit::Exit;
 use crate::output;
+use crate::process::Parent;
 
 /// What the key of the board ends with.
 pub(super) const BOARD: &str = ".board";
@@ -77,11 +78,16 @@ pub(crate) struct WorkerArgs {
 
     /// The segment's key
     key: String,
+
+    #[command(flatten)]
+    parent: Parent,
 }
 
 /// Runs `sharehold bench-worker`.
 pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if !args.parent.die_with()? {
+        return Ok(Exit::Failed.into());
+    }
     let segment = Segment::attach(&args.key)?;
     let board = Shared::<Board>::attach(&format!("{}{BOARD}", args.key))?;
     match args.role {

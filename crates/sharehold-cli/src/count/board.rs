@@ -3,10 +3,15 @@
 //! The rule is *value = sum of all tallies*. With plain bytes, a worker that dies between its two stores breaks it, and the next
 //! holder restores it from the tallies; a value and a transaction never break it.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
 use sharehold::{Bytes, Guard, LockError, Recoveries, Segment, Shareable, Shared, Transaction};
+
+use crate::exit::{Exit, Failure};
+use crate::human;
 
 /// How many tallies there are.
 pub(super) const PLACES: usize = 72;
@@ -15,6 +20,8 @@ pub(super) const PLACES: usize = 72;
 #[derive(Debug, Clone, Shareable)]
 #[repr(C)]
 pub(super) struct Tally {
+    /// Tells a segment of a count from any other one: see [`MARK`].
+    mark: u64,
     pub(super) value: u64,
     places_taken: u64,
     /// When the first worker began and the last one ended, in nanoseconds of the system's monotonic clock; 0 for not yet.
@@ -23,7 +30,10 @@ pub(super) struct Tally {
     pub(super) by_worker: [u64; PLACES],
 }
 
-const NUMBERS: usize = 4 + PLACES;
+const NUMBERS: usize = 5 + PLACES;
+
+/// What every count's segment begins with.
+const MARK: u64 = u64::from_le_bytes(*b"sh.count");
 
 /// How the shared numbers are changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,11 +57,13 @@ impl Board {
     pub(super) fn create(key: &str, way: Way) -> Result<Board> {
         // Room for the slots of the dead until they are used again.
         let options = Segment::options().slots(1024).size(NUMBERS * 8);
+        let mark = |bytes: &mut Bytes<'_>| bytes.write_at(MARKED * 8, &MARK);
         Ok(match way {
-            Way::Bytes => Board::Bytes(options.create(key)?),
-            Way::Transaction => Board::Transaction(options.log(256).create(key)?),
+            Way::Bytes => Board::Bytes(options.create_with(key, mark)?),
+            Way::Transaction => Board::Transaction(options.log(256).create_with(key, mark)?),
             Way::Value => {
                 let none = Tally {
+                    mark: MARK,
                     value: 0,
                     places_taken: 0,
                     began: 0,
@@ -63,12 +75,32 @@ impl Board {
         })
     }
 
+    /// Attaches to the segment of a count, and to no other one.
     pub(super) fn attach(key: &str, way: Way) -> Result<Board> {
-        Ok(match way {
+        let board = match way {
             Way::Bytes => Board::Bytes(Segment::attach(key)?),
             Way::Transaction => Board::Transaction(Segment::attach(key)?),
             Way::Value => Board::Value(Shared::attach(key)?),
-        })
+        };
+        if board.mark()? == MARK {
+            return Ok(board);
+        }
+        let detail = format!("`{}` is no segment of a count", human::visible(key));
+        Err(Failure::new(Exit::Damaged, detail).into())
+    }
+
+    /// What the segment begins with. It is only looked at: whatever state its data are in, they may be another program's.
+    fn mark(&self) -> Result<u64> {
+        let at = MARKED * 8;
+        match self {
+            Board::Bytes(segment) => match segment.lock() {
+                Ok(guard) => Ok(guard.read_at(at)?),
+                Err(LockError::Abandoned(mut found)) => Ok(found.guard().read_at(at)?),
+                Err(error) => Err(sharehold::Error::from(error).into()),
+            },
+            Board::Value(value) => Ok(value.get()?.mark),
+            Board::Transaction(segment) => segment.transaction(|tx| Ok(tx.read_at(at)?)),
+        }
     }
 
     pub(super) fn detach(self) -> Result<()> {
@@ -87,21 +119,35 @@ impl Board {
         Ok(segment.recoveries()?)
     }
 
+    /// The value now; `None` if somebody has held the lock for long, who may be stopped.
+    pub(super) fn value(&self) -> Result<Option<u64>> {
+        const PATIENCE: Duration = Duration::from_millis(50);
+        let segment = match self {
+            Board::Bytes(segment) | Board::Transaction(segment) => segment,
+            Board::Value(value) => return Ok(Some(value.get()?.value)),
+        };
+        match restored(segment.lock_timeout(PATIENCE)) {
+            Ok(guard) => Ok(Some(guard.number(VALUE)?)),
+            Err(error) if Exit::of(&error) == Exit::Busy => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Does one thing to the numbers while nobody else can.
     #[inline]
     pub(super) fn perform<S: Step>(&self, step: S) -> Result<S::Output> {
         match self {
-            Board::Bytes(segment) => step.on(&mut *lock(segment)?),
+            Board::Bytes(segment) => step.on(&mut *restored(segment.lock())?),
             Board::Value(value) => value.try_update(|tally| step.on(tally)),
             Board::Transaction(segment) => segment.transaction(|tx| step.on(tx)),
         }
     }
 }
 
-/// Locks the bytes; after a death, restores the rule.
+/// The bytes, locked; after a death, with the rule restored.
 #[inline]
-fn lock(segment: &Segment) -> Result<Guard<'_>> {
-    match segment.lock() {
+fn restored<'a>(locked: Result<Guard<'a>, LockError<'a>>) -> Result<Guard<'a>> {
+    match locked {
         Ok(guard) => Ok(guard),
         // Whoever dies in the repair is a dead holder in turn, and the next one does it again.
         Err(LockError::Abandoned(found)) => found.recover(|guard| {
@@ -118,11 +164,12 @@ pub(super) trait Numbers {
     fn set(&mut self, index: usize, number: u64) -> Result<()>;
 }
 
-const VALUE: usize = 0;
-const PLACES_TAKEN: usize = 1;
-const BEGAN: usize = 2;
-const ENDED: usize = 3;
-const TALLIES: usize = 4;
+const MARKED: usize = 0;
+const VALUE: usize = 1;
+const PLACES_TAKEN: usize = 2;
+const BEGAN: usize = 3;
+const ENDED: usize = 4;
+const TALLIES: usize = 5;
 
 impl Numbers for Bytes<'_> {
     #[inline]
@@ -152,6 +199,7 @@ impl Numbers for Tally {
     #[inline]
     fn number(&self, index: usize) -> Result<u64> {
         Ok(match index {
+            MARKED => self.mark,
             VALUE => self.value,
             PLACES_TAKEN => self.places_taken,
             BEGAN => self.began,
@@ -163,6 +211,7 @@ impl Numbers for Tally {
     #[inline]
     fn set(&mut self, index: usize, number: u64) -> Result<()> {
         *match index {
+            MARKED => &mut self.mark,
             VALUE => &mut self.value,
             PLACES_TAKEN => &mut self.places_taken,
             BEGAN => &mut self.began,
@@ -250,17 +299,6 @@ impl Step for Reserve {
     }
 }
 
-/// Reads the value.
-pub(super) struct ReadValue;
-
-impl Step for ReadValue {
-    type Output = u64;
-
-    fn on(self, numbers: &mut impl Numbers) -> Result<u64> {
-        numbers.number(VALUE)
-    }
-}
-
 /// Reads everything.
 pub(super) struct ReadAll;
 
@@ -273,6 +311,7 @@ impl Step for ReadAll {
             *tally = numbers.number(TALLIES + place)?;
         }
         Ok(Tally {
+            mark: numbers.number(MARKED)?,
             value: numbers.number(VALUE)?,
             places_taken: numbers.number(PLACES_TAKEN)?,
             began: numbers.number(BEGAN)?,
@@ -283,7 +322,7 @@ impl Step for ReadAll {
 }
 
 /// The system's monotonic clock in nanoseconds: the same in every process.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)).unwrap_or(0)
 }

@@ -16,10 +16,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use board::Way;
 
+use crate::exit::Exit;
+use crate::process::Parent;
+
 /// Count to a total with several processes in one segment, each increment under its lock
 ///
-/// A parent makes the segment, starts the workers, prints once a second how far they are, and destroys the segment
-/// at the end. With --chaos it kills workers all the time, and the count is exact all the same.
+/// A parent makes the segment, starts the workers, prints once a second how far they are, and removes the segment
+/// at the end. With --chaos it kills workers all the time, and the count is exact all the same. So it is if you kill them: the
+/// parent starts another one in the place of each.
+///
+/// A signal such as Ctrl-C ends it early: it prints the result up to there, removes the segment and ends by that signal. If
+/// the parent is killed with SIGKILL, the system kills its workers, and the next count removes the segment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +37,8 @@ Examples:
   sharehold count --qt --qt-worker ./peer     with Qt programs, in memory of theirs
   sharehold count --json | tail -n 1          the result, for a program
 
-Exit status: 0 counted exactly, 1 not, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.")]
+Exit status: 0 counted exactly, or nobody reads the output any more, 1 not, or the output cannot be written, 2 wrong usage,
+4 the key is in use, 6 not permitted; ended by a signal: a shell shows 130 after Ctrl-C, 143 after SIGTERM.")]
 pub(crate) struct Args {
     /// How many processes count
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS))]
@@ -40,9 +48,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TOTAL", default_value = "1000000")]
     to: NonZeroU64,
 
-    /// The segment's key
-    #[arg(long, value_name = "KEY", default_value = "sharehold.count")]
-    key: String,
+    /// Count under this key, which must be free; under a key of its own unless given
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
 
     /// How they change what they share
     #[arg(long, value_enum, value_name = "WAY", default_value = "bytes")]
@@ -74,7 +82,7 @@ const MAX_WORKERS: i64 = 64;
 
 /// Count in the segment of a running `sharehold count`: what it starts its workers with
 ///
-/// By hand it counts beside them, in another terminal: sharehold count-worker KEY SHARE
+/// By hand it counts beside the workers of `sharehold count --key KEY`, in another terminal: sharehold count-worker KEY SHARE
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
     /// The segment's key
@@ -90,9 +98,13 @@ pub(crate) struct WorkerArgs {
     /// How the count was started
     #[arg(long, value_enum, value_name = "WAY", default_value = "bytes")]
     with: Way,
+
     /// Count in Qt's memory
     #[arg(long)]
     qt: bool,
+
+    #[command(flatten)]
+    parent: Parent,
 }
 
 /// Runs `sharehold count`.
@@ -106,6 +118,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// Runs `sharehold count-worker`.
 pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
+    if !args.parent.die_with()? {
+        return Ok(Exit::Failed.into());
+    }
     if args.qt {
         qt::work(args)
     } else {

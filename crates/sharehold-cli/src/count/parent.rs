@@ -1,21 +1,18 @@
 //! The parent: makes the segment, starts the workers, watches and, if asked to, kills them, and settles the result.
 
-use std::collections::HashSet;
-use std::env;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use sharehold::{ErrorKind, Segment, When};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Args;
-use super::board::{Board, ReadAll, ReadValue, Reserve};
+use super::board::{Board, ReadAll, Reserve, now};
 use super::report::{Outcome, Progress, Report};
+use crate::exit::Exit;
+use crate::signals::{self, Stop, Stopped};
+use crate::{output, own, process};
 
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(10);
@@ -24,76 +21,65 @@ const TELL: Duration = Duration::from_secs(1);
 
 /// Runs `sharehold count`.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), usize::try_from(number)?)?;
-    }
-    let board = fresh_board(args)?;
+    let stop = Stop::listen()?;
+    let (key, board) = fresh_board(args)?;
     let mut report = Report::new(args.to.get(), args.json);
-    let mut team = Team::start(args, &board)?;
-    let ended = team.watch(&mut report, || signal.load(Ordering::Relaxed));
+    let mut team = Team::start(args, &key, &board)?;
+    let ended = team.watch(&mut report, &stop);
     report.clear();
     team.stop();
-    let stopped_by = match ended {
-        Ok(0) => None,
-        Ok(signal) => Some(signal),
-        Err(error) => {
-            // Nobody is left but this one, which leaves with the function.
-            return Err(error);
-        }
+    let stopped = match ended {
+        Ok(()) => None,
+        // Any other error takes the segment away with the board.
+        Err(error) => Some(error.downcast::<Stopped>()?),
     };
-    if let Some(signal) = stopped_by {
-        eprintln!("sharehold: stopped; the segment is destroyed");
-        return Ok(ExitCode::from(u8::try_from(128 + signal)?));
-    }
-    let outcome = team.settle()?;
+    let outcome = team.settle(stopped)?;
     drop(team);
-    Segment::destroy(&args.key, When::Now)?;
-    report.end(&outcome);
-    ensure!(
-        outcome.is_exact(),
-        "counted wrong: the value is {}, the workers' tallies make {}, the total is {}",
-        outcome.value,
-        outcome.tallies,
-        outcome.total
-    );
+    board.detach()?;
+    let told = report.end(&outcome);
+    if let Some(stopped) = stopped {
+        // A terminal that was closed takes no report, and that is no reason to end otherwise.
+        return Err(stopped.into());
+    }
+    told?;
+    outcome.expect_exact()?;
+    report.suggest(args.chaos.is_some())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Destroys what an earlier run may have left, and makes the segment.
-fn fresh_board(args: &Args) -> Result<Board> {
-    match Segment::destroy(&args.key, When::UnusedWithin(Duration::ZERO)) {
-        Err(error) if error.kind() == ErrorKind::Busy => {
-            bail!(
-                "{error}. Another count runs under this key: wait for its end, or choose another with --key"
-            )
-        }
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
+/// Makes the segment, under a key that is free; what was under it before stays as it is.
+fn fresh_board(args: &Args) -> Result<(String, Board)> {
+    let key = args.key.clone().unwrap_or_else(|| {
+        own::clear("count");
+        own::key("count")
+    });
+    match Board::create(&key, args.with) {
+        Err(error) if Exit::of(&error) == Exit::Busy => Err(error.context(
+            "count needs a key that is free; give another one with --key, or leave --key out",
+        )),
+        board => Ok((key, board?)),
     }
-    Board::create(&args.key, args.with)
 }
 
 /// The workers and what happened to them.
 struct Team<'a> {
     args: &'a Args,
+    key: &'a str,
     board: &'a Board,
     workers: Vec<Option<Child>>,
-    /// The workers that were killed and not replaced yet, by process.
-    dying: HashSet<u32>,
     killed: u64,
 }
 
 impl<'a> Team<'a> {
-    fn start(args: &'a Args, board: &'a Board) -> Result<Team<'a>> {
+    fn start(args: &'a Args, key: &'a str, board: &'a Board) -> Result<Team<'a>> {
         board.perform(Reserve {
             places: args.workers,
         })?;
         let mut team = Team {
             args,
+            key,
             board,
             workers: Vec::new(),
-            dying: HashSet::new(),
             killed: 0,
         };
         for place in 0..args.workers {
@@ -120,13 +106,11 @@ impl<'a> Team<'a> {
     }
 
     fn start_worker(&self, place: u32) -> Result<Child> {
-        let own = env::current_exe().context("cannot find this command's own file")?;
-        Command::new(own)
-            .arg("count-worker")
+        process::again("count-worker")?
             .arg(format!("--place={}", place + 1))
             .arg(format!("--with={}", self.with()))
             .arg("--")
-            .arg(&self.args.key)
+            .arg(self.key)
             .arg(self.share(place).to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -134,17 +118,16 @@ impl<'a> Team<'a> {
             .context("cannot start a worker")
     }
 
-    /// Watches until every worker has ended, or a signal came; returns that signal, or 0.
-    fn watch(&mut self, report: &mut Report, signal: impl Fn() -> usize) -> Result<usize> {
+    /// Watches until every worker has ended; fails when a signal asks for an end, or nobody reads the output any more.
+    fn watch(&mut self, report: &mut Report, stop: &Stop) -> Result<()> {
         let mut next_telling = Instant::now() + TELL;
         let mut next_kill = self
             .args
             .chaos
             .map(|rate| Instant::now() + random_pause(rate));
         while self.look_after_workers()? {
-            if signal() != 0 {
-                return Ok(signal());
-            }
+            stop.check()?;
+            output::expect_reader()?;
             let now = Instant::now();
             if let (Some(rate), Some(due)) = (self.args.chaos, next_kill)
                 && now >= due
@@ -155,16 +138,15 @@ impl<'a> Team<'a> {
             }
             if now >= next_telling {
                 next_telling += TELL;
-                let value = self.board.perform(ReadValue)?;
-                report.tell(&Progress {
-                    value,
-                    total: self.args.to.get(),
-                });
+                if let Some(value) = self.board.value()? {
+                    let total = self.args.to.get();
+                    report.tell(&Progress { value, total })?;
+                }
             }
             let pause = next_kill.map_or(LOOK, |due| due.saturating_duration_since(now).min(LOOK));
-            thread::sleep(pause);
+            stop.sleep(pause)?;
         }
-        Ok(0)
+        Ok(())
     }
 
     /// Takes note of workers that ended, replaces those that were killed; false when all have ended by themselves.
@@ -177,7 +159,9 @@ impl<'a> Team<'a> {
             match child.try_wait()? {
                 None => working = true,
                 Some(status) if status.success() => self.workers[place as usize] = None,
-                Some(_) if self.dying.remove(&child.id()) => {
+                // Killed by this process or any other one: what it has counted so far is kept.
+                Some(status) if status.signal().is_some_and(signals::ends) => {
+                    self.killed += 1;
                     let successor = self.start_worker(place)?;
                     self.workers[place as usize] = Some(successor);
                     working = true;
@@ -192,11 +176,8 @@ impl<'a> Team<'a> {
     /// the others were.
     fn kill_one(&mut self) -> Result<()> {
         let chosen = fastrand::usize(..self.workers.len());
-        if let Some(child) = &mut self.workers[chosen]
-            && self.dying.insert(child.id())
-        {
+        if let Some(child) = &mut self.workers[chosen] {
             child.kill().context("cannot kill a worker")?;
-            self.killed += 1;
         }
         Ok(())
     }
@@ -210,26 +191,31 @@ impl<'a> Team<'a> {
         }
     }
 
-    /// Compares every worker's own count with the value.
-    fn settle(&self) -> Result<Outcome> {
+    /// Compares every worker's own count with its share, unless they were stopped on the way.
+    fn settle(&self, stopped: Option<Stopped>) -> Result<Outcome> {
         let all = self.board.perform(ReadAll)?;
         let recoveries = self.board.recoveries()?;
         let (own, by_hand) = all.by_worker.split_at(self.workers.len());
         for (place, &tally) in (0..).zip(own) {
             let share = self.share(place);
             ensure!(
-                tally == share,
+                tally == share || stopped.is_some(),
                 "worker {} counted {tally} of {share}",
                 place + 1
             );
         }
+        let ended = match stopped {
+            Some(_) if all.began > 0 => now(),
+            _ => all.ended,
+        };
         Ok(Outcome {
+            stopped,
             value: all.value,
             tallies: all.by_worker.iter().sum(),
             by_hand: by_hand.iter().sum(),
             total: self.args.to.get(),
             workers: self.args.workers,
-            elapsed: Duration::from_nanos(all.ended.saturating_sub(all.began)),
+            elapsed: Duration::from_nanos(ended.saturating_sub(all.began)),
             killed: self.killed,
             killed_holding: recoveries.count,
             longest_recovery: recoveries.longest,

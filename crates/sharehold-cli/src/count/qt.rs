@@ -2,21 +2,22 @@
 //!
 //! There is one number, as wide as C's `int`. Nobody is killed here: what a death leaves of such memory, nobody can tell.
 
-use std::env;
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::process::{Child, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use sharehold::qt::{ErrorKind, SharedMemory};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::SIGKILL;
 
 use super::report::{Outcome, Progress, Report};
 use super::{Args, WorkerArgs};
+use crate::exit::{Exit, Failure};
+use crate::lock::{NOT_FOUND, NOT_RUN};
+use crate::signals::{self, Stop, Stopped};
+use crate::{foreign, output, own, process};
 
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(10);
@@ -29,27 +30,23 @@ const QT_WORKERS: u32 = 2;
 
 /// Runs `sharehold count --qt`.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), usize::try_from(number)?)?;
-    }
-    let total = i32::try_from(args.to.get()).ok();
-    let total = total.context("Qt programs count with an int; give --to at most 2147483647")?;
-    let mut memory = fresh_memory(&args.key)?;
+    let stop = Stop::listen()?;
+    let total = i32::try_from(args.to.get());
+    total
+        .ok()
+        .context("Qt programs count with an int; give --to at most 2147483647")?;
+    let (key, mut memory) = fresh_memory(args)?;
     let start = Instant::now();
-    let mut team = Team::start(args)?;
+    let mut team = Team::start(args, &key)?;
     let mut report = Report::new(args.to.get(), args.json);
-    let ended = team.watch(&mut memory, &mut report, || signal.load(Ordering::Relaxed));
+    let ended = team.watch(&mut memory, &mut report, &stop);
     report.clear();
-    let signal = ended?;
-    if signal != 0 {
-        eprintln!("sharehold: stopped; the memory is removed");
-        return Ok(ExitCode::from(u8::try_from(128 + signal)?));
-    }
+    ended?;
     let elapsed = start.elapsed();
     let tallies = team.settle()?;
     let value: i32 = memory.lock()?.read_at(0)?;
     let outcome = Outcome {
+        stopped: None,
         value: u64::try_from(value)?,
         tallies,
         by_hand: 0,
@@ -60,11 +57,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         killed_holding: 0,
         longest_recovery: Duration::ZERO,
     };
-    report.end(&outcome);
-    ensure!(
-        outcome.is_exact(),
-        "counted wrong: the value is {value}, the workers' tallies make {tallies}, the total is {total}"
-    );
+    report.end(&outcome)?;
+    outcome.expect_exact()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,18 +75,43 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the memory, in place of what an earlier run may have left.
-fn fresh_memory(key: &str) -> Result<SharedMemory> {
-    let mut memory = SharedMemory::new(key);
-    match memory.replace_stale(SIZE) {
+/// Makes the memory, under a key that has none: nobody can tell whose memory it would be, or whether it is still of use.
+fn fresh_memory(args: &Args) -> Result<(String, SharedMemory)> {
+    let key = args.key.clone().unwrap_or_else(|| {
+        clear();
+        own::key("count")
+    });
+    let mut memory = SharedMemory::new(&key);
+    match memory.create(SIZE) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!(
-                "{error}. Another count runs under this key: wait for its end, or choose another with --key"
-            )
+            let detail = format!(
+                "{error}. count needs a key that is free: give another one with --key, or leave --key out"
+            );
+            Err(Failure::new(Exit::Busy, detail).into())
         }
-        made => made?,
+        made => {
+            made?;
+            Ok((key, memory))
+        }
     }
-    Ok(memory)
+}
+
+/// Removes what earlier runs left when they were killed: memory with a key that only a count has, and that nobody is attached to.
+fn clear() {
+    /// What Qt makes of such a key: its letters, and then 40 digits of its hash.
+    const LETTERS: &str = "qipc_sharedmemory_shareholdcount";
+    const DIGITS: usize = 40;
+    for family in foreign::families_of_qt() {
+        for mut memory in family.all_memory().unwrap_or_default() {
+            let native = memory.native_key().native_key();
+            let name = native.rsplit('/').next().unwrap_or_default();
+            let hash = name.strip_prefix(LETTERS);
+            if hash.is_some_and(|hash| hash.len() == DIGITS) {
+                // What is in use, or cannot be removed, is in nobody's way: this run has another key.
+                let _ = memory.remove_stale();
+            }
+        }
+    }
 }
 
 /// A process that counts, and how far.
@@ -106,7 +125,7 @@ struct Worker {
 struct Team(Vec<Worker>);
 
 impl Team {
-    fn start(args: &Args) -> Result<Team> {
+    fn start(args: &Args, key: &str) -> Result<Team> {
         let default = args.qt_worker.as_ref().map_or(0, |_| QT_WORKERS);
         let of_qt = args.workers_qt.unwrap_or(default);
         let all = args.workers + of_qt;
@@ -117,8 +136,8 @@ impl Team {
             let share = total / all + if place == 0 { total % all } else { 0 };
             let qt_worker = args.qt_worker.as_deref().filter(|_| place >= args.workers);
             let process = match qt_worker {
-                Some(program) => start_qt(program, &args.key, share)?,
-                None => start_own(&args.key, share)?,
+                Some(program) => start_qt(program, key, share)?,
+                None => start_own(key, share)?,
             };
             team.0.push(Worker {
                 process,
@@ -134,28 +153,22 @@ impl Team {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
-    /// Watches until every worker has ended, or a signal came; returns that signal, or 0.
-    fn watch(
-        &mut self,
-        memory: &mut SharedMemory,
-        report: &mut Report,
-        signal: impl Fn() -> usize,
-    ) -> Result<usize> {
+    /// Watches until every worker has ended; fails when a signal asks for an end, or nobody reads the output any more.
+    fn watch(&mut self, memory: &mut SharedMemory, report: &mut Report, stop: &Stop) -> Result<()> {
         let total = self.0.iter().map(|worker| worker.share).sum();
         let mut next_telling = Instant::now() + TELL;
         while self.is_working()? {
-            if signal() != 0 {
-                return Ok(signal());
-            }
+            stop.check()?;
+            output::expect_reader()?;
             if Instant::now() >= next_telling {
                 next_telling += TELL;
                 let value: i32 = memory.lock()?.read_at(0)?;
                 let value = u64::try_from(value)?;
-                report.tell(&Progress { value, total });
+                report.tell(&Progress { value, total })?;
             }
-            thread::sleep(LOOK);
+            stop.sleep(LOOK)?;
         }
-        Ok(0)
+        Ok(())
     }
 
     fn is_working(&mut self) -> Result<bool> {
@@ -164,7 +177,16 @@ impl Team {
             match worker.process.try_wait()? {
                 None => working = true,
                 Some(status) if status.success() => worker.has_ended = true,
-                Some(status) => bail!("a worker ended with {status}"),
+                Some(status) => match status.signal() {
+                    // It was meant for all who count, and has reached a worker first.
+                    Some(signal) if signal != SIGKILL && signals::ends(signal) => {
+                        return Err(Stopped(signal).into());
+                    }
+                    _ if worker.is_qt && could_not_run(status) => {
+                        bail!("cannot start the program that --qt-worker names")
+                    }
+                    _ => bail!("a worker ended with {status}"),
+                },
             }
         }
         Ok(working)
@@ -194,10 +216,15 @@ impl Drop for Team {
     }
 }
 
+/// Whether a process never became the program that it was started for.
+fn could_not_run(status: ExitStatus) -> bool {
+    let codes = [NOT_FOUND, NOT_RUN].map(i32::from);
+    status.code().is_some_and(|code| codes.contains(&code))
+}
+
 fn start_own(key: &str, share: u64) -> Result<Child> {
-    let own = env::current_exe().context("cannot find this command's own file")?;
-    Command::new(own)
-        .args(["count-worker", "--qt", "--", key, &share.to_string()])
+    process::again("count-worker")?
+        .args(["--qt", "--", key, &share.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
@@ -206,7 +233,7 @@ fn start_own(key: &str, share: u64) -> Result<Child> {
 
 /// Starts a Qt program and says all that it shall do, one command a line; texts are the hexadecimal digits of their UTF-8.
 fn start_qt(program: &Path, key: &str, share: u64) -> Result<Child> {
-    let started = Command::new(program)
+    let started = process::tied(&["--quiet"], [program])?
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();

@@ -1,11 +1,20 @@
 //! What people and programs are told of a count: lines in a pipe, a bar on a terminal, JSON on request.
 
 use std::fmt;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, ensure};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
+
+use crate::output::{self, Tone};
+use crate::signals::Stopped;
+
+/// What shows more of it than a count that is over at once.
+const SUGGESTIONS: &str = "\
+try    sharehold count --to 300000000                see how far it is
+       sharehold count --to 300000000 --chaos 200    kill 200 workers a second meanwhile";
 
 /// How far the count is.
 pub(super) struct Progress {
@@ -15,6 +24,8 @@ pub(super) struct Progress {
 
 /// How the count ended.
 pub(super) struct Outcome {
+    /// The signal that ended it early.
+    pub(super) stopped: Option<Stopped>,
     pub(super) value: u64,
     /// The sum of all tallies.
     pub(super) tallies: u64,
@@ -30,9 +41,17 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Whether nothing was lost and nothing counted twice.
-    pub(super) fn is_exact(&self) -> bool {
-        self.value == self.tallies && self.value == self.total + self.by_hand
+    /// Fails if anything was lost or counted twice.
+    pub(super) fn expect_exact(&self) -> Result<()> {
+        let is_whole = self.stopped.is_some() || self.value == self.total + self.by_hand;
+        ensure!(
+            is_whole && self.value == self.tallies,
+            "counted wrong: the value is {}, the workers' tallies make {}, the total is {}",
+            self.value,
+            self.tallies,
+            self.total
+        );
+        Ok(())
     }
 
     fn per_second(&self) -> f64 {
@@ -40,7 +59,7 @@ impl Outcome {
     }
 
     fn ns_per_increment(&self) -> f64 {
-        self.elapsed.as_secs_f64() * 1e9 / as_f64(self.value)
+        self.elapsed.as_secs_f64() * 1e9 / as_f64(self.value.max(1))
     }
 }
 
@@ -63,6 +82,9 @@ struct OutcomeLine {
     killed: u64,
     killed_holding: u64,
     longest_recovery_ms: f64,
+    /// The signal that ended it early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_by: Option<&'static str>,
 }
 
 enum Form {
@@ -92,21 +114,24 @@ impl Report {
         }
     }
 
-    pub(super) fn tell(&mut self, progress: &Progress) {
+    pub(super) fn tell(&mut self, progress: &Progress) -> Result<()> {
         let Progress { value, total } = *progress;
         let (before, then) = self.last;
         self.last = (value, Instant::now());
         let per_second = rate(value.saturating_sub(before), then.elapsed());
         let percent = 100.0 * as_f64(value) / as_f64(total);
         match &self.form {
-            Form::Bar(bar) => bar.set_position(value),
-            Form::Lines => say(format_args!(
+            Form::Bar(bar) => {
+                bar.set_position(value);
+                Ok(())
+            }
+            Form::Lines => output::line(&format!(
                 "{} of {} ({percent:.1} %), {}/s",
                 HumanCount(value),
                 HumanCount(total),
                 whole(per_second)
             )),
-            Form::Json => print_json(&ProgressLine {
+            Form::Json => output::object(&ProgressLine {
                 value,
                 total,
                 percent,
@@ -122,9 +147,9 @@ impl Report {
         }
     }
 
-    pub(super) fn end(&self, outcome: &Outcome) {
+    pub(super) fn end(&self, outcome: &Outcome) -> Result<()> {
         if let Form::Json = self.form {
-            print_json(&OutcomeLine {
+            return output::object(&OutcomeLine {
                 value: outcome.value,
                 total: outcome.total,
                 workers: outcome.workers,
@@ -134,10 +159,18 @@ impl Report {
                 killed: outcome.killed,
                 killed_holding: outcome.killed_holding,
                 longest_recovery_ms: outcome.longest_recovery.as_secs_f64() * 1e3,
+                stopped_by: outcome.stopped.map(Stopped::name),
             });
-            return;
         }
-        say(format_args!(
+        if let Some(stopped) = outcome.stopped {
+            output::line(&format!(
+                "stopped by {} at {} of {}",
+                stopped.name(),
+                HumanCount(outcome.value),
+                HumanCount(outcome.total)
+            ))?;
+        }
+        output::line(&format!(
             "{} counted by {} {} in {:.3} s: {}/s, {:.1} ns per locked increment",
             HumanCount(outcome.value),
             outcome.workers,
@@ -149,24 +182,33 @@ impl Report {
             outcome.elapsed.as_secs_f64(),
             whole(outcome.per_second()),
             outcome.ns_per_increment(),
-        ));
+        ))?;
         if outcome.by_hand > 0 {
-            say(format_args!(
+            output::line(&format!(
                 "of these, {} by workers started by hand",
                 HumanCount(outcome.by_hand)
-            ));
+            ))?;
         }
         if outcome.killed > 0 {
-            say(format_args!(
+            output::line(&format!(
                 "{} killed, {} of them holding the lock; the longest wait for a recovery was {:.2} ms",
                 HumanCount(outcome.killed),
                 HumanCount(outcome.killed_holding),
                 outcome.longest_recovery.as_secs_f64() * 1e3,
-            ));
+            ))?;
         }
-        say(format_args!(
-            "every worker's own count and the shared value agree"
-        ));
+        if outcome.expect_exact().is_ok() {
+            output::line("every worker's own count and the shared value agree")?;
+        }
+        Ok(())
+    }
+
+    /// Tells people on a terminal what to try next.
+    pub(super) fn suggest(&self, killed: bool) -> Result<()> {
+        if let (Form::Bar(_), false) = (&self.form, killed) {
+            output::line(&Tone::Faint.paint(SUGGESTIONS))?;
+        }
+        Ok(())
     }
 }
 
@@ -181,18 +223,6 @@ fn bar(total: u64) -> ProgressBar {
             let _ = write!(out, "{}", whole(state.per_sec()));
         });
     ProgressBar::new(total).with_style(style)
-}
-
-/// Prints a line. Whoever reads it may have gone, `head` for example: the count goes on.
-fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(stdout(), "{line}");
-}
-
-fn print_json(line: &impl Serialize) {
-    match serde_json::to_string(line) {
-        Ok(text) => say(format_args!("{text}")),
-        Err(error) => eprintln!("sharehold: cannot write JSON: {error}"),
-    }
 }
 
 fn rate(count: u64, time: Duration) -> f64 {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::output::{self, Format, Tone};
+use crate::signals::Stop;
 
 /// Check this system and every segment, and say what to do
 ///
@@ -27,7 +28,8 @@ Examples:
   sharehold doctor          a line for each check, and what to do about what is found
   sharehold doctor --json   the same for a program
 
-Exit status: 0 all is well, 1 something was found, 2 wrong usage.")]
+Exit status: 0 all is well, 1 something was found, 2 wrong usage; ended by a signal: a shell shows 128 + its number, 130 after
+Ctrl-C.")]
 pub(crate) struct Args {
     #[command(flatten)]
     format: Format,
@@ -103,10 +105,13 @@ impl Finding {
 
 /// Runs `sharehold doctor`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let stop = Stop::listen()?;
     let mut findings = system::check();
-    findings.push(trial::check());
+    findings.push(trial::check(&stop)?);
     findings.extend(segments::check());
+    stop.check()?;
     findings.extend(qt::check());
+    stop.check()?;
     let wrong = findings.iter().filter(|it| it.verdict == Verdict::Wrong);
     let wrong = wrong.count();
     if args.format.json {

@@ -1,22 +1,27 @@
 //! The trial: a process is killed while it holds a lock, and the lock must come free.
 
 use std::env;
-use std::process::{Child, Command, Stdio, id};
+use std::ffi::OsStr;
+use std::iter;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sharehold::{LockError, LockState, Segment, inspect};
 
 use super::Finding;
-use crate::poll;
+use crate::signals::{Stop, Stopped};
+use crate::{own, poll, process};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is promised.
 const PROMISED: Duration = Duration::from_millis(10);
 
-pub(super) fn check() -> Finding {
+/// Fails when a signal asks for an end.
+pub(super) fn check(stop: &Stop) -> Result<Finding> {
     let subject = "trial";
-    match recovery() {
+    own::clear("doctor");
+    let found = match recovery(stop) {
         Ok(time) => {
             let detail = format!(
                 "created, locked and killed; the lock was free after {:.2} ms",
@@ -31,17 +36,20 @@ pub(super) fn check() -> Finding {
                 )
             }
         }
+        Err(error) if error.is::<Stopped>() => return Err(error),
         Err(error) => Finding::wrong(subject, format!("{error:#}"))
             .advise("see docs/platforms.md for what is asked of the system"),
-    }
+    };
+    Ok(found)
 }
 
 /// How long the lock of a killed process keeps another one waiting.
-fn recovery() -> Result<Duration> {
-    let key = format!("sharehold.doctor.{}", id());
+fn recovery(stop: &Stop) -> Result<Duration> {
+    let key = own::key("doctor");
     let segment = Segment::create(&key, 1)?;
     let mut holder = Holder::start(&key)?;
     let held = poll::until(Some(PATIENCE), || {
+        stop.check()?;
         let is_held = matches!(inspect(&key)?.summary.lock, LockState::Held(_));
         Ok(is_held.then_some(()))
     })?;
@@ -68,8 +76,8 @@ struct Holder(Child);
 impl Holder {
     fn start(key: &str) -> Result<Holder> {
         let own = env::current_exe().context("cannot find this command's own file")?;
-        let child = Command::new(own)
-            .args(["lock", key, "--", "sleep", "60"])
+        let line = ["lock", key, "--", "sleep", "60"].map(OsStr::new);
+        let child = process::tied(&[], iter::once(own.as_os_str()).chain(line))?
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();

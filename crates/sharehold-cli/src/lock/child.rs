@@ -3,7 +3,6 @@
 //! The kernel kills a process with its parent if that process asks for it, so this program is started once more to ask, and
 //! then becomes the command.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -13,25 +12,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getpgrp, getppid, pidfd_open, pidfd_send_signal,
-    set_parent_process_death_signal,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, getpgrp, pidfd_open, pidfd_send_signal};
 use rustix::termios::tcgetpgrp;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::output;
+use crate::process::{self, Parent};
+use crate::{output, signals};
 
 /// What shells say of a command that is not there, or cannot be run.
-const NOT_FOUND: u8 = 127;
-const NOT_RUN: u8 = 126;
+pub(crate) const NOT_FOUND: u8 = 127;
+pub(crate) const NOT_RUN: u8 = 126;
 
 /// Become a command that is killed with its parent: what `sharehold lock` starts
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChildArgs {
-    /// The process that holds the lock
-    parent: i32,
+    #[command(flatten)]
+    parent: Parent,
+
+    /// Leave it to the parent to say that the command cannot be run
+    #[arg(long)]
+    quiet: bool,
 
     /// The command and its arguments
     #[arg(last = true, required = true)]
@@ -40,17 +40,17 @@ pub(crate) struct ChildArgs {
 
 /// Runs `sharehold lock-child`.
 pub(crate) fn become_command(args: &ChildArgs) -> Result<ExitCode> {
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .context("the system cannot kill a process with its parent")?;
-    if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(args.parent) {
-        // It died before it was asked for, and the lock is another's.
+    // Where the parent has died, the lock is another's.
+    if !args.parent.die_with()? {
         return Ok(ExitCode::from(NOT_RUN));
     }
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(ExitCode::from(NOT_RUN));
     };
     let error = Command::new(program).args(arguments).exec();
-    output::warn(&format!("cannot run {}: {error}", program.display()));
+    if !args.quiet {
+        output::warn(&format!("cannot run {}: {error}", program.display()));
+    }
     let code = match error.kind() {
         io::ErrorKind::NotFound => NOT_FOUND,
         _ => NOT_RUN,
@@ -60,22 +60,13 @@ pub(crate) fn become_command(args: &ChildArgs) -> Result<ExitCode> {
 
 /// Runs the command with a variable in its environment that is set or not, and returns its exit code as shells do.
 pub(super) fn run(command: &[OsString], (name, value): (&str, Option<&str>)) -> Result<u8> {
-    let own = env::current_exe().context("cannot find this command's own file")?;
-    let mut child = Command::new(own);
-    child
-        .arg("lock-child")
-        .arg(std::process::id().to_string())
-        .arg("--")
-        .args(command)
-        .env_remove(name);
+    let mut child = process::tied(&[], command)?;
+    child.env_remove(name);
     if let Some(value) = value {
         child.env(name, value);
     }
     // From here on signals are the command's. What was ignored stays so, for the command too.
-    let heard = [SIGINT, SIGQUIT, SIGTERM, SIGHUP]
-        .into_iter()
-        .filter(|&signal| !is_ignored(signal));
-    let mut signals = Signals::new(heard).context("cannot listen to signals")?;
+    let mut signals = Signals::new(signals::ending()).context("cannot listen to signals")?;
     let mut child = child.spawn().context("cannot start a process")?;
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .context("cannot watch a process")?;
@@ -109,15 +100,6 @@ fn is_from_terminal(signal: Signal) -> bool {
     [Signal::INT, Signal::QUIT].contains(&signal)
         && File::open("/dev/tty")
             .is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
-}
-
-/// Whether this process was started with the signal ignored, as by `nohup`.
-fn is_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mut lines = status.lines();
-    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Waits, a second at most, until a process that was killed has ended to its last step, which is to kill its command.

@@ -15,7 +15,7 @@ use sharehold::{ErrorKind, Segment};
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
 use crate::{output, units};
-pub(crate) use child::{ChildArgs, become_command};
+pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command};
 
 /// How many may wait for a lock that was made here.
 const SLOTS: usize = 1000;

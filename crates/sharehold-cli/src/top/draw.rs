@@ -6,15 +6,28 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState, Wrap};
 use sharehold::{Condition, Inspection, LockState, Summary};
+use unicode_width::UnicodeWidthStr;
 
-use super::model::{Model, Page, REMEMBERED, Row};
+use super::columns::Column;
+use super::fit::{self, Part};
+use super::model::{Model, Page, Row};
 use crate::output::Tone;
 use crate::seen::{self, State};
 use crate::{human, show, spark};
 
-const KEYS: &str = "↑↓ move  Enter open  s sort  / filter  ? help  q quit";
-const KEYS_OF_ONE: &str = "↑↓ scroll  Esc back  q quit";
+const KEYS: &[Part<'static>] = &[
+    ("↑↓ move", 5),
+    ("Enter open", 3),
+    ("s sort", 4),
+    ("/ filter", 2),
+    ("? help", 1),
+    ("q quit", 0),
+];
+const KEYS_OF_ONE: &[Part<'static>] = &[("↑↓ scroll", 2), ("Esc back", 1), ("q quit", 0)];
+const KEYS_OF_FILTER: &[Part<'static>] = &[("Esc drops it", 2), ("? help", 1), ("q quit", 0)];
+const KEYS_OF_TEXT: &[Part<'static>] = &[("any key", 0), ("goes back", 1)];
 const HELP: &[(&str, &str)] = &[
+    ("q Ctrl-C", "quit"),
     ("↑ ↓ j k", "move"),
     ("PgUp PgDn Space", "move by a page"),
     ("Home End g G", "to the first, to the last"),
@@ -29,7 +42,7 @@ const HELP: &[(&str, &str)] = &[
         "filter by key, type or holder; Enter keeps it, Esc drops it",
     ),
     ("r", "look now"),
-    ("q Ctrl-C", "quit"),
+    ("Ctrl-Z", "stop for a while"),
 ];
 
 /// Draws what there is.
@@ -42,11 +55,16 @@ pub(super) fn all(frame: &mut Frame, model: &mut Model) {
     .areas(frame.area());
     // A line of the list is its heading.
     model.height = usize::from(body.height).saturating_sub(1).max(1);
-    frame.render_widget(Line::from(headline(model)).style(bold()), head);
-    frame.render_widget(Line::from(footline(model)).style(style(Tone::Faint)), foot);
+    let room = usize::from(head.width);
+    frame.render_widget(Line::from(headline(model, room)).style(bold()), head);
+    let footline = Line::from(footline(model, room)).style(style(Tone::Faint));
+    frame.render_widget(footline, foot);
     match &model.page {
         Page::List => list(frame, body, model),
-        Page::Help => frame.render_widget(Paragraph::new(help()), body),
+        Page::Help => {
+            let help = Paragraph::new(help()).wrap(Wrap { trim: false });
+            frame.render_widget(help, body);
+        }
         Page::Fault(fault) => {
             let fault = Paragraph::new(human::visible(fault)).wrap(Wrap { trim: true });
             frame.render_widget(fault.style(style(Tone::Bad)), body);
@@ -55,9 +73,10 @@ pub(super) fn all(frame: &mut Frame, model: &mut Model) {
     }
 }
 
-fn headline(model: &Model) -> String {
+fn headline(model: &Model, room: usize) -> String {
+    const NAME: &str = "sharehold top";
     if let Page::One { key, .. } = &model.page {
-        return format!("sharehold top  {}", human::visible(key));
+        return fit::named(NAME, &human::visible(key), room);
     }
     let states: Vec<Option<State>> = model
         .rows()
@@ -66,7 +85,10 @@ fn headline(model: &Model) -> String {
         .collect();
     let count = |wanted| states.iter().filter(|state| **state == wanted).count();
     let plural = if states.len() == 1 { "" } else { "s" };
-    let mut parts = vec![format!("{} segment{plural}", states.len())];
+    let mut parts = vec![
+        NAME.to_owned(),
+        format!("  {} segment{plural}", states.len()),
+    ];
     for (state, word) in [
         (Some(State::Live), "live"),
         (Some(State::Idle), "idle"),
@@ -75,28 +97,30 @@ fn headline(model: &Model) -> String {
     ] {
         match count(state) {
             0 => {}
-            number => parts.push(format!("{number} {word}")),
+            number => parts.push(format!(", {number} {word}")),
         }
     }
-    format!(
-        "sharehold top  {}  by {}",
-        parts.join(", "),
-        model.order.word()
-    )
+    parts.push(format!("  by {}", model.order.word()));
+    let parts: Vec<Part<'_>> = parts.iter().map(String::as_str).zip(0..).collect();
+    fit::parts(&parts, "", room)
 }
 
-fn footline(model: &Model) -> String {
+fn footline(model: &Model, room: usize) -> String {
+    let keys = |parts, room| fit::parts(parts, "  ", room);
     match &model.page {
-        _ if model.is_typing => format!("/{}▏", human::visible(&model.filter)),
-        Page::List if !model.filter.is_empty() => {
-            format!(
-                "filter: {}  Esc drops it  {KEYS}",
-                human::visible(&model.filter)
-            )
+        _ if model.is_typing => {
+            let filter = human::visible(&model.filter);
+            format!("/{}▏", fit::end(&filter, room.saturating_sub(2)))
         }
-        Page::List => KEYS.to_owned(),
-        Page::One { .. } => KEYS_OF_ONE.to_owned(),
-        Page::Help | Page::Fault(_) => "any key goes back".to_owned(),
+        Page::List if !model.filter.is_empty() => {
+            let filter = format!("filter: {}", human::visible(&model.filter));
+            let filter = human::cut(&filter, room);
+            let keys = keys(KEYS_OF_FILTER, room.saturating_sub(filter.width() + 2));
+            format!("{filter}  {keys}")
+        }
+        Page::List => keys(KEYS, room),
+        Page::One { .. } => keys(KEYS_OF_ONE, room),
+        Page::Help | Page::Fault(_) => fit::parts(KEYS_OF_TEXT, " ", room),
     }
 }
 
@@ -115,26 +139,10 @@ fn list(frame: &mut Frame, area: Rect, model: &Model) {
     // Only what fits is made: the first line is the one that leaves the chosen one in sight.
     let first = chosen.map_or(0, |at| at / height * height);
     let visible = shown.iter().skip(first).take(height);
-    let rows: Vec<TableRow> = visible.map(|row| line(row)).collect();
-    let spark = u16::try_from(REMEMBERED).unwrap_or(8);
-    let widths = [
-        Constraint::Fill(5),
-        Constraint::Length(9),
-        Constraint::Length(3),
-        Constraint::Fill(4),
-        Constraint::Length(9),
-        Constraint::Length(spark),
-        Constraint::Length(5),
-    ];
-    let heading = [
-        "KEY",
-        "     SIZE",
-        "ATT",
-        "HOLDER",
-        "CHANGES/S",
-        "",
-        "STATE",
-    ];
+    let columns = Column::fitting(area.width);
+    let rows: Vec<TableRow> = visible.map(|row| line(row, &columns)).collect();
+    let widths = columns.iter().map(|(_, width)| Constraint::Length(*width));
+    let heading = columns.iter().map(|(column, _)| column.heading());
     let table = Table::new(rows, widths)
         .header(TableRow::new(heading).style(style(Tone::Faint)))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
@@ -142,31 +150,52 @@ fn list(frame: &mut Frame, area: Rect, model: &Model) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn line(row: &Row) -> TableRow<'static> {
-    let key = human::visible(&row.key);
-    let summary = match &row.summary {
-        Ok(summary) => summary,
-        Err(error) => {
-            let fault = seen::fault_word(error.kind());
-            let cells = [key, String::new(), String::new(), fault.to_owned()];
-            return TableRow::new(cells).style(style(Tone::Bad));
-        }
+fn line(row: &Row, columns: &[(Column, u16)]) -> TableRow<'static> {
+    let has_holder = columns.iter().any(|(column, _)| *column == Column::Holder);
+    let of_fault = if has_holder {
+        Column::Holder
+    } else {
+        Column::State
     };
-    let size = human::bytes(summary.size as u64);
-    let (holder, tone) = holder(summary);
-    let state = State::of(summary);
-    let rate = row.rate().map_or("-".to_owned(), human::count);
-    let most = row.rates.iter().copied().fold(0.0, f64::max);
-    let bars = spark::between(row.rates.iter().copied(), 0.0, most);
-    TableRow::new([
-        Cell::new(key),
-        Cell::new(format!("{size:>9}")),
-        Cell::new(format!("{:>3}", summary.attachments.len())),
-        Cell::new(holder).style(style(tone)),
-        Cell::new(format!("{rate:>9}")),
-        Cell::new(bars).style(style(Tone::Good)),
-        Cell::new(state.word()).style(style(state.tone())),
-    ])
+    let cells = columns.iter().map(|&(column, width)| {
+        let (text, tone) = match &row.summary {
+            Err(_) if column == Column::Key => (human::visible(&row.key), Tone::Plain),
+            Ok(summary) => cell(row, summary, column),
+            Err(error) if column == of_fault => {
+                (seen::fault_word(error.kind()).to_owned(), Tone::Bad)
+            }
+            Err(_) => (String::new(), Tone::Plain),
+        };
+        Cell::new(human::cut(&text, width.into())).style(style(tone))
+    });
+    let line = TableRow::new(cells);
+    match row.summary {
+        Ok(_) => line,
+        Err(_) => line.style(style(Tone::Bad)),
+    }
+}
+
+fn cell(row: &Row, summary: &Summary, column: Column) -> (String, Tone) {
+    let plain = |text| (text, Tone::Plain);
+    match column {
+        Column::Key => plain(human::visible(&row.key)),
+        Column::Size => plain(format!("{:>9}", human::bytes(summary.size as u64))),
+        Column::Attached => plain(format!("{:>3}", summary.attachments.len())),
+        Column::Holder => holder(summary),
+        Column::Rate => {
+            let rate = row.rate().map_or("-".to_owned(), human::count);
+            plain(format!("{rate:>9}"))
+        }
+        Column::Bars => {
+            let most = row.rates.iter().copied().fold(0.0, f64::max);
+            let bars = spark::between(row.rates.iter().copied(), 0.0, most);
+            (bars, Tone::Good)
+        }
+        Column::State => {
+            let state = State::of(summary);
+            (state.word().to_owned(), state.tone())
+        }
+    }
 }
 
 /// Who holds the lock, in the room of a column.

@@ -1,9 +1,11 @@
 //! `sharehold top`: the segments of this user, live on a terminal.
 //!
-//! Here is the loop; `model` is what is shown and what keys do to it, `draw` is how it looks, `terminal` is what becomes of
-//! the terminal.
+//! Here is the loop; `model` is what is shown and what keys do to it, `draw` is how it looks, with the `columns` and words that
+//! `fit`, `terminal` is what becomes of the terminal.
 
+mod columns;
 mod draw;
+mod fit;
 mod model;
 mod terminal;
 
@@ -22,18 +24,18 @@ use crate::units;
 /// Watch all segments of this user, live
 ///
 /// A line for each segment: who holds its lock, how many are attached, and how often its value changes. Looking keeps nobody
-/// waiting. The keys are shown with ?, and q ends it.
+/// waiting. The keys are shown with ?, q ends it, and Ctrl-Z stops it for a while.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold top              look once a second
   sharehold top --every 5s   look less often
 
-Exit status: 0 ended by q or Ctrl-C, 2 wrong usage, or not on a terminal, 6 the directory is not to be trusted or not permitted, 143
-ended by SIGTERM.")]
+Exit status: 0 ended by q or Ctrl-C, 2 wrong usage, or not on a terminal, 6 the directory is not to be trusted or not permitted;
+ended by a signal: a shell shows 128 + its number, 143 after SIGTERM.")]
 pub(crate) struct Args {
     /// The time between two looks
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = period)]
     every: Duration,
 }
 
@@ -52,30 +54,37 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut looked = Instant::now();
     loop {
         screen.draw(|frame| draw::all(frame, &mut model))?;
-        loop {
-            if let Some(signal) = screen.signal() {
-                drop(screen);
-                return Ok(ExitCode::from(u8::try_from(128 + signal)?));
-            }
+        // Keys come first: however long a look takes, they are heard between two.
+        let mut flow = Flow::Go;
+        while !screen.is_spoiled() {
             let due = args.every.saturating_sub(looked.elapsed());
-            if due.is_zero() {
-                looked = Instant::now();
-                model.refresh(looked)?;
-                break;
-            }
             match screen.event(due.min(TICK))? {
-                Some(Event::Key(key)) if key.is_press() => match model.press(key) {
-                    Flow::End => return Ok(Exit::Done.into()),
-                    Flow::Look => {
-                        looked = Instant::now();
-                        model.refresh(looked)?;
-                    }
-                    Flow::Go => {}
-                },
+                Some(Event::Key(key)) if key.is_press() => flow = model.press(key),
                 Some(Event::Resize(..)) => {}
+                _ if due.is_zero() => flow = Flow::Look,
                 _ => continue,
             }
             break;
         }
+        match flow {
+            Flow::Go => {}
+            Flow::Look => {
+                model.refresh(Instant::now())?;
+                // The next look is due that long after the end of this one.
+                looked = Instant::now();
+            }
+            Flow::Pause => screen.suspend()?,
+            Flow::End => return Ok(Exit::Done.into()),
+        }
     }
+}
+
+/// The time between two looks, which leaves the machine some of its own.
+fn period(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    let period = units::duration(text)?;
+    if period < SHORTEST {
+        return Err("it looks at most a hundred times a second: give 10ms or more".to_owned());
+    }
+    Ok(period)
 }

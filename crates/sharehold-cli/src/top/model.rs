@@ -18,6 +18,8 @@ pub(super) enum Flow {
     Go,
     /// Look at once.
     Look,
+    /// Stop until somebody lets it go on.
+    Pause,
     End,
 }
 
@@ -232,8 +234,12 @@ impl Model {
 
     /// Does what the key is for.
     pub(super) fn press(&mut self, key: KeyEvent) -> Flow {
-        if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
-            return Flow::End;
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            match key.code {
+                KeyCode::Char('c') => return Flow::End,
+                KeyCode::Char('z') => return Flow::Pause,
+                _ => {}
+            }
         }
         if self.is_typing {
             self.type_filter(key.code);

@@ -2,7 +2,7 @@
 
 use std::io::stdin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,79 +10,68 @@ use ratatui::crossterm::event::{self, Event};
 use ratatui::{DefaultTerminal, Frame};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::SigId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::process::{Signal, kill_current_process_group};
+use signal_hook::consts::{SIGCONT, SIGHUP};
+
+use crate::signals::{Stop, Stopped};
 
 /// The whole terminal, until it is dropped.
 pub(super) struct Screen {
     terminal: DefaultTerminal,
-    signal: Arc<AtomicUsize>,
-    registered: Vec<SigId>,
+    stop: Stop,
+    /// Whether this process goes on after it was stopped.
+    continues: Arc<AtomicBool>,
 }
 
 impl Screen {
     /// Takes the terminal over. A panic gives it back before it says anything.
     pub(super) fn open() -> Result<Screen> {
-        let signal = Arc::new(AtomicUsize::new(0));
-        let mut registered = Vec::new();
-        for number in [SIGHUP, SIGINT, SIGTERM] {
-            let value = usize::try_from(number)?;
-            registered.push(signal_hook::flag::register_usize(
-                number,
-                Arc::clone(&signal),
-                value,
-            )?);
-        }
+        let stop = Stop::listen()?;
+        let continues = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGCONT, Arc::clone(&continues))?;
         let terminal = ratatui::try_init().context("cannot use this terminal")?;
         Ok(Screen {
             terminal,
-            signal,
-            registered,
+            stop,
+            continues,
         })
     }
 
+    /// Gives the terminal back and stops, as programs do at Ctrl-Z, until somebody lets it go on.
+    pub(super) fn suspend(&mut self) -> Result<()> {
+        ratatui::try_restore()?;
+        // The whole group, as the terminal would. Without a shell that could let it go on, nothing happens.
+        kill_current_process_group(Signal::TSTP)?;
+        self.continues.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame)) -> Result<()> {
+        if self.continues.swap(false, Ordering::Relaxed) {
+            // Whatever was done to the terminal meanwhile.
+            ratatui::try_restore()?;
+            self.terminal = ratatui::try_init().context("cannot use this terminal")?;
+        }
         self.terminal.draw(draw)?;
         Ok(())
     }
 
-    /// The signal that came and wants an end.
-    pub(super) fn signal(&self) -> Option<usize> {
-        Some(self.signal.load(Ordering::Relaxed)).filter(|&number| number != 0)
+    /// Whether everything has to be drawn anew.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.continues.load(Ordering::Relaxed)
     }
 
-    /// Waits for a key, a new size or a signal, but not longer than this.
+    /// Waits for a key or a new size, but not longer than this; fails when a signal asks for an end.
     pub(super) fn event(&self, limit: Duration) -> Result<Option<Event>> {
+        self.stop.check()?;
         // Some may have come with the one before.
         for limit in [Duration::ZERO, limit] {
-            if !self.wait(limit)? {
-                break;
-            }
+            wait(limit)?;
             if event::poll(Duration::ZERO)? {
                 return Ok(Some(event::read()?));
             }
         }
         Ok(None)
-    }
-
-    /// Waits until there is something to read; whether the terminal is still there. One that has gone is what SIGHUP tells of,
-    /// and must not be read, since `crossterm` would do so for ever.
-    fn wait(&self, limit: Duration) -> Result<bool> {
-        let input = stdin();
-        let mut polled = [PollFd::new(&input, PollFlags::IN)];
-        let limit = Timespec::try_from(limit)?;
-        match poll(&mut polled, Some(&limit)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let [input] = polled;
-        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-        let is_there = !input.revents().intersects(gone);
-        if !is_there {
-            self.signal
-                .store(usize::try_from(SIGHUP)?, Ordering::Relaxed);
-        }
-        Ok(is_there)
     }
 }
 
@@ -90,10 +79,25 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing.
         let _ = ratatui::try_restore();
-        for id in self.registered.drain(..) {
-            signal_hook::low_level::unregister(id);
-        }
     }
+}
+
+/// Waits until there is something to read. A terminal that has gone is what SIGHUP tells of, and must not be read, since
+/// `crossterm` would do so for ever.
+fn wait(limit: Duration) -> Result<()> {
+    let input = stdin();
+    let mut polled = [PollFd::new(&input, PollFlags::IN)];
+    let limit = Timespec::try_from(limit)?;
+    match poll(&mut polled, Some(&limit)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [input] = polled;
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    if input.revents().intersects(gone) {
+        return Err(Stopped(SIGHUP).into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

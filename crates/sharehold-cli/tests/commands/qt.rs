@@ -68,7 +68,7 @@ fn what_is_no_qt_worker_is_told() {
     for (program, reason) in [
         ("true", "did not say how far it counted"),
         ("false", "a worker ended with"),
-        ("none/such", "cannot start none/such"),
+        ("none/such", "cannot start the program"),
     ] {
         let words = format!("count --qt --to 100 --qt-worker {program}");
         assert_refused(&world.run(&words), 1, reason);

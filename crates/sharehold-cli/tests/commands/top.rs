@@ -160,14 +160,118 @@ fn it_fits_every_size() {
     let (world, _holder) = world();
     let mut screen = top(&world);
     screen.shows(&["com.example.job", "STATE"]);
-    for (rows, columns) in [(40, 132), (10, 40), (3, 20), (2, 14), (24, 80)] {
+    for (rows, columns, head, foot, columns_shown) in [
+        (
+            50,
+            200,
+            "by key",
+            "↑↓ move",
+            "KEY SIZE ATT HOLDER CHANGES/S STATE",
+        ),
+        (
+            10,
+            40,
+            "sharehold top  4 segments, 1 live",
+            "? help  q quit",
+            "KEY ATT HOLDER STATE",
+        ),
+        (
+            24,
+            80,
+            "by key",
+            "↑↓ move",
+            "KEY SIZE ATT HOLDER CHANGES/S STATE",
+        ),
+        (10, 24, "sharehold top", "? help  q quit", "KEY STATE"),
+        (3, 20, "sharehold top", "? help  q quit", "KEY"),
+        (2, 14, "sharehold top", "? help  q quit", ""),
+        (10, 9, "", "q quit", "KEY"),
+        (
+            10,
+            40,
+            "sharehold top  4 segments, 1 live",
+            "? help  q quit",
+            "KEY ATT HOLDER STATE",
+        ),
+    ] {
         screen.resize(rows, columns);
-        let top: String = "sharehold top".chars().take(columns.into()).collect();
-        screen.until(|seen| size(seen) == (rows, columns) && seen.contents().starts_with(&top));
+        let seen = screen.until(|seen| {
+            let lines = lines(seen);
+            size(seen) == (rows, columns)
+                && lines[0].contains(head)
+                && lines[usize::from(rows) - 1].contains(foot)
+        });
+        let lines = lines(&seen);
+        let words: Vec<&str> = lines[1].split_whitespace().collect();
+        if rows > 3 {
+            assert_eq!(words.join(" "), columns_shown, "{}", seen.contents());
+            assert!(lines[2].starts_with("com.exam"), "{}", seen.contents());
+        }
+        // No word of the first and of the last line is cut.
+        let known = "sharehold top 4 segments, 1 live, 2 idle, 1 damaged by key ↑↓ move \
+                     Enter open s sort / filter ? help q quit 1 live 2 idle";
+        for word in [&lines[0], &lines[usize::from(rows) - 1]].map(|it| it.split_whitespace()) {
+            for word in word {
+                assert!(
+                    known.split(' ').any(|it| it == word),
+                    "{word}: {}",
+                    seen.contents()
+                );
+            }
+        }
     }
-    screen.shows(&["com.example.job", "STATE", "q quit"]);
     screen.press("q");
     assert!(screen.ends().success());
+}
+
+#[test]
+fn the_last_line_keeps_whole_words_beside_a_filter() {
+    let (world, _holder) = world();
+    let mut screen = top(&world);
+    screen.shows(&["com.example.job"]);
+    screen.resize(10, 40);
+    screen.press("/example");
+    screen.shows(&["/example▏"]);
+    screen.press("\r");
+    let seen = screen.shows(&["filter: example"]);
+    assert_eq!(
+        lines(&seen)[9].trim_end(),
+        "filter: example  ? help  q quit"
+    );
+    screen.press(DOWN);
+    screen.press("\r");
+    let seen = screen.shows(&["sharehold top  com.example.held"]);
+    assert_eq!(lines(&seen)[9].trim_end(), "↑↓ scroll  Esc back  q quit");
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+/// Keys are heard however long a look takes, and however short the time between two is.
+#[test]
+fn keys_are_heard_while_it_looks_all_the_time() {
+    let world = World::new();
+    for every in ["0", "9ms", "0.001"] {
+        let refused = world.run(&format!("top --every {every}"));
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.err.contains("give 10ms or more"), "{refused:?}");
+    }
+    world.ok("create com.example.last --size 10");
+    let file = world.file("com.example.last");
+    let whole = fs::read(&file).expect("it is ours");
+    for number in 0..3000 {
+        let name = world.segments().join(format!("copy.{number:04}"));
+        fs::write(name, &whole[..100]).expect("there is memory");
+    }
+    for (key, code) in [("q", Some(0)), ("\x03", Some(0)), ("", None)] {
+        let command = world.sharehold(["top", "--every", "10ms"]);
+        let mut screen = Screen::start(command, 24, 80);
+        screen.shows(&["3001 segments"]);
+        if key.is_empty() {
+            screen.signal(Signal::TERM);
+        }
+        screen.press(key);
+        assert_eq!(screen.ends().code(), code);
+    }
 }
 
 #[test]
@@ -199,7 +303,7 @@ fn a_thousand_segments_are_a_few_pages() {
 
 #[test]
 fn signals_end_it_and_give_the_terminal_back() {
-    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+    for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2), (Signal::HUP, 1)] {
         let world = World::new();
         // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the command, too.
         let mut command = world.command("env");
@@ -208,7 +312,7 @@ fn signals_end_it_and_give_the_terminal_back() {
         screen.shows(&["0 segments"]);
         screen.signal(signal);
         let status = screen.ends();
-        assert_eq!((status.code(), status.signal()), (Some(code), None));
+        assert_eq!((status.code(), status.signal()), (None, Some(number)));
     }
 }
 
