@@ -35,10 +35,10 @@ pub const fn no_padding_behind(field: &str, gap: usize) {
     }
 }
 
-/// Stops the compilation when the type has something to drop.
+/// Stops the compilation when the type has a `Drop` of its own; the fields' types are checked themselves.
 #[track_caller]
-pub const fn no_drop<T>(name: &str) {
-    if std::mem::needs_drop::<T>() {
+pub const fn no_drop<T>(name: &str, fields_drop: bool) {
+    if std::mem::needs_drop::<T>() && !fields_drop {
         Message::new()
             .text("`")
             .text(name)

@@ -5,12 +5,13 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{DataEnum, DeriveInput, Error, Fields, Result};
 
-use crate::repr;
+use crate::{Errors, repr};
 
 pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let name = &input.ident;
     let text = name.unraw().to_string();
-    repr::check_no_version(input)?;
+    let mut errors = Errors::default();
+    errors.check(repr::check_no_version(input));
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
             let message = format!(
@@ -18,7 +19,7 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream
                  them count",
                 variant.ident.unraw()
             );
-            return Err(Error::new_spanned(variant, message));
+            errors.push(Error::new_spanned(variant, message));
         }
     }
     let variants: Vec<_> = data.variants.iter().map(|it| &it.ident).collect();
@@ -26,10 +27,11 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream
         let message = format!("`{text}` has no variants: there is nothing to share");
         return Err(Error::new(name.span(), message));
     };
-    let number = repr::of_enum(input)?;
+    let number = errors.check(repr::of_enum(input));
+    errors.finish()?;
     let names = variants.iter().map(|it| it.unraw().to_string());
     Ok(quote! {
-        __support::no_drop::<#name>(#text);
+        __support::no_drop::<#name>(#text, false);
 
         #[automatically_derived]
         impl __support::Shareable for #name {

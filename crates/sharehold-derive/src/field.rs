@@ -1,5 +1,6 @@
 //! Types that no field can have, and what to use instead.
 
+use quote::ToTokens;
 use syn::{Error, GenericArgument, PathArguments, PathSegment, Type};
 
 /// Refuses a field whose type is known, as written, to mean nothing in another process.
@@ -11,6 +12,33 @@ pub(crate) fn check(name: &str, ty: &Type) -> Result<(), Error> {
         )),
         None => Ok(()),
     }
+}
+
+/// Refuses a field of a struct of parts whose type is known, as written, to be a value, or to guard what is none.
+pub(crate) fn check_part(name: &str, ty: &Type) -> Result<(), Error> {
+    let value = |part: &Type| {
+        let written = part.to_token_stream().to_string().replace(' ', "");
+        let message = format!(
+            "field `{name}`: a value needs a lock that guards it; use `Mutex<{written}>` or `RwLock<{written}>`"
+        );
+        Err(Error::new_spanned(part, message))
+    };
+    match ty {
+        Type::Path(path) => match path.path.segments.last() {
+            Some(last) if is_number(&last.ident.to_string()) => value(ty),
+            Some(last) if last.arguments.is_none() => check(name, ty),
+            Some(last) => arguments(last).try_for_each(|inner| check(name, inner)),
+            None => Ok(()),
+        },
+        Type::Array(_) => value(ty),
+        other => check(name, other),
+    }
+}
+
+fn is_number(name: &str) -> bool {
+    let whole = ["8", "16", "32", "64", "128"];
+    let is_whole = |rest: &str| whole.contains(&rest);
+    matches!(name, "bool" | "f32" | "f64") || name.strip_prefix(['u', 'i']).is_some_and(is_whole)
 }
 
 /// The part of the type that is refused, and why.

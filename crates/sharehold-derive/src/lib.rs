@@ -13,15 +13,17 @@ mod repr;
 mod structs;
 
 use proc_macro::TokenStream;
+use proc_macro2::TokenStream as TokenStream2;
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Result, parse_macro_input};
+use syn::{Data, DeriveInput, Error, Ident, Result, parse_macro_input};
 
 /// Implements `sharehold::Shareable` for a `#[repr(C)]` struct, or for an enum without fields and of fixed width.
 #[proc_macro_derive(Shareable, attributes(shareable))]
 pub fn derive_shareable(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand(&input)
-        .unwrap_or_else(|error| error.to_compile_error())
+    let expanded = expand(&input);
+    expanded
+        .unwrap_or_else(|error| refuse(&error, &input, stand_in(&input.ident)))
         .into()
 }
 
@@ -29,12 +31,57 @@ pub fn derive_shareable(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Part)]
 pub fn derive_part(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    parts::expand(&input)
-        .unwrap_or_else(|error| error.to_compile_error())
+    let expanded = parts::expand(&input);
+    expanded
+        .unwrap_or_else(|error| refuse(&error, &input, parts::stand_in(&input.ident)))
         .into()
 }
 
-fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream> {
+/// The errors, and an implementation that stands in for the missing one: without it every use of the
+/// type would be a further error.
+fn refuse(error: &Error, input: &DeriveInput, stand_in: TokenStream2) -> TokenStream2 {
+    let errors = error.to_compile_error();
+    // Generic parameters are themselves an error, and would have to be repeated.
+    let stand_in = input.generics.params.is_empty().then_some(stand_in);
+    quote!(#errors #stand_in)
+}
+
+fn stand_in(name: &Ident) -> TokenStream2 {
+    quote! {
+        const _: () = {
+            use ::sharehold::__support;
+            impl __support::Shareable for #name {
+                fn describe() -> __support::Description { loop {} }
+                fn read(_: &mut __support::Reader<'_>) -> Self { loop {} }
+                fn write(&self, _: &mut __support::Writer<'_>) {}
+            }
+        };
+    }
+}
+
+/// Collects errors, so that all of them are reported at once.
+#[derive(Default)]
+struct Errors(Option<Error>);
+
+impl Errors {
+    fn push(&mut self, error: Error) {
+        match &mut self.0 {
+            Some(errors) => errors.combine(error),
+            none => *none = Some(error),
+        }
+    }
+
+    /// Returns the value of a result that is not an error.
+    fn check<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
+    fn finish(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+fn expand(input: &DeriveInput) -> Result<TokenStream2> {
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(
             &input.generics,

@@ -4,7 +4,25 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Result};
+use syn::{Data, DeriveInput, Error, Fields, Ident, Result};
+
+use crate::{Errors, field};
+
+/// An implementation for a struct that is refused.
+pub(crate) fn stand_in(name: &Ident) -> TokenStream {
+    quote! {
+        impl ::sharehold::Part for #name {
+            type First = ();
+            const SIZE: usize = 0;
+            const MARKS: usize = 0;
+            fn describe() -> ::sharehold::__support::Description { loop {} }
+            fn begin((): (), _: &mut ::sharehold::__support::Draft<'_>) -> ::sharehold::Result<()> {
+                loop {}
+            }
+            fn find(_: &mut ::sharehold::__support::Walk) -> Self { loop {} }
+        }
+    }
+}
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -33,6 +51,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let members: Vec<_> = fields.iter().filter_map(|it| it.ident.as_ref()).collect();
     let texts: Vec<_> = members.iter().map(|it| it.unraw().to_string()).collect();
     let types: Vec<_> = fields.iter().map(|it| &it.ty).collect();
+    let mut errors = Errors::default();
+    for (text, ty) in texts.iter().zip(&types) {
+        errors.check(field::check_part(text, ty));
+    }
+    errors.finish()?;
     let seen: Vec<_> = fields.iter().map(|it| &it.vis).collect();
     // Errors point at the type of the field.
     let each = |code: fn(&syn::Type) -> TokenStream| -> Vec<TokenStream> {

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{DataStruct, DeriveInput, Error, Member, Result};
 
-use crate::{field, repr};
+use crate::{Errors, field, repr};
 
 pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStream> {
     let name = &input.ident;
@@ -15,21 +15,17 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
         let message = format!("`{text}` has no fields: there is nothing to share");
         return Err(Error::new(name.span(), message));
     }
-    let version = repr::version(input)?;
     let members: Vec<Member> = data.fields.members().collect();
     let names: Vec<String> = members.iter().map(name_of).collect();
     let types: Vec<_> = data.fields.iter().map(|it| &it.ty).collect();
 
-    let mut checked = repr::check_struct(input);
+    let mut errors = Errors::default();
+    errors.check(repr::check_struct(input));
+    let version = errors.check(repr::version(input));
     for (name, ty) in names.iter().zip(&types) {
-        if let Err(error) = field::check(name, ty) {
-            match &mut checked {
-                Ok(()) => checked = Err(error),
-                Err(errors) => errors.combine(error),
-            }
-        }
+        errors.check(field::check(name, ty));
     }
-    checked?;
+    errors.finish()?;
 
     let mut end = quote!(0);
     let mut no_padding = Vec::new();
@@ -56,7 +52,7 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
         quote_spanned!(ty.span()=> <#ty as __support::Shareable>::write(&self.#member, to);)
     });
     Ok(quote! {
-        __support::no_drop::<#name>(#text);
+        __support::no_drop::<#name>(#text, false #(|| ::core::mem::needs_drop::<#types>())*);
         #(#no_padding)*
 
         #[automatically_derived]
