@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use sharehold::{ErrorKind, LockError, Segment};
-use sharehold_testkit::raw::Fork;
+use sharehold_testkit::raw::{
+    Fork, end_after, fork_in_signal_handlers, with_child_of_signal_handler,
+};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
 use crate::peers::{KEY, LONG, created, describe, holding, kind};
@@ -22,10 +26,16 @@ pub(crate) fn suite() -> Suite {
         .test(a_child_forked_in_a_change_changes_nothing)
         .test(a_forked_child_attaches_on_its_own)
         .test(a_child_that_runs_another_program_inherits_nothing)
+        .test(a_child_forked_beside_those_who_come_and_go_has_nothing_of_theirs)
+        .test(a_child_that_a_signal_handler_forks_has_nothing_of_what_it_interrupts)
+        .test(a_child_forked_during_the_first_attach_attaches)
         .role(forks_holding)
         .role(forks_reading)
         .role(starts_a_program)
         .role(looks_on)
+        .role(forks_beside_those_who_come_and_go)
+        .role(forks_in_signal_handlers)
+        .role(forks_during_its_first_attach)
 }
 
 const ALL: [Fork; 3] = [Fork::Fork, Fork::AsyncSignalSafe, Fork::Clone];
@@ -319,4 +329,117 @@ fn a_child_that_runs_another_program_inherits_nothing() {
     let Err(LockError::Abandoned(_)) = segment.lock_timeout(LONG) else {
         panic!("the dead parent still holds it")
     };
+}
+
+/// What a process has of the segments: descriptors, and parts of its memory.
+fn has_of_segments(process: &str) -> Vec<String> {
+    let opened = fs::read_dir(format!("/proc/{process}/fd")).expect("/proc is mounted");
+    let files = opened.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let files = files.map(|file| file.to_string_lossy().into_owned());
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("/proc is mounted");
+    let maps = maps.lines().map(str::to_owned);
+    // The directory itself may be open; what counts is what is in it.
+    let inside = format!("{}/", directory().display());
+    files
+        .chain(maps)
+        .filter(|it| it.contains(&inside))
+        .collect()
+}
+
+/// Forks again and again while two threads attach and detach, and says what the children have of it.
+fn forks_beside_those_who_come_and_go(test: &mut Talk) {
+    const FORKS: usize = 1_000;
+    let done = AtomicBool::new(false);
+    let mut with_something = 0;
+    thread::scope(|scope| {
+        for attach in [come_and_go, come_and_look] {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    attach();
+                }
+            });
+        }
+        for _ in 0..FORKS {
+            let child = Fork::start_beside_running_threads(|| {
+                i32::from(!has_of_segments("self").is_empty())
+            });
+            with_something += usize::from(child.exit_code() != Some(0));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    test.say(with_something);
+}
+
+fn come_and_go() {
+    drop(Segment::attach(KEY).expect("it is there"));
+}
+
+fn come_and_look() {
+    drop(Segment::attach_read_only(KEY).expect("it is there"));
+}
+
+fn a_child_forked_beside_those_who_come_and_go_has_nothing_of_theirs() {
+    let _segment = created();
+    let mut parent = Child::of(forks_beside_those_who_come_and_go);
+    assert_eq!(parent.hear_number(), 0, "so many children have something");
+    parent.ends_well();
+}
+
+/// Attaches and detaches while a signal handler forks again and again, and says what the children have of it.
+fn forks_in_signal_handlers(test: &mut Talk) {
+    const FORKS: usize = 500;
+    fork_in_signal_handlers(Duration::from_micros(100));
+    let mut with_something = 0;
+    let mut forks = 0;
+    while forks < FORKS {
+        come_and_go();
+        let has = with_child_of_signal_handler(|child| has_of_segments(&child.to_string()));
+        if let Some(has) = has {
+            forks += 1;
+            with_something += usize::from(!has.is_empty());
+        }
+    }
+    test.say(with_something);
+}
+
+fn a_child_that_a_signal_handler_forks_has_nothing_of_what_it_interrupts() {
+    let _segment = created();
+    let mut parent = Child::of(forks_in_signal_handlers);
+    assert_eq!(parent.hear_number(), 0, "so many children have something");
+    parent.ends_well();
+}
+
+/// Attaches for the first time in one thread and forks in another, after so many turns of a loop; the child attaches.
+fn forks_during_its_first_attach(test: &mut Talk) {
+    let turns = test.number(0);
+    let begun = AtomicU32::new(0);
+    let child = thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.store(1, Ordering::Release);
+            come_and_go();
+        });
+        while begun.load(Ordering::Acquire) == 0 {
+            std::hint::spin_loop();
+        }
+        for _ in 0..turns {
+            std::hint::spin_loop();
+        }
+        Fork::start_beside_running_threads(|| {
+            // A child that hangs is ended by this.
+            end_after(10);
+            come_and_go();
+            0
+        })
+    });
+    test.say(format!("{:?}", child.exit_code()));
+}
+
+fn a_child_forked_during_the_first_attach_attaches() {
+    let _segment = created();
+    for turns in (0..24).map(|step| step * 500) {
+        let mut parent = Child::with(forks_during_its_first_attach, [turns.to_string()]);
+        parent.hears("Some(0)");
+        parent.ends_well();
+    }
 }

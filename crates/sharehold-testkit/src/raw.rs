@@ -6,10 +6,10 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid};
 
 /// A way to make a child that shares the program so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,17 @@ impl Fork {
     /// The same in a process with so many other threads, which all sleep in the kernel.
     pub fn start_beside(self, sleepers: usize, body: impl FnOnce() -> i32) -> Forked {
         self.fork(1 + sleepers).unwrap_or_else(|| end_with(body))
+    }
+
+    /// The same by `fork` in a process whose other threads run on, as programs do that fork without much thought.
+    ///
+    /// The C library puts its own locks right in the child. `body` must not need any other lock that those threads may
+    /// have held, such as that of the standard output.
+    pub fn start_beside_running_threads(body: impl FnOnce() -> i32) -> Forked {
+        // SAFETY: the child only runs `body`, which needs no lock but those that `fork` puts right.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "the fork succeeds");
+        Pid::from_raw(pid).map_or_else(|| end_with(body), Forked)
     }
 
     /// Forks, and returns the child in the parent, and nothing in the child.
@@ -89,7 +100,8 @@ impl Forked {
 
     /// Waits for its end; `None` if a signal ended it.
     pub fn exit_code(self) -> Option<i32> {
-        let (_, status) = rustix::process::waitpid(Some(self.0), WaitOptions::empty())
+        let wait = || rustix::process::waitpid(Some(self.0), WaitOptions::empty());
+        let (_, status) = rustix::io::retry_on_intr(wait)
             .expect("it is a child")
             .expect("it has ended");
         WaitStatus::exit_status(status)
@@ -142,14 +154,58 @@ pub fn become_user(user: u32, group: u32, groups: &[u32]) {
     assert_eq!(set, 0, "root may become anybody");
 }
 
+/// Has a signal end the process after so many seconds: for a child that may hang.
+pub fn end_after(seconds: u32) {
+    // SAFETY: the call takes a plain number.
+    unsafe { libc::alarm(seconds) };
+}
+
 /// Interrupts the process with a handled signal again and again, as a profiler does.
 pub fn interrupt_every(period: Duration) {
     extern "C" fn ignore(_: libc::c_int) {}
-    let handler = ignore as extern "C" fn(libc::c_int);
+    handle_alarms(ignore, period);
+}
+
+/// The child that a signal handler has forked and that nobody has ended yet, 0 for none.
+static FORKED_IN_HANDLER: AtomicI32 = AtomicI32::new(0);
+
+/// Interrupts the process again and again with a signal whose handler forks, unless a child is there already; the child stops
+/// in the middle of what was interrupted. The process must have a single thread.
+pub fn fork_in_signal_handlers(period: Duration) {
+    extern "C" fn fork(_: libc::c_int) {
+        if FORKED_IN_HANDLER.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        // SAFETY: no other thread is there, so that no lock is held that the C library takes here.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            loop {
+                // SAFETY: it stops the process until it is ended.
+                unsafe { libc::raise(libc::SIGSTOP) };
+            }
+        }
+        FORKED_IN_HANDLER.store(pid.max(0), Ordering::Relaxed);
+    }
+    handle_alarms(fork, period);
+}
+
+/// Shows the child of a signal handler, if there is one, when it has come back from `fork`; and ends it.
+pub fn with_child_of_signal_handler<R>(body: impl FnOnce(u32) -> R) -> Option<R> {
+    let child = Pid::from_raw(FORKED_IN_HANDLER.load(Ordering::Relaxed)).map(Forked)?;
+    let stopped = || waitid(WaitId::Pid(child.0), WaitIdOptions::STOPPED);
+    rustix::io::retry_on_intr(stopped).expect("it is a child");
+    let result = body(child.pid());
+    rustix::process::kill_process(child.0, rustix::process::Signal::KILL).expect("it is a child");
+    child.exit_code();
+    FORKED_IN_HANDLER.store(0, Ordering::Relaxed);
+    Some(result)
+}
+
+fn handle_alarms(handler: extern "C" fn(libc::c_int), period: Duration) {
     // SAFETY: all zero is a valid `sigaction`.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as libc::sighandler_t;
-    // SAFETY: the handler does nothing, which any signal handler may; the old action is not asked for.
+    // SAFETY: the handlers above do what a signal handler may; the old action is not asked for.
     let set = unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) };
     assert_eq!(set, 0, "the handler is set");
     let micros = libc::suseconds_t::from(period.subsec_micros());

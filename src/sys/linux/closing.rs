@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::file::SegmentFile;
-use super::process;
+use super::signals::start_thread;
 use super::wait::wake_all;
 use crate::sys::PerProcess;
 
@@ -45,7 +45,7 @@ impl Closings {
             events: Arc::clone(&events),
             count: Arc::clone(&count),
         };
-        process::start_thread("sharehold-leave", move || follow(&events, &count))?;
+        start_thread("sharehold-leave", move || follow(&events, &count))?;
         Ok(closings)
     }
 }

@@ -7,12 +7,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, Stat};
 use rustix::process::Resource;
 
-use super::process::{self, Generation};
+use super::fork::{Generation, Inheritable, without_forks};
+use super::signals::without_signals;
 use crate::sys::{Access, FileFacts};
 
 /// Where a user's segments are when nothing else is said: on the memory file system, in a directory of their own.
@@ -76,14 +76,14 @@ impl Directory {
             Access::ReadOnly => OFlags::RDONLY,
         };
         let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        SegmentFile::own(fs::openat(&self.fd, name, flags, Mode::empty())?)
+        SegmentFile::open(|| fs::openat(&self.fd, name, flags, Mode::empty()))
     }
 
     /// Makes a file that has no name yet and vanishes with the process unless it gets one; with exactly these permission bits.
     pub(crate) fn make_unnamed_file(&self, mode: u32) -> io::Result<SegmentFile> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode);
-        let file = SegmentFile::own(fs::openat(&self.fd, ".", flags, mode)?)?;
+        let file = SegmentFile::open(|| fs::openat(&self.fd, ".", flags, mode))?;
         // The process's umask may have taken bits away.
         if file.as_opened.mode != mode.as_raw_mode() {
             fs::fchmod(file.as_fd(), mode)?;
@@ -154,15 +154,28 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    fn own(fd: OwnedFd) -> io::Result<SegmentFile> {
+    /// Opens a file, and enters it in the list of what a forked child closes, with no fork between the two.
+    fn open(open: impl FnOnce() -> rustix::io::Result<OwnedFd>) -> io::Result<SegmentFile> {
         let generation = Generation::current()?;
-        let as_opened = facts(&fs::fstat(&fd)?);
-        Ok(SegmentFile {
-            entry: Inheritable::enter(fd.as_raw_fd(), as_opened.id),
-            fd: fd.into_raw_fd(),
-            as_opened,
-            generation,
-        })
+        let entry = Inheritable::take();
+        let opened = without_forks(generation, || {
+            let fd = open()?;
+            let as_opened = facts(&fs::fstat(&fd)?);
+            entry.enter(fd.as_raw_fd(), as_opened.id);
+            Ok((fd.into_raw_fd(), as_opened))
+        });
+        match opened {
+            Ok((fd, as_opened)) => Ok(SegmentFile {
+                fd,
+                as_opened,
+                generation,
+                entry,
+            }),
+            Err(error) => {
+                entry.give_back();
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -190,7 +203,7 @@ impl SegmentFile {
     pub(crate) fn facts(&self) -> io::Result<FileFacts> {
         let found = facts(&fs::fstat(self.as_fd())?);
         // Its number may even be the same file's again, through another handle.
-        if found.id == self.as_opened.id && self.entry.fd.load(Ordering::Relaxed) == self.fd {
+        if found.id == self.as_opened.id && self.entry.has(self.fd) {
             Ok(found)
         } else {
             Err(rustix::io::Errno::BADF.into())
@@ -220,9 +233,9 @@ impl SegmentFile {
         let reserve = || fs::fallocate(self.as_fd(), FallocateFlags::empty(), 0, len);
         match reserve() {
             // A signal makes the system undo all of it and begin anew: of a timer's there is always another.
-            Err(rustix::io::Errno::INTR) => Ok(process::without_signals(|| {
-                rustix::io::retry_on_intr(reserve)
-            })?),
+            Err(rustix::io::Errno::INTR) => {
+                Ok(without_signals(|| rustix::io::retry_on_intr(reserve))?)
+            }
             done => Ok(done?),
         }
     }
@@ -303,105 +316,14 @@ impl Drop for SegmentFile {
         // In a forked child the descriptor was closed at the fork, and its number may be somebody else's by now;
         // a daemon may have closed it under us, and even have opened the same file under the same number.
         if self.generation.is_current() {
-            let is_open = self.facts().is_ok();
-            let was_entered = self.entry.leave(self.fd);
-            if is_open && was_entered {
-                // SAFETY: the descriptor is open, is our file, and is closed once.
-                unsafe { rustix::io::close(self.fd) };
-            }
-        }
-    }
-}
-
-/// One descriptor that a forked child must close, since it would keep the parent's locks alive.
-///
-/// The entries form a list that only grows (a left entry is used again) and holds nothing but atomics, so the
-/// child can walk it right after `fork`, whatever other threads were doing.
-#[derive(Debug)]
-struct Inheritable {
-    /// The descriptor, [`NOBODY`], or [`NOTHING`].
-    fd: AtomicI32,
-    /// Device and inode of its file.
-    id: [AtomicU64; 2],
-    next: AtomicPtr<Inheritable>,
-}
-
-/// The entry is free to be used.
-const NOBODY: i32 = -1;
-/// The entry is somebody's who has no descriptor: not yet, or not any more.
-const NOTHING: i32 = -2;
-static INHERITABLE: AtomicPtr<Inheritable> = AtomicPtr::new(ptr::null_mut());
-
-impl Inheritable {
-    fn all() -> impl Iterator<Item = &'static Inheritable> {
-        let at = |link: &AtomicPtr<Inheritable>| {
-            // SAFETY: the list holds leaked boxes only, which live for ever.
-            unsafe { link.load(Ordering::Acquire).as_ref() }
-        };
-        std::iter::successors(at(&INHERITABLE), move |entry| at(&entry.next))
-    }
-
-    fn enter(fd: RawFd, id: (u64, u64)) -> &'static Inheritable {
-        for entry in Inheritable::all() {
-            // The number was just given out, so that whoever had it lost it to somebody who closes what is not their own.
-            let _ = entry
-                .fd
-                .compare_exchange(fd, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        let free = Inheritable::all().find(|entry| {
-            entry
-                .fd
-                .compare_exchange(NOBODY, NOTHING, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        });
-        let entry = free.unwrap_or_else(Inheritable::add);
-        entry.id[0].store(id.0, Ordering::Relaxed);
-        entry.id[1].store(id.1, Ordering::Relaxed);
-        entry.fd.store(fd, Ordering::Release);
-        entry
-    }
-
-    fn add() -> &'static Inheritable {
-        let entry = Box::leak(Box::new(Inheritable {
-            fd: AtomicI32::new(NOTHING),
-            id: [AtomicU64::new(0), AtomicU64::new(0)],
-            next: AtomicPtr::new(ptr::null_mut()),
-        }));
-        let mut head = INHERITABLE.load(Ordering::Relaxed);
-        loop {
-            entry.next.store(head, Ordering::Relaxed);
-            let pushed = INHERITABLE.compare_exchange(
-                head,
-                ptr::from_ref(entry).cast_mut(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match pushed {
-                Ok(_) => return entry,
-                Err(newer) => head = newer,
-            }
-        }
-    }
-
-    /// Frees the entry; whether it was still the descriptor's.
-    fn leave(&self, fd: RawFd) -> bool {
-        self.fd.swap(NOBODY, Ordering::Release) == fd
-    }
-}
-
-/// Closes what a forked child inherited. Called in the child, before `fork` returns there.
-pub(super) fn close_inherited() {
-    for entry in Inheritable::all() {
-        let fd = entry.fd.swap(NOBODY, Ordering::Acquire);
-        if fd < 0 {
-            continue;
-        }
-        // SAFETY: the number is not negative, and is used for the one question what it is.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        let id = [&entry.id[0], &entry.id[1]].map(|half| half.load(Ordering::Relaxed));
-        if fs::fstat(borrowed).is_ok_and(|found| facts(&found).id == (id[0], id[1])) {
-            // SAFETY: an entered descriptor that is still its file is nobody else's, and is left before it is closed.
-            unsafe { rustix::io::close(fd) };
+            without_forks(self.generation, || {
+                let is_open = self.facts().is_ok();
+                let was_entered = self.entry.leave(self.fd);
+                if is_open && was_entered {
+                    // SAFETY: the descriptor is open, is our file, and is closed once.
+                    unsafe { rustix::io::close(self.fd) };
+                }
+            });
         }
     }
 }

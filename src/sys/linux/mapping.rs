@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
 use super::file::SegmentFile;
-use super::process::Generation;
+use super::fork::{Generation, without_forks};
 use crate::sys::Access;
 
 /// The bytes of a file in this process's memory, at one address until dropped.
@@ -34,28 +34,31 @@ impl Mapping {
             Access::ReadOnly => ProtFlags::READ,
         };
         let generation = Generation::current()?;
-        // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
-        let base = unsafe {
-            mm::mmap(
-                ptr::null_mut(),
+        without_forks(generation, || {
+            // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+            let base = unsafe {
+                mm::mmap(
+                    ptr::null_mut(),
+                    len,
+                    protection,
+                    MapFlags::SHARED,
+                    file.as_fd(),
+                    0,
+                )
+            }?;
+            let Some(base) = NonNull::new(base.cast::<u8>()) else {
+                return Err(rustix::io::Errno::FAULT);
+            };
+            let mapping = Mapping {
+                base,
                 len,
-                protection,
-                MapFlags::SHARED,
-                file.as_fd(),
-                0,
-            )
-        }?;
-        let Some(base) = NonNull::new(base.cast::<u8>()) else {
-            return Err(io::Error::other("the system mapped a file at address 0"));
-        };
-        let mapping = Mapping {
-            base,
-            len,
-            generation,
-        };
-        // SAFETY: the range is exactly the mapping made above, which nobody else knows yet.
-        unsafe { mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) }?;
-        Ok(mapping)
+                generation,
+            };
+            // SAFETY: the range is exactly the mapping made above, which nobody else knows yet.
+            unsafe { mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) }?;
+            Ok(mapping)
+        })
+        .map_err(io::Error::from)
     }
 
     /// The address of the first byte.

@@ -1,10 +1,10 @@
 //! Sleeping on a shared word until it changes, and memory barriers in other processes.
 
 use std::io;
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::thread::futex::{self, Timespec, WakeOp, WakeOpCmp};
 use rustix::thread::{MembarrierCommand, membarrier, membarrier_query};
 
@@ -59,26 +59,38 @@ pub(crate) fn store_and_wake<'a>(word: impl Into<Word<'a>>, value: u16) -> bool 
 
 /// Whether this process can change a word and wake its sleepers in one step. It is found out once, on a word that nobody sleeps on.
 pub(crate) fn has_store_and_wake() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| store_and_wake(&AtomicU32::new(0), 1))
+    const YES: u32 = 1;
+    const NO: u32 = 2;
+    // Threads may find out at the same time: a lock would be inherited by a child that is forked meanwhile.
+    static FOUND: AtomicU32 = AtomicU32::new(0);
+    match FOUND.load(Ordering::Relaxed) {
+        0 => {
+            let found = store_and_wake(&AtomicU32::new(0), 1);
+            FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
+            found
+        }
+        found => found == YES,
+    }
 }
 
-/// Registers this process, once, as one whose running threads others may send a memory barrier to.
+/// Registers this process as one whose running threads others may send a memory barrier to.
 ///
 /// # Errors
 ///
 /// The kernel is older than 4.16, or a filter forbids `membarrier`.
 pub(crate) fn join_barriers() -> io::Result<()> {
-    static JOINED: OnceLock<Result<(), i32>> = OnceLock::new();
-    // The registration belongs to the address space, and a forked child inherits it.
-    let joined = JOINED.get_or_init(|| {
-        if !membarrier_query().contains_command(MembarrierCommand::GlobalExpedited) {
-            return Err(libc::ENOSYS);
-        }
-        membarrier(MembarrierCommand::RegisterGlobalExpedited)
-            .map_err(rustix::io::Errno::raw_os_error)
-    });
-    joined.map_err(io::Error::from_raw_os_error)
+    // The registration belongs to the address space, and a forked child inherits it with this word. Threads may register at the same
+    // time, since twice is as good as once: a lock would be inherited by a child that is forked meanwhile.
+    static JOINED: AtomicBool = AtomicBool::new(false);
+    if JOINED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    if !membarrier_query().contains_command(MembarrierCommand::GlobalExpedited) {
+        return Err(Errno::NOSYS.into());
+    }
+    membarrier(MembarrierCommand::RegisterGlobalExpedited)?;
+    JOINED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Has every running thread of every registered process pass a full memory barrier.

@@ -1,12 +1,14 @@
 //! Shared memory of programs without this library, in this process's memory.
 
+use std::ffi::c_void;
 use std::io;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
+use super::super::fork::{Generation, without_forks};
 use super::sysv;
-use crate::sys::{Access, Generation, SegmentFile};
+use crate::sys::{Access, SegmentFile};
 
 /// The bytes of a System V segment or of a POSIX object, at one address until dropped.
 ///
@@ -35,28 +37,20 @@ unsafe impl Sync for IpcMapping {}
 impl IpcMapping {
     /// Attaches the System V segment `id`, all of it.
     pub(crate) fn attach_segment(id: i32, access: Access) -> io::Result<IpcMapping> {
-        let generation = Generation::current()?;
         let flags = match access {
             Access::ReadWrite => 0,
             Access::ReadOnly => libc::SHM_RDONLY,
         };
-        // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
-        let base = unsafe { libc::shmat(id, ptr::null(), flags) };
-        if base.addr() == usize::MAX {
-            return Err(io::Error::last_os_error());
-        }
-        let base = not_at_zero(base.cast())?;
-        let mut mapping = IpcMapping {
-            base,
-            len: 0,
-            access,
-            kind: Kind::SystemV,
-            generation,
-        };
-        // Asked only now: an identifier that is attached cannot become another segment's.
-        mapping.len = sysv::segment_facts(id)?.size;
-        mapping.keep_from_children()?;
-        Ok(mapping)
+        IpcMapping::keep_from_children(Kind::SystemV, access, || {
+            // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+            let base = unsafe { libc::shmat(id, ptr::null(), flags) };
+            if base.addr() == usize::MAX {
+                return Err(io::Error::last_os_error());
+            }
+            // Asked only now: an identifier that is attached cannot become another segment's.
+            let size = sysv::segment_facts(id).map(|facts| facts.size);
+            Ok((base, size))
+        })
     }
 
     /// Maps the first `len` bytes of a file that has as many.
@@ -65,38 +59,48 @@ impl IpcMapping {
         len: usize,
         access: Access,
     ) -> io::Result<IpcMapping> {
-        let generation = Generation::current()?;
         let protection = match access {
             Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
             Access::ReadOnly => ProtFlags::READ,
         };
-        // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
-        let base = unsafe {
-            mm::mmap(
-                ptr::null_mut(),
-                len,
-                protection,
-                MapFlags::SHARED,
-                file.as_fd(),
-                0,
-            )
-        }?;
-        let base = not_at_zero(base.cast())?;
-        let mapping = IpcMapping {
-            base,
-            len,
-            access,
-            kind: Kind::File,
-            generation,
-        };
-        mapping.keep_from_children()?;
-        Ok(mapping)
+        IpcMapping::keep_from_children(Kind::File, access, || {
+            // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+            let base = unsafe {
+                mm::mmap(
+                    ptr::null_mut(),
+                    len,
+                    protection,
+                    MapFlags::SHARED,
+                    file.as_fd(),
+                    0,
+                )
+            }?;
+            Ok((base, Ok(len)))
+        })
     }
 
-    fn keep_from_children(&self) -> io::Result<()> {
-        let base = self.base.as_ptr().cast();
-        // SAFETY: the range is exactly a mapping that this value owns.
-        Ok(unsafe { mm::madvise(base, self.len, Advice::LinuxDontFork) }?)
+    /// Takes the mapping that `map` makes, with its length, and marks it as not inherited, with no fork between the two.
+    fn keep_from_children(
+        kind: Kind,
+        access: Access,
+        map: impl FnOnce() -> io::Result<(*mut c_void, io::Result<usize>)>,
+    ) -> io::Result<IpcMapping> {
+        let generation = Generation::current()?;
+        without_forks(generation, || {
+            let (base, len) = map()?;
+            let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::FAULT)?;
+            let mut mapping = IpcMapping {
+                base,
+                len: 0,
+                access,
+                kind,
+                generation,
+            };
+            mapping.len = len?;
+            // SAFETY: the range is exactly a mapping that this value owns.
+            unsafe { mm::madvise(base.as_ptr().cast(), mapping.len, Advice::LinuxDontFork) }?;
+            Ok(mapping)
+        })
     }
 
     /// The address of the first byte.
@@ -118,10 +122,6 @@ impl IpcMapping {
     pub(crate) fn is_here(&self) -> bool {
         self.generation.is_current()
     }
-}
-
-fn not_at_zero(base: *mut u8) -> io::Result<NonNull<u8>> {
-    NonNull::new(base).ok_or_else(|| io::Error::other("the system mapped memory at address 0"))
 }
 
 impl Drop for IpcMapping {
