@@ -1,6 +1,6 @@
 //! What both kinds of handle have: a segment in memory, its open file, and how much of it is known to be there.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::header::{self, Policy};
 use super::location::{Location, system};
@@ -103,6 +103,25 @@ impl Attached {
             // A copy with holes behind its data, or a daemon that has closed its descriptors and cannot ask.
             _ => self.memory.populate(size, self.access),
         }
+    }
+
+    /// Has all threads of all attached processes pass a full memory barrier, the calling thread included; false when the system no
+    /// longer does it, because a filter forbids it by now. Then the others are asked for fences, which they may see too late for
+    /// the calling thread's purpose: it must not wait without a limit.
+    pub(crate) fn barrier(&self) -> bool {
+        // The other half of the fences of those that were asked for them.
+        fence(Ordering::SeqCst);
+        let passed = sys::barrier();
+        if !passed {
+            self.ask_for_fences();
+        }
+        passed
+    }
+
+    /// Has each release of a lock, and each commit, be a full fence from here on.
+    pub(super) fn ask_for_fences(&self) {
+        let fenced = &self.memory.header().lock.fenced;
+        fenced.store(1, Ordering::Relaxed);
     }
 
     pub(crate) fn key(&self) -> &str {

@@ -80,13 +80,7 @@ pub struct Segment {
 impl Segment {
     fn new(attached: Attached, hold: Hold) -> Segment {
         if sys::join_barriers().is_err() {
-            // From here on every release of the lock must be a fence itself.
-            attached
-                .memory
-                .header()
-                .lock
-                .fenced
-                .store(1, Ordering::Relaxed);
+            attached.ask_for_fences();
         }
         attached.memory.own_slot_is(hold.index());
         Segment {

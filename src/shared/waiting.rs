@@ -130,10 +130,8 @@ impl WatchSteps for Steps<'_> {
         self.place.lock.watched.store(1, Ordering::SeqCst);
     }
 
-    fn barrier(&self) {
-        // For where there are no barriers in other processes: see `is_watched`.
-        fence(Ordering::SeqCst);
-        sys::barrier();
+    fn barrier(&self) -> bool {
+        self.segment.attached().barrier()
     }
 
     fn owner(&self) -> u64 {

@@ -293,9 +293,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn barrier(&self) {
-        // For where there are no barriers in other processes, so that the releases are fences: this is their other half.
-        fence(Ordering::SeqCst);
-        sys::barrier();
+        self.lock.segment().attached().barrier();
     }
 
     fn sleep(&self, limit: Duration) {

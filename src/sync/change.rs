@@ -23,7 +23,8 @@
 //!
 //! 1. A waiter that sees the lock free, or its holder dead: whoever acquires it later sees the 1, and commits by the one step, unless
 //!    another commit has taken the 1 away, which then woke this waiter, or changed the version before it slept. The barrier
-//!    orders acquiring the lock and looking at `watched`, on the waiter's behalf.
+//!    orders acquiring the lock and looking at `watched`, on the waiter's behalf. Where the system makes no barrier (any more), the waiter
+//!    sleeps for bounded periods.
 //! 2. A waiter that sees the lock held: the holder may have looked at `watched` already. The periods are for that; the longest
 //!    only while one and the same holder stays.
 //! 3. A 1 is taken away only before a commit by the one step, never after one: a waiter that has seen the new version
@@ -47,7 +48,7 @@ use std::time::Duration;
 
 /// The first sleep while the lock is held; it doubles from there.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
-/// The longest sleep while the lock is held, and where a commit and its wake-up are two steps.
+/// The longest sleep while the lock is held, without a barrier, and where a commit and its wake-up are two steps.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 
 /// The steps of who commits, which has the lock; each is indivisible, and a process may die between any two.
@@ -69,8 +70,8 @@ pub(crate) trait WatchSteps {
     fn version(&self) -> u64;
     /// Stores 1 into `watched`.
     fn announce(&self);
-    /// Has all processes pass a memory barrier.
-    fn barrier(&self);
+    /// Has all processes pass a memory barrier; false when the system did not do it.
+    fn barrier(&self) -> bool;
     /// Loads `owner`.
     fn owner(&self) -> u64;
     /// Whether the hold is proven dead.
@@ -130,7 +131,7 @@ impl Watch {
             return Found::Changed;
         }
         steps.announce();
-        steps.barrier();
+        let passed = steps.barrier();
         let owner = steps.owner();
         let stays = owner == self.suspect;
         self.suspect = owner;
@@ -138,8 +139,10 @@ impl Watch {
             self.gone = owner;
         }
         if owner == 0 || owner == self.gone {
-            // Where they are two, a death may come between them.
-            return Found::Same((!steps.is_one_step(self.seen)).then_some(LONGEST_SLEEP));
+            // Without a barrier the next committer may miss the announcement; where commit and wake-up are two steps, a death may
+            // come between them.
+            let is_woken = passed && steps.is_one_step(self.seen);
+            return Found::Same((!is_woken).then_some(LONGEST_SLEEP));
         }
         self.period = if stays {
             LONGEST_SLEEP.min(self.period * 2)

@@ -28,8 +28,9 @@
 //!   anything in this process, so that a word may be unmapped meanwhile: it counts as changed then.
 //! - **Closings**: `watch_closings` gives a word of this process that changes whenever an open file, a presence, ends, by a death as
 //!   by itself; its byte locks go a moment later. A hint, which may come without need, or be missed in rare cases.
-//! - **Barrier**: when `barrier()` returns, every thread of every process that has called `join_barriers()` has passed a full
-//!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence.
+//! - **Barrier**: when `barrier()` returns true, every thread of every process that has called `join_barriers()` has passed a full
+//!   memory barrier since the call, so a plain store followed by a plain load over there is ordered. Without it, the pair needs a fence. It may
+//!   cease to work at any time: then it returns false.
 
 #![allow(unsafe_code)]
 

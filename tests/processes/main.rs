@@ -3,6 +3,7 @@
 //! Each file is about one kind of trouble and each test is named after what is promised about it. Tests and their
 //! children are processes of this program: see `sharehold_testkit`.
 
+mod barriers;
 mod bytes;
 mod create;
 mod daemons;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     sharehold_testkit::main([
+        barriers::suite(),
         bytes::suite(),
         create::suite(),
         daemons::suite(),

@@ -3,10 +3,12 @@
 #![allow(unsafe_code)]
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid};
@@ -252,7 +254,7 @@ pub fn start_with_equal_pids(body: impl FnOnce() -> i32) -> Forked {
         let size = size_of::<libc::clone_args>();
         // SAFETY: without flags, and with no stack of its own, `clone3` does what `fork` does; it has no other threads.
         let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) };
-        let error = std::io::Error::last_os_error();
+        let error = io::Error::last_os_error();
         match (child, error.raw_os_error()) {
             (-1, Some(libc::EEXIST)) => {}
             (-1, _) => panic!("clone3 with PIDs of one's choice: {error}"),
@@ -272,14 +274,14 @@ pub fn start_with_equal_pids(body: impl FnOnce() -> i32) -> Forked {
 pub fn enter_new_time_namespace(seconds: u32) {
     // SAFETY: the call takes flags only; the process's children are to be in a new time namespace.
     let made = unsafe { libc::unshare(libc::CLONE_NEWTIME) };
-    let error = std::io::Error::last_os_error();
+    let error = io::Error::last_os_error();
     assert_eq!(made, 0, "a new time namespace: {error}");
     let shift = format!("boottime {seconds} 0");
     fs::write("/proc/self/timens_offsets", shift).expect("the namespace is still empty");
     let namespace = File::open("/proc/self/ns/time_for_children").expect("it was just made");
     // SAFETY: the descriptor is open, and is a time namespace.
     let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWTIME) };
-    let error = std::io::Error::last_os_error();
+    let error = io::Error::last_os_error();
     assert_eq!(entered, 0, "setns: {error}");
 }
 
@@ -293,7 +295,7 @@ pub fn trace(thread: u32, stop_at_exit: bool) {
     };
     // SAFETY: the call takes numbers only, and changes nothing in this process.
     let traced = unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, 0, options) };
-    let error = std::io::Error::last_os_error();
+    let error = io::Error::last_os_error();
     assert_eq!(traced, 0, "PTRACE_SEIZE: {error}");
 }
 
@@ -302,4 +304,97 @@ pub fn end_thread() -> ! {
     // SAFETY: nothing is run after it; what the thread has on its stack stays as it is.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     unreachable!("the thread has ended")
+}
+
+/// Has the system refuse a system call to the calling thread from here on, with `EPERM`, as a container's filter does.
+pub fn forbid_system_call(number: libc::c_long) {
+    let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPERM).expect("it is small");
+    let number = u32::try_from(number).expect("it is small");
+    install_filter(Some(number), refuse, 0);
+}
+
+/// Has `look` called by another thread before each system call that the calling thread makes from here on.
+pub fn before_each_system_call(mut look: impl FnMut() + Send + 'static) {
+    static LISTENER: AtomicI32 = AtomicI32::new(-1);
+    thread::spawn(move || {
+        // The other thread can do no more than a store: whatever it asks the system is not answered before this loop is there.
+        let listener = loop {
+            match LISTENER.load(Ordering::Acquire) {
+                -1 => thread::yield_now(),
+                listener => break listener,
+            }
+        };
+        loop {
+            // SAFETY: all zero is a valid value, and what the system asks for.
+            let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+            // SAFETY: the command takes a pointer to such a value, which lives across the call.
+            let got =
+                unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) };
+            assert_eq!(got, 0, "there is a next system call");
+            look();
+            let mut answer = libc::seccomp_notif_resp {
+                id: call.id,
+                val: 0,
+                error: 0,
+                flags: u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).expect("it is small"),
+            };
+            // SAFETY: the command takes a pointer to such a value, which lives across the call.
+            unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
+        }
+    });
+    let listener = install_filter(
+        None,
+        libc::SECCOMP_RET_USER_NOTIF,
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    );
+    LISTENER.store(listener, Ordering::Release);
+}
+
+/// Installs a filter for the calling thread that has one answer to one system call, or to all of them, and allows the rest.
+fn install_filter(only: Option<u32>, answer: u32, flags: libc::c_ulong) -> libc::c_int {
+    let code = |bits: u32| u16::try_from(bits).expect("it is small");
+    let statement = |bits, k| libc::sock_filter {
+        code: code(bits),
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let mut filter = Vec::new();
+    if let Some(number) = only {
+        // The number of the system call is the first field of what the filter is asked about.
+        filter.push(statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0));
+        filter.push(libc::sock_filter {
+            code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
+            jt: 1,
+            jf: 0,
+            k: number,
+        });
+        filter.push(statement(
+            libc::BPF_RET | libc::BPF_K,
+            libc::SECCOMP_RET_ALLOW,
+        ));
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, answer));
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).expect("it is small"),
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the call takes plain numbers.
+    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(set, 0, "any process may give up new privileges");
+    // SAFETY: the pointer is to a program on the stack, whose filter lives across the call.
+    let installed = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    assert!(
+        installed >= 0,
+        "the filter is installed: {}",
+        io::Error::last_os_error()
+    );
+    libc::c_int::try_from(installed).expect("descriptors are small")
 }

@@ -33,6 +33,8 @@ const START: u8 = 1;
 enum Mistake {
     None,
     NoBarrier,
+    /// Who waits does not notice that there is no barrier.
+    TrustsBarriers,
     /// The barrier comes first and the announcement after it.
     BarrierFirst,
     /// The commit and the wake-up are two steps.
@@ -133,6 +135,8 @@ struct Change {
     mistake: Mistake,
     /// Whether the system can store and wake in one step.
     is_one_step: bool,
+    /// Whether the system makes barriers.
+    has_barriers: bool,
 }
 
 /// Gives the code its answers once more, and stops it at the first step that has none yet.
@@ -140,6 +144,7 @@ struct Replay {
     me: u8,
     mistake: Mistake,
     is_one_step: bool,
+    has_barriers: bool,
     answers: Answers,
     at: Cell<u8>,
 }
@@ -208,8 +213,8 @@ impl WatchSteps for Replay {
         }
     }
 
-    fn barrier(&self) {
-        if self.mistake != Mistake::NoBarrier {
+    fn barrier(&self) -> bool {
+        if self.has_barriers && self.mistake != Mistake::NoBarrier {
             for other in (0..small(THREADS as u64)).filter(|other| *other != self.me) {
                 self.ask(Op::Barrier(other));
             }
@@ -217,6 +222,7 @@ impl WatchSteps for Replay {
         if self.mistake == Mistake::BarrierFirst {
             self.ask(Op::Announce);
         }
+        self.has_barriers || self.mistake == Mistake::TrustsBarriers
     }
 
     fn owner(&self) -> u64 {
@@ -245,6 +251,7 @@ impl Change {
             deaths: 0,
             mistake,
             is_one_step: true,
+            has_barriers: true,
         }
     }
 
@@ -254,6 +261,19 @@ impl Change {
             is_one_step: false,
             ..self
         }
+    }
+
+    /// Where the system makes no barriers, and those who commit make no fences (yet).
+    fn without_barriers(self) -> Change {
+        Change {
+            has_barriers: false,
+            ..self
+        }
+    }
+
+    /// Whether looking again and again is allowed: what counts then is that it finds what there is to see.
+    fn may_poll(&self) -> bool {
+        !self.is_one_step || !self.has_barriers
     }
 
     fn deaths(self, deaths: u8) -> Change {
@@ -271,6 +291,7 @@ impl Change {
                 me: small(me as u64),
                 mistake: self.mistake,
                 is_one_step: self.is_one_step,
+                has_barriers: self.has_barriers,
                 answers: thread.answers,
                 at: Cell::new(0),
             };
@@ -489,8 +510,7 @@ impl World for Change {
                 Life::Running => self.step(state, me, into),
                 Life::Asleep(bounded) => {
                     let to = changed(&|state| state.threads[me].rise());
-                    // Looking again and again is allowed where there are two steps: what counts is that it finds what there is to see.
-                    let sure = bounded && (self.is_one_step || state.misses(thread.program));
+                    let sure = bounded && (!self.may_poll() || state.misses(thread.program));
                     into.push(of(me, sure, "wakes up by itself", to));
                 }
             }

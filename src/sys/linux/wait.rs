@@ -93,8 +93,7 @@ pub(crate) fn join_barriers() -> io::Result<()> {
     Ok(())
 }
 
-/// Has every running thread of every registered process pass a full memory barrier.
-pub(crate) fn barrier() {
-    // It fails only where it does not exist, and there nobody relies on it: see `join_barriers`.
-    let _ = membarrier(MembarrierCommand::GlobalExpedited);
+/// Has every running thread of every registered process pass a full memory barrier; false when the system does not do it.
+pub(crate) fn barrier() -> bool {
+    membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }

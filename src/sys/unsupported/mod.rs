@@ -179,7 +179,9 @@ pub(crate) fn join_barriers() -> io::Result<()> {
     unsupported()
 }
 
-pub(crate) fn barrier() {}
+pub(crate) fn barrier() -> bool {
+    false
+}
 
 pub(crate) fn wait<'a>(_word: impl Into<Word<'a>>, _expected: u32, _limit: Option<Duration>) {}
 

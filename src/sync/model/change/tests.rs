@@ -47,6 +47,18 @@ fn no_change_is_missed_where_commit_and_wake_up_are_two_steps() {
 }
 
 #[test]
+fn no_change_is_missed_where_there_are_no_barriers() {
+    keeps(&Change::new(&[waits(), commits(3)], Mistake::None).without_barriers());
+    let one_dies = Change::new(&[waits(), commits(2), commits(1)], Mistake::None).deaths(1);
+    keeps(&one_dies.without_barriers());
+    let trusting = Change::new(&[waits(), commits(2)], Mistake::TrustsBarriers);
+    let Err(Broken { law, .. }) = search(&trusting.without_barriers()) else {
+        panic!("a change is missed by one who does not notice it")
+    };
+    assert_eq!(law, Law::Missed);
+}
+
+#[test]
 fn each_rule_of_waiting_is_needed() {
     let two = &[waits(), commits(2)][..];
     let writers = &[waits(), commits(1), commits(2)][..];
