@@ -26,7 +26,9 @@ pub use summary::{Condition, Listed, Summary, ValueType, list, summarize};
 
 /// Returns the directory of this user's segments, which is made with the first one.
 ///
-/// The environment variable `SHAREHOLD_DIR` moves it.
+/// It is `/dev/shm/sharehold-UID`, or what the environment variable `SHAREHOLD_DIR` says: the absolute path of a directory that is
+/// there or can be made, and that no other user may write. Its mode becomes 0711, and stays so, when a segment in it is shared with other
+/// users: see [`Options::mode`](crate::Options::mode).
 pub fn directory() -> PathBuf {
     segment::directory_of(sys::effective_user())
 }

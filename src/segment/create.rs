@@ -45,7 +45,7 @@ pub(super) fn create(
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 free(remove::clear_name(&location, &directory, CREATE)?)?;
             }
-            Err(error) => return Err(system(CREATE, error)),
+            Err(error) => return Err(location.not_made(CREATE, error)),
         }
         // Somebody removed what stood there, and a third one was quicker again.
         if !patience.rest() {
@@ -111,11 +111,14 @@ fn draft(
     let file_len = layout.file_len(size).ok_or_else(too_large)?;
     let map_len = layout.file_len(max_size).ok_or_else(too_large)?;
     let generation = Generation::current().map_err(failed)?;
-    let file = directory.make_unnamed_file(options.mode).map_err(failed)?;
+    let file = directory
+        .make_unnamed_file(options.mode)
+        .map_err(|error| location.not_made(CREATE, error))?;
     if let Some(group) = options.group {
         file.give_to_group(group).map_err(failed)?;
     }
-    file.reserve(file_len as u64).map_err(failed)?;
+    file.reserve(file_len as u64)
+        .map_err(|error| location.not_reserved(CREATE, error))?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
     let mut memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
     if options.schema.as_ref().is_some_and(Schema::is_of_parts) {

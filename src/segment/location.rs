@@ -19,6 +19,7 @@ const PRIVATE: u32 = 0o700;
 const SEARCHABLE: u32 = 0o711;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
 
 /// Returns the directory that holds the segments of `owner`.
 pub(crate) fn directory_of(owner: u32) -> PathBuf {
@@ -26,6 +27,19 @@ pub(crate) fn directory_of(owner: u32) -> PathBuf {
         Some(path) if !path.is_empty() => path.into(),
         _ => sys::default_directory(owner),
     }
+}
+
+/// What to do about something of another user where the directory should be. The sticky bit of `/dev/shm` lets only its owner and root
+/// remove it.
+fn remedy(owner: u32) -> String {
+    let first = if sys::effective_user() == ROOT {
+        "remove it".to_owned()
+    } else {
+        format!("ask uid {owner} or an administrator to remove it")
+    };
+    format!(
+        "{first}, or set {VARIABLE} to a directory of your own, the same in all of your processes"
+    )
 }
 
 /// A key's place in the directory of one user.
@@ -62,8 +76,12 @@ impl Location {
 
     /// Opens the directory, or says that nothing can be there yet.
     pub(crate) fn open(&self, operation: &'static str) -> Result<Directory> {
+        self.check_absolute(operation)?;
         match Directory::open(&self.directory) {
-            Ok(directory) => self.trusted(directory, operation),
+            Ok(directory) => {
+                self.trusted(&directory, operation)?;
+                Ok(directory)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let detail = "no segment has this key; create it, or use open_or_create";
                 Err(Error::new(ErrorKind::NotFound, operation, detail))
@@ -74,68 +92,151 @@ impl Location {
 
     /// Opens the directory, making it if it is missing; `shared` lets others reach the files that admit them.
     pub(crate) fn open_or_make(&self, operation: &'static str, shared: bool) -> Result<Directory> {
-        let mode = if shared { SEARCHABLE } else { PRIVATE };
-        let opened = match Directory::open(&self.directory) {
+        let failed = |error| self.unusable(operation, error);
+        let wanted = if shared { SEARCHABLE } else { PRIVATE };
+        self.check_absolute(operation)?;
+        let (directory, is_new) = match Directory::open(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Directory::make(&self.directory, mode)
-                    .and_then(|()| Directory::open(&self.directory))
+                let is_new = Directory::make(&self.directory, wanted).map_err(failed)?;
+                (Directory::open(&self.directory).map_err(failed)?, is_new)
             }
-            opened => opened,
+            opened => (opened.map_err(failed)?, false),
         };
-        let directory = self.trusted(
-            opened.map_err(|error| self.unusable(operation, error))?,
-            operation,
-        )?;
-        if shared {
-            let facts = directory
-                .facts()
-                .map_err(|error| self.unusable(operation, error))?;
-            let wider = facts.mode | SEARCHABLE;
-            if wider != facts.mode {
-                directory
-                    .set_mode(wider)
-                    .map_err(|error| self.unusable(operation, error))?;
-            }
+        let facts = self.trusted(&directory, operation)?;
+        // The process's umask may have taken bits from a new one; an old one is only ever opened for others.
+        let mode = match (is_new, shared) {
+            (true, _) => wanted,
+            (false, true) => facts.mode | SEARCHABLE,
+            (false, false) => facts.mode,
+        };
+        if mode != facts.mode {
+            directory.set_mode(mode).map_err(failed)?;
         }
         Ok(directory)
     }
 
-    /// Refuses a directory in which somebody else could have put or replaced files.
-    fn trusted(&self, directory: Directory, operation: &'static str) -> Result<Directory> {
-        const ROOT: u32 = 0;
+    /// Refuses a path that names another directory after each change of the working directory.
+    fn check_absolute(&self, operation: &'static str) -> Result<()> {
+        if self.directory.is_absolute() {
+            return Ok(());
+        }
+        let detail = format!(
+            "{VARIABLE} is `{}`, a relative path; set it to an absolute one, so that all processes mean one directory",
+            self.directory.display()
+        );
+        Err(Error::new(ErrorKind::InvalidOption, operation, detail))
+    }
+
+    /// Refuses a directory in which another user could have put or replaced files.
+    fn trusted(&self, directory: &Directory, operation: &'static str) -> Result<FileFacts> {
         let facts = directory
             .facts()
             .map_err(|error| self.unusable(operation, error))?;
         let shown = self.directory.display();
         if facts.owner != self.owner && facts.owner != ROOT {
             let detail = format!(
-                "the directory {shown} belongs to uid {}, not to uid {}; remove it, or set {VARIABLE} to a directory of your own",
-                facts.owner, self.owner
+                "the directory {shown} belongs to uid {}, not to uid {}; {}",
+                facts.owner,
+                self.owner,
+                remedy(facts.owner)
             );
             return Err(Error::new(ErrorKind::NotTrusted, operation, detail));
         }
-        if facts.mode & WRITABLE_BY_OTHERS != 0 && facts.mode & STICKY == 0 {
+        if facts.mode & WRITABLE_BY_OTHERS != 0 {
+            // One with the sticky bit, such as `/dev/shm`, is meant to be written by others.
+            let is_own = facts.owner == sys::effective_user() && facts.mode & STICKY == 0;
+            let remedy = if is_own {
+                format!("run `chmod go-w {shown}`")
+            } else {
+                format!("set {VARIABLE} to a directory of your own, such as a new one in {shown}")
+            };
             let detail = format!(
-                "others may write the directory {shown} (mode {:04o}); run `chmod go-w {shown}`",
+                "others may write the directory {shown} (mode {:04o}); {remedy}",
                 facts.mode
             );
             return Err(Error::new(ErrorKind::NotTrusted, operation, detail));
         }
-        Ok(directory)
+        Ok(facts)
     }
 
+    /// Says why the directory could neither be opened nor made.
     fn unusable(&self, operation: &'static str, error: io::Error) -> Error {
-        let kind = match error.kind() {
-            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-            io::ErrorKind::Unsupported => ErrorKind::Unsupported,
-            io::ErrorKind::NotADirectory => ErrorKind::NotTrusted,
-            _ => ErrorKind::System,
+        let shown = self.directory.display();
+        let (kind, detail) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (
+                ErrorKind::PermissionDenied,
+                format!("this user may not use the directory {shown}; set {VARIABLE} to another"),
+            ),
+            io::ErrorKind::NotFound => (
+                ErrorKind::InvalidOption,
+                format!(
+                    "there is no place for the directory {shown}; make its parent directory, or set {VARIABLE} to another"
+                ),
+            ),
+            io::ErrorKind::NotADirectory => self.no_directory(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                ErrorKind::OutOfMemory,
+                format!(
+                    "there is no room for the directory {shown}; free space there, or set {VARIABLE} to another"
+                ),
+            ),
+            io::ErrorKind::Unsupported => (
+                ErrorKind::Unsupported,
+                format!("this system cannot have the directory {shown}"),
+            ),
+            _ => (
+                ErrorKind::System,
+                format!("the directory {shown} cannot be used; set {VARIABLE} to another"),
+            ),
         };
-        let detail = format!(
-            "the directory {} cannot be used; check it, or set {VARIABLE} to another",
-            self.directory.display()
-        );
         Error::new(kind, operation, detail).with_system(error)
+    }
+
+    /// Says what stands where the directory should be: a file, a link, or nothing, since a part of its path is a file.
+    fn no_directory(&self) -> (ErrorKind, String) {
+        let shown = self.directory.display();
+        let parent = self.directory.parent().zip(self.directory.file_name());
+        let found = parent.and_then(|(parent, name)| {
+            let parent = Directory::open(parent).ok()?;
+            parent.facts_of(name).ok()?
+        });
+        match found {
+            Some(facts) if facts.owner != self.owner => (
+                ErrorKind::NotTrusted,
+                format!(
+                    "{shown} is no directory, and belongs to uid {}; {}",
+                    facts.owner,
+                    remedy(facts.owner)
+                ),
+            ),
+            _ => (
+                ErrorKind::InvalidOption,
+                format!("{shown} is no directory; move it elsewhere, or set {VARIABLE} to another"),
+            ),
+        }
+    }
+
+    /// Says why there is no new file: mostly, because its file system can have no more.
+    pub(crate) fn not_made(&self, operation: &'static str, error: io::Error) -> Error {
+        self.full(operation, error, "another file; remove files there")
+    }
+
+    /// Says why the file has not got its memory: mostly, because its file system is full.
+    pub(crate) fn not_reserved(&self, operation: &'static str, error: io::Error) -> Error {
+        self.full(operation, error, "it; make it smaller, free space there")
+    }
+
+    fn full(&self, operation: &'static str, error: io::Error, what: &str) -> Error {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                let detail = format!(
+                    "the file system of {} has no memory left for {what}, or set {VARIABLE} to another directory",
+                    self.directory.display()
+                );
+                Error::new(ErrorKind::OutOfMemory, operation, detail).with_system(error)
+            }
+            _ => system(operation, error),
+        }
     }
 
     /// Opens the key's file, `None` if there is none, and refuses one that is not the owner's own regular file.
@@ -158,13 +259,13 @@ impl Location {
         let shown = self.directory.join(&self.name);
         if !facts.regular {
             return refuse(format!(
-                "{} is not a regular file; remove it",
+                "{} is not a regular file, so that no segment can be there; find out what it is, and move it elsewhere",
                 shown.display()
             ));
         }
         if facts.owner != self.owner {
             return refuse(format!(
-                "its file {} belongs to uid {}, not to uid {}; name the owner you trust in the options, or remove the file",
+                "its file {} belongs to uid {}, not to uid {}; name the owner that you trust in the options, or use another key",
                 shown.display(),
                 facts.owner,
                 self.owner
@@ -187,7 +288,7 @@ impl Location {
         match (error.kind(), found) {
             (io::ErrorKind::PermissionDenied, Some(facts)) => {
                 let detail = format!(
-                    "it belongs to uid {}, mode {:04o}: ask its owner to share it with `--mode`, or run as that user",
+                    "it belongs to uid {}, mode {:04o}: ask its owner to share it, or run as that user",
                     facts.owner, facts.mode
                 );
                 Err(Error::new(ErrorKind::PermissionDenied, operation, detail).with_system(error))
@@ -206,7 +307,7 @@ pub(crate) fn system(operation: &'static str, error: io::Error) -> Error {
     let (kind, detail) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory | io::ErrorKind::QuotaExceeded => (
             ErrorKind::OutOfMemory,
-            "the system has no memory left for it; make it smaller, or free space in /dev/shm",
+            "the system has no memory left for it; make it smaller, or free some",
         ),
         io::ErrorKind::PermissionDenied => (
             ErrorKind::PermissionDenied,

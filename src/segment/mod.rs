@@ -229,7 +229,7 @@ impl Segment {
         file.facts()
             .and_then(|_| file.reserve(len as u64))
             .and_then(|()| self.say_size(new_size))
-            .map_err(|error| with_key(system(GROW, error)))
+            .map_err(|error| with_key(self.attached.location.not_reserved(GROW, error)))
     }
 
     /// Raises the word that lets others use memory, which is reserved before. It only ever grows, except where somebody has

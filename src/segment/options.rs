@@ -99,7 +99,8 @@ impl Options {
     /// Sets who may attach, as permission bits for `chmod`; `0o600`, the owner alone, unless set.
     ///
     /// The umask has no say. Others need both read and write to attach, read alone to attach read-only, and name
-    /// the [owner](Options::owner). Sharing makes the owner's directory searchable (mode 0711) for them.
+    /// the [owner](Options::owner). Sharing makes the owner's [directory](crate::directory) searchable for them (mode 0711), also one that
+    /// `SHAREHOLD_DIR` names, and it stays so.
     pub fn mode(mut self, mode: u32) -> Options {
         self.mode = mode;
         self

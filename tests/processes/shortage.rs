@@ -14,11 +14,13 @@ use crate::peers::{KEY, kind};
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(what_does_not_fit_is_an_error_and_leaves_nothing)
+        .test(a_file_system_without_files_left_is_told_from_one_without_memory)
         .test(growth_that_does_not_fit_leaves_everything_as_it_was)
         .test(on_a_full_file_system_segments_go_on_and_no_store_faults)
         .test(a_process_that_is_interrupted_all_the_time_creates_and_grows)
         .test(limits_of_the_process_are_errors_and_no_signals)
         .role(creates_too_much)
+        .role(creates_one_file_too_many)
         .role(grows_too_much)
         .role(goes_on_when_full)
         .role(is_interrupted)
@@ -27,8 +29,12 @@ pub(crate) fn suite() -> Suite {
 
 /// Starts a child whose directory is a file system of its own with one MiB of memory.
 pub(crate) fn in_little_memory<F: Fn(&mut Talk)>(role: F) {
-    const MOUNT: &str =
-        r#"mount -t tmpfs -o size=1m,mode=755 none "$SHAREHOLD_DIR" && exec "$0" "$@""#;
+    on_a_small_file_system("size=1m", role);
+}
+
+fn on_a_small_file_system<F: Fn(&mut Talk)>(limit: &str, role: F) {
+    let mount =
+        format!(r#"mount -t tmpfs -o {limit},mode=755 none "$SHAREHOLD_DIR" && exec "$0" "$@""#);
     need_root("mount a small file system");
     let wrapper = [
         "unshare",
@@ -37,7 +43,7 @@ pub(crate) fn in_little_memory<F: Fn(&mut Talk)>(role: F) {
         "private",
         "sh",
         "-c",
-        MOUNT,
+        &mount,
     ];
     Child::under(wrapper, role, [""; 0]).ends_well();
     assert!(
@@ -58,7 +64,11 @@ fn creates_too_much(_: &mut Talk) {
         let options = Segment::options().size(size);
         let error = options.create(KEY).expect_err("it does not fit");
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-        assert!(error.to_string().contains("no memory left"), "{error}");
+        let place = format!(
+            "the file system of {} has no memory left for it",
+            directory().display()
+        );
+        assert!(error.to_string().contains(&place), "{error}");
         assert_eq!(
             kind(options.open_or_create(KEY)),
             Some(ErrorKind::OutOfMemory)
@@ -74,6 +84,23 @@ fn creates_too_much(_: &mut Talk) {
 
 fn what_does_not_fit_is_an_error_and_leaves_nothing() {
     in_little_memory(creates_too_much);
+}
+
+/// Creates where there is memory, but no file more.
+fn creates_one_file_too_many(_: &mut Talk) {
+    // One is the directory itself.
+    let _segment = Segment::create("com.example.first", 8).expect("there is one file left");
+    let error = Segment::create(KEY, 8).expect_err("there is none left");
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    let place = format!(
+        "the file system of {} has no memory left for another file; remove files there",
+        directory().display()
+    );
+    assert!(error.to_string().contains(&place), "{error}");
+}
+
+fn a_file_system_without_files_left_is_told_from_one_without_memory() {
+    on_a_small_file_system("nr_inodes=2", creates_one_file_too_many);
 }
 
 fn grows_too_much(_: &mut Talk) {

@@ -35,13 +35,11 @@ impl Directory {
         Ok(Directory { fd })
     }
 
-    /// Makes the directory with exactly these permission bits; one that exists is left as it is.
-    pub(crate) fn make(path: &Path, mode: u32) -> io::Result<()> {
-        match fs::mkdir(path, Mode::RWXU) {
-            Err(rustix::io::Errno::EXIST) => Ok(()),
-            Err(error) => Err(error.into()),
-            // The process's umask may have taken bits away.
-            Ok(()) => Ok(fs::chmod(path, Mode::from_raw_mode(mode))?),
+    /// Makes the directory, with these permission bits except those that the umask takes; false when something is there.
+    pub(crate) fn make(path: &Path, mode: u32) -> io::Result<bool> {
+        match fs::mkdir(path, Mode::from_raw_mode(mode)) {
+            Err(rustix::io::Errno::EXIST) => Ok(false),
+            done => Ok(done.map(|()| true)?),
         }
     }
 
@@ -53,7 +51,14 @@ impl Directory {
     /// Sets the permission bits.
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
-        Ok(fs::chmodat(&self.fd, ".", mode, AtFlags::empty())?)
+        match fs::chmodat(&self.fd, ".", mode, AtFlags::empty()) {
+            // It is one that this user may not enter: the umask may say so.
+            Err(rustix::io::Errno::ACCESS) => {
+                let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+                Ok(fs::chmod(path, mode)?)
+            }
+            done => Ok(done?),
+        }
     }
 
     /// The names in it, in no order.

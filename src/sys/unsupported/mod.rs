@@ -20,7 +20,7 @@ fn unsupported<T>() -> io::Result<T> {
 }
 
 pub(crate) fn default_directory(_user: u32) -> PathBuf {
-    PathBuf::from("sharehold")
+    PathBuf::from("/sharehold")
 }
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Directory {
         unsupported()
     }
 
-    pub(crate) fn make(_path: &Path, _mode: u32) -> io::Result<()> {
+    pub(crate) fn make(_path: &Path, _mode: u32) -> io::Result<bool> {
         unsupported()
     }
 
