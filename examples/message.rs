@@ -89,7 +89,7 @@ fn read(message: &Bytes<'_>) -> Result<Option<String>> {
     Ok((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn write(message: &mut Bytes<'_>, text: &str) -> Result<()> {
+fn write(message: &mut Guard<'_>, text: &str) -> Result<()> {
     message.write_at(LENGTH, &(text.len() as u64))?;
     message.write(TEXT, text.as_bytes())
 }

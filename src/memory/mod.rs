@@ -105,9 +105,8 @@ pub(crate) struct Memory {
     layout: Layout,
     /// How many bytes of data the file was seen to have: never more than the layout's largest size, and never fewer than before.
     known_size: AtomicUsize,
-    /// How many of them may be copied as bytes: all, or none where words of other widths stand among them.
+    /// How many of them may be copied as bytes: all, or none where the segment has a type.
     plain_size: AtomicUsize,
-    is_plain: bool,
     /// The slot of the attachment whose memory this is; the first one until it has one.
     own_slot: AtomicPtr<Slot>,
 }
@@ -122,7 +121,6 @@ impl Memory {
             layout,
             known_size: AtomicUsize::new(0),
             plain_size: AtomicUsize::new(0),
-            is_plain: true,
             own_slot: AtomicPtr::default(),
         })?;
         memory.own_slot_is(0).then_some(memory)
@@ -132,20 +130,15 @@ impl Memory {
     pub(crate) fn know_size(&self, size: usize) {
         let size = size.min(self.layout.sizes.max_data);
         self.known_size.fetch_max(size, Ordering::Relaxed);
-        if self.is_plain {
+        if self.is_plain() {
             self.plain_size.fetch_max(size, Ordering::Relaxed);
         }
     }
 
-    /// Keeps the data from being copied as bytes: words of other widths stand among them, and no byte may be in two atomics.
-    pub(crate) fn refuse_bytes(&mut self) {
-        self.is_plain = false;
-        self.plain_size = AtomicUsize::new(0);
-    }
-
-    /// Whether the data may be copied as bytes.
+    /// Whether the data may be copied as bytes. Those of a segment with a type may not: a value is read without the lock,
+    /// and among parts stand words of other widths, while no byte may be in two atomics.
     pub(crate) fn is_plain(&self) -> bool {
-        self.is_plain
+        self.layout.sizes.schema == 0
     }
 
     /// Gives all bytes of data up to `size` memory, without an open file; false where there is none to be had.

@@ -109,11 +109,8 @@ fn map_checked(
             return Err(damaged(ATTACH, "its data are too small for its type"));
         }
     }
-    let mut memory = map(file, &found, access, ATTACH)?;
+    let memory = map(file, &found, access, ATTACH)?;
     fill_holes(file, &found, &memory, access)?;
-    if there.is_some_and(|schema| schema.is_of_parts()) {
-        memory.refuse_bytes();
-    }
     Ok((found.policy, memory))
 }
 

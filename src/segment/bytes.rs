@@ -17,8 +17,8 @@ const WRITE: &str = "write to";
 /// Reads and writes a segment's data by offset, checked against its size.
 ///
 /// Copies are made of atomic words of eight bytes, so that even a peer that writes without the lock causes at worst
-/// a mixture, never undefined behaviour. A segment of [parts](crate::Part) has words of other widths: every access
-/// by offset is a [`TypeMismatch`](ErrorKind::TypeMismatch) there.
+/// a mixture, never undefined behaviour. The data of a segment with a type are not for it: every access by offset is a
+/// [`TypeMismatch`](ErrorKind::TypeMismatch) there.
 #[derive(Debug)]
 pub struct Bytes<'a> {
     attached: &'a Attached,
@@ -180,7 +180,7 @@ fn refused(attached: &Attached, operation: &'static str, offset: usize, len: usi
         return forked(operation).with_key(key);
     }
     if !attached.memory.is_plain() {
-        let detail = "it holds parts, whose words only they themselves may change; attach to it as what they are";
+        let detail = "it has a type, and its data are not used by offset; use Shared, AnyShared, or its parts";
         return Error::new(ErrorKind::TypeMismatch, operation, detail).with_key(key);
     }
     let detail = format!(

@@ -120,10 +120,7 @@ fn draft(
     file.reserve(file_len as u64)
         .map_err(|error| location.not_reserved(CREATE, error))?;
     let mapping = Mapping::new(&file, map_len, Access::ReadWrite).map_err(failed)?;
-    let mut memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
-    if options.schema.as_ref().is_some_and(Schema::is_of_parts) {
-        memory.refuse_bytes();
-    }
+    let memory = Memory::new(mapping, sizes).ok_or_else(too_large)?;
     memory.know_size(size);
     header::write(&memory, key, &schema, options.policy, size);
     let attached = Attached {

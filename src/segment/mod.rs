@@ -260,9 +260,14 @@ impl Segment {
     /// Returns the address of the first byte of data, at which [`Segment::size`] bytes can be used, for unsafe code.
     ///
     /// It is aligned to 4,096 and stays the same while the handle lives, also when the segment grows. Code that uses it
-    /// must keep to the lock as the others do, must not make a reference into bytes that another process may
-    /// write meanwhile, must not use it in a forked child, where nothing is there, and must leave the words of
-    /// [parts](crate::Part) alone.
+    /// keeps to these rules:
+    ///
+    /// - It reads and writes only while it holds the [lock](Segment::lock), as the others do.
+    /// - It makes no reference into bytes that another process may write meanwhile. Loads and stores that may meet those of
+    ///   other processes are atomic ones of aligned words of eight bytes, as this library's are.
+    /// - It leaves the data of a segment with a type alone: they are read without the lock, and
+    ///   [parts](crate::Part) have words of other widths.
+    /// - It does not use the address in a forked child, where nothing is there, nor after the handle's end.
     ///
     /// # When a process dies
     ///

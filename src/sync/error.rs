@@ -136,7 +136,7 @@ impl<'a, B> Abandoned<'a, B> {
     /// That of `repair`; the lock is then released, and the next one to lock is told again.
     pub fn recover<E>(
         mut self,
-        repair: impl FnOnce(&mut Guard<'a, B>) -> Result<(), E>,
+        repair: impl FnOnce(&mut Guard<'_, B>) -> Result<(), E>,
     ) -> Result<Guard<'a, B>, E> {
         repair(&mut self.guard)?;
         Ok(self.mark_consistent())

@@ -2,10 +2,13 @@
 
 #![allow(unsafe_code)]
 
+use std::io;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, Range};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use zerocopy::{Immutable, IntoBytes};
 
 use super::acquiring::{Acquiring, Threadless, Who};
 use super::attempt::Manner;
@@ -107,7 +110,8 @@ fn guarded<B>(
 
 /// Holds the lock of a segment and gives access to its data; releases it when dropped.
 ///
-/// It reads and writes through [`Bytes`], by offset and checked.
+/// It reads and writes bytes by offset, checked; what it reads through is [`Bytes`]. A segment with a type has no bytes to
+/// read or write so: those operations return [`TypeMismatch`](crate::ErrorKind::TypeMismatch) there.
 ///
 /// # When a process dies
 ///
@@ -126,15 +130,13 @@ pub struct Guard<'a, B = OneThread> {
 }
 
 /// Says that a guard, of a segment or of a part, belongs to the thread that acquired it, and cannot be sent to another one.
+// As a guard of the standard library: not `Send`, but `Sync`.
 #[derive(Debug)]
-pub struct OneThread(PhantomData<*const ()>);
+pub struct OneThread(PhantomData<std::sync::MutexGuard<'static, ()>>);
 
 /// Says that a guard, of a segment or of a part, belongs to whoever has it: a task that any thread runs.
 #[derive(Debug)]
 pub struct AnyThread(());
-
-// SAFETY: a shared guard offers only loads, which other processes may race with anyway.
-unsafe impl<B> Sync for Guard<'_, B> {}
 
 impl<'a, B> Guard<'a, B> {
     #[inline(always)]
@@ -157,12 +159,65 @@ impl<'a, B> Guard<'a, B> {
         self.segment.grow(new_size)
     }
 
+    /// Copies all of `from` into the segment, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and nothing is written;
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) where the segment has a type;
+    /// [`Forked`](crate::ErrorKind::Forked) in a forked child.
+    #[inline]
+    pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<(), Error> {
+        self.bytes.write(offset, from)
+    }
+
+    /// Writes a value at `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::write`].
+    #[inline]
+    pub fn write_at<T: IntoBytes + Immutable>(
+        &mut self,
+        offset: usize,
+        value: &T,
+    ) -> Result<(), Error> {
+        self.bytes.write_at(offset, value)
+    }
+
+    /// Sets every byte of the range to `value`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::write`].
+    pub fn fill(&mut self, range: Range<usize>, value: u8) -> Result<(), Error> {
+        self.bytes.fill(range, value)
+    }
+
+    /// Fills the range with what `reader` gives, such as a file; returns how many bytes there were before its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::write`], and [`System`](crate::ErrorKind::System) with the reader's own error.
+    pub fn copy_from(
+        &mut self,
+        range: Range<usize>,
+        reader: impl io::Read,
+    ) -> Result<usize, Error> {
+        self.bytes.copy_from(range, reader)
+    }
+
     /// Returns the data as one slice, for code that needs no copy.
     ///
     /// # Safety
     ///
-    /// While the slice lives nobody else touches these bytes: every process that is attached writes only while it holds this lock,
-    /// read-only attachments do not read them, and this process does not fork.
+    /// While the slice lives nobody else touches these bytes, and nobody forks:
+    ///
+    /// - Every attached process, this one included, reads and writes them only while it holds this lock. Read-only
+    ///   attachments and other programs that have the file do not read them.
+    /// - The segment has no type. The words of a typed value, and those of parts, are read without the lock.
+    /// - No system call that was begun before still writes here, as one of `io_uring` or with `O_DIRECT` may.
+    /// - No thread of this process forks. In the child there is no memory behind the slice.
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let size = self.bytes.size();
         // SAFETY: `size` bytes are mapped and in the file; the caller vouches that nobody else uses them.
@@ -182,19 +237,14 @@ impl<'a, B> Guard<'a, B> {
     }
 }
 
+// There is no `DerefMut`: with two `&mut Bytes` one could exchange the bytes of two guards, and then write into a segment whose
+// lock was released.
 impl<'a, B> Deref for Guard<'a, B> {
     type Target = Bytes<'a>;
 
     #[inline]
     fn deref(&self) -> &Bytes<'a> {
         &self.bytes
-    }
-}
-
-impl<'a, B> DerefMut for Guard<'a, B> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Bytes<'a> {
-        &mut self.bytes
     }
 }
 
@@ -232,3 +282,43 @@ impl<B> Drop for Guard<'_, B> {
         self.segment.release();
     }
 }
+
+/// The bytes of one segment cannot be put where those of another one are: not through guards,
+///
+/// ```compile_fail
+/// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
+/// # let b = sharehold::Segment::create("com.example.b", 8).unwrap();
+/// let (mut a, mut b) = (a.lock().unwrap(), b.lock().unwrap());
+/// std::mem::swap(&mut *a, &mut *b);
+/// ```
+///
+/// nor through first data,
+///
+/// ```compile_fail
+/// # let options = sharehold::Segment::options().size(8);
+/// options.create_with("com.example.a", |a| {
+///     options.create_with("com.example.b", |b| Ok(std::mem::swap(a, b))).map(drop)
+/// });
+/// ```
+///
+/// through transactions,
+///
+/// ```compile_fail
+/// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
+/// # let b = sharehold::Segment::create("com.example.b", 8).unwrap();
+/// a.transaction(|a| b.transaction(|b| Ok::<(), sharehold::Error>(std::mem::swap(a, b))));
+/// ```
+///
+/// or through a repair.
+///
+/// ```compile_fail
+/// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
+/// # let b = sharehold::Segment::create("com.example.b", 8).unwrap();
+/// # use sharehold::LockError;
+/// let mut b = b.lock().unwrap();
+/// if let Err(LockError::Abandoned(found)) = a.lock() {
+///     found.recover(|a| Ok::<(), sharehold::Error>(std::mem::swap(a, &mut b)));
+/// }
+/// ```
+#[cfg(doctest)]
+struct NoExchange;

@@ -126,7 +126,7 @@ impl Read for Dribble<'_> {
 
 /// Does it to the segment and to the model, which must agree.
 fn agree(
-    bytes: &mut sharehold::Bytes<'_>,
+    bytes: &mut sharehold::Guard<'_>,
     model: &mut [u8],
     access: Access,
 ) -> Result<(), TestCaseError> {

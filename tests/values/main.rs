@@ -7,6 +7,7 @@ mod any;
 mod deaths;
 mod programs;
 mod storm;
+mod traits;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         deaths::suite(),
         programs::suite(),
         storm::suite(),
+        traits::suite(),
     ])
 }
 

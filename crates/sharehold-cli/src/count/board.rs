@@ -137,7 +137,7 @@ impl Board {
     #[inline]
     pub(super) fn perform<S: Step>(&self, step: S) -> Result<S::Output> {
         match self {
-            Board::Bytes(segment) => step.on(&mut *restored(segment.lock())?),
+            Board::Bytes(segment) => step.on(&mut restored(segment.lock())?),
             Board::Value(value) => value.try_update(|tally| step.on(tally)),
             Board::Transaction(segment) => segment.transaction(|tx| step.on(tx)),
         }
@@ -151,7 +151,7 @@ fn restored<'a>(locked: Result<Guard<'a>, LockError<'a>>) -> Result<Guard<'a>> {
         Ok(guard) => Ok(guard),
         // Whoever dies in the repair is a dead holder in turn, and the next one does it again.
         Err(LockError::Abandoned(found)) => found.recover(|guard| {
-            let all = ReadAll.on(&mut **guard)?;
+            let all = ReadAll.on(guard)?;
             guard.set(VALUE, all.by_worker.iter().sum())
         }),
         Err(error) => Err(sharehold::Error::from(error).into()),
@@ -171,7 +171,7 @@ const BEGAN: usize = 3;
 const ENDED: usize = 4;
 const TALLIES: usize = 5;
 
-impl Numbers for Bytes<'_> {
+impl Numbers for Guard<'_> {
     #[inline]
     fn number(&self, index: usize) -> Result<u64> {
         Ok(self.read_at(index * 8)?)

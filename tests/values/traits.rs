@@ -1,0 +1,80 @@
+//! Which handles and guards may be sent to other threads, and which may be used by several at once.
+
+use sharehold::{
+    Abandoned, AnyShared, AnyThread, Barrier, Departures, Event, Guard, Mutex, MutexGuard, Once,
+    OneThread, Permit, PollableWatch, ReadGuard, ReadOnlyAnyShared, ReadOnlySegment,
+    ReadOnlyShared, RwLock, Segment, Semaphore, Shared, Transaction, Versioned, Watch, WriteGuard,
+};
+use sharehold_testkit::Suite;
+
+pub(crate) fn suite() -> Suite {
+    Suite::new().test(handles_and_guards_go_where_they_may)
+}
+
+fn is_send<T: ?Sized + Send>() {}
+fn is_sync<T: ?Sized + Sync>() {}
+
+/// Has one `check` for a type without `Send`, and two, so that the compiler cannot choose, for one with it.
+trait NotSend<Case> {
+    fn check() {}
+}
+
+struct WithSend;
+
+impl<T: ?Sized> NotSend<()> for T {}
+impl<T: ?Sized + Send> NotSend<WithSend> for T {}
+
+macro_rules! both {
+    ($($type:ty),* $(,)?) => {$(
+        is_send::<$type>();
+        is_sync::<$type>();
+    )*};
+}
+
+macro_rules! only_shared {
+    ($($type:ty),* $(,)?) => {$(
+        <$type as NotSend<_>>::check();
+        is_sync::<$type>();
+    )*};
+}
+
+/// The compiler is the test.
+fn handles_and_guards_go_where_they_may() {
+    both!(
+        Segment,
+        ReadOnlySegment,
+        Shared<u64>,
+        ReadOnlyShared<u64>,
+        AnyShared,
+        ReadOnlyAnyShared,
+        Mutex<u64>,
+        RwLock<u64>,
+        Once<u64>,
+        Semaphore,
+        Event,
+        Barrier,
+        Departures<'static>,
+        Versioned<u64>,
+        Watch<'static, u64>,
+        PollableWatch<'static, u64>,
+    );
+    // What a thread locked is its own. Others may look through it meanwhile.
+    only_shared!(
+        OneThread,
+        Guard<'static>,
+        Abandoned<'static>,
+        MutexGuard<'static, u64>,
+        WriteGuard<'static, u64>,
+    );
+    // These belong to a task, or to any thread.
+    both!(
+        AnyThread,
+        Guard<'static, AnyThread>,
+        Abandoned<'static, AnyThread>,
+        MutexGuard<'static, u64, AnyThread>,
+        WriteGuard<'static, u64, AnyThread>,
+        ReadGuard<'static, u64>,
+        Permit<'static>,
+    );
+    is_sync::<Transaction<'static>>();
+}
