@@ -91,7 +91,7 @@ impl AnyShared {
         let attached = self.segment.attached();
         match snapshot(attached, &self.schema) {
             Err(error) if error.kind() == ErrorKind::Busy => {
-                let _hold = self.segment.lock_atomically()?;
+                let _hold = self.segment.lock_value()?;
                 self.read_locked(READ)
             }
             read => read,
@@ -105,7 +105,7 @@ impl AnyShared {
     /// [`ErrorKind::TypeMismatch`] when the bytes are no value of the type; those of [`Segment::lock`].
     pub fn set(&self, value: &[u8]) -> Result<()> {
         check(&self.schema, value, CHANGE, self.segment.key())?;
-        let _hold = self.segment.lock_atomically()?;
+        let _hold = self.segment.lock_value()?;
         place(self.segment.attached(), value.len(), CHANGE)?
             .commit_with(value.len(), |copy| store(copy, value));
         Ok(())
@@ -130,7 +130,7 @@ impl AnyShared {
         &self,
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
     ) -> Result<R, E> {
-        let _hold = self.segment.lock_atomically()?;
+        let _hold = self.segment.lock_value()?;
         self.change(change)
     }
 
@@ -144,7 +144,7 @@ impl AnyShared {
         limit: Duration,
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
     ) -> Result<R, E> {
-        let _hold = self.segment.lock_atomically_timeout(limit)?;
+        let _hold = self.segment.lock_value_timeout(limit)?;
         self.change(change)
     }
 

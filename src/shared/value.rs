@@ -337,7 +337,7 @@ impl<T: Shareable> Shared<T> {
         let place = place(attached, T::SIZE, READ)?;
         match read_patiently(attached, &place, || place.try_read()) {
             Err(error) if error.kind() == ErrorKind::Busy => {
-                let _hold = self.segment.lock_atomically()?;
+                let _hold = self.segment.lock_value()?;
                 let value = place.read_locked();
                 value.map(Box::new).ok_or_else(|| damaged(attached, READ))
             }
@@ -352,7 +352,7 @@ impl<T: Shareable> Shared<T> {
     /// Those of [`Segment::lock`]: [`ErrorKind::Deadlock`] inside another change, [`ErrorKind::Forked`].
     #[inline]
     pub fn set(&self, value: &T) -> Result<()> {
-        let _hold = self.segment.lock_atomically()?;
+        let _hold = self.segment.lock_value()?;
         place(self.segment.attached(), T::SIZE, CHANGE)?.commit(value);
         Ok(())
     }
@@ -389,7 +389,7 @@ impl<T: Shareable> Shared<T> {
         change: impl FnOnce(&mut T) -> Result<R, E>,
     ) -> Result<R, E> {
         let attached = self.segment.attached();
-        let _hold = self.segment.lock_atomically()?;
+        let _hold = self.segment.lock_value()?;
         let current = place(attached, T::SIZE, CHANGE)?.read_locked();
         let mut value = current.ok_or_else(|| damaged(attached, CHANGE))?;
         let result = change(&mut value)?;
@@ -409,7 +409,7 @@ impl<T: Shareable> Shared<T> {
         T: PartialEq,
     {
         let attached = self.segment.attached();
-        let _hold = self.segment.lock_atomically()?;
+        let _hold = self.segment.lock_value()?;
         let place = place(attached, T::SIZE, CHANGE)?;
         let found: T = place
             .read_locked()

@@ -40,7 +40,7 @@ fn read<T>(
     let read = read_patiently(attached, &place, || place.try_read_versioned(size, &load));
     match (read, lockable) {
         (Err(error), Some(segment)) if error.kind() == ErrorKind::Busy => {
-            let _hold = segment.lock_atomically()?;
+            let _hold = segment.lock_value()?;
             let version = place.committed();
             let value = place.read_locked_with(size, load);
             let value = value.ok_or_else(|| damaged(attached, READ))?;

@@ -22,38 +22,52 @@ pub(crate) struct AtomicHold<'a> {
 }
 
 impl Segment {
-    /// Acquires the lock in the atomic manner.
+    /// Acquires the lock in the atomic manner, for changes of bytes that a plain holder may have left half written.
     ///
     /// # Errors
     ///
     /// As [`Segment::lock`], where an abandonment is one by somebody who changed the data in place.
     #[inline(always)]
     pub(crate) fn lock_atomically(&self) -> Result<AtomicHold<'_>> {
-        self.lock_atomically_until(Until::Acquired)
-    }
-
-    /// As `lock_atomically`, waiting at most for `limit`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Segment::lock_timeout`], likewise.
-    pub(crate) fn lock_atomically_timeout(&self, limit: Duration) -> Result<AtomicHold<'_>> {
-        self.lock_atomically_until(Until::after(limit))
-    }
-
-    #[inline(always)]
-    fn lock_atomically_until(&self, until: Until) -> Result<AtomicHold<'_>> {
-        match self.acquire(Manner::Atomic, until) {
-            Ok(()) => Ok(AtomicHold {
-                segment: self,
-                not_send: PhantomData,
-            }),
+        match self.acquire(Manner::Atomic, Until::Acquired) {
+            Ok(()) => Ok(AtomicHold::new(self)),
             Err(Trouble::NotAcquired(refusal)) => Err(refusal.into()),
             Err(Trouble::Left(left)) => {
                 // The guard releases the lock as the error is made of it.
                 let guard = Guard::<OneThread>::new(self);
                 Err(LockError::Abandoned(Abandoned::new(guard, left)).into())
             }
+        }
+    }
+
+    /// Acquires the lock in the atomic manner, for the change of a typed value: see [the mark](super::hold).
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], without an abandonment.
+    #[inline(always)]
+    pub(crate) fn lock_value(&self) -> Result<AtomicHold<'_>> {
+        self.acquire_unreported(Until::Acquired)?;
+        Ok(AtomicHold::new(self))
+    }
+
+    /// As `lock_value`, waiting at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock_timeout`], likewise.
+    pub(crate) fn lock_value_timeout(&self, limit: Duration) -> Result<AtomicHold<'_>> {
+        self.acquire_unreported(Until::after(limit))?;
+        Ok(AtomicHold::new(self))
+    }
+}
+
+impl<'a> AtomicHold<'a> {
+    #[inline(always)]
+    fn new(segment: &'a Segment) -> AtomicHold<'a> {
+        AtomicHold {
+            segment,
+            not_send: PhantomData,
         }
     }
 }

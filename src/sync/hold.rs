@@ -1,6 +1,32 @@
 //! Acquiring and releasing the segment's own lock; what may be done under it is said by those who use this.
 //!
 //! It is an `attempt` at the lock in the header, and what goes with that: what the last holder left, and rolling back what it left undone.
+//!
+//! # The mark
+//!
+//! `condition` marks data that a holder may have left half written, with the process that did. There are three kinds of
+//! holders:
+//!
+//! - a *plain* one has a [`Guard`](super::Guard), and writes bytes in place;
+//! - one in a *transaction* writes bytes, too, and keeps the old ones in the log;
+//! - one that *commits* changes a typed value (`lock_value`), by one store.
+//!
+//! A segment with a type has no bytes to write in place: [`Bytes`](crate::Bytes) refuses there. A plain holder of it
+//! guards something else, such as files. So its death leaves the value whole, and says nothing to one that commits.
+//!
+//! | what happens | to the mark |
+//! |---|---|
+//! | a plain holder dies or panics | it is set, by the next holder of any kind, or by the panicking thread itself |
+//! | a holder in a transaction dies or panics | none: the changes are rolled back; where the log is damaged, it is set |
+//! | a holder that commits dies or panics | none |
+//! | a holder of any kind dies before it has set the mark for a dead plain one | its word in `owner` is still a plain one: the next holder sets it |
+//! | somebody calls `mark_consistent` | it is cleared, in no other way |
+//!
+//! | the next to lock is | the mark is not set | the mark is set |
+//! |---|---|---|
+//! | plain | has the lock | has the lock, and is told |
+//! | in a transaction | has the lock | is refused, since its changes would stand on half-written bytes |
+//! | one that commits | has the lock | has the lock, and leaves the mark for the next plain one |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -55,6 +81,20 @@ impl Segment {
         } else {
             self.report()
         }
+    }
+
+    /// Acquires the lock to commit a value: the mark says nothing of it.
+    #[inline(always)]
+    pub(super) fn acquire_unreported(&self, until: Until) -> Result<(), NotAcquired> {
+        let attempt = Attempt::new(self, Manner::Atomic);
+        if !self.attached().is_ours() || attempt.try_acquire().is_err() {
+            return match self.acquire_contended(Manner::Atomic, until) {
+                Err(Trouble::NotAcquired(refusal)) => Err(refusal),
+                Ok(()) | Err(Trouble::Left(_)) => Ok(()),
+            };
+        }
+        self.enter();
+        Ok(())
     }
 
     #[cold]

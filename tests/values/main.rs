@@ -5,6 +5,7 @@
 
 mod any;
 mod deaths;
+mod plain;
 mod programs;
 mod storm;
 mod traits;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     sharehold_testkit::main([
         any::suite(),
         deaths::suite(),
+        plain::suite(),
         programs::suite(),
         storm::suite(),
         traits::suite(),

@@ -245,6 +245,12 @@ fn data_words(summary: &Summary) -> (String, Tone) {
         Condition::Abandoned { cause, culprit } => {
             let who = seen::who(culprit.as_ref());
             let cause = seen::cause_word(*cause);
+            if summary.value_type.is_some() {
+                let words = format!(
+                    "consistent; {who} {cause} holding the lock, and the next one to lock is told{transaction}"
+                );
+                return (words, Tone::Plain);
+            }
             let words = format!(
                 "perhaps half written: {who} {cause} holding the lock, and nobody has vouched for them since{transaction}"
             );

@@ -77,9 +77,17 @@ fn segment(summary: &Summary) -> Vec<Finding> {
             Cause::Panicked => "panicked",
             _ => "died",
         };
-        let detail = format!("{who} {how} holding its lock; its data may be half written");
+        let (left, look_at) = if summary.value_type.is_some() {
+            (
+                "its value is whole, but other things that the lock guards may not be",
+                "those things",
+            )
+        } else {
+            ("its data may be half written", "the data")
+        };
+        let detail = format!("{who} {how} holding its lock; {left}");
         found.push(Finding::wrong(subject(), detail).advise(format!(
-            "look at the data, mend them, then `sharehold lock {key} -- true` says that they are whole"
+            "look at {look_at}, mend them, then `sharehold lock {key} -- true` says that they are whole"
         )));
     }
     match &summary.lock {

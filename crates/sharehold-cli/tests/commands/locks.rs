@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -84,6 +85,62 @@ fn nothing_is_lost_while_holders_are_killed() {
     );
     let said = world.run("lock --timeout 30 com.example.lock -- true");
     assert_eq!(said.code, 0, "{said:?}");
+}
+
+/// A typed value is whole whoever dies, so that it can be changed; the next `lock` is told.
+#[test]
+fn a_killed_lock_keeps_nobody_from_changing_a_value() {
+    const DEATHS: u32 = 100;
+    let world = World::new();
+    world.ok("create com.example.value --fields a:u64");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changer = scope.spawn(|| {
+            let mut changes = 0_u64;
+            while !done.load(Ordering::Relaxed) || changes == 0 {
+                let said = world.run("incr com.example.value a");
+                assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+                changes += 1;
+            }
+            changes
+        });
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..DEATHS {
+            if changer.is_finished() {
+                break;
+            }
+            let script = [
+                "lock",
+                "com.example.value",
+                "--",
+                "sh",
+                "-c",
+                "echo; exec sleep 60",
+            ];
+            let mut holder = world.sharehold(script).spawn().expect("the command starts");
+            let mut out = BufReader::new(holder.stdout.take().expect("it is piped"));
+            if random.u8(..4) > 0 {
+                let mut line = String::new();
+                out.read_line(&mut line).expect("the pipe is whole");
+            } else {
+                thread::sleep(Duration::from_micros(random.u64(..5000)));
+            }
+            holder.kill().expect("it is a child");
+            holder.wait().expect("it is a child");
+        }
+        done.store(true, Ordering::Relaxed);
+        let changes = changer.join().expect("no change is refused");
+        let value = world.ok("get com.example.value a");
+        assert_eq!(value.trim(), changes.to_string());
+    });
+    // Every way to change it, while nobody has vouched for what the command guards.
+    world.ok("set com.example.value a 7");
+    world.ok("cas com.example.value a 7 8");
+    let told = world.run("lock com.example.value -- true");
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.err.contains("died holding it"), "{told:?}");
+    let calm = world.run("lock com.example.value -- true");
+    assert_eq!((calm.code, calm.err.as_str()), (0, ""), "{calm:?}");
 }
 
 /// The number that a run made, if it came so far, and whether it was told that another one had died.

@@ -130,7 +130,7 @@ fn plain_bytes_where_a_value_is_asked_for() {
     }
 }
 
-/// An abandoned segment refuses typed changes only if somebody changed it in place; values are never left half changed.
+/// A value is whole whoever dies: it can be changed. The next `lock`, whose command may guard files, is told.
 #[test]
 fn a_value_that_was_locked_in_place_by_one_who_died() {
     let world = World::new();
@@ -138,11 +138,13 @@ fn a_value_that_was_locked_in_place_by_one_who_died() {
     let pid = world.abandon("k");
     let died = format!("pid {pid} (sharehold) died holding it");
     assert_eq!(world.ok("get k value"), "0\n");
-    assert_refused(&world.run("set k value 1"), 5, &died);
-    let advice = "`sharehold lock k -- true` says that they are whole";
-    assert_refused(&world.run("incr k value"), 5, advice);
+    world.ok("set k value 1");
+    world.ok("incr k value");
+    world.ok("cas k value 2 3");
+    assert_refused(&world.run("lock --strict k -- true"), 5, &died);
     assert_eq!(world.run("lock k -- true").code, 0);
-    assert_eq!(world.run("set k value 1").code, 0);
+    assert_eq!(world.run("lock --strict k -- true").code, 0);
+    assert_eq!(world.ok("get k value"), "3\n");
 }
 
 #[test]
