@@ -81,6 +81,15 @@ impl<'a> Reader<'a> {
         self.invalid = true;
     }
 
+    /// Reads with `read`, and forgets what that rejects.
+    #[inline(always)]
+    pub(crate) fn forgiving<R>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> R) -> R {
+        let invalid = self.invalid;
+        let value = read(self);
+        self.invalid = invalid;
+        value
+    }
+
     /// Whether nothing was rejected.
     #[inline(always)]
     pub(crate) fn is_valid(&self) -> bool {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::ops::{Deref, DerefMut};
 
 use super::kind::LEN;
 use super::support::require;
-use super::{Description, Kind, Shareable};
+use super::{Description, Kind, Shareable, in_place};
 use crate::memory::{Reader, Writer};
 
 /// Holds at most `N` elements, in place: what a struct in shared memory has instead of a `Vec`.
@@ -107,9 +107,9 @@ use crate::memory::{Reader, Writer};
 #[repr(C)]
 pub struct List<T, const N: usize> {
     /// The length, at most `N`. As bytes, so that the elements alone say where a list may stand.
-    len: [u8; LEN],
+    pub(super) len: [u8; LEN],
     /// The elements, then others that nobody sees.
-    elements: [T; N],
+    pub(super) elements: [T; N],
 }
 
 impl<T: Shareable, const N: usize> List<T, N> {
@@ -227,6 +227,16 @@ impl<T: Shareable, const N: usize> List<T, N> {
     fn set_len(&mut self, len: usize) {
         self.len = (len.min(N) as u64).to_ne_bytes();
     }
+
+    /// Reads a length, which is at most `N` when this returns.
+    #[inline(always)]
+    pub(super) fn read_len(from: &mut Reader<'_>) -> usize {
+        let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
+        if len > N {
+            from.reject();
+        }
+        len.min(N)
+    }
 }
 
 impl<T, const N: usize> List<T, N> {
@@ -290,6 +300,8 @@ fn nobody<T: Shareable>() -> T {
 }
 
 impl<T: Shareable, const N: usize> Shareable for List<T, N> {
+    const SIZE: usize = LEN + N * T::SIZE;
+
     fn describe() -> Description {
         const { Self::NO_PADDING };
         const {
@@ -310,16 +322,17 @@ impl<T: Shareable, const N: usize> Shareable for List<T, N> {
 
     #[inline(always)]
     fn read(from: &mut Reader<'_>) -> List<T, N> {
-        let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
-        if len > N {
-            from.reject();
-        }
+        let len = Self::read_len(from);
         let mut list = List {
             len: [0; LEN],
             elements: T::read_array(from, len),
         };
         list.set_len(len);
         list
+    }
+
+    fn read_into<'a>(from: &mut Reader<'_>, place: &'a mut MaybeUninit<Self>) -> &'a mut Self {
+        in_place::list(from, place)
     }
 
     #[inline(always)]

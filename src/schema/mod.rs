@@ -7,6 +7,7 @@
 mod build;
 mod difference;
 mod entry;
+mod in_place;
 mod kind;
 mod lines;
 mod list;
@@ -18,6 +19,7 @@ mod text;
 mod value;
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
 use sha2::{Digest, Sha256};
 
@@ -33,7 +35,8 @@ pub use value::{FieldError, FieldValue};
 /// Can live in shared memory: has a fixed layout, no pointers, and is copied out and in.
 ///
 /// It is implemented for numbers of fixed width, `bool`, arrays, [`Text`] and [`List`]. For structs of
-/// them and for enums without fields, derive it.
+/// them and for enums without fields, derive it. A `Box<T>` is a `T` in shared memory, and on the heap
+/// elsewhere; it cannot be a field.
 ///
 /// # Examples
 ///
@@ -103,6 +106,15 @@ pub use value::{FieldError, FieldValue};
     note = "instead of a pointer or reference use the value itself, or its index in an array"
 )]
 pub trait Shareable: Sized + 'static {
+    /// Makes a value that says nothing yet, on the heap: numbers are 0, texts and lists empty, and each enum is its first
+    /// variant.
+    ///
+    /// With a [`Box`] of the type, a value that is too large for the stack is never on it: see
+    /// [`Shared`](crate::Shared#large-values).
+    fn blank() -> Box<Self> {
+        in_place::boxed(&mut Reader::empty())
+    }
+
     /// How many bytes it has in shared memory.
     #[doc(hidden)]
     const SIZE: usize = size_of::<Self>();
@@ -114,6 +126,23 @@ pub trait Shareable: Sized + 'static {
     /// Reads a value; `reject`s what is none, and returns any value then.
     #[doc(hidden)]
     fn read(from: &mut Reader<'_>) -> Self;
+
+    /// Reads a value into `place` and returns it there; as `read`, but not by way of the stack.
+    #[doc(hidden)]
+    #[inline]
+    fn read_into<'a>(from: &mut Reader<'_>, place: &'a mut MaybeUninit<Self>) -> &'a mut Self {
+        place.write(Self::read(from))
+    }
+
+    /// Reads values that follow each other into `places` and returns them there; only the first `len` must be values.
+    #[doc(hidden)]
+    fn read_slice_into<'a>(
+        from: &mut Reader<'_>,
+        len: usize,
+        places: &'a mut [MaybeUninit<Self>],
+    ) -> &'a mut [Self] {
+        in_place::fill_slice(from, len, places)
+    }
 
     /// Writes all its bytes.
     #[doc(hidden)]

@@ -1,9 +1,11 @@
-//! Numbers, `bool`, and arrays of anything.
+//! Numbers, `bool`, arrays of anything, and boxes of anything.
+
+use std::mem::MaybeUninit;
 
 use zerocopy::IntoBytes;
 
 use super::support::require;
-use super::{Description, Kind, Number, Shareable};
+use super::{Description, Kind, Number, Shareable, in_place};
 use crate::memory::{Reader, Writer};
 
 /// Numbers of at most eight bytes, as the bits of an unsigned one.
@@ -38,6 +40,16 @@ macro_rules! slices {
         #[inline(always)]
         fn read_array<const N: usize>(from: &mut Reader<'_>, _len: usize) -> [$type; N] {
             let mut values = [$type::default(); N];
+            from.bytes(values.as_mut_bytes());
+            values
+        }
+
+        fn read_slice_into<'a>(
+            from: &mut Reader<'_>,
+            _len: usize,
+            places: &'a mut [MaybeUninit<$type>],
+        ) -> &'a mut [$type] {
+            let values = in_place::zeros(places);
             from.bytes(values.as_mut_bytes());
             values
         }
@@ -112,6 +124,8 @@ impl Shareable for bool {
 }
 
 impl<T: Shareable, const N: usize> Shareable for [T; N] {
+    const SIZE: usize = N * T::SIZE;
+
     fn describe() -> Description {
         const { require(N > 0, "an array of 0 elements has nothing to share") };
         let Description { name, kind } = T::describe();
@@ -129,8 +143,30 @@ impl<T: Shareable, const N: usize> Shareable for [T; N] {
         T::read_array(from, N)
     }
 
+    fn read_into<'a>(from: &mut Reader<'_>, place: &'a mut MaybeUninit<Self>) -> &'a mut Self {
+        in_place::array(from, N, place)
+    }
+
     #[inline(always)]
     fn write(&self, to: &mut Writer<'_>) {
         T::write_slice(self, to);
+    }
+}
+
+impl<T: Shareable> Shareable for Box<T> {
+    const SIZE: usize = T::SIZE;
+
+    fn describe() -> Description {
+        T::describe()
+    }
+
+    #[inline]
+    fn read(from: &mut Reader<'_>) -> Box<T> {
+        in_place::boxed(from)
+    }
+
+    #[inline]
+    fn write(&self, to: &mut Writer<'_>) {
+        T::write(self, to);
     }
 }

@@ -1,5 +1,6 @@
 //! What the code that `#[derive(Shareable)]` generates stands on.
 
+pub use super::in_place::fill_field;
 pub use super::{Description, Shareable};
 pub use crate::memory::{Reader, Words, Writer};
 

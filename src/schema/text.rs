@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::str::FromStr;
 
 use super::kind::LEN;
 use super::support::require;
-use super::{Description, Kind, Shareable};
+use super::{Description, Kind, Shareable, in_place};
 use crate::memory::{Reader, Writer};
 
 /// Holds text of at most `N` bytes of UTF-8, in place: what a struct in shared memory has instead of a `String`.
@@ -98,7 +99,8 @@ impl<const N: usize> Text<N> {
 
     /// Makes it empty.
     pub fn clear(&mut self) {
-        *self = Text::new();
+        self.bytes.fill(0);
+        self.set_len(0);
     }
 
     #[inline(always)]
@@ -117,6 +119,18 @@ impl<const N: usize> Text<N> {
     #[inline(always)]
     fn set_len(&mut self, len: usize) {
         self.len = (len.min(N) as u64).to_ne_bytes();
+    }
+
+    /// Reads a text over this one, without a copy on the stack.
+    pub(super) fn read_over(&mut self, from: &mut Reader<'_>) {
+        let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
+        self.set_len(len);
+        from.bytes(&mut self.bytes);
+        if len > N || str::from_utf8(self.used()).is_err() {
+            from.reject();
+            self.set_len(0);
+            self.bytes.fill(0);
+        }
     }
 }
 
@@ -156,9 +170,13 @@ impl<const N: usize> Shareable for Text<N> {
         // Mostly, one look at all the words is enough.
         if !text.bytes.is_ascii() && !text.is_utf8() {
             from.reject();
-            text.clear();
+            text = Text::new();
         }
         text
+    }
+
+    fn read_into<'a>(from: &mut Reader<'_>, place: &'a mut MaybeUninit<Self>) -> &'a mut Self {
+        in_place::text(from, place)
     }
 
     #[inline(always)]

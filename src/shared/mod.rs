@@ -1,6 +1,7 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
 mod any;
+mod handle;
 pub(crate) mod look;
 mod pollable;
 mod protocol;
@@ -12,7 +13,7 @@ pub(crate) mod waiting;
 mod watch;
 
 pub use any::{AnyShared, ReadOnlyAnyShared};
+pub use handle::{ReadOnlyShared, Shared};
 pub use pollable::PollableWatch;
 pub use transaction::Transaction;
-pub use value::{ReadOnlyShared, Shared};
 pub use watch::{Versioned, Watch};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::any::{AnyShared, ReadOnlyAnyShared};
-use super::value::{READ, ReadOnlyShared, Shared, damaged, place, read_patiently};
+use super::handle::{ReadOnlyShared, Shared};
+use super::value::{READ, damaged, is_small, place, read_patiently};
 use super::waiting::{Change, wait};
 use crate::error::{ErrorKind, Result};
 use crate::memory::Words;
@@ -50,6 +51,20 @@ fn read<T>(
     }
 }
 
+/// Reads a value and its version; a large one by way of the heap.
+fn read_typed<T: Shareable>(
+    attached: &Attached,
+    lockable: Option<&Segment>,
+) -> Result<Versioned<T>> {
+    if const { is_small::<T>() } {
+        return read(attached, lockable, T::SIZE, |copy| T::load(copy, 0));
+    }
+    let Versioned { value, version } =
+        read(attached, lockable, T::SIZE, |copy| Box::<T>::load(copy, 0))?;
+    let value = *value;
+    Ok(Versioned { value, version })
+}
+
 impl<T: Shareable> Source<T> for Shared<T> {
     fn attached(&self) -> &Attached {
         self.segment().attached()
@@ -60,8 +75,7 @@ impl<T: Shareable> Source<T> for Shared<T> {
     }
 
     fn read(&self) -> Result<Versioned<T>> {
-        let load = |copy: &Words<'_>| T::load(copy, 0);
-        read(self.attached(), self.lockable(), T::SIZE, load)
+        read_typed(self.attached(), self.lockable())
     }
 }
 
@@ -75,8 +89,7 @@ impl<T: Shareable> Source<T> for ReadOnlyShared<T> {
     }
 
     fn read(&self) -> Result<Versioned<T>> {
-        let load = |copy: &Words<'_>| T::load(copy, 0);
-        read(self.attached(), None, T::SIZE, load)
+        read_typed(self.attached(), None)
     }
 }
 

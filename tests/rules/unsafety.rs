@@ -9,6 +9,9 @@ const PLACES: &[&str] = &[
     "src/sys/",
     "src/memory/",
     "src/sync/",
+    // Fills places for values, on which the derive for structs stands.
+    "src/schema/in_place.rs",
+    "crates/sharehold-derive/src/structs.rs",
     // Steps a child through its instructions, and kills it.
     "crates/sharehold-sweep/src/ptrace",
     // Forks, closes and stores as programs do behind the library's back, so that tests can.

@@ -5,6 +5,7 @@
 
 mod any;
 mod deaths;
+mod large;
 mod plain;
 mod programs;
 mod storm;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     sharehold_testkit::main([
         any::suite(),
         deaths::suite(),
+        large::suite(),
         plain::suite(),
         programs::suite(),
         storm::suite(),

@@ -1,6 +1,6 @@
 //! Structs: field after field, with nothing in between.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -51,6 +51,16 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
     let write = types.iter().zip(&members).map(|(ty, member)| {
         quote_spanned!(ty.span()=> <#ty as __support::Shareable>::write(&self.#member, to);)
     });
+    let fill = types.iter().zip(&members).map(|(ty, member)| {
+        // Errors point at the type; that the code is unsafe is this macro's business, not that of the program.
+        let here = Span::call_site().located_at(ty.span());
+        quote_spanned! {here=>
+            // SAFETY: `start` is the address of a whole struct.
+            let field: *mut #ty = unsafe { &raw mut (*start).#member };
+            // SAFETY: the field lies in `place`, which is borrowed exclusively.
+            unsafe { __support::fill_field::<#ty>(from, field) };
+        }
+    });
     Ok(quote! {
         __support::no_drop::<#name>(#text, false #(|| ::core::mem::needs_drop::<#types>())*);
         #(#no_padding)*
@@ -69,6 +79,16 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
             #[inline(always)]
             fn read(from: &mut __support::Reader<'_>) -> Self {
                 #name { #(#members: #read),* }
+            }
+
+            fn read_into<'a>(
+                from: &mut __support::Reader<'_>,
+                place: &'a mut ::core::mem::MaybeUninit<Self>,
+            ) -> &'a mut Self {
+                let start = place.as_mut_ptr();
+                #(#fill)*
+                // SAFETY: each field has a value now.
+                unsafe { place.assume_init_mut() }
             }
 
             #[inline(always)]

@@ -129,9 +129,9 @@ fn a_killed_lock_keeps_nobody_from_changing_a_value() {
             holder.wait().expect("it is a child");
         }
         done.store(true, Ordering::Relaxed);
-        let changes = changer.join().expect("no change is refused");
+        let made = changer.join().expect("no change is refused");
         let value = world.ok("get com.example.value a");
-        assert_eq!(value.trim(), changes.to_string());
+        assert_eq!(value.trim(), made.to_string());
     });
     // Every way to change it, while nobody has vouched for what the command guards.
     world.ok("set com.example.value a 7");

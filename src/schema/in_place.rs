@@ -1,0 +1,132 @@
+//! Reading a value where it shall stand, without a copy on the stack.
+//!
+//! [`Shareable::read_into`] is given a place without a value and returns the value in it. That it returns a reference to this
+//! very place proves that the place has a value: nobody else has access to it meanwhile, so that safe code can
+//! only have written one. The trait stays safe to implement, since whoever relies on the proof compares the addresses.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use zerocopy::FromZeros;
+
+use super::{List, Shareable, Text};
+use crate::memory::Reader;
+
+/// Reads a value onto the heap.
+#[inline]
+pub(super) fn boxed<T: Shareable>(from: &mut Reader<'_>) -> Box<T> {
+    let mut place = Box::<T>::new_uninit();
+    fill(from, &mut place);
+    // SAFETY: `fill` has written a value.
+    unsafe { place.assume_init() }
+}
+
+/// Reads a value into `place`, which has one when this returns.
+#[inline]
+fn fill<T: Shareable>(from: &mut Reader<'_>, place: &mut MaybeUninit<T>) {
+    let start = place.as_ptr();
+    let filled: *const T = T::read_into(from, place);
+    // A type without size proves nothing by its address.
+    if size_of::<T>() == 0 || !ptr::eq(filled, start) {
+        fill_by_value(from, place);
+    }
+}
+
+/// For an implementation that returned something else. Apart, so that `fill` has no value on its stack.
+#[cold]
+#[inline(never)]
+fn fill_by_value<T: Shareable>(from: &mut Reader<'_>, place: &mut MaybeUninit<T>) {
+    place.write(T::read(from));
+}
+
+/// Reads a field into its place in a struct that has no value yet.
+///
+/// # Safety
+///
+/// `place` is the address of a field in a place that the caller borrows exclusively.
+#[inline]
+pub unsafe fn fill_field<T: Shareable>(from: &mut Reader<'_>, place: *mut T) {
+    // SAFETY: the caller vouches for the address and for who has access; no value is needed there.
+    let place = unsafe { &mut *place.cast::<MaybeUninit<T>>() };
+    fill(from, place);
+}
+
+/// Reads values one after another, of which only the first `len` must be values.
+pub(super) fn fill_slice<'a, T: Shareable>(
+    from: &mut Reader<'_>,
+    len: usize,
+    places: &'a mut [MaybeUninit<T>],
+) -> &'a mut [T] {
+    for (index, place) in places.iter_mut().enumerate() {
+        if index < len {
+            fill(from, place);
+        } else {
+            from.forgiving(|from| fill(from, place));
+        }
+    }
+    // SAFETY: the loop has written a value into each place.
+    unsafe { places.assume_init_mut() }
+}
+
+/// Makes numbers, all zero.
+pub(super) fn zeros<T: FromZeros>(places: &mut [MaybeUninit<T>]) -> &mut [T] {
+    for place in &mut *places {
+        place.write(T::new_zeroed());
+    }
+    // SAFETY: the loop has written a value into each place.
+    unsafe { places.assume_init_mut() }
+}
+
+/// Reads the elements of an array, of which only the first `len` must be values.
+pub(super) fn array<'a, T: Shareable, const N: usize>(
+    from: &mut Reader<'_>,
+    len: usize,
+    place: &'a mut MaybeUninit<[T; N]>,
+) -> &'a mut [T; N] {
+    let start: *mut [T; N] = place.as_mut_ptr();
+    // SAFETY: `place` is borrowed exclusively, and an array of places needs no values.
+    let places = unsafe { &mut *start.cast::<[MaybeUninit<T>; N]>() };
+    let first: *const T = start.cast();
+    let filled = T::read_slice_into(from, len, places);
+    if size_of::<T>() == 0 || filled.len() != N || !ptr::eq(filled.as_ptr(), first) {
+        fill_slice(from, len, places);
+    }
+    // SAFETY: each element has a value: the reference to all of them proves it, or they were filled here.
+    unsafe { place.assume_init_mut() }
+}
+
+/// Reads a list.
+pub(super) fn list<'a, T: Shareable, const N: usize>(
+    from: &mut Reader<'_>,
+    place: &'a mut MaybeUninit<List<T, N>>,
+) -> &'a mut List<T, N> {
+    let len = List::<T, N>::read_len(from);
+    let start = place.as_mut_ptr();
+    // SAFETY: `start` is the address of a whole list.
+    let elements = unsafe { &raw mut (*start).elements };
+    // SAFETY: the elements lie in `place`, which is borrowed exclusively; no value is needed there.
+    let elements = unsafe { &mut *elements.cast::<MaybeUninit<[T; N]>>() };
+    array(from, len, elements);
+    // SAFETY: `start` is the address of a whole list.
+    let bytes = unsafe { &raw mut (*start).len };
+    // SAFETY: as for the elements; the length is at most `N`.
+    unsafe { bytes.write((len as u64).to_ne_bytes()) };
+    // SAFETY: both fields have values now.
+    unsafe { place.assume_init_mut() }
+}
+
+/// Reads a text.
+pub(super) fn text<'a, const N: usize>(
+    from: &mut Reader<'_>,
+    place: &'a mut MaybeUninit<Text<N>>,
+) -> &'a mut Text<N> {
+    let start = place.as_mut_ptr();
+    // SAFETY: a text is made of bytes, `N` and those of its length, and all zeros are the empty text.
+    unsafe { start.write_bytes(0, 1) };
+    // SAFETY: all zeros are the empty text, and they were just written.
+    let text = unsafe { place.assume_init_mut() };
+    text.read_over(from);
+    text
+}
