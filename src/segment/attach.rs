@@ -16,7 +16,7 @@ const ATTACH: &str = "attach to";
 
 pub(super) fn attach(options: &Options, key: &Key) -> Result<Segment> {
     let (attached, hold) = enter(options, key, Access::ReadWrite, |memory, file| {
-        let hold = table::take(memory, file, ATTACH)?;
+        let hold = table::take(memory, file, options.program.as_deref(), ATTACH)?;
         table::disown(&memory.header().lock.owner, hold);
         Ok(hold)
     })?;

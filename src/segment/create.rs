@@ -135,7 +135,8 @@ fn draft(
     first(&mut Bytes::new(&attached))?;
     // Whoever forked in there has two processes now, of which one has the memory.
     attached.check_fork(CREATE)?;
-    let hold = table::take(&attached.memory, &attached.file, CREATE)?;
+    let name = options.program.as_deref();
+    let hold = table::take(&attached.memory, &attached.file, name, CREATE)?;
     Ok((attached, hold))
 }
 

@@ -434,7 +434,8 @@ pub struct Attachment {
     pub slot: Option<usize>,
     /// Its process, numbered as that process sees itself.
     pub pid: u32,
-    /// The file name of its executable, cut to 16 bytes; `None` for a read-only attachment.
+    /// The file name of its executable, or the name set with [`Options::program`], cut to 16 bytes; `None` for a read-only
+    /// attachment.
     pub executable: Option<String>,
     /// When it attached; `None` for a read-only attachment.
     pub since: Option<SystemTime>,

@@ -13,8 +13,9 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// Says what a segment shall be like; the builder behind [`Segment::options`].
 ///
-/// An attacher takes the segment as it is: only [`owner`](Options::owner) matters to it, and to
-/// [`open_or_create`](Options::open_or_create) also [`size`](Options::size).
+/// An attacher takes the segment as it is: only [`owner`](Options::owner) and
+/// [`program`](Options::program) matter to it, and to [`open_or_create`](Options::open_or_create) also
+/// [`size`](Options::size).
 ///
 /// # Examples
 ///
@@ -41,6 +42,7 @@ pub struct Options {
     pub(super) mode: u32,
     pub(super) group: Option<u32>,
     pub(super) owner: Option<u32>,
+    pub(super) program: Option<String>,
     pub(super) schema: Option<Schema>,
     /// Bytes of data for each slot, behind the others.
     row: usize,
@@ -57,6 +59,7 @@ impl Options {
             mode: OWNER_ONLY,
             group: None,
             owner: None,
+            program: None,
             schema: None,
             row: 0,
         }
@@ -115,6 +118,27 @@ impl Options {
     /// Looks for the key among the segments of another user, by number, and trusts that user. Nobody creates for another.
     pub fn owner(mut self, user: u32) -> Options {
         self.owner = Some(user);
+        self
+    }
+
+    /// Sets the program's name that others see of this attachment, cut to 16 bytes; the executable's file name unless set.
+    ///
+    /// It is for programs that act for others: `sharehold lock` shows the command that it runs. It proves nothing, and
+    /// nothing depends on it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::Segment;
+    ///
+    /// let options = Segment::options().size(8).program("nightly-backup");
+    /// let segment = options.open_or_create("com.example.named")?;
+    /// let name = segment.attachments()?[0].executable.clone();
+    /// assert_eq!(name.as_deref(), Some("nightly-backup"));
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
+    pub fn program(mut self, name: &str) -> Options {
+        self.program = Some(name.to_owned());
         self
     }
 

@@ -75,9 +75,17 @@ pub(crate) struct Recorded {
     pub(crate) since: u64,
 }
 
-/// Takes a free slot, or else one whose process is proven dead.
-pub(crate) fn take(memory: &Memory, file: &SegmentFile, operation: &'static str) -> Result<Hold> {
-    let who = sys::identity().map_err(|error| system(operation, error))?;
+/// Takes a free slot, or else one whose process is proven dead; `name` is shown in place of the executable's.
+pub(crate) fn take(
+    memory: &Memory,
+    file: &SegmentFile,
+    name: Option<&str>,
+    operation: &'static str,
+) -> Result<Hold> {
+    let mut who = sys::identity().map_err(|error| system(operation, error))?;
+    if let Some(name) = name {
+        who.name = Identity::fitting(name);
+    }
     let slots = memory.layout().sizes.slots;
     // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
     let next = &memory.header().life.next_slot;

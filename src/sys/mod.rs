@@ -102,7 +102,9 @@ pub(crate) enum Access {
 }
 
 /// Who a process is: for people to read, and, within the same namespaces, to see whether it still lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Two are equal that are of the same process while it runs the same program; the name has no part in it.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
     /// The process identifier in its own PID namespace.
     pub(crate) pid: u32,
@@ -112,9 +114,30 @@ pub(crate) struct Identity {
     pub(crate) start_time: u64,
     /// Tells one program that the process runs from the next one that it becomes; 0 is unknown and compares with nothing.
     pub(crate) program: u32,
-    /// The executable's file name, cut to fit, padded with zero bytes.
+    /// The executable's file name, or another one that an attachment chose; cut to fit, padded with zero bytes.
     pub(crate) name: [u8; 16],
 }
+
+impl Identity {
+    /// Cuts a name at a character's edge, so that it fits.
+    pub(crate) fn fitting(name: &str) -> [u8; 16] {
+        let mut fitting = [0; 16];
+        let end = name.floor_char_boundary(fitting.len());
+        for (to, from) in fitting.iter_mut().zip(name[..end].bytes()) {
+            *to = from;
+        }
+        fitting
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Identity) -> bool {
+        let facts = |it: &Identity| (it.pid, it.namespaces, it.start_time, it.program);
+        facts(self) == facts(other)
+    }
+}
+
+impl Eq for Identity {}
 
 /// What is known about a process named by an [`Identity`].
 ///

@@ -109,12 +109,6 @@ pub(crate) fn identity() -> io::Result<Identity> {
 
 /// The executable's file name, cut at a character's edge and padded with zero bytes.
 fn executable_name() -> [u8; 16] {
-    let mut name = [0; 16];
     let path = fs::read_link("/proc/self/exe").unwrap_or_default();
-    let text = path.file_name().unwrap_or_default().to_string_lossy();
-    let end = text.floor_char_boundary(name.len());
-    for (to, from) in name.iter_mut().zip(text[..end].bytes()) {
-        *to = from;
-    }
-    name
+    Identity::fitting(&path.file_name().unwrap_or_default().to_string_lossy())
 }
