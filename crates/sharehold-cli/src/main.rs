@@ -44,7 +44,7 @@ mod write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::Exit;
 use output::ReaderGone;
 use signals::Stopped;
@@ -94,7 +94,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::try_parse() {
+    let parsed = with_negative_numbers(Cli::command()).try_get_matches();
+    let done = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => perform(cli.command),
         Err(error) if error.use_stderr() => error.exit(),
         // Help and version are answers like any other.
@@ -138,6 +139,16 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Completions(args) => completions::run(&args, for_people()),
         Command::Man(args) => man::run(&args, for_people()),
     }
+}
+
+/// The command with values such as -1 taken as values, so that what is wrong with them is said of them.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|subcommand| {
+        subcommand.mut_args(|arg| {
+            let takes_values = arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes_values)
+        })
+    })
 }
 
 /// The command without what it starts itself with.

@@ -6,15 +6,16 @@
 mod child;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sharehold::{ErrorKind, Segment};
 
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
-use crate::{output, units};
+use crate::{output, poll, units};
 pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command};
 
 /// How many may wait for a lock that was made here.
@@ -33,23 +34,34 @@ const ABANDONED: &str = "SHAREHOLD_ABANDONED";
 /// `SHAREHOLD_ABANDONED`, since the data may be half written. If COMMAND succeeds, they count as repaired.
 ///
 /// COMMAND must not ask for the same lock, as `sharehold set` on the same key does: it would wait for itself.
+///
+/// The short options are those of flock(1), except -s: the lock of a segment has one holder at a time and cannot be shared.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold lock --create com.example.backup -- ./backup.sh        one at a time, others wait
-  sharehold lock --create --timeout 0 com.example.cron -- ./job    one at a time, others leave
+  sharehold lock --create -n com.example.cron -- ./job             one at a time, others leave
+  sharehold lock --create -w 5s -E 75 com.example.mail -- ./send   others wait for 5 seconds, then end with 75
   sharehold lock --strict com.example.frame -- ./render            not on data that may be half written
   sharehold lock com.example.frame -- true                         vouch for the data after a look at them
 
 Exit status: that of COMMAND, 128 + N if signal N ended it, 126 if it cannot be run, 127 if it is not found; before it ran: 2 wrong
-usage, 3 no such key, 4 not locked in time, 5 abandoned (--strict), or damaged, 6 not permitted.")]
+usage, 3 no such key, 4 not locked in time (or what -E says), 5 abandoned (--strict), or damaged, 6 not permitted.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// Wait at most so long: 5s, 500ms, 0; as long as it takes unless given
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    /// Wait at most so long: 5, 5s, 500ms, 0; as long as it takes unless given
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
+
+    /// Do not wait: the same as --timeout 0
+    #[arg(short = 'n', long, conflicts_with = "timeout")]
+    nonblock: bool,
+
+    /// End with this exit status if it is not locked in time
+    #[arg(short = 'E', long, value_name = "STATUS", default_value = "4")]
+    conflict_exit_code: u8,
 
     /// Make the segment if there is none; it goes with the last one who holds or waits for the lock
     #[arg(long)]
@@ -66,8 +78,24 @@ pub(crate) struct Args {
 
 /// Runs `sharehold lock`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let segment = open(args)?;
-    let locked = Locked::acquire(&segment, args.timeout)?;
+    let begin = Instant::now();
+    let limit = args.nonblock.then_some(Duration::ZERO).or(args.timeout);
+    let in_vain = |error: anyhow::Error| match Exit::of(&error) {
+        Exit::Busy => {
+            output::complain(&error);
+            Ok(ExitCode::from(args.conflict_exit_code))
+        }
+        _ => Err(error),
+    };
+    let segment = match open_in_time(args, limit) {
+        Ok(segment) => segment,
+        Err(error) => return in_vain(error),
+    };
+    let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
+    let locked = match Locked::acquire(&segment, left) {
+        Ok(locked) => locked,
+        Err(error) => return in_vain(error.into()),
+    };
     let left = locked.left();
     if let Some(left) = &left {
         if args.strict {
@@ -96,15 +124,38 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-fn open(args: &Args) -> Result<Segment> {
-    if args.create {
-        let options = Segment::options().size(1).slots(SLOTS);
-        return Ok(options.open_or_create(&args.key)?);
-    }
-    Segment::attach(&args.key).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => {
-            anyhow::Error::from(error).context("there is nothing to lock; --create makes it")
+/// Attaches; while all slots are taken, waits for one.
+fn open_in_time(args: &Args, limit: Option<Duration>) -> Result<Segment> {
+    let mut full = None;
+    let found = poll::until(limit, || match open(args) {
+        Err(error) if error.kind() == ErrorKind::TooManyAttachments => {
+            full = Some(error);
+            Ok(None)
         }
-        _ => error.into(),
-    })
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let error = anyhow::Error::from(error);
+            Err(error.context("there is nothing to lock; --create makes it"))
+        }
+        opened => Ok(Some(opened?)),
+    })?;
+    match (found, full) {
+        (Some(segment), _) => Ok(segment),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(Failure::new(Exit::Busy, "it was not locked in time").into()),
+    }
+}
+
+fn open(args: &Args) -> sharehold::Result<Segment> {
+    // What others see is the command, which this process only runs.
+    let program = args
+        .command
+        .first()
+        .map(Path::new)
+        .and_then(Path::file_name);
+    let program = program.unwrap_or_default().to_string_lossy();
+    let options = Segment::options().program(&program);
+    if args.create {
+        return options.size(1).slots(SLOTS).open_or_create(&args.key);
+    }
+    options.attach(&args.key)
 }

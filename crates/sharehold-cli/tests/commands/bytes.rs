@@ -264,7 +264,7 @@ fn an_abandoned_segment_is_read_with_a_warning_and_made_whole_by_a_whole_write()
     let world = World::new();
     world.ok("create plain --size 8");
     let pid = world.abandon("plain");
-    let died = format!("pid {pid} (sharehold) died holding it");
+    let died = format!("pid {pid} (sh) died holding it");
     let said = world.run("read plain");
     assert_eq!((said.code, said.out.len()), (0, 8), "{said:?}");
     assert!(said.err.contains(&died), "{said:?}");
@@ -281,7 +281,7 @@ fn a_held_lock_is_waited_for_no_longer_than_asked() {
     let world = World::new();
     world.ok("create plain --size 8");
     let mut holder = world.hold("plain");
-    let held = format!("pid {} (sharehold) lives and still holds it", holder.0.id());
+    let held = format!("pid {} (sh) lives and still holds it", holder.0.id());
     assert_refused(&world.run("read plain --timeout 20ms"), 4, &held);
     assert_refused(&world.feed("write plain --timeout 0", &[1]), 4, &held);
     holder.kill();

@@ -208,7 +208,7 @@ fn a_living_holder_is_waited_for() {
     let world = World::new();
     world.ok("create com.example.lock --size 8");
     let mut holder = world.hold("com.example.lock");
-    let held = format!("pid {} (sharehold) lives and still holds it", holder.0.id());
+    let held = format!("pid {} (sh) lives and still holds it", holder.0.id());
     for timeout in ["0", "20ms"] {
         let words = format!("lock --timeout {timeout} com.example.lock -- echo ran");
         assert_refused(&world.run(&words), 4, &held);
@@ -236,7 +236,7 @@ fn a_death_is_told_until_a_command_succeeds() {
     let world = World::new();
     world.ok("create com.example.lock --size 8");
     let pid = world.abandon("com.example.lock");
-    let died = format!("pid {pid} (sharehold) died holding it");
+    let died = format!("pid {pid} (sh) died holding it");
     let lock = |strict: &[&str], script: &str| -> Said {
         let mut words = vec!["lock", "com.example.lock"];
         words.extend(strict);
@@ -340,4 +340,60 @@ fn what_was_ignored_stays_ignored() {
     shell.args(["-c", script]);
     let said = said(shell);
     assert_eq!((said.code, said.out.as_str()), (0, "alive\n"), "{said:?}");
+}
+
+#[test]
+fn its_short_options_are_those_of_flock() {
+    let world = World::new();
+    let mut holder = world.hold("l");
+    assert_refused(&world.run("lock -n l -- echo ran"), 4, "(sh) lives");
+    assert_refused(&world.run("lock -n -E 75 l -- echo ran"), 75, "(sh) lives");
+    assert_refused(
+        &world.run("lock -w 0.02 -E 0 l -- echo ran"),
+        0,
+        "(sh) lives",
+    );
+    assert_eq!(world.run("lock -n -w 5 l -- true").code, 2);
+    assert_eq!(world.run("lock -s l -- true").code, 2);
+    assert!(world.ok("lock --help").contains("cannot be shared"));
+    holder.stop();
+    // Only a conflict has that status.
+    assert_refused(&world.run("lock -n -E 75 l -- true"), 3, "nothing to lock");
+    assert_eq!(world.run("lock -n -E 75 --create l -- false").code, 1);
+}
+
+#[test]
+fn it_waits_for_a_slot() {
+    let world = World::new();
+    world.ok("create l --size 8 --slots 1");
+    let mut holder = world.hold("l");
+    let full = "all of its 1 slots are taken";
+    assert_refused(&world.run("lock -n l -- echo ran"), 4, full);
+    assert_refused(&world.run("lock -w 50ms -E 9 l -- echo ran"), 9, full);
+    let waiting = world.sharehold("lock -w 60s l -- echo ran".split(' '));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| said(waiting));
+        thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished(), "it did not wait");
+        holder.stop();
+        let said = waiting.join().expect("no panic");
+        assert_eq!((said.code, said.out.as_str()), (0, "ran\n"), "{said:?}");
+    });
+}
+
+#[test]
+fn who_looks_sees_the_command_that_runs_under_the_lock() {
+    let world = World::new();
+    let holder = world.hold("l");
+    let seen = format!("{} sh", holder.0.id());
+    for words in ["ls", "show l"] {
+        let text = world.ok(words);
+        assert!(text.contains(&format!("held by {seen}")), "{text}");
+    }
+    kill_process(Pid::from_child(&holder.0), Signal::STOP).expect("it is a child");
+    let text = world.run("doctor").out;
+    assert!(
+        text.contains(&format!("pid {} (sh) is stopped", holder.0.id())),
+        "{text}"
+    );
 }

@@ -136,7 +136,7 @@ fn a_value_that_was_locked_in_place_by_one_who_died() {
     let world = World::new();
     world.create_job("k");
     let pid = world.abandon("k");
-    let died = format!("pid {pid} (sharehold) died holding it");
+    let died = format!("pid {pid} (sh) died holding it");
     assert_eq!(world.ok("get k value"), "0\n");
     world.ok("set k value 1");
     world.ok("incr k value");
@@ -201,4 +201,26 @@ fn an_error_without_anybody_to_hear_it() {
         "{said:?}"
     );
     assert_eq!(world.ok("get k value"), "1\n");
+}
+
+#[test]
+fn numbers_below_zero_are_values() {
+    let world = World::new();
+    world.create_job("job");
+    for (words, reason) in [
+        ("create k --size -1", "`-1` is no size"),
+        ("lock --timeout -1 k -- true", "`-1` is no time"),
+        ("count --workers -1", "-1 is not in 1..=64"),
+        ("count --to -1", "'-1' for '--to <TOTAL>'"),
+        ("bench --seconds -5", "-5 is not in 1..=3600"),
+    ] {
+        let said = world.run(words);
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(
+            said.err.contains(reason) && !said.err.contains("tip:"),
+            "{said:?}"
+        );
+    }
+    world.ok("set job limit -7");
+    assert_eq!(world.ok("get job limit"), "-7\n");
 }

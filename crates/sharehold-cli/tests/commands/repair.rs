@@ -129,7 +129,7 @@ alone! {
         };
         is(
             "abandoned",
-            &format!("pid {died} (sharehold) died holding its lock"),
+            &format!("pid {died} (sh) died holding its lock"),
             "the next one who locks it",
         );
         is(

@@ -62,7 +62,7 @@ fn each_segment_has_a_line() {
         held[..8],
         ["held", "4", "KiB", "-", "1", "held", "by", &pid]
     );
-    assert_eq!(held[8..10], ["sharehold", "live"]);
+    assert_eq!(held[8..10], ["sh", "live"]);
     let left = row(&text, "left");
     assert_eq!(
         left[..8],
@@ -105,7 +105,7 @@ fn a_program_reads_the_same() {
     assert_eq!(held["lock"]["state"], "held");
     assert_eq!(held["lock"]["holder"]["pid"], holder.0.id());
     assert_eq!(held["lock"]["in_place"], true);
-    assert_eq!(held["attachments"][0]["executable"], "sharehold");
+    assert_eq!(held["attachments"][0]["executable"], "sh");
     assert_eq!(held["attachments"][0]["read_only"], false);
     assert_eq!(held["mode"], "0600");
     assert_eq!(held["persistent"], true);
@@ -189,22 +189,19 @@ fn one_segment_is_told_whole() {
     let text = world.ok("show bytes");
     assert!(text.contains("|what stands here|"), "{text}");
     assert!(text.contains("and 744 bytes more"), "{text}");
-    assert!(
-        text.contains(&format!("abandoned by {dead} sharehold")),
-        "{text}"
-    );
+    assert!(text.contains(&format!("abandoned by {dead} sh")), "{text}");
     let left = row(&text, &format!("{dead:>8}"));
-    assert_eq!((left[1].as_str(), left[4].as_str()), ("sharehold", "died"));
+    assert_eq!((left[1].as_str(), left[4].as_str()), ("sh", "died"));
     // Who reads takes over from the dead one, and does not vouch for what it left.
     world.ok("read bytes");
     let text = world.ok("show bytes");
     assert!(
-        text.contains(&format!("{dead} sharehold died holding the lock")),
+        text.contains(&format!("{dead} sh died holding the lock")),
         "{text}"
     );
     let listed = world.ok("ls");
     assert!(
-        listed.contains(&format!("free, unrepaired since {dead} sharehold")),
+        listed.contains(&format!("free, unrepaired since {dead} sh")),
         "{listed}"
     );
     let shown = json(&world.ok("show bytes --json"));

@@ -350,21 +350,18 @@ fn whoever_waits_for_the_lock_is_told() {
     {
         assert_eq!(
             (&seen["pid"], &seen["executable"]),
-            (&json!(waiter.0.id()), &json!("sharehold"))
+            (&json!(waiter.0.id()), &json!("true"))
         );
     }
     let text = world.ok("show k");
     let said = line(&text, "lock ");
-    let held = format!("lock held by {} sharehold, thread {0}, for ", holder.0.id());
+    let held = format!("lock held by {} sh, thread {0}, for ", holder.0.id());
     assert!(said.starts_with(&held), "{text}");
     assert!(
         said.ends_with("s or longer, changes data in place, 2 waiting"),
         "{text}"
     );
-    let waits = line(
-        &text,
-        &format!("{} sharehold {0} the lock", waiters[0].0.id()),
-    );
+    let waits = line(&text, &format!("{} true {0} the lock", waiters[0].0.id()));
     assert!(waits.ends_with('s'), "{text}");
     let listed: Value = serde_json::from_str(&world.ok("ls --json")).expect("JSON");
     assert_eq!(listed[0]["lock"]["waiters"][1]["pid"], waiters[1].0.id());
@@ -416,12 +413,9 @@ fn the_dead_have_their_certificates() {
     let certificate = &said["last_recoveries"][0];
     assert_eq!(certificate["dead"]["pid"], dead);
     assert_eq!(certificate["part"], Value::Null);
-    assert_eq!(certificate["by"]["executable"], "sharehold");
+    assert_eq!(certificate["by"]["executable"], "true");
     let text = world.ok("show k");
-    assert!(
-        text.contains(&format!("the lock  {dead} sharehold")),
-        "{text}"
-    );
+    assert!(text.contains(&format!("the lock  {dead} sh")), "{text}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn what_a_field_cannot_have_changes_nothing() {
         ("value", "256", "a whole number from 0 to 255"),
         ("value", "-1", "a whole number from 0 to 255"),
         ("open", "yes", "neither `true` nor `false`"),
-        ("state", "Bsy", "none of Idle, Busy"),
+        ("state", "Bsy", "is not one of Idle, Busy"),
         ("name", "123456789", "at most 8 fit"),
         ("marks", "[1]", "is missing"),
     ] {
@@ -219,7 +219,7 @@ fn a_change_waits_no_longer_than_it_is_told() {
             assert_refused(
                 &said,
                 4,
-                &format!("pid {pid} (sharehold) lives and still holds it"),
+                &format!("pid {pid} (sh) lives and still holds it"),
             );
         }
     }

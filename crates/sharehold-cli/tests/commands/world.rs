@@ -145,14 +145,14 @@ impl World {
 
     /// Starts a process that holds the lock of the segment, which it makes if it is missing, and waits until it does.
     pub(crate) fn hold(&self, key: &str) -> Holder {
-        self.hold_as(env!("CARGO_BIN_EXE_sharehold"), key)
+        self.hold_as("sh", key)
     }
 
-    /// The same with a program that is a copy of the command.
-    pub(crate) fn hold_as(&self, program: &str, key: &str) -> Holder {
+    /// The same with a shell under another name, which is what others see.
+    pub(crate) fn hold_as(&self, shell: &str, key: &str) -> Holder {
         let script = "echo locked; exec sleep 1000";
-        let mut command = self.command(program);
-        command.args(["lock", "--create", key, "--", "sh", "-c", script]);
+        let words = ["lock", "--create", key, "--", shell, "-c", script];
+        let mut command = self.sharehold(words);
         let mut child = command.spawn().expect("the command starts");
         let out = child.stdout.as_mut().expect("it is piped");
         let mut line = [0; 7];
