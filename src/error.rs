@@ -169,6 +169,8 @@ pub enum ErrorKind {
     TypeMismatch = 21,
     /// A participant of the barrier died, and this round was to be broken by that.
     Broken = 22,
+    /// The segment was migrated: one of another type has its key.
+    Migrated = 23,
 }
 
 impl ErrorKind {

@@ -77,8 +77,8 @@ pub use schema::{
 };
 pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
 pub use shared::{
-    AnyShared, PollableWatch, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction, Versioned,
-    Watch,
+    AnyShared, Contents, PollableWatch, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction,
+    Versioned, Watch,
 };
 pub use sharehold_derive::{Part, Shareable};
 pub use sync::{Abandoned, AnyThread, Cause, Departures, Guard, LockError, NotAcquired, OneThread};

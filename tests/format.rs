@@ -262,7 +262,7 @@ fn every_field_is_where_the_document_says() {
     assert_eq!(file.len(), (data_at + 5000).next_multiple_of(4096));
     let header = [
         ("magic", bytes(b"sharehld")),
-        ("version", number(3)),
+        ("version", number(4)),
         ("policy", number(1)),
         ("slots", number(3)),
         ("key_len", number(KEY.len())),
@@ -281,6 +281,7 @@ fn every_field_is_where_the_document_says() {
         ),
         // Two records: 16 and 4 bytes, padded to 8; 16 and 9 bytes, padded to 16.
         ("logged", number(16 + 8 + 16 + 16)),
+        ("replacing", number(0)),
         ("owner", number(1 << 12)),
         ("waiting", number(1)),
         ("fenced", number(0)),
@@ -503,14 +504,14 @@ fn another_version_is_refused_by_name() {
     drop(options.create(KEY).expect("nothing has the key"));
     let path = directory().join(&left_in_directory()[0]);
     let mut file = fs::read(&path).expect("it is there");
-    file[8] = 4;
+    file[8] = 5;
     fs::write(&path, file).expect("one may");
     let error = Segment::attach(KEY).expect_err("it is another version");
     assert_eq!(error.kind(), ErrorKind::WrongVersion);
     assert!(
         error
             .to_string()
-            .contains("format version 4, this is version 3"),
+            .contains("format version 5, this is version 4"),
         "{error}"
     );
     let shared = Shared::<u64>::attach(KEY).map_err(|error| error.kind());

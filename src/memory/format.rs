@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// The first bytes of every segment file.
 pub(crate) const MAGIC: [u8; 8] = *b"sharehld";
 /// The version of the shared bytes; a process attaches to its own version only.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
+/// The oldest version whose contents can be read: its header, blocks, typed data and log are laid out as in this one.
+pub(crate) const OLDEST: u32 = 3;
 /// Data begin at a multiple of this, and a file's length is one.
 pub(crate) const GRANULE: usize = 4096;
 
@@ -49,7 +51,10 @@ pub(crate) struct Life {
     pub(crate) longest_recovery: AtomicU64,
     /// Bytes of undo records in the log; 0 outside a transaction.
     pub(crate) logged: AtomicU64,
-    pub(crate) reserved: [AtomicU64; 3],
+    /// 1 once the owner of the lock has begun to replace the segment under its key.
+    pub(crate) replacing: AtomicU32,
+    pub(crate) padding: AtomicU32,
+    pub(crate) reserved: [AtomicU64; 2],
 }
 
 /// A lock: who holds it, whether somebody may sleep, and what condition the last holder left the data in.

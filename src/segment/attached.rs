@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::{Area, Memory, load_acquire};
 use crate::schema::Schema;
-use crate::sys::{self, Access, Generation, SegmentFile};
+use crate::sys::{self, Access, FileFacts, Generation, SegmentFile};
 
 /// What both kinds of handle have.
 #[derive(Debug)]
@@ -122,6 +122,11 @@ impl Attached {
     pub(super) fn ask_for_fences(&self) {
         let fenced = &self.memory.header().lock.fenced;
         fenced.store(1, Ordering::Relaxed);
+    }
+
+    /// What its file was when it was opened.
+    pub(crate) fn file_facts(&self) -> &FileFacts {
+        self.file.as_opened()
     }
 
     pub(crate) fn key(&self) -> &str {

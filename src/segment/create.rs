@@ -82,7 +82,7 @@ fn large_enough(options: &Options, segment: Segment) -> Result<Segment> {
 }
 
 /// Makes a whole segment without a name, with this process in its first slot.
-fn draft(
+pub(super) fn draft(
     options: &Options,
     key: &Key,
     location: &Location,

@@ -6,7 +6,7 @@ use super::location::system;
 use super::table::MAX_SLOTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, MAX_KEY_LEN};
-use crate::memory::format::{Header, MAGIC, VERSION};
+use crate::memory::format::{Header, MAGIC, OLDEST, VERSION};
 use crate::memory::{Area, Layout, Memory, Sizes};
 use crate::schema::Schema;
 use crate::sys::{self, SegmentFile};
@@ -48,6 +48,35 @@ pub(crate) struct Found {
     pub(crate) size: usize,
     pub(crate) created_at: u64,
     pub(crate) key: String,
+    /// The version of the format; it may be an older one.
+    pub(crate) version: u32,
+    /// Bytes of undo records in the log.
+    pub(crate) logged: usize,
+    /// Whether the last owner of the lock left the data as it meant to.
+    pub(crate) is_consistent: bool,
+}
+
+impl Found {
+    /// Refuses a segment of another version of the format than this library's own.
+    pub(crate) fn of_own_version(self, operation: &'static str) -> Result<Found> {
+        if self.version == VERSION {
+            return Ok(self);
+        }
+        Err(wrong_version(self.version, operation))
+    }
+}
+
+#[cold]
+fn wrong_version(version: u32, operation: &'static str) -> Error {
+    let next_step = if (OLDEST..VERSION).contains(&version) {
+        "export or migrate it"
+    } else {
+        "use one version of sharehold"
+    };
+    let detail = format!(
+        "it was made by format version {version}, this is version {VERSION}; {next_step}, or destroy it"
+    );
+    Error::new(ErrorKind::WrongVersion, operation, detail)
 }
 
 /// Fills in the header of a segment that nobody else sees yet. Its table is all zero: free.
@@ -85,7 +114,12 @@ pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, si
 
 /// Reads and checks the header of the file that stands under the name of `key`, and that it is that key's.
 pub(crate) fn read_of(file: &SegmentFile, key: &Key, operation: &'static str) -> Result<Found> {
-    let found = read(file, operation)?;
+    read_any_of(file, key, operation)?.of_own_version(operation)
+}
+
+/// The same of any version of the format that can be read.
+pub(crate) fn read_any_of(file: &SegmentFile, key: &Key, operation: &'static str) -> Result<Found> {
+    let found = read_any(file, operation)?;
     if found.key == key.as_str() {
         Ok(found)
     } else {
@@ -93,8 +127,13 @@ pub(crate) fn read_of(file: &SegmentFile, key: &Key, operation: &'static str) ->
     }
 }
 
-/// Reads and checks the header of a file, each field once.
+/// Reads and checks the header of a file of this version of the format.
 pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found> {
+    read_any(file, operation)?.of_own_version(operation)
+}
+
+/// Reads and checks the header of a file, each field once.
+fn read_any(file: &SegmentFile, operation: &'static str) -> Result<Found> {
     let mut bytes = [0; size_of::<Header>()];
     let read = file.read_at(&mut bytes, 0);
     let read = read.map_err(|error| system(operation, error))?;
@@ -108,8 +147,8 @@ pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found>
     Ok(Found { key, ..found })
 }
 
-/// Checks a header that was read from the beginning of a file which was as long then or later; without the key, which stands
-/// elsewhere.
+/// Checks a header, of any version that can be read, that was read from the beginning of a file which was as long then or
+/// later; without the key, which stands elsewhere.
 pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<Found> {
     let Some(bytes) = bytes.first_chunk() else {
         return Err(damaged(operation, "its file is shorter than a header"));
@@ -122,11 +161,8 @@ pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<F
         ));
     }
     let version = fields.u32(8);
-    if version != VERSION {
-        let detail = format!(
-            "it was made by format version {version}, this is version {VERSION}; use one version of sharehold, or destroy it"
-        );
-        return Err(Error::new(ErrorKind::WrongVersion, operation, detail));
+    if !(OLDEST..=VERSION).contains(&version) {
+        return Err(wrong_version(version, operation));
     }
     checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))
 }
@@ -157,21 +193,31 @@ pub(crate) fn read_schema_at(
 }
 
 fn read_text(file: &SegmentFile, area: Area, operation: &'static str) -> Result<String> {
+    let text = read_area(file, area, operation)?;
+    String::from_utf8(text).map_err(|_| damaged(operation, "what should be text in it is none"))
+}
+
+/// Reads a stretch of a file.
+pub(crate) fn read_area(
+    file: &SegmentFile,
+    area: Area,
+    operation: &'static str,
+) -> Result<Vec<u8>> {
     // What the header says is no more than the file's length, and may still be more than there is memory.
-    let mut text = Vec::new();
+    let mut bytes = Vec::new();
     if !is_plausible(area.len, file, operation)? {
         return Err(damaged(operation, "it claims to be larger than its memory"));
     }
     let lack = |_| damaged(operation, "it claims to be larger than memory");
-    text.try_reserve_exact(area.len).map_err(lack)?;
-    text.resize(area.len, 0);
+    bytes.try_reserve_exact(area.len).map_err(lack)?;
+    bytes.resize(area.len, 0);
     let read = file
-        .read_at(&mut text, area.start as u64)
+        .read_at(&mut bytes, area.start as u64)
         .map_err(|error| system(operation, error))?;
-    if read != text.len() {
+    if read != bytes.len() {
         return Err(damaged(operation, "it is cut off"));
     }
-    String::from_utf8(text).map_err(|_| damaged(operation, "what should be text in it is none"))
+    Ok(bytes)
 }
 
 /// Whether a file that is as long as it says, but may have holes, can have so many bytes of one kind.
@@ -199,6 +245,7 @@ fn checked(fields: &Fields, len: u64) -> Option<Found> {
         log: wide(56)?,
     };
     let size = wide(64)?;
+    let logged = wide(96)?;
     if !(1..=MAX_SLOTS).contains(&sizes.slots) || !(1..=MAX_KEY_LEN).contains(&sizes.key) {
         return None;
     }
@@ -212,6 +259,9 @@ fn checked(fields: &Fields, len: u64) -> Option<Found> {
         size,
         created_at: fields.u64(40),
         key: String::new(),
+        version: fields.u32(8),
+        logged,
+        is_consistent: fields.u32(144) == 0,
     })
 }
 

@@ -9,7 +9,7 @@ use super::header::{self, Found, damaged};
 use super::location::{self, Location, system};
 use super::presence;
 use super::table::{self, Hold, Presence, Recorded};
-use super::{remove, stale};
+use super::{remove, replace, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::format::{Block, Header, LockWords, Slot};
@@ -50,7 +50,7 @@ impl View {
         let mut bytes = read_up_to(&file, FIRST_READ)?;
         // Only now: who grows the segment makes the file longer first, and then says so in the header.
         let facts = file.facts().map_err(|error| system(LOOK, error))?;
-        let mut found = header::check(&bytes, facts.len, LOOK)?;
+        let mut found = header::check(&bytes, facts.len, LOOK)?.of_own_version(LOOK)?;
         let schema = found.layout.schema;
         let wanted = schema.start + schema.len.min(HEADLINE);
         if bytes.len() < wanted {
@@ -176,14 +176,24 @@ impl View {
         Ok(len <= self.found.size && header::is_plausible(len, &self.file, LOOK)?)
     }
 
-    /// Maps the segment, only to look. A hole would take memory when it is loaded from, and fault where there is none.
+    /// Maps the segment, only to look.
     pub(crate) fn map(&self) -> Result<Memory> {
-        let len = self.found.layout.file_len(self.found.size).unwrap_or(0);
-        if !self.facts.is_whole(len as u64) {
-            return Err(damaged(LOOK, "its file has holes"));
-        }
-        map(&self.file, &self.found, Access::ReadOnly, LOOK)
+        map_whole(&self.file, &self.found, &self.facts, LOOK)
     }
+}
+
+/// Maps a file, only to look. A hole would take memory when it is loaded from, and fault where there is none.
+pub(super) fn map_whole(
+    file: &SegmentFile,
+    found: &Found,
+    facts: &FileFacts,
+    operation: &'static str,
+) -> Result<Memory> {
+    let len = found.layout.file_len(found.size).unwrap_or(0);
+    if !facts.is_whole(len as u64) {
+        return Err(damaged(operation, "its file has holes"));
+    }
+    map(file, found, Access::ReadOnly, operation)
 }
 
 fn area(area: Area) -> std::ops::Range<usize> {
@@ -234,7 +244,9 @@ pub(crate) fn is_stale_file(name: &OsStr) -> bool {
     let opened = place
         .open(LOOK)
         .and_then(|directory| place.open_file(&directory, Access::ReadOnly, LOOK));
-    opened.is_ok_and(|file| file.is_some_and(|file| stale::is_stale(&file, LOOK).unwrap_or(false)))
+    opened.is_ok_and(|file| {
+        file.is_some_and(|file| remove::is_unneeded(&place, &file, LOOK).unwrap_or(false))
+    })
 }
 
 /// Removes the file if it is such a segment; whether it was.
@@ -254,6 +266,14 @@ pub(crate) fn all<T>(
     names.sort_unstable();
     let mut found = Vec::new();
     for name in names {
+        if replace::is_next(&name) {
+            // While its process lives it is about to have its name, and after its death it is nobody's.
+            if is_stale_file(&name) {
+                let detail = "a process died while it migrated a segment, and left this";
+                found.push((name, Err(damaged(LIST, detail))));
+            }
+            continue;
+        }
         match View::open(&place_of(&name), &directory) {
             Ok(Some(view)) => found.push((name, seen(view))),
             Err(error) => found.push((name, Err(error))),

@@ -3,7 +3,8 @@
 //! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
 //! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
 //! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `stale` (whether anybody needs
-//! it), `header`, `create`, `attach`, `attached`, `remove`, `look` (from outside), `bytes`,
+//! it), `header`, `create`, `attach`, `attached`, `remove`,
+//! `replace` (by another one, under the key), `stored` (read without attaching), `look` (from outside), `bytes`,
 //! `undo` (the log of transactions), `waits` and `recoveries` (evidence for people).
 
 mod attach;
@@ -17,7 +18,9 @@ mod options;
 pub(crate) mod presence;
 pub(crate) mod recoveries;
 mod remove;
+mod replace;
 mod stale;
+mod stored;
 pub(crate) mod table;
 pub(crate) mod undo;
 pub(crate) mod waits;
@@ -36,6 +39,8 @@ pub(crate) use look::{
 pub use options::Options;
 pub use recoveries::Recoveries;
 pub use remove::When;
+pub(crate) use replace::{MIGRATE, replace, replace_unused};
+pub(crate) use stored::Stored;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;

@@ -6,7 +6,7 @@ use super::{Bytes, ReadOnlySegment, Segment, attach, create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::schema::Schema;
-use crate::sys;
+use crate::sys::{self, FileFacts};
 
 const DEFAULT_SLOTS: usize = 128;
 const OWNER_ONLY: u32 = 0o600;
@@ -177,7 +177,8 @@ impl Options {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`], also for a stale segment, which is removed on the way; [`ErrorKind::TooManyAttachments`];
-    /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`]; [`ErrorKind::NotTrusted`]; [`ErrorKind::PermissionDenied`].
+    /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`], for which see [`Options::migrate_shared`];
+    /// [`ErrorKind::NotTrusted`]; [`ErrorKind::PermissionDenied`].
     pub fn attach(&self, key: &str) -> Result<Segment> {
         let checked = Key::new(key)?;
         attach::attach(self, &checked).map_err(|error| error.with_key(key))
@@ -234,6 +235,16 @@ impl Options {
     pub(crate) fn typed_by_slot(&self, schema: Schema, size: usize, row: usize) -> Options {
         let options = self.typed(schema, size);
         Options { row, ..options }
+    }
+
+    /// The same with the policy and the permissions of a segment that is there.
+    pub(crate) fn as_for(&self, facts: &FileFacts, policy: Policy) -> Options {
+        Options {
+            policy,
+            mode: facts.mode & 0o666 | OWNER_ONLY,
+            group: Some(facts.group),
+            ..self.clone()
+        }
     }
 
     /// The bytes of data that there are with so many slots.

@@ -11,7 +11,7 @@ use super::attach::map;
 use super::header::{self, Policy};
 use super::location::{Location, system};
 use super::presence::{Gate, Passage, Patience};
-use super::{Attached, stale};
+use super::{Attached, replace, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::sys::{self, Access, Directory, SegmentFile};
@@ -27,6 +27,18 @@ pub(super) enum Name {
     Taken(SegmentFile),
 }
 
+/// Whether nobody needs the file: it is stale, or what a process left that died while it replaced a segment.
+pub(super) fn is_unneeded(
+    location: &Location,
+    file: &SegmentFile,
+    operation: &'static str,
+) -> Result<bool> {
+    if replace::is_next(location.name()) {
+        return Ok(!stale::is_used(file));
+    }
+    stale::is_stale(file, operation)
+}
+
 /// Removes what is stale under the name, whatever its version and contents.
 pub(super) fn clear_name(
     location: &Location,
@@ -38,7 +50,7 @@ pub(super) fn clear_name(
         let Some(file) = location.open_file(directory, Access::ReadWrite, operation)? else {
             return Ok(Name::Free);
         };
-        if !stale::is_stale(&file, operation)? {
+        if !is_unneeded(location, &file, operation)? {
             return Ok(Name::Taken(file));
         }
         match remove_if_unused(location, directory, &file, operation)? {
@@ -91,6 +103,7 @@ fn remove_unless(
     if in_use() {
         return Ok(Removal::InUse);
     }
+    replace::remove_next(directory, location.name()).map_err(failed)?;
     directory.remove_name(location.name()).map_err(failed)?;
     Ok(Removal::Removed)
 }

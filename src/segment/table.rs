@@ -47,6 +47,9 @@ impl Hold {
     /// An attachment that never was: no segment has so many slots.
     const NOBODY: Hold = Hold(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
+    /// The owner of the lock of a segment that was replaced under its key: nobody acquires it any more.
+    pub(crate) const REPLACED: Hold = Hold(3 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
+
     /// Reads a word from a segment, which may be anything. Its highest bit is not the hold's: see [`GENERATIONS`].
     pub(crate) fn from_word(word: u64) -> Hold {
         Hold(word & !(1 << 63))

@@ -115,27 +115,9 @@ impl<'a> UndoLog<'a> {
         true
     }
 
-    /// Finds the records, each checked to lie in the log and to be of bytes that exist.
     fn records(self) -> Option<Vec<Record>> {
         let end = usize::try_from(self.logged().load(Ordering::Acquire)).ok()?;
-        let size = self.attached.data().len;
-        let mut records = Vec::new();
-        let mut at = 0;
-        while at < end {
-            let offset = self.number(at)?;
-            let len = self.number(at + 8)?;
-            let kept_at = at + RECORD_HEAD;
-            at = kept_at.checked_add(len.checked_next_multiple_of(8)?)?;
-            if at > end || offset.checked_add(len)? > size {
-                return None;
-            }
-            records.push(Record {
-                kept_at,
-                offset,
-                len,
-            });
-        }
-        Some(records)
+        records(end, self.attached.data().len, |at| self.number(at))
     }
 
     fn number(self, at: usize) -> Option<usize> {
@@ -143,6 +125,50 @@ impl<'a> UndoLog<'a> {
         let read = self.attached.memory.copy_out(self.area(), at, &mut bytes);
         read.then(|| usize::try_from(u64::from_ne_bytes(bytes)).ok())?
     }
+}
+
+/// Finds the records in a log that ends at `end`, each checked to lie in it and to be of the `size` bytes of data that exist.
+fn records(
+    end: usize,
+    size: usize,
+    number: impl Fn(usize) -> Option<usize>,
+) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while at < end {
+        let offset = number(at)?;
+        let len = number(at + 8)?;
+        let kept_at = at + RECORD_HEAD;
+        at = kept_at.checked_add(len.checked_next_multiple_of(8)?)?;
+        if at > end || offset.checked_add(len)? > size {
+            return None;
+        }
+        records.push(Record {
+            kept_at,
+            offset,
+            len,
+        });
+    }
+    Some(records)
+}
+
+/// Takes back in a copy of the data what a copy of the log says. False when the log contradicts itself.
+pub(super) fn undo(log: &[u8], data: &mut [u8]) -> bool {
+    let number = |at| {
+        let bytes = log.get(at..)?.first_chunk()?;
+        usize::try_from(u64::from_ne_bytes(*bytes)).ok()
+    };
+    let Some(records) = records(log.len(), data.len(), number) else {
+        return false;
+    };
+    for record in records.into_iter().rev() {
+        let kept = log.get(record.kept_at..record.kept_at + record.len);
+        let place = data.get_mut(record.offset..record.offset + record.len);
+        if let (Some(kept), Some(place)) = (kept, place) {
+            place.copy_from_slice(kept);
+        }
+    }
+    true
 }
 
 /// Cuts a length into (start, length) of at most [`PIECE`] bytes each.

@@ -326,7 +326,7 @@ pub(super) fn load(copy: &Words<'_>, size: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn store(copy: &Words<'_>, bytes: &[u8]) {
+pub(super) fn store(copy: &Words<'_>, bytes: &[u8]) {
     if let Some(mut writer) = copy.writer(0, bytes.len()) {
         writer.bytes(bytes);
         writer.finish();

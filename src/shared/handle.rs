@@ -401,11 +401,11 @@ impl Options {
         Ok(Shared::new(segment))
     }
 
-    fn of_type<T: Shareable>(&self) -> Options {
+    pub(super) fn of_type<T: Shareable>(&self) -> Options {
         self.typed(Schema::of::<T>(), size_for(T::SIZE))
     }
 }
 
-fn write_first<T: Shareable>(attached: &Attached, first: &T) -> Result<()> {
+pub(super) fn write_first<T: Shareable>(attached: &Attached, first: &T) -> Result<()> {
     write_first_at(attached, 0, first)
 }

@@ -1,8 +1,10 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
 mod any;
+mod contents;
 mod handle;
 pub(crate) mod look;
+mod migrate;
 mod pollable;
 mod protocol;
 #[cfg(test)]
@@ -13,6 +15,7 @@ pub(crate) mod waiting;
 mod watch;
 
 pub use any::{AnyShared, ReadOnlyAnyShared};
+pub use contents::Contents;
 pub use handle::{ReadOnlyShared, Shared};
 pub use pollable::PollableWatch;
 pub use transaction::Transaction;

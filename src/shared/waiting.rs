@@ -36,6 +36,22 @@ impl<'a> Change<'a> {
     }
 }
 
+impl<'a> Change<'a> {
+    /// While somebody replaces the segment, or died doing so: what that comes to.
+    #[cold]
+    fn wait_for_replacement(&self, place: &Place<'a>) -> Look<'a, Result<()>> {
+        match self.attached.is_replaced() {
+            Ok(true) => Look::Ready(Err(self.attached.replaced(WAIT))),
+            Ok(false) => Look::Sleep {
+                word: Word::low_half(place.version),
+                seen: low_half_of(place.committed()),
+                limit: Some(LONGEST_SLEEP),
+            },
+            Err(error) => Look::Ready(Err(error.with_key(self.attached.key()))),
+        }
+    }
+}
+
 impl Wait for Change<'_> {
     type Output = Result<()>;
 
@@ -44,6 +60,9 @@ impl Wait for Change<'_> {
             Ok(place) => place,
             Err(error) => return Look::Ready(Err(error)),
         };
+        if self.attached.is_being_replaced() {
+            return self.wait_for_replacement(&place);
+        }
         let found = match self.segment {
             Some(segment) => self.watch.look(&Steps {
                 place: &place,

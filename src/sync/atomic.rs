@@ -1,6 +1,7 @@
 //! The lock for those who change data all or nothing: their death is rolled back, and nobody has to be told.
 
 use std::marker::PhantomData;
+use std::mem;
 use std::time::Duration;
 
 use super::attempt::Manner;
@@ -40,6 +41,20 @@ impl Segment {
         }
     }
 
+    /// Acquires the lock in the atomic manner, also where a dead owner left the data half changed; whether it did not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], without an abandonment.
+    pub(crate) fn lock_whatever_was_left(&self) -> Result<(AtomicHold<'_>, bool)> {
+        let is_consistent = match self.acquire(Manner::Atomic, Until::Acquired) {
+            Ok(()) => true,
+            Err(Trouble::Left(_)) => false,
+            Err(Trouble::NotAcquired(refusal)) => return Err(refusal.into()),
+        };
+        Ok((AtomicHold::new(self), is_consistent))
+    }
+
     /// Acquires the lock in the atomic manner, for the change of a typed value: see [the mark](super::hold).
     ///
     /// # Errors
@@ -69,6 +84,12 @@ impl<'a> AtomicHold<'a> {
             segment,
             not_send: PhantomData,
         }
+    }
+
+    /// Ends the hold, and the lock with it: the segment was replaced.
+    pub(crate) fn close(self) {
+        self.segment.close();
+        mem::forget(self);
     }
 }
 

@@ -227,6 +227,7 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         let segment = self.lock.segment();
         match refused {
             Refused::Own => NotAcquired::deadlock(segment),
+            Refused::Closed => NotAcquired::replaced(segment),
             Refused::HeldBy(owner) => self.lock.held_by(Hold::from_word(owner), until),
         }
     }
@@ -352,6 +353,10 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
             recorded.is_some_and(|(found, me)| found.who == me)
         };
         hold == segment.hold() || is_recorded_as_own() && !segment.is_gone(hold)
+    }
+
+    fn is_closed(&self, owner: u64) -> bool {
+        owner == Hold::REPLACED.word()
     }
 
     fn relax(&self, pauses: u32) {

@@ -198,6 +198,16 @@ impl NotAcquired {
         NotAcquired::new(segment, Error::new(ErrorKind::Deadlock, LOCK, detail), None)
     }
 
+    #[cold]
+    pub(super) fn replaced(segment: &Segment) -> NotAcquired {
+        NotAcquired::new(segment, segment.attached().replaced(LOCK), None)
+    }
+
+    /// Says that the system does not tell whether it was replaced.
+    pub(super) fn unknown(segment: &Segment, error: Error) -> NotAcquired {
+        NotAcquired::new(segment, error, None)
+    }
+
     pub(crate) fn held(
         segment: &Segment,
         holder: Option<Attachment>,
@@ -230,7 +240,7 @@ impl NotAcquired {
         NotAcquired::new(segment, error, Some(holder))
     }
 
-    /// Returns whether it would block, timed out, would deadlock, or belongs to a parent process.
+    /// Returns whether it would block, timed out, would deadlock, belongs to a parent process, or was migrated.
     pub fn kind(&self) -> ErrorKind {
         self.0.error.kind()
     }

@@ -37,6 +37,7 @@ use crate::memory::format::LockWords;
 use crate::segment::table::{Hold, read_record, write_record};
 use crate::segment::undo::UndoLog;
 use crate::segment::{Attachment, Segment};
+use crate::sys;
 
 /// What the data under the lock are worth.
 const CONSISTENT: u32 = 0;
@@ -121,6 +122,8 @@ impl Segment {
         let acquired =
             acquired.map_err(|refused| Trouble::NotAcquired(attempt.refused(refused, until)))?;
         if let Acquired::TakenOver(dead) = acquired {
+            self.settle_replacement(dead)
+                .map_err(Trouble::NotAcquired)?;
             self.recover(dead);
             attempt.certify_recovery(dead);
             // Only now may this one's own death leave something else than the dead one's did.
@@ -133,6 +136,43 @@ impl Segment {
     #[inline(always)]
     pub(super) fn release(&self) {
         self.leave();
+    }
+
+    /// Finds out whether a dead owner had replaced the segment, if it had begun to. Then nobody gets this lock any more;
+    /// where that cannot be told, the lock is the dead one's again.
+    fn settle_replacement(&self, dead: u64) -> Result<(), NotAcquired> {
+        let memory = &self.attached().memory;
+        let replacing = &memory.header().life.replacing;
+        if replacing.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        match self.attached().is_replaced() {
+            Ok(false) => {
+                replacing.store(0, Ordering::Release);
+                Ok(())
+            }
+            Ok(true) => {
+                self.close();
+                Err(NotAcquired::replaced(self))
+            }
+            Err(error) => {
+                self.leave_to(dead);
+                Err(NotAcquired::unknown(self, error))
+            }
+        }
+    }
+
+    /// Closes the lock, which the caller has, for ever: the segment was replaced.
+    pub(super) fn close(&self) {
+        self.leave_to(Hold::REPLACED.word());
+        // Each of them is told.
+        sys::wake_all(&self.words().waiting);
+    }
+
+    fn leave_to(&self, owner: u64) {
+        let own_thread = &self.attached().memory.own_slot().holding_thread;
+        own_thread.store(0, Ordering::Relaxed);
+        self.words().owner.store(owner, Ordering::Release);
     }
 
     /// Undoes what a dead holder left of a transaction, and records its death where that may not be all that it left.

@@ -95,6 +95,10 @@ pub(super) trait Steps {
     fn asks_often(&self) -> bool;
     /// Whether the hold is the calling thread's own.
     fn is_own(&self, owner: u64) -> bool;
+    /// Whether nobody gets this lock any more.
+    fn is_closed(&self, _owner: u64) -> bool {
+        false
+    }
     /// Passes a little time: spins `pauses` times, or gives the processor away for 0.
     fn relax(&self, pauses: u32);
     /// The time, for deadlines.
@@ -154,6 +158,8 @@ pub(super) enum Refused {
     HeldBy(u64),
     /// The calling thread itself holds it.
     Own,
+    /// Nobody gets it any more.
+    Closed,
 }
 
 /// Acquires a lock that was just seen to be held.
@@ -210,6 +216,9 @@ impl Waiter {
             };
             if steps.is_own(owner) {
                 return Look::Done(Err(Refused::Own));
+            }
+            if steps.is_closed(owner) {
+                return Look::Done(Err(Refused::Closed));
             }
             let stays = owner == self.suspect;
             self.period = if stays {

@@ -2,10 +2,10 @@
 
 use std::thread;
 
-use sharehold::{AnyShared, Segment, Shared};
+use sharehold::{AnyShared, ErrorKind, Policy, Segment, Shared, When};
 use sharehold_sweep::{Outcome, Scenario, Victim, World};
 
-use super::{LONG, key};
+use super::{LONG, key, nothing_left};
 
 /// A value of `N` words that are all the same, so that a mixture shows.
 type Uniform<const N: usize> = [u64; N];
@@ -26,7 +26,64 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         update_after_a_death(),
         set_while_another_waits(),
         wait_for_a_change(),
+        migrate(),
     ]
+}
+
+/// The value of one word becomes one of two.
+fn to_two_words(key: &str) -> sharehold::Result<Shared<[u64; 2]>> {
+    Segment::options().migrate_shared(key, |old| {
+        let first = old.bytes().first_chunk().copied().map(u64::from_ne_bytes);
+        Ok([first.unwrap_or(0), 7])
+    })
+}
+
+/// A victim migrates a value that the survivor uses and waits for.
+fn migrate() -> Scenario {
+    Scenario::new(
+        "migrate",
+        |world| {
+            let key = key(world);
+            move || to_two_words(&key)
+        },
+        |world, victim| {
+            let key = key(world);
+            let options = Segment::options().policy(Policy::Persistent);
+            let old = options.create_shared(&key, &[1_u64])?;
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| old.wait_while_timeout(LONG, |it| *it != [2]));
+                let death = victim.die()?;
+                let set = old.set(&[2]).map_err(|error| error.kind());
+                let waited = waits.join().map_err(|_| "the waiter panicked")?;
+                let waited = waited.map_err(|error| error.kind());
+                let first = match (set, waited) {
+                    (Ok(()), _) if death.completed() => {
+                        return Err("nobody is told of a migration".into());
+                    }
+                    (Ok(()), Ok([2])) => {
+                        // All of them have the old one, and it can be migrated still.
+                        if Shared::<[u64; 1]>::attach(&key)?.get()? != [2] {
+                            return Err("two segments have one key".into());
+                        }
+                        drop(to_two_words(&key)?);
+                        2
+                    }
+                    (Err(ErrorKind::Migrated), Err(ErrorKind::Migrated)) => 1,
+                    other => return Err(format!("not all are told the same: {other:?}").into()),
+                };
+                if old.set(&[3]).map_err(|error| error.kind()) != Err(ErrorKind::Migrated) {
+                    return Err("a change was made that nobody will see".into());
+                }
+                if Shared::<[u64; 2]>::attach(&key)?.get()? != [first, 7] {
+                    return Err("the new value is not made of the old one".into());
+                }
+                Ok::<(), Box<dyn std::error::Error>>(())
+            })?;
+            drop(old);
+            Segment::destroy(&key, When::Now)?;
+            nothing_left(world)
+        },
+    )
 }
 
 fn set<const N: usize>(name: &str) -> Scenario {
@@ -110,7 +167,7 @@ fn first<const N: usize>(name: &str) -> Scenario {
         name,
         |world| {
             let key = key(world);
-            let options = Segment::options().policy(sharehold::Policy::Persistent);
+            let options = Segment::options().policy(Policy::Persistent);
             move || options.create_shared(&key, &[1_u64; N])
         },
         |world: &World, victim: Victim<'_>| {
@@ -122,11 +179,11 @@ fn first<const N: usize>(name: &str) -> Scenario {
                     return Err("the first value is not there".into());
                 }
                 changeable(&value)?;
-                Segment::destroy(&key, sharehold::When::Now)?;
+                Segment::destroy(&key, When::Now)?;
             } else if death.completed() {
                 return Err("a created value is not there".into());
             }
-            super::nothing_left(world)
+            nothing_left(world)
         },
     )
 }

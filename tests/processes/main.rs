@@ -16,6 +16,7 @@ mod inspect;
 mod keys;
 mod life;
 mod locks;
+mod migrate;
 mod namespaces;
 mod peers;
 mod qt;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         keys::suite(),
         life::suite(),
         locks::suite(),
+        migrate::suite(),
         namespaces::suite(),
         peers::suite(),
         qt::suite(),

@@ -65,9 +65,11 @@ impl Exit {
             | Kind::Busy
             | Kind::Timeout
             | Kind::WouldBlock => Exit::Busy,
-            Kind::Damaged | Kind::Abandoned | Kind::WrongVersion | Kind::TypeMismatch => {
-                Exit::Damaged
-            }
+            Kind::Damaged
+            | Kind::Abandoned
+            | Kind::WrongVersion
+            | Kind::TypeMismatch
+            | Kind::Migrated => Exit::Damaged,
             Kind::PermissionDenied | Kind::NotTrusted => Exit::Refused,
             _ => Exit::Failed,
         }

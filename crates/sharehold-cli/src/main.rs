@@ -9,6 +9,7 @@ mod create;
 mod data;
 mod doctor;
 mod exit;
+mod export;
 mod foreign;
 mod gc;
 mod get;
@@ -73,6 +74,7 @@ enum Command {
     Incr(incr::Args),
     Cas(cas::Args),
     Create(create::Args),
+    Export(export::Args),
     Read(read::Args),
     Write(write::Args),
     Grow(grow::Args),
@@ -123,6 +125,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Incr(args) => incr::run(&args),
         Command::Cas(args) => cas::run(&args),
         Command::Create(args) => create::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Read(args) => read::run(&args),
         Command::Write(args) => write::run(&args),
         Command::Grow(args) => grow::run(&args),

@@ -129,6 +129,11 @@ impl Directory {
             .is_some_and(|found| found.id == file.as_opened.id))
     }
 
+    /// Gives the file that has the name `from` the name `to`, in one step; the file that had it has none then.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
     /// Takes the name away; whoever has the file open keeps it.
     pub(crate) fn remove_name(&self, name: &OsStr) -> io::Result<()> {
         Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)

@@ -67,6 +67,10 @@ impl Directory {
         match self.0 {}
     }
 
+    pub(crate) fn rename(&self, _from: &OsStr, _to: &OsStr) -> io::Result<()> {
+        match self.0 {}
+    }
+
     pub(crate) fn remove_name(&self, _name: &OsStr) -> io::Result<()> {
         match self.0 {}
     }

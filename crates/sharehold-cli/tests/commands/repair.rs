@@ -55,6 +55,46 @@ fn stale_segments_are_removed_and_nothing_else() {
 }
 
 #[test]
+fn stale_segments_of_another_format_are_removed() {
+    let world = World::new();
+    world.leave_stale("stale");
+    world.make_foreign("stale");
+    world.ok("create kept --size 8");
+    world.make_foreign("kept");
+    let removed: Value = serde_json::from_str(&world.ok("gc --json")).expect("JSON");
+    // Only the name of its file is known.
+    let key = removed[0]["key"].as_str().expect("it has a name");
+    assert!(key.starts_with("stale."), "{key}");
+    assert_eq!(removed.as_array().map(Vec::len), Some(1));
+    assert!(world.file("kept").exists());
+}
+
+#[test]
+fn an_older_format_is_exported() {
+    let world = World::new();
+    world.create_job("job");
+    world.ok("set job limit 7");
+    let json = |text: &str| -> Value { serde_json::from_str(text).expect("JSON") };
+    let value = json(&world.ok("get --json job"));
+    world.make_of_version("job", 3);
+    assert_eq!(world.run("get job").code, 5);
+    let exported = json(&world.ok("export job"));
+    assert_eq!(exported["format_version"], 3);
+    assert_eq!(exported["value"], value);
+    let schema = exported["schema"].as_str().expect("it is text");
+    assert!(schema.contains("limit"), "{schema}");
+
+    world.ok("create plain --size 4");
+    let exported = json(&world.ok("export plain"));
+    assert_eq!(exported["bytes"], "00000000");
+    assert_eq!(exported["is_consistent"], true);
+    assert_eq!(world.ok("export --raw plain"), "\0\0\0\0");
+    assert_eq!(world.run("export nobody").code, 3);
+    world.make_foreign("plain");
+    assert_eq!(world.run("export plain").code, 5);
+}
+
+#[test]
 fn a_stale_segment_whose_key_is_taken_again_is_spared() {
     let world = World::new();
     world.leave_stale("stale");

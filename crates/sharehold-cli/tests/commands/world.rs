@@ -133,8 +133,13 @@ impl World {
 
     /// Makes it say that it was made by another version of the format.
     pub(crate) fn make_foreign(&self, key: &str) {
+        self.make_of_version(key, 99);
+    }
+
+    /// Makes it say that it was made by this version of the format.
+    pub(crate) fn make_of_version(&self, key: &str, version: u32) {
         let file = self.open(key);
-        file.write_all_at(&99_u32.to_ne_bytes(), 8)
+        file.write_all_at(&version.to_ne_bytes(), 8)
             .expect("it is ours");
     }
 

@@ -1,0 +1,86 @@
+//! A segment as it stands in its file, of any version that can be read: not attached to, and not mapped.
+
+use super::attach::not_found;
+use super::header::{self, Found, damaged};
+use super::location::{Location, system};
+use super::look::map_whole;
+use super::options::Options;
+use super::{stale, undo};
+use crate::error::Result;
+use crate::key::Key;
+use crate::memory::{Area, Memory};
+use crate::schema::Schema;
+use crate::sys::{Access, Directory, FileFacts, SegmentFile};
+
+const READ: &str = "read";
+
+/// A segment's file, and what its header says.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(super) key: Key,
+    pub(super) location: Location,
+    pub(super) directory: Directory,
+    pub(super) file: SegmentFile,
+    pub(crate) found: Found,
+}
+
+impl Stored {
+    /// Opens the segment that has the key; one that is stale does not exist.
+    pub(crate) fn open(options: &Options, key: &str, access: Access) -> Result<Stored> {
+        let key = Key::new(key)?;
+        let location = Location::of(&key, options.owner);
+        let directory = location.open(READ)?;
+        let file = location
+            .open_file(&directory, access, READ)?
+            .ok_or_else(|| not_found(READ))?;
+        if stale::is_stale(&file, READ)? {
+            return Err(not_found(READ));
+        }
+        let found = header::read_any_of(&file, &key, READ)?;
+        Ok(Stored {
+            key,
+            location,
+            directory,
+            file,
+            found,
+        })
+    }
+
+    /// What the segment says of the type of its data; nothing for plain bytes.
+    pub(crate) fn schema(&self) -> Result<Option<Schema>> {
+        header::read_schema(&self.file, &self.found, READ)
+    }
+
+    /// What its file was when it was opened.
+    pub(crate) fn facts(&self) -> &FileFacts {
+        self.file.as_opened()
+    }
+
+    /// Whether there are so many bytes of data, and memory for them.
+    pub(crate) fn has_data(&self, len: usize) -> Result<bool> {
+        Ok(len <= self.found.size && header::is_plausible(len, &self.file, READ)?)
+    }
+
+    /// Reads data from `offset` on; whether they were all there.
+    pub(crate) fn read_data(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
+        let at = (self.found.layout.data_offset as u64).saturating_add(offset as u64);
+        let read = self.file.read_at(into, at);
+        Ok(read.map_err(|error| system(READ, error))? == into.len())
+    }
+
+    /// Plain data as they were at the last commit.
+    pub(crate) fn plain(&self) -> Result<Vec<u8>> {
+        let layout = &self.found.layout;
+        let read = |start, len| header::read_area(&self.file, Area { start, len }, READ);
+        let mut data = read(layout.data_offset, self.found.size)?;
+        let log = read(layout.log.start, layout.log.len.min(self.found.logged))?;
+        undo::undo(&log, &mut data)
+            .then_some(data)
+            .ok_or_else(|| damaged(READ, "its log contradicts itself"))
+    }
+
+    /// Maps it, only to look.
+    pub(crate) fn map(&self) -> Result<Memory> {
+        map_whole(&self.file, &self.found, self.file.as_opened(), READ)
+    }
+}
