@@ -186,11 +186,11 @@ pub(crate) struct SemaphoreWords {
     pub(crate) reserved: [AtomicU32; 19],
 }
 
-/// An event: whether it is set, and whether somebody may be asleep.
+/// An event.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct EventWords {
-    /// 0: not set; 1: set; 2: not set, and somebody may be asleep on this.
+    /// Whether it is set, whether somebody may be asleep on this, and the generation: see `sync::event`.
     pub(crate) state: AtomicU32,
     /// 0: it stays set until it is reset; 1: the first who waits resets it.
     pub(crate) auto: AtomicU32,
