@@ -76,7 +76,7 @@ pub(crate) struct LockWords {
     pub(crate) culprit_hold: AtomicU64,
     /// Who had that hold.
     pub(crate) culprit: Record,
-    /// Those waiters that ask often whether the holder lives; 0 for nobody.
+    /// The seats of those waiters that check often whether the owner lives: see `sync::askers`.
     pub(crate) askers: [AtomicU64; 4],
 }
 
@@ -179,7 +179,7 @@ pub(crate) struct SemaphoreWords {
     pub(crate) change: AtomicU32,
     /// 1 when somebody may be asleep on `change` who wants one permit, 2 when also one who wants more.
     pub(crate) waiting: AtomicU32,
-    /// The attachments of those who look often whether others live; 0 for nobody.
+    /// The seats of those waiters that check often whether others live.
     pub(crate) askers: [AtomicU64; 4],
     /// Raised by whoever asks.
     pub(crate) asked: AtomicU32,
@@ -213,7 +213,7 @@ pub(crate) struct BarrierWords {
     pub(crate) left_out: AtomicU64,
     /// Which of the last rounds were broken, a bit each.
     pub(crate) broken: AtomicU64,
-    /// The attachments of those who look often whether others live; 0 for nobody.
+    /// The seats of those waiters that check often whether others live.
     pub(crate) askers: [AtomicU64; 4],
     /// Raised by whoever asks.
     pub(crate) asked: AtomicU32,

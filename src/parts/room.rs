@@ -336,6 +336,7 @@ impl<'a> Entry<'a> {
             })
         });
         slept.turn = turn;
+        slept.asker.found(Hold::from_word(writer));
         let period = slept.asker.period();
         self.slept = Some(slept);
         period
