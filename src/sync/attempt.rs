@@ -232,7 +232,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     fn try_acquire(&self) -> Result<(), u64> {
         let owner = &self.words.owner;
         owner
-            .compare_exchange(0, self.me, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(0, self.me, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
     }
 
@@ -241,7 +241,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
         let taken = owner
-            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(dead, me, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if taken {
             // The dead one may have taken away what those who wait for a change had stored: see `change`.
@@ -252,7 +252,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn owner(&self) -> u64 {
-        self.words.owner.load(Ordering::Relaxed)
+        self.words.owner.load(Ordering::Acquire)
     }
 
     #[inline(always)]
