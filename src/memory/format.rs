@@ -163,7 +163,10 @@ pub(crate) struct ReadWriteWords {
     pub(crate) draining: AtomicU32,
     /// Raised by each reader that asks whether the writer lives.
     pub(crate) asked: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 27],
+    pub(crate) padding: AtomicU32,
+    /// How many tasks wait to read, and since which phase.
+    pub(crate) tasks: AtomicU64,
+    pub(crate) reserved: [AtomicU32; 24],
 }
 
 /// A semaphore: its lock, and how many permits there are.
