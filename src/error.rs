@@ -38,7 +38,8 @@ struct Facts {
     kind: ErrorKind,
     operation: &'static str,
     key: Option<String>,
-    detail: String,
+    reason: String,
+    advice: Option<String>,
     #[source]
     system: Option<io::Error>,
 }
@@ -49,7 +50,10 @@ impl fmt::Display for Facts {
         if let Some(key) = &self.key {
             write!(f, " {}", Quoted(key))?;
         }
-        write!(f, ": {}", self.detail)?;
+        write!(f, ": {}", self.reason)?;
+        if let Some(advice) = &self.advice {
+            write!(f, "; {advice}")?;
+        }
         if let Some(system) = &self.system {
             write!(f, " ({system})")?;
         }
@@ -77,16 +81,23 @@ impl Error {
     pub(crate) fn new(
         kind: ErrorKind,
         operation: &'static str,
-        detail: impl Into<String>,
+        reason: impl Into<String>,
     ) -> Error {
-        let detail = detail.into();
+        let reason = reason.into();
         Error(Box::new(Facts {
             kind,
             operation,
             key: None,
-            detail,
+            reason,
+            advice: None,
             system: None,
         }))
+    }
+
+    /// Adds the next step for a program; an interface for people may have another one.
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Error {
+        self.0.advice = Some(advice.into());
+        self
     }
 
     pub(crate) fn with_key(mut self, key: &str) -> Error {
@@ -112,6 +123,18 @@ impl Error {
     /// Returns what was being done, as a verb phrase such as `attach to`.
     pub fn operation(&self) -> &str {
         self.0.operation
+    }
+
+    /// Returns why it could not be done: the text of the error without what was asked and without [`Error::advice`].
+    pub fn reason(&self) -> &str {
+        &self.0.reason
+    }
+
+    /// Returns the next step, in this library's words, where it is not part of the reason.
+    ///
+    /// An interface that has other words, such as a command with options, tells its own users their own next step instead.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
     }
 
     /// Returns the system's own reason, where it was the system that refused.

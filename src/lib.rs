@@ -10,6 +10,7 @@
 //! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
 //! | a mutex, read-write lock, semaphore, event, barrier or once | [`Mutex`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`Once`] |
 //! | several of them in one segment | [`Part`] |
+//! | parts whose types the program does not have | [`AnyParts`] |
 //! | many writes that become final together | [`Segment::transaction`] |
 //! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
 //! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`Mutex::lock_async`], [`PollableWatch`] |
@@ -62,14 +63,14 @@ pub use error::{Error, ErrorKind, Result};
 pub use inspect::{
     Condition, Deadlock, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, PartSeen,
     PartState, Recovery, Share, Summary, ValueType, Wait, Waiter, deadlocks, directory, inspect,
-    list, list_foreign, summarize,
+    list, list_all_users, list_foreign, owners, summarize,
 };
 pub use key::MAX_KEY_LEN;
 #[doc(hidden)]
 pub use parts::support as __support;
 pub use parts::{
-    Barrier, Event, Meeting, Mutex, MutexGuard, OnDeath, Once, Part, Permit, ReadGuard, Reset,
-    RwLock, Semaphore, WriteGuard,
+    AnyGuarded, AnyParts, Barrier, Event, Meeting, Mutex, MutexGuard, OnDeath, Once, Part, Permit,
+    ReadGuard, Reset, RwLock, Semaphore, WriteGuard,
 };
 pub use schema::{
     Difference, Field, FieldError, FieldValue, FieldsError, Kind, List, ListFull, Member, Number,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::locks::{self, OWN_LOCK, moment, named};
 use crate::error::Result;
 use crate::segment::table::Hold;
-use crate::segment::{Attachment, Care, View, look_at_all};
+use crate::segment::{Attachment, Care, View, look_at_all_users};
 use crate::sync::deadlock::{Edge, way};
 
 /// Who waits looks at least this often whether the holder is still the same, and notes it.
@@ -70,7 +70,8 @@ impl AsRef<Edge> for Seen {
     }
 }
 
-/// Finds threads that wait for each other, through the locks of this user's segments and of their parts.
+/// Finds threads that wait for each other, through the locks of segments and of their parts: this user's, and all others
+/// that [`list_all_users`](crate::list_all_users) lists.
 ///
 /// It follows mutexes, the making of a [`Once`](crate::Once), the writers of an [`RwLock`](crate::RwLock) and the locks of segments, as far as threads have noted
 /// that they sleep for them: not tasks, not readers of an `RwLock` that keep a writer out, not permits. Where it seems to find something it looks again after
@@ -120,8 +121,8 @@ fn circles(edges: &[Seen]) -> Vec<Vec<Seen>> {
 }
 
 fn edges() -> Result<Vec<Seen>> {
-    let all = look_at_all(|view| Ok(edges_of(&view)))?.into_iter();
-    let seen = all.filter_map(|(_, seen)| seen.ok());
+    let all = look_at_all_users(|view| Ok(edges_of(&view)))?.into_iter();
+    let seen = all.filter_map(|it| it.seen.ok());
     Ok(seen.flatten().collect())
 }
 

@@ -8,7 +8,7 @@ use super::recovery::{self, Recovery};
 use super::summary::Summary;
 use crate::error::Result;
 use crate::schema::Schema;
-use crate::segment::{Care, View, look_at};
+use crate::segment::{Care, Options, Segment, View, look_at};
 use crate::shared::look;
 
 /// How much of plain data is shown.
@@ -58,11 +58,22 @@ pub struct Inspection {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn inspect(key: &str) -> Result<Inspection> {
-    see(key).map_err(|error| error.with_key(key))
+    Segment::options().inspect(key)
 }
 
-fn see(key: &str) -> Result<Inspection> {
-    let (file_name, mut view) = look_at(key)?;
+impl Options {
+    /// Looks at one segment, whether or not anybody is attached to it. See [`inspect`].
+    ///
+    /// # Errors
+    ///
+    /// As [`inspect`].
+    pub fn inspect(&self, key: &str) -> Result<Inspection> {
+        see(key, self.named_owner()).map_err(|error| error.with_key(key))
+    }
+}
+
+fn see(key: &str, owner: Option<u32>) -> Result<Inspection> {
+    let (file_name, mut view) = look_at(key, owner)?;
     let mut summary = Summary::of(&mut view, Care::Exact)?;
     let schema = view.schema();
     let content = match &schema {

@@ -13,7 +13,7 @@ mod summary;
 
 use std::path::PathBuf;
 
-use crate::segment;
+use crate::segment::{self, Options, Segment};
 use crate::sys;
 
 pub use deadlock::{Deadlock, Wait, deadlocks};
@@ -22,7 +22,7 @@ pub use inspection::{Inspection, inspect};
 pub use locks::{Holder, LockState, Waiter};
 pub use parts::{PartSeen, PartState, Share};
 pub use recovery::Recovery;
-pub use summary::{Condition, Listed, Summary, ValueType, list, summarize};
+pub use summary::{Condition, Listed, Summary, ValueType, list, list_all_users, owners, summarize};
 
 /// Returns the directory of this user's segments, which is made with the first one.
 ///
@@ -30,5 +30,12 @@ pub use summary::{Condition, Listed, Summary, ValueType, list, summarize};
 /// there or can be made, and that no other user may write. Its mode becomes 0711, and stays so, when a segment in it is shared with other
 /// users: see [`Options::mode`](crate::Options::mode).
 pub fn directory() -> PathBuf {
-    segment::directory_of(sys::effective_user())
+    Segment::options().directory()
+}
+
+impl Options {
+    /// Returns the directory of the segments that are meant: those of the [owner](Options::owner), or of this user.
+    pub fn directory(&self) -> PathBuf {
+        segment::directory_of(self.named_owner().unwrap_or_else(sys::effective_user))
+    }
 }

@@ -27,6 +27,8 @@ pub struct PartSeen {
     pub state: PartState,
     /// A committed value, of a part that guards one and has one; [`Schema::guarded_by`](crate::Schema::guarded_by) says what it is.
     pub value: Option<Vec<u8>>,
+    /// How often that value was changed since it was created.
+    pub version: Option<u64>,
     /// Who sleeps for it, the longest first: of each process no more than two threads, and none that waits for an event or a barrier.
     pub waiters: Vec<Waiter>,
 }
@@ -103,11 +105,16 @@ pub(super) fn seen(view: &View, schema: &Schema, notes: &Notes, care: Care) -> V
         number += primitive.marks();
         // One whose words are not there is none.
         let guarded = schema.guarded_by(&path);
-        found.extend(part.state(primitive).map(|state| PartSeen {
-            path,
-            state,
-            value: guarded.and_then(|guarded| part.value(primitive, guarded.size())),
-            waiters: notes.waiters(part.place()),
+        found.extend(part.state(primitive).map(|state| {
+            let value = guarded.and_then(|guarded| part.value(primitive, guarded.size()));
+            let (version, value) = value.unzip();
+            PartSeen {
+                path,
+                state,
+                value,
+                version,
+                waiters: notes.waiters(part.place()),
+            }
         }));
     }
     found
@@ -166,7 +173,7 @@ impl PartView<'_> {
             Primitive::Event => {
                 let words: EventWords = self.view.data_block(self.offset)?;
                 PartState::Event {
-                    is_set: words.state.load(relaxed) & event::SET != 0,
+                    is_set: words.state.load(relaxed) == event::SET,
                 }
             }
             Primitive::Barrier => {
@@ -188,10 +195,11 @@ impl PartView<'_> {
     }
 
     /// The value that it guards, once there is one; `None` also where it cannot be read.
-    fn value(&self, primitive: Primitive, size: usize) -> Option<Vec<u8>> {
+    fn value(&self, primitive: Primitive, size: usize) -> Option<(u64, Vec<u8>)> {
         let at = self.offset.checked_add(primitive.head())?;
         let (version, value) = look::snapshot(self.view, at, size).ok()?;
-        (version != 0).then_some(value)
+        let is_there = version != 0 || primitive != Primitive::Once;
+        is_there.then_some((version, value))
     }
 
     fn place(&self) -> u32 {

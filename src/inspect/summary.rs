@@ -11,11 +11,12 @@ use crate::memory::format::Header;
 use crate::schema::Schema;
 use crate::segment::table::Presence;
 use crate::segment::{
-    Attachment, Care, Policy, Recoveries, View, is_stale_file, look_at, look_at_all,
-    remove_stale_file,
+    self, Attachment, Care, Options, Policy, Recoveries, Segment, View, is_stale_file, look_at,
+    look_at_all, look_at_all_users, remove_stale_file,
 };
 use crate::shared::look::{self, ReadData};
 use crate::sync::{Cause, Left};
+use crate::sys;
 
 /// How often a segment that changes while it is looked at is looked at again.
 const TRIES: usize = 3;
@@ -215,6 +216,8 @@ impl ReadData for View {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Listed {
+    /// The number of the user whose segments it is among.
+    pub owner: u32,
     /// The file's name.
     pub file_name: OsString,
     /// The segment, or why the file is none that can be used.
@@ -226,7 +229,7 @@ impl Listed {
     pub fn is_stale(&self) -> bool {
         match &self.summary {
             Ok(summary) => summary.is_stale(),
-            Err(_) => is_stale_file(&self.file_name),
+            Err(_) => is_stale_file(self.owner, &self.file_name),
         }
     }
 
@@ -238,7 +241,7 @@ impl Listed {
     ///
     /// Those of [`Segment::remove_stale`](crate::Segment::remove_stale).
     pub fn remove_stale(&self) -> Result<bool> {
-        remove_stale_file(&self.file_name)
+        remove_stale_file(self.owner, &self.file_name)
     }
 }
 
@@ -264,8 +267,60 @@ impl Listed {
 /// ```
 pub fn list() -> Result<Vec<Listed>> {
     let seen = look_at_all(|mut view| Summary::of(&mut view, Care::Quick))?.into_iter();
-    let listed = seen.map(|(file_name, summary)| Listed { file_name, summary });
+    let owner = sys::effective_user();
+    let listed = seen.map(|(file_name, summary)| Listed {
+        owner,
+        file_name,
+        summary,
+    });
     Ok(listed.collect())
+}
+
+/// Lists the segments of all users, as far as this user may list them, in the order of their owners and file names.
+///
+/// Root lists everybody's, another user only its own: nobody else may list a user's directory. A directory that
+/// `SHAREHOLD_DIR` names is the only one that is listed; its files may belong to several users.
+///
+/// # Errors
+///
+/// As [`list`]. That another user's directory is not to be trusted is told in its place.
+///
+/// # Examples
+///
+/// ```
+/// for listed in sharehold::list_all_users()? {
+///     if let Ok(segment) = listed.summary {
+///         println!("uid {}: {}", listed.owner, segment.key);
+///     }
+/// }
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+pub fn list_all_users() -> Result<Vec<Listed>> {
+    let seen = look_at_all_users(|mut view| Summary::of(&mut view, Care::Quick))?.into_iter();
+    let listed = seen.map(|it| Listed {
+        owner: it.owner,
+        file_name: it.name,
+        summary: it.seen,
+    });
+    Ok(listed.collect())
+}
+
+/// Returns the users who have a file for this key, by number and in no order, as far as this user may see.
+///
+/// To attach to a segment of another user, name that user as the [owner](Options::owner), if you trust it.
+///
+/// # Errors
+///
+/// [`InvalidKey`](crate::ErrorKind::InvalidKey), or the system's failure to list directories.
+///
+/// # Examples
+///
+/// ```
+/// assert!(sharehold::owners("com.example.nobody-made-this")?.is_empty());
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+pub fn owners(key: &str) -> Result<Vec<u32>> {
+    segment::owners(key)
 }
 
 /// Returns the summary of one segment of this user, as [`list`] has it.
@@ -274,6 +329,18 @@ pub fn list() -> Result<Vec<Listed>> {
 ///
 /// As [`inspect`](crate::inspect()).
 pub fn summarize(key: &str) -> Result<Summary> {
-    let summary = look_at(key).and_then(|(_, mut view)| Summary::of(&mut view, Care::Quick));
-    summary.map_err(|error| error.with_key(key))
+    Segment::options().summarize(key)
+}
+
+impl Options {
+    /// Returns the summary of one segment. See [`summarize`].
+    ///
+    /// # Errors
+    ///
+    /// As [`summarize`].
+    pub fn summarize(&self, key: &str) -> Result<Summary> {
+        let looked = look_at(key, self.named_owner());
+        let summary = looked.and_then(|(_, mut view)| Summary::of(&mut view, Care::Quick));
+        summary.map_err(|error| error.with_key(key))
+    }
 }

@@ -14,13 +14,14 @@ use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
 use crate::segment::table::Hold;
 use crate::segment::waits::Note;
-use crate::sync::rounds::{Arrival, Found, LeftOut, MOST, Steps, Threads};
+use crate::sync::rounds::{self, Arrival, Found, LeftOut, MOST, Steps, Threads};
 use crate::sync::waiting::{Look, Wait, block, complete};
 use crate::sync::{Until, Who, future};
 use crate::sys;
 
 const WAIT: &str = "meet at";
 const CREATE: &str = "create";
+const WITHDRAW: &str = "withdraw from";
 
 /// The numbers of the two marks.
 const THREADS: usize = 0;
@@ -110,6 +111,31 @@ impl Barrier {
     /// As [`Barrier::wait`].
     pub async fn wait_async(&self) -> Result<bool> {
         future::Until::new(self.arriving(Who::Task)?).await
+    }
+
+    /// Takes part no more, with one thread that has met the others and comes to no further round; another one may come in its place.
+    ///
+    /// Without this, an attachment that ends after its last round is missed in the next one: its end breaks that, or leaves it out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Barrier, Meeting, OnDeath, Part};
+    ///
+    /// let meeting = Meeting { participants: 1, on_death: OnDeath::Break };
+    /// let step = Barrier::open_or_create("com.example.withdraw", || meeting)?;
+    /// step.wait()?;
+    /// step.withdraw()?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
+    pub fn withdraw(&self) -> Result<()> {
+        let words = Site::of(&self.place, WITHDRAW, Who::Thread(Until::Acquired))?;
+        let act = |site: &Site<'_>| rounds::withdraw(site);
+        complete(&mut Doing { words, act })
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Result<bool> {

@@ -3,6 +3,7 @@
 //! A struct of parts is a struct of handles; [`Part`] says how they are laid out, created and attached together. Each primitive has
 //! a file of its own; the algorithms of those that have one of their own are in `sync`, where the model checker runs them.
 
+mod any;
 mod barrier;
 mod change;
 mod event;
@@ -16,6 +17,7 @@ mod rwlock;
 mod semaphore;
 pub mod support;
 
+pub use any::{AnyGuarded, AnyParts};
 pub use barrier::{Barrier, Meeting, OnDeath};
 pub use event::{Event, Reset};
 pub use mutex::{Mutex, MutexGuard};

@@ -165,6 +165,15 @@ impl Walk {
         }
     }
 
+    /// Begins at a part that was found before.
+    pub(super) fn to(place: &Place) -> Walk {
+        Walk {
+            segment: Arc::clone(&place.segment),
+            offset: place.offset,
+            marks: place.marks,
+        }
+    }
+
     /// The next part, of `size` bytes with so many marks.
     pub(super) fn next(&mut self, size: usize, marks: usize) -> Place {
         let place = Place {

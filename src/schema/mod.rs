@@ -421,6 +421,37 @@ impl Schema {
         }
     }
 
+    /// Returns the part that a path leads to, or into: its path, what it is, and what remains of the path, which is a field of
+    /// the value that it guards, `.` for all of that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{Primitive, Schema};
+    ///
+    /// let text = "size 384 version 1 type Config\n0 384 limits RwLock<[u64; 2]>\n";
+    /// # let text = "size 512 version 1 type Config\n0 512 limits RwLock<[u64; 2]>\n";
+    /// let schema = Schema::parse(text)?;
+    /// let found = schema.part_of("limits[1]");
+    /// assert_eq!(found, Some(("limits".to_owned(), Primitive::RwLock, "[1]".to_owned())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn part_of(&self, path: &str) -> Option<(String, Primitive, String)> {
+        self.parts().find_map(|(part, _, primitive)| {
+            if part == "." {
+                return Some((part, primitive, path.to_owned()));
+            }
+            let rest = path.strip_prefix(&part)?;
+            let rest = match rest.strip_prefix('.') {
+                Some(member) => member,
+                None if rest.is_empty() => ".",
+                None if rest.starts_with('[') => rest,
+                None => return None,
+            };
+            Some((part, primitive, rest.to_owned()))
+        })
+    }
+
     /// Every part: its path, its offset and what it is.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (String, usize, Primitive)> {
         let fields = self.fields().into_iter();

@@ -1,7 +1,7 @@
 //! Attaching to what exists: needed by somebody, checked before it is mapped, present before it is used.
 
 use super::header::{self, Found, Policy, damaged};
-use super::location::{Location, system};
+use super::location::{Location, not_found, system};
 use super::options::Options;
 use super::presence::{Gate, Passage, Patience, reader_byte};
 use super::remove::{self, Name};
@@ -144,11 +144,6 @@ fn fill_holes(file: &SegmentFile, found: &Found, memory: &Memory, access: Access
             Err(Error::new(ErrorKind::OutOfMemory, ATTACH, detail))
         }
     }
-}
-
-pub(super) fn not_found(operation: &'static str) -> Error {
-    let detail = "no segment has this key; create it, or use open_or_create";
-    Error::new(ErrorKind::NotFound, operation, detail)
 }
 
 /// Maps a file whose header was found good.

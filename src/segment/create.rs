@@ -142,11 +142,15 @@ pub(super) fn draft(
 
 /// Says that a living or persistent segment has the key.
 fn already_exists(policy: Policy) -> Error {
-    let detail = match policy {
-        Policy::RemoveOnLastDetach => {
-            "it exists and is in use; attach to it, or use open_or_create"
-        }
-        Policy::Persistent => "it exists and is persistent; attach to it, or destroy it first",
+    let (reason, advice) = match policy {
+        Policy::RemoveOnLastDetach => (
+            "it exists and is in use",
+            "attach to it, or use open_or_create",
+        ),
+        Policy::Persistent => (
+            "it exists and is persistent",
+            "attach to it, or destroy it first",
+        ),
     };
-    Error::new(ErrorKind::AlreadyExists, CREATE, detail)
+    Error::new(ErrorKind::AlreadyExists, CREATE, reason).advise(advice)
 }

@@ -73,10 +73,9 @@ fn wrong_version(version: u32, operation: &'static str) -> Error {
     } else {
         "use one version of sharehold"
     };
-    let detail = format!(
-        "it was made by format version {version}, this is version {VERSION}; {next_step}, or destroy it"
-    );
-    Error::new(ErrorKind::WrongVersion, operation, detail)
+    let reason = format!("it was made by format version {version}, this is version {VERSION}");
+    let error = Error::new(ErrorKind::WrongVersion, operation, reason);
+    error.advise(format!("{next_step}, or destroy it"))
 }
 
 /// Fills in the header of a segment that nobody else sees yet. Its table is all zero: free.
@@ -265,9 +264,12 @@ fn checked(fields: &Fields, len: u64) -> Option<Found> {
     })
 }
 
+/// What to do with a segment that somebody damaged.
+const CREATE_AGAIN: &str = "destroy it and create it again";
+
 pub(crate) fn damaged(operation: &'static str, what: &str) -> Error {
-    let detail = format!("{what}; nothing in it can be trusted: destroy it and create it again");
-    Error::new(ErrorKind::Damaged, operation, detail)
+    let reason = format!("{what}; nothing in it can be trusted");
+    Error::new(ErrorKind::Damaged, operation, reason).advise(CREATE_AGAIN)
 }
 
 /// The bytes of a header, read field by field at the offsets of `docs/format.md`.

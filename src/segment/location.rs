@@ -42,6 +42,16 @@ fn remedy(owner: u32) -> String {
     )
 }
 
+/// Returns the directories that segments may be in: one for each user, with the user's number, or the one that the
+/// environment names, in which each file says whose it is.
+pub(crate) fn directories() -> io::Result<Vec<(Option<u32>, PathBuf)>> {
+    if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        return Ok(vec![(None, path.into())]);
+    }
+    let all = sys::default_directories()?.into_iter();
+    Ok(all.map(|(user, path)| (Some(user), path)).collect())
+}
+
 /// A key's place in the directory of one user.
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
@@ -82,10 +92,7 @@ impl Location {
                 self.trusted(&directory, operation)?;
                 Ok(directory)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let detail = "no segment has this key; create it, or use open_or_create";
-                Err(Error::new(ErrorKind::NotFound, operation, detail))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_found(operation)),
             Err(error) => Err(self.unusable(operation, error)),
         }
     }
@@ -255,21 +262,24 @@ impl Location {
     }
 
     fn trusted_file(&self, facts: &FileFacts, operation: &'static str) -> Result<()> {
-        let refuse = |detail: String| Err(Error::new(ErrorKind::NotTrusted, operation, detail));
+        let refuse = |reason: String| Error::new(ErrorKind::NotTrusted, operation, reason);
         let shown = self.directory.join(&self.name);
         if !facts.regular {
-            return refuse(format!(
-                "{} is not a regular file, so that no segment can be there; find out what it is, and move it elsewhere",
+            let reason = format!(
+                "{} is not a regular file, so that no segment can be there",
                 shown.display()
-            ));
+            );
+            return Err(refuse(reason).advise("find out what it is, and move it elsewhere"));
         }
         if facts.owner != self.owner {
-            return refuse(format!(
-                "its file {} belongs to uid {}, not to uid {}; name the owner that you trust in the options, or use another key",
+            let reason = format!(
+                "its file {} belongs to uid {}, not to uid {}",
                 shown.display(),
                 facts.owner,
                 self.owner
-            ));
+            );
+            let advice = "name the owner that you trust in the options, or use another key";
+            return Err(refuse(reason).advise(advice));
         }
         Ok(())
     }
@@ -287,11 +297,10 @@ impl Location {
         let found = directory.facts_of(&self.name).ok().flatten();
         match (error.kind(), found) {
             (io::ErrorKind::PermissionDenied, Some(facts)) => {
-                let detail = format!(
-                    "it belongs to uid {}, mode {:04o}: ask its owner to share it, or run as that user",
-                    facts.owner, facts.mode
-                );
-                Err(Error::new(ErrorKind::PermissionDenied, operation, detail).with_system(error))
+                let reason = format!("it belongs to uid {}, mode {:04o}", facts.owner, facts.mode);
+                let refused = Error::new(ErrorKind::PermissionDenied, operation, reason);
+                let advice = "ask its owner to share it, or run as that user";
+                Err(refused.advise(advice).with_system(error))
             }
             // A link, directory, pipe or device stands there.
             (_, Some(facts)) if !facts.regular => {
@@ -302,22 +311,35 @@ impl Location {
     }
 }
 
+/// Says that nothing stands under the key.
+pub(crate) fn not_found(operation: &'static str) -> Error {
+    let error = Error::new(ErrorKind::NotFound, operation, "no segment has this key");
+    error.advise("create it, or use open_or_create")
+}
+
 /// Wraps a failure of the system that has no special meaning, or one that every operation may meet.
 pub(crate) fn system(operation: &'static str, error: io::Error) -> Error {
-    let (kind, detail) = match error.kind() {
+    let (kind, reason, advice) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory | io::ErrorKind::QuotaExceeded => (
             ErrorKind::OutOfMemory,
-            "the system has no memory left for it; make it smaller, or free some",
+            "the system has no memory left for it",
+            Some("make it smaller, or free some"),
         ),
         io::ErrorKind::PermissionDenied => (
             ErrorKind::PermissionDenied,
-            "the system does not allow it; run as the user who may",
+            "the system does not allow it",
+            None,
         ),
         io::ErrorKind::Unsupported => (
             ErrorKind::Unsupported,
-            "this system has not what it takes; see docs/platforms.md",
+            "this system, or the file system of its directory, lacks a call that it needs",
+            Some("see what platforms are supported"),
         ),
-        _ => (ErrorKind::System, "the system refused"),
+        _ => (ErrorKind::System, "the system refused", None),
     };
-    Error::new(kind, operation, detail).with_system(error)
+    let error = Error::new(kind, operation, reason).with_system(error);
+    match advice {
+        Some(advice) => error.advise(advice),
+        None => error,
+    }
 }

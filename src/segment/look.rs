@@ -3,10 +3,11 @@
 //! Files are read, not mapped, so that one that is cut off meanwhile is an error and no signal.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
-use super::attach::{map, not_found};
+use super::attach::map;
 use super::header::{self, Found, damaged};
-use super::location::{self, Location, system};
+use super::location::{self, Location, not_found, system};
 use super::presence;
 use super::table::{self, Hold, Presence, Recorded};
 use super::{remove, replace, stale};
@@ -208,8 +209,8 @@ fn read_up_to(file: &SegmentFile, len: usize) -> Result<Vec<u8>> {
 }
 
 /// Tells whether an attacher would find something living or persistent under the key.
-pub(super) fn exists(key: &Key) -> Result<bool> {
-    let location = Location::of(key, None);
+pub(super) fn exists(key: &Key, owner: Option<u32>) -> Result<bool> {
+    let location = Location::of(key, owner);
     let directory = match location.open(LOOK) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         opened => opened?,
@@ -221,9 +222,9 @@ pub(super) fn exists(key: &Key) -> Result<bool> {
 }
 
 /// Looks at the segment with this key, also when nobody is attached to it any more.
-pub(crate) fn one(key: &str) -> Result<(OsString, View)> {
+pub(crate) fn one(key: &str, owner: Option<u32>) -> Result<(OsString, View)> {
     let key = &Key::new(key)?;
-    let location = Location::of(key, None);
+    let location = Location::of(key, owner);
     let directory = location.open(LOOK)?;
     let view = View::open(&location, &directory)?.ok_or_else(|| not_found(LOOK))?;
     if view.found.key != key.as_str() {
@@ -232,15 +233,14 @@ pub(crate) fn one(key: &str) -> Result<(OsString, View)> {
     Ok((location.name().to_owned(), view))
 }
 
-/// The place of a file in this user's directory.
-fn place_of(name: &OsStr) -> Location {
-    let user = sys::effective_user();
-    Location::named(&location::directory_of(user), name, user)
+/// The place of a file among those of a user.
+fn place_of(owner: u32, name: &OsStr) -> Location {
+    Location::named(&location::directory_of(owner), name, owner)
 }
 
 /// Tells whether the file is a segment that nobody needs, whatever its version and contents; false where that cannot be told.
-pub(crate) fn is_stale_file(name: &OsStr) -> bool {
-    let place = place_of(name);
+pub(crate) fn is_stale_file(owner: u32, name: &OsStr) -> bool {
+    let place = place_of(owner, name);
     let opened = place
         .open(LOOK)
         .and_then(|directory| place.open_file(&directory, Access::ReadOnly, LOOK));
@@ -250,36 +250,124 @@ pub(crate) fn is_stale_file(name: &OsStr) -> bool {
 }
 
 /// Removes the file if it is such a segment; whether it was.
-pub(crate) fn remove_stale_file(name: &OsStr) -> Result<bool> {
-    remove::remove_stale(&place_of(name))
+pub(crate) fn remove_stale_file(owner: u32, name: &OsStr) -> Result<bool> {
+    remove::remove_stale(&place_of(owner, name))
 }
 
 /// Looks at every file of this user's directory, in the order of their names, at one after the other.
 pub(crate) fn all<T>(
     mut seen: impl FnMut(View) -> Result<T>,
 ) -> Result<Vec<(OsString, Result<T, Error>)>> {
-    let directory = match place_of(OsStr::new("")).open(LIST) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+    let user = sys::effective_user();
+    let path = location::directory_of(user);
+    let mut found = Vec::new();
+    each(&path, user, Whose::Directory, |_, name, view| {
+        found.push((name, view.and_then(&mut seen)));
+    })?;
+    Ok(found)
+}
+
+/// What was seen of a user's file, or why it was not.
+pub(crate) struct Owned<T> {
+    pub(crate) owner: u32,
+    pub(crate) name: OsString,
+    pub(crate) seen: Result<T>,
+}
+
+/// Looks at every file of all users that this user may look at, in the order of their owners and names; each comes with its owner.
+///
+/// A directory that this user may not list is left out. One that is not to be trusted stands there as a file would.
+pub(crate) fn all_users<T>(mut seen: impl FnMut(View) -> Result<T>) -> Result<Vec<Owned<T>>> {
+    let me = sys::effective_user();
+    let mut found = Vec::new();
+    for (user, path) in location::directories().map_err(|error| system(LIST, error))? {
+        let whose = user.map_or(Whose::File, |_| Whose::Directory);
+        let user = user.unwrap_or(me);
+        let listed = each(&path, user, whose, |owner, name, view| {
+            found.push(Owned {
+                owner,
+                name,
+                seen: view.and_then(&mut seen),
+            });
+        });
+        match listed {
+            Err(error) if user == me => return Err(error),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            Err(error) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                found.push(Owned {
+                    owner: user,
+                    name: name.to_owned(),
+                    seen: Err(error),
+                });
+            }
+            Ok(()) => {}
+        }
+    }
+    found.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
+    Ok(found)
+}
+
+/// Returns the users who have a file under the key's name, as far as this user may see.
+pub(crate) fn owners(key: &str) -> Result<Vec<u32>> {
+    let key = Key::new(key)?;
+    let mut found = Vec::new();
+    for (user, path) in location::directories().map_err(|error| system(LIST, error))? {
+        let user = user.unwrap_or_else(sys::effective_user);
+        let location = Location::named(&path, &key.file_name(), user);
+        // What is not to be trusted, or not to be entered, is nobody's segment.
+        let facts = location.open(LOOK).ok();
+        let facts = facts.and_then(|directory| directory.facts_of(location.name()).ok()?);
+        found.extend(facts.filter(|it| it.regular).map(|it| it.owner));
+    }
+    Ok(found)
+}
+
+/// Who is trusted with a file in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The user whose directory it is.
+    Directory,
+    /// The owner of the file, where several users share a directory.
+    File,
+}
+
+/// Opens each file of a directory, in the order of their names.
+fn each(
+    path: &Path,
+    user: u32,
+    whose: Whose,
+    mut seen: impl FnMut(u32, OsString, Result<View>),
+) -> Result<()> {
+    let here = |name: &OsStr, owner| Location::named(path, name, owner);
+    let directory = match here(OsStr::new(""), user).open(LIST) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
     let mut names = directory.names().map_err(|error| system(LIST, error))?;
     names.sort_unstable();
-    let mut found = Vec::new();
     for name in names {
+        let owner = match whose {
+            Whose::Directory => user,
+            Whose::File => {
+                let facts = directory.facts_of(&name).ok().flatten();
+                facts.map_or(user, |facts| facts.owner)
+            }
+        };
         if replace::is_next(&name) {
             // While its process lives it is about to have its name, and after its death it is nobody's.
-            if is_stale_file(&name) {
+            if is_stale_file(owner, &name) {
                 let detail = "a process died while it migrated a segment, and left this";
-                found.push((name, Err(damaged(LIST, detail))));
+                seen(owner, name, Err(damaged(LIST, detail)));
             }
             continue;
         }
-        match View::open(&place_of(&name), &directory) {
-            Ok(Some(view)) => found.push((name, seen(view))),
-            Err(error) => found.push((name, Err(error))),
+        match View::open(&here(&name, owner), &directory) {
+            Ok(Some(view)) => seen(owner, name, Ok(view)),
+            Err(error) => seen(owner, name, Err(error)),
             // It vanished meanwhile.
             Ok(None) => {}
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -32,9 +32,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) use attached::{Attached, forked};
 pub use bytes::Bytes;
 pub use header::Policy;
+pub(crate) use header::damaged;
 pub(crate) use location::directory_of;
 pub(crate) use look::{
-    Care, View, all as look_at_all, is_stale_file, one as look_at, remove_stale_file,
+    Care, View, all as look_at_all, all_users as look_at_all_users, is_stale_file, one as look_at,
+    owners, remove_stale_file,
 };
 pub use options::Options;
 pub use recoveries::Recoveries;
@@ -43,9 +45,8 @@ pub(crate) use replace::{MIGRATE, replace, replace_unused};
 pub(crate) use stored::Stored;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::Key;
 use crate::sys;
-use location::{Location, system};
+use location::system;
 use table::{Hold, Recorded};
 use waits::Noted;
 
@@ -135,7 +136,7 @@ impl Segment {
     ///
     /// Those of [`Options::attach`] other than `NotFound`.
     pub fn exists(key: &str) -> Result<bool> {
-        look::exists(&Key::new(key)?).map_err(|error| error.with_key(key))
+        Segment::options().exists(key)
     }
 
     /// Removes the segment with this key: at once, or when nobody uses it any more.
@@ -148,7 +149,7 @@ impl Segment {
     /// [`ErrorKind::NotTrusted`] and [`ErrorKind::PermissionDenied`]. A damaged segment can be destroyed.
     #[doc(alias = "shm_unlink")]
     pub fn destroy(key: &str, when: When) -> Result<()> {
-        remove::destroy(&Key::new(key)?, when).map_err(|error| error.with_key(key))
+        Segment::options().destroy(key, when)
     }
 
     /// Removes the segment with this key if it is stale: its users all died. Whoever asks for the key next does so, too.
@@ -159,8 +160,7 @@ impl Segment {
     ///
     /// Those of [`Options::attach`] other than `NotFound`.
     pub fn remove_stale(key: &str) -> Result<bool> {
-        remove::remove_stale(&Location::of(&Key::new(key)?, None))
-            .map_err(|error| error.with_key(key))
+        Segment::options().remove_stale(key)
     }
 
     /// Returns the key.
@@ -224,11 +224,12 @@ impl Segment {
             .file_len(new_size)
             .filter(|_| new_size <= layout.sizes.max_data);
         let Some(len) = len else {
-            let detail = format!(
-                "{new_size} bytes are more than its largest size, {}; create it with a larger `max_size`",
+            let reason = format!(
+                "{new_size} bytes are more than its largest size, {}",
                 layout.sizes.max_data
             );
-            return Err(with_key(Error::new(ErrorKind::InvalidOption, GROW, detail)));
+            let error = Error::new(ErrorKind::InvalidOption, GROW, reason);
+            return Err(with_key(error.advise("create it with a larger `max_size`")));
         };
         let file = &self.attached.file;
         file.facts()

@@ -1,8 +1,9 @@
 //! What a segment shall be like, and whose it is.
 
 use super::header::Policy;
+use super::location::Location;
 use super::table::MAX_SLOTS;
-use super::{Bytes, ReadOnlySegment, Segment, attach, create};
+use super::{Bytes, ReadOnlySegment, Segment, When, attach, create, look, remove};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::schema::Schema;
@@ -15,7 +16,8 @@ const OWNER_ONLY: u32 = 0o600;
 ///
 /// An attacher takes the segment as it is: only [`owner`](Options::owner) and
 /// [`program`](Options::program) matter to it, and to [`open_or_create`](Options::open_or_create) also
-/// [`size`](Options::size).
+/// [`size`](Options::size). To [`exists`](Options::exists), [`inspect`](Options::inspect),
+/// [`destroy`](Options::destroy) and the like only the owner matters.
 ///
 /// # Examples
 ///
@@ -222,6 +224,42 @@ impl Options {
         create::open_or_create(self, &checked, first).map_err(|error| error.with_key(key))
     }
 
+    /// Tells whether a living or persistent segment has the key. See [`Segment::exists`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::exists`].
+    pub fn exists(&self, key: &str) -> Result<bool> {
+        let checked = Key::new(key)?;
+        look::exists(&checked, self.owner).map_err(|error| error.with_key(key))
+    }
+
+    /// Removes the segment with this key. See [`Segment::destroy`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::destroy`].
+    pub fn destroy(&self, key: &str, when: When) -> Result<()> {
+        let checked = Key::new(key)?;
+        remove::destroy(&checked, self.owner, when).map_err(|error| error.with_key(key))
+    }
+
+    /// Removes the segment with this key if it is stale. See [`Segment::remove_stale`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::remove_stale`].
+    pub fn remove_stale(&self, key: &str) -> Result<bool> {
+        let checked = Key::new(key)?;
+        remove::remove_stale(&Location::of(&checked, self.owner))
+            .map_err(|error| error.with_key(key))
+    }
+
+    /// Returns whose segments are meant, if that was said.
+    pub(crate) fn named_owner(&self) -> Option<u32> {
+        self.owner
+    }
+
     /// The same for a segment that holds `size` bytes of values of one type.
     pub(crate) fn typed(&self, schema: Schema, size: usize) -> Options {
         let options = self.clone().size(size).max_size(size);
@@ -257,7 +295,8 @@ impl Options {
         let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidOption, operation, detail));
         let max_size = self.max_size.unwrap_or(self.size);
         if self.size == 0 {
-            return refuse("its size is 0; give it at least one byte with `size`".to_owned());
+            let error = Error::new(ErrorKind::InvalidOption, operation, "its size is 0");
+            return Err(error.advise("give it at least one byte with `size`"));
         }
         if max_size < self.size {
             return refuse(format!(

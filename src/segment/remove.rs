@@ -164,10 +164,10 @@ pub enum When {
     UnusedWithin(Duration),
 }
 
-pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
+pub(super) fn destroy(key: &Key, owner: Option<u32>, when: When) -> Result<()> {
     /// Between two looks whether somebody died; who detaches wakes us.
     const LOOK_AGAIN: Duration = Duration::from_millis(8);
-    let location = Location::of(key, None);
+    let location = Location::of(key, owner);
     let directory = location.open(DESTROY)?;
     let end = match when {
         When::UnusedWithin(limit) => Instant::now().checked_add(limit),
@@ -199,9 +199,8 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
         }
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            let detail =
-                "others are still attached to it; have them detach, or destroy it without waiting";
-            return Err(Error::new(ErrorKind::Busy, DESTROY, detail));
+            let error = Error::new(ErrorKind::Busy, DESTROY, "others are still attached to it");
+            return Err(error.advise("have them detach, or destroy it with `When::Now`"));
         }
         let pause = left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
         match departures.zip(before) {
@@ -212,9 +211,6 @@ pub(super) fn destroy(key: &Key, when: When) -> Result<()> {
 }
 
 fn not_found_to_destroy() -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        DESTROY,
-        "no segment has this key; there is nothing to do",
-    )
+    let error = Error::new(ErrorKind::NotFound, DESTROY, "no segment has this key");
+    error.advise("there is nothing to do")
 }

@@ -1,8 +1,7 @@
 //! A segment as it stands in its file, of any version that can be read: not attached to, and not mapped.
 
-use super::attach::not_found;
 use super::header::{self, Found, damaged};
-use super::location::{Location, system};
+use super::location::{Location, not_found, system};
 use super::look::map_whole;
 use super::options::Options;
 use super::{stale, undo};

@@ -293,8 +293,11 @@ fn needed(schema: &Schema) -> Option<usize> {
 /// The schema of a segment that was attached to, if its data are large enough for such a value.
 fn schema_of(attached: &Attached, size: usize) -> Result<Schema> {
     let schema = attached.schema(ATTACH)?.ok_or_else(|| {
-        let detail = "it holds plain bytes, no typed value; read and write it by offset";
-        Error::new(ErrorKind::TypeMismatch, ATTACH, detail).with_key(attached.key())
+        let reason = "it holds plain bytes, no typed value";
+        let error = Error::new(ErrorKind::TypeMismatch, ATTACH, reason);
+        error
+            .advise("read and write it by offset")
+            .with_key(attached.key())
     })?;
     if schema.is_of_parts() {
         let detail = "it holds parts, no single value; attach to it as what they are";
@@ -320,13 +323,13 @@ fn snapshot(attached: &Attached, schema: &Schema) -> Result<Vec<u8>> {
     }
 }
 
-pub(super) fn load(copy: &Words<'_>, size: usize) -> Option<Vec<u8>> {
+pub(crate) fn load(copy: &Words<'_>, size: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; size];
     copy.reader(0, size)?.bytes(&mut bytes);
     Some(bytes)
 }
 
-pub(super) fn store(copy: &Words<'_>, bytes: &[u8]) {
+pub(crate) fn store(copy: &Words<'_>, bytes: &[u8]) {
     if let Some(mut writer) = copy.writer(0, bytes.len()) {
         writer.bytes(bytes);
         writer.finish();
@@ -334,7 +337,12 @@ pub(super) fn store(copy: &Words<'_>, bytes: &[u8]) {
 }
 
 /// Refuses bytes that are no value.
-fn check(schema: &Schema, bytes: &[u8], operation: &'static str, key: &str) -> Result<()> {
+pub(crate) fn check(
+    schema: &Schema,
+    bytes: &[u8],
+    operation: &'static str,
+    key: &str,
+) -> Result<()> {
     schema.check(bytes).map_err(|error| {
         let detail = format!("{error}; nothing is changed");
         Error::new(ErrorKind::TypeMismatch, operation, detail).with_key(key)

@@ -4,7 +4,7 @@ use super::look::{self, ReadData};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::schema::{FieldError, FieldValue, Schema};
-use crate::segment::{Segment, Stored};
+use crate::segment::{Options, Segment, Stored};
 use crate::sys::Access;
 
 /// Holds what stood in a segment at one moment: a value and its schema, or plain bytes.
@@ -100,7 +100,18 @@ impl Segment {
     /// cannot read; [`ErrorKind::TypeMismatch`] for parts; [`ErrorKind::Damaged`], [`ErrorKind::NotTrusted`],
     /// [`ErrorKind::PermissionDenied`].
     pub fn contents(key: &str) -> Result<Contents> {
-        let stored = Stored::open(&Segment::options(), key, Access::ReadOnly);
+        Segment::options().contents(key)
+    }
+}
+
+impl Options {
+    /// Reads what a segment holds. See [`Segment::contents`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::contents`].
+    pub fn contents(&self, key: &str) -> Result<Contents> {
+        let stored = Stored::open(self, key, Access::ReadOnly);
         stored
             .and_then(|stored| Contents::of(&stored))
             .map_err(|error| error.with_key(key))

@@ -11,6 +11,7 @@ use super::protocol::{self, Look, Word};
 use super::value::{HEAD, Place, READ, TRIES, copy_offset, size_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
+use crate::segment::damaged;
 
 /// How often the file is read before the value is read in memory.
 const FILE_TRIES: u32 = 20;
@@ -72,8 +73,7 @@ pub(crate) fn snapshot(data: &impl ReadData, at: usize, size: usize) -> Result<(
 }
 
 fn cut_off() -> Error {
-    let detail = "its data are cut off; destroy it and create it again";
-    Error::new(ErrorKind::Damaged, READ, detail)
+    damaged(READ, "its data are cut off")
 }
 
 /// The data in a file, and what went wrong in reading them.

@@ -1,6 +1,6 @@
 //! Data that are old or new, never in between: values with a type, and transactions on bytes.
 
-mod any;
+pub(crate) mod any;
 mod contents;
 mod handle;
 pub(crate) mod look;

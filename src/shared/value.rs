@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::LockWords;
 use crate::memory::{Memory, Words, load_acquire};
 use crate::schema::Shareable;
-use crate::segment::Attached;
+use crate::segment::{self, Attached};
 use crate::sync::change;
 
 const WORD: usize = size_of::<u64>();
@@ -112,7 +112,7 @@ impl<'a> Place<'a> {
 
     /// Reads once what `load` makes of the copy, of `size` bytes, that is the value.
     #[inline(always)]
-    pub(super) fn try_read_with<R>(
+    pub(crate) fn try_read_with<R>(
         &self,
         size: usize,
         load: impl FnOnce(&Words<'_>) -> Option<R>,
@@ -150,7 +150,7 @@ impl<'a> Place<'a> {
 
     /// The same with `load`, as for `try_read_with`.
     #[inline(always)]
-    pub(super) fn read_locked_with<R>(
+    pub(crate) fn read_locked_with<R>(
         &self,
         size: usize,
         load: impl FnOnce(&Words<'_>) -> Option<R>,
@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
 
     /// Makes the next version of what `store` stores into its copy, of `size` bytes. The caller holds the lock.
     #[inline(always)]
-    pub(super) fn commit_with(&self, size: usize, store: impl FnOnce(&Words<'_>)) {
+    pub(crate) fn commit_with(&self, size: usize, store: impl FnOnce(&Words<'_>)) {
         protocol::commit(self, |version| {
             if let Some(copy) = self.copy(version, size) {
                 store(&copy);
@@ -233,8 +233,8 @@ pub(super) fn whole(memory: &Memory, size: usize) -> Option<Place<'_>> {
 
 #[cold]
 pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
-    let detail = "its bytes are no value of its type: somebody overwrote them; destroy it and create it again";
-    Error::new(ErrorKind::Damaged, operation, detail).with_key(attached.key())
+    let reason = "its bytes are no value of its type: somebody overwrote them";
+    segment::damaged(operation, reason).with_key(attached.key())
 }
 
 #[cold]

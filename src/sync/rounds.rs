@@ -36,6 +36,9 @@
 //! | one inside of the inner lock, before that | that lock, and perhaps a step of 3 or 4 undone | the next one takes over, and does it |
 //! | one that ends a round, before it wakes the others | that lock, and them asleep | the next one takes over, and wakes them |
 //!
+//! A thread that withdraws changes its attachment's mark by one store, under the lock: dying before that it is a participant that died,
+//! dying after it, nobody.
+//!
 //! A process that is stopped is like a dead one, except that its round waits for it; so does the inner lock, if it is stopped there.
 //!
 //! Whoever sleeps here waits for participants, so that each sleep is bounded: see `protocol`.
@@ -250,6 +253,18 @@ impl Arrival {
             Found::Met(is_new)
         })
     }
+}
+
+/// Takes part no more, with one thread that has met the others: its end is no death to them, and another one may come in its place.
+pub(crate) fn withdraw<S: Steps>(steps: &S) -> Result<(), S::Refused> {
+    enter(steps)?;
+    let own = steps.own();
+    let is_here = steps.own_round() == steps.round();
+    let arrived = if is_here { own.arrived } else { 0 };
+    let members = own.members.saturating_sub(1).max(arrived);
+    steps.set_own(Threads { members, arrived });
+    steps.unlock();
+    Ok(())
 }
 
 /// Acquires the inner lock, and does what a dead one left undone.

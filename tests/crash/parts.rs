@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use sharehold::{
-    Attachment, Barrier, ErrorKind, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLock,
-    Segment, Semaphore,
+    AnyGuarded, AnyParts, Attachment, Barrier, ErrorKind, Event, Meeting, Mutex, OnDeath, Once,
+    Part, Reset, RwLock, Segment, Semaphore,
 };
 use sharehold_sweep::{Death, Outcome, Scenario, World};
 
@@ -35,6 +35,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         create(),
         mutex_change(),
         mutex_change_beside_a_waiter(),
+        untyped_change("mutex-change-untyped", "mutex", |parts| parts.mutex.get()),
+        untyped_change("rwlock-write-untyped", "rwlock", |parts| parts.rwlock.get()),
+        untyped_change("once-init-untyped", "once", |parts| {
+            Ok(parts.once.get()?.unwrap_or(OLD))
+        }),
         rwlock_read(),
         rwlock_write(),
         rwlock_write_beside_a_reader(),
@@ -221,6 +226,36 @@ fn mutex_change() -> Scenario {
             let guard = parts.mutex.lock_timeout(LONG)?;
             is_culprit(guard.taken_over_from(), death)?;
             old_or_new(*guard, death)
+        },
+    )
+}
+
+/// By one who does not have the type.
+fn untyped_change(
+    name: &str,
+    path: &'static str,
+    get: fn(&Parts) -> sharehold::Result<Value>,
+) -> Scenario {
+    Scenario::new(
+        name,
+        move |world| {
+            let parts = AnyParts::attach(&key(world)).expect("the survivor created it");
+            let guarded = parts.guarded(path).expect("it guards a value");
+            let guarded: &AnyGuarded = Box::leak(Box::new(guarded));
+            move || {
+                let change = |bytes: &mut [u8]| {
+                    for (to, word) in bytes.chunks_mut(size_of::<u64>()).zip(NEW) {
+                        to.copy_from_slice(&word.to_ne_bytes());
+                    }
+                };
+                guarded.update(change).expect("nothing is in its way");
+            }
+        },
+        move |world, victim| {
+            let survivor = survivor(world)?;
+            let death = victim.die()?;
+            old_or_new(get(&survivor)?, death)?;
+            usable(&survivor)
         },
     )
 }

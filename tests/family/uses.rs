@@ -5,17 +5,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sharehold::{
-    Barrier, Error, ErrorKind, Event, Meeting, Mutex, OnDeath, Part, ReadGuard, Reset, RwLock,
-    Semaphore, WriteGuard,
+    AnyParts, Barrier, Error, ErrorKind, Event, Meeting, Mutex, OnDeath, Part, ReadGuard, Reset,
+    RwLock, Semaphore, WriteGuard,
 };
 use sharehold_testkit::Suite;
 use sharehold_testkit::raw::Fork;
 
-use super::{KEY, LONG, SHORT, Value, attach, create, whole};
+use super::{Family, KEY, LONG, SHORT, Value, attach, create, whole};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(parts_are_found_by_another_attachment)
+        .test(parts_are_used_by_their_paths)
         .test(other_parts_are_refused_by_name)
         .test(the_last_handle_removes_the_segment)
         .test(what_cannot_begin_is_refused)
@@ -46,6 +47,62 @@ fn parts_are_found_by_another_attachment() {
     assert_eq!(attached.expect("it is no fork").len(), 2);
 }
 
+/// By a program that does not have their types.
+fn parts_are_used_by_their_paths() {
+    let family = create();
+    let parts = AnyParts::attach(KEY).expect("it is of parts");
+    let paths: Vec<_> = parts.paths().map(|(path, _)| path.to_owned()).collect();
+    assert_eq!(paths[..3], ["mutex", "inner.rwlock", "inner.permits"]);
+    for (path, get) in [
+        ("mutex", (|family| family.mutex.get()) as fn(&Family) -> _),
+        ("inner.rwlock", |family| family.inner.rwlock.get()),
+        ("once", |family| Ok(family.once.get()?.unwrap_or([0; 16]))),
+    ] {
+        let guarded = parts.guarded(path).expect("it guards a value");
+        let schema = guarded.schema();
+        let set = guarded.update(|bytes| schema.set(bytes, "[3]", "7"));
+        set.expect("it is free").expect("it is a number");
+        assert_eq!(get(&family).expect("it is whole")[3], 7, "{path}");
+        assert_eq!(guarded.version().expect("it is no fork"), 1, "{path}");
+        let bytes = guarded.get().expect("it is whole").expect("it has a value");
+        let found = schema.get(&bytes, "[3]").expect("it is an element");
+        assert_eq!(found.to_string(), "7", "{path}");
+    }
+    // A once has one value only.
+    let again = parts.guarded("once").expect("it is one").update(|_| ());
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    // Who has it locked is waited for, by either.
+    let held = family.mutex.lock().expect("it is free");
+    let mutex = parts.guarded("mutex").expect("it is one");
+    let late = thread::scope(|scope| {
+        let change = || mutex.try_update_timeout(SHORT, |_| Ok::<(), Error>(()));
+        scope.spawn(change).join().expect("no panic")
+    });
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+    drop(held);
+    let permits = parts.semaphore("inner.permits").expect("it is one");
+    let taken = permits.acquire().expect("there are two");
+    assert_eq!(family.inner.permits.available().expect("it is no fork"), 1);
+    drop(taken);
+    parts
+        .event("inner.manual")
+        .and_then(|event| event.set())
+        .expect("it is one");
+    assert!(family.inner.manual.is_set().expect("it is no fork"));
+    for wrong in [
+        parts.event("inner.permits").map(drop),
+        parts.barrier("nothing").map(drop),
+        parts.guarded("inner.auto").map(drop),
+    ] {
+        let error = wrong.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TypeMismatch, "{error}");
+        assert!(
+            error.to_string().contains("its parts are mutex, "),
+            "{error}"
+        );
+    }
+}
+
 #[derive(Part)]
 struct Other {
     mutex: Mutex<Value>,
@@ -72,7 +129,7 @@ fn other_parts_are_refused_by_name() {
 }
 
 fn the_last_handle_removes_the_segment() {
-    let super::Family { mutex, inner, once } = create();
+    let Family { mutex, inner, once } = create();
     drop((mutex, once));
     inner.manual.set().expect("it is still there");
     assert!(sharehold::Segment::exists(KEY).expect("one may look"));

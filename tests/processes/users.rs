@@ -174,7 +174,7 @@ fn another_user_is_refused_and_told_whose_it_is() {
         let said = stranger.ask(order);
         assert!(said.starts_with("PermissionDenied"), "{said}");
         assert!(
-            said.contains("it belongs to uid 0, mode 0600: ask its owner"),
+            said.contains("it belongs to uid 0, mode 0600; ask its owner"),
             "{said}"
         );
     }

@@ -3,7 +3,6 @@
 mod askers;
 mod changes;
 mod departures;
-mod events;
 mod storm;
 mod tasks;
 
@@ -16,7 +15,6 @@ fn main() -> ExitCode {
         askers::suite(),
         changes::suite(),
         departures::suite(),
-        events::suite(),
         storm::suite(),
         tasks::suite(),
     ])

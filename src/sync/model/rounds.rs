@@ -14,7 +14,7 @@ use std::convert::Infallible;
 
 use super::crowd::{Crowd, Law, Op, Part, State, THREADS, Who};
 use super::places::Answers;
-use crate::sync::rounds::{Arrival, Found, LeftOut, Steps, Threads};
+use crate::sync::rounds::{self, Arrival, Found, LeftOut, Steps, Threads};
 
 /// One use of the barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,10 @@ enum Turn {
     Meet,
     /// Gives up before any of its sleeps, or does not.
     MeetFor,
+    /// Withdraws at the end: its death after that is nothing to the others.
+    MeetOnce,
 }
-use Turn::{Meet, MeetFor};
+use Turn::{Meet, MeetFor, MeetOnce};
 
 /// A mistake to build in, so that it is seen to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ enum Mistake {
     ForgetsMembers,
     /// Who gives up does not take its arrival back.
     StaysArrived,
+    /// Who withdraws is a participant still.
+    StaysMember,
     /// Who breaks a round does not say so.
     BreaksSilently,
     /// Marks of those who broke a round are kept.
@@ -70,6 +74,8 @@ enum Word {
     SetLeftOut(LeftOut),
     Threads(usize),
     SetOwn(Threads),
+    /// The same, by one who withdraws.
+    Withdraw(Threads),
     RoundOf(usize),
     SetOwnRound(u32),
     Forget(usize),
@@ -98,6 +104,8 @@ struct Words {
     /// One for each that has ever arrived, and for each whose death has broken a round.
     known: u8,
     accounted: u8,
+    /// One for each that has withdrawn and not arrived since.
+    withdrawn: u8,
     /// How each round ended.
     ended: [Option<bool>; ROUNDS],
     /// A bit for each round of which somebody was told to be the last.
@@ -182,6 +190,7 @@ struct Replay<'a> {
     late: Cell<Option<u64>>,
     /// For [`Mistake::NoWakeAfterDeath`]: whether it took over.
     took_over: Cell<bool>,
+    withdraws: Cell<bool>,
 }
 
 impl Replay<'_> {
@@ -219,6 +228,10 @@ impl Replay<'_> {
             return Some(At::Rests(arrival, seen));
         }
         self.tell(arrival, found);
+        if turn == MeetOnce {
+            self.withdraws.set(true);
+            let Ok(()) = rounds::withdraw(self);
+        }
         None
     }
 
@@ -320,6 +333,13 @@ impl Steps for Replay<'_> {
     }
 
     fn set_own(&self, threads: Threads) {
+        if self.withdraws.get() {
+            let members = threads
+                .members
+                .max(u16::from(self.is(Mistake::StaysMember)));
+            self.word(Word::Withdraw(Threads { members, ..threads }));
+            return;
+        }
         match (self.part.mistake, threads.arrived) {
             (Mistake::NamesRoundFirst, 0) => {}
             (Mistake::ForgetsMembers, arrived) => {
@@ -393,6 +413,7 @@ impl Part for Barrier {
             arrived: 0,
             known: 0,
             accounted: 0,
+            withdrawn: 0,
             ended: [None; ROUNDS],
             lasts: 0,
         }
@@ -414,6 +435,7 @@ impl Part for Barrier {
             seen: Cell::default(),
             late: Cell::default(),
             took_over: Cell::default(),
+            withdraws: Cell::default(),
         };
         let at = replay.segment(turn, stage.at);
         Some(Stage {
@@ -430,7 +452,14 @@ impl Part for Barrier {
             Word::Threads(slot) => return Ok(words.threads[slot].word().into()),
             Word::RoundOf(slot) => return Ok(words.rounds[slot].into()),
             Word::RaiseRound => self.end(words, who)?,
-            Word::SetBroken(rounds) => words.broken = rounds,
+            Word::SetBroken(rounds) => {
+                let breaks = rounds & !words.broken != 0;
+                // The death of one who has withdrawn is nothing to the others.
+                if breaks && who.dead & !words.withdrawn == 0 {
+                    return Err(Law::Miscounted);
+                }
+                words.broken = rounds;
+            }
             Word::SetLeftOut(left_out) => {
                 words.left_out = left_out;
                 if left_out.count() > who.dead.count_ones().into() {
@@ -445,7 +474,13 @@ impl Part for Barrier {
                 } else {
                     words.arrived |= bit;
                     words.known |= bit;
+                    words.withdrawn &= !bit;
                 }
+                words.threads[who.slot] = threads;
+            }
+            Word::Withdraw(threads) => {
+                words.known &= !(1 << who.thread);
+                words.withdrawn |= 1 << who.thread;
                 words.threads[who.slot] = threads;
             }
             Word::SetOwnRound(round) => words.rounds[who.slot] = round,

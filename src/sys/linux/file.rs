@@ -15,9 +15,31 @@ use super::fork::{Generation, Inheritable, without_forks};
 use super::signals::without_signals;
 use crate::sys::{Access, FileFacts};
 
+/// The memory file system that every Linux has.
+const DEFAULT_PARENT: &str = "/dev/shm";
+/// What the name of a user's directory begins with; the user's number follows.
+const DEFAULT_NAME: &str = "sharehold-";
+
 /// Where a user's segments are when nothing else is said: on the memory file system, in a directory of their own.
 pub(crate) fn default_directory(user: u32) -> PathBuf {
-    PathBuf::from(format!("/dev/shm/sharehold-{user}"))
+    PathBuf::from(format!("{DEFAULT_PARENT}/{DEFAULT_NAME}{user}"))
+}
+
+/// Returns the default directories of all users who have one, each with the user's number, in the order of these.
+pub(crate) fn default_directories() -> io::Result<Vec<(u32, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(DEFAULT_PARENT)? {
+        let name = entry?.file_name();
+        let digits = name.to_str().and_then(|it| it.strip_prefix(DEFAULT_NAME));
+        let user = digits.and_then(|it| it.parse().ok());
+        // Only as the number is written here: `+1` and `01` are other names.
+        found.extend(
+            user.map(|user| (user, default_directory(user)))
+                .filter(|(_, path)| path.file_name() == Some(&name)),
+        );
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// An open directory of segment files.

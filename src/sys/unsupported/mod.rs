@@ -19,6 +19,10 @@ fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
+pub(crate) fn default_directories() -> io::Result<Vec<(u32, PathBuf)>> {
+    Ok(Vec::new())
+}
+
 pub(crate) fn default_directory(_user: u32) -> PathBuf {
     PathBuf::from("/sharehold")
 }
@@ -197,7 +201,7 @@ pub(crate) fn wake_some<'a>(_word: impl Into<Word<'a>>, _most: u32) -> u32 {
     0
 }
 
-pub(crate) fn or_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
+pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
     false
 }
 

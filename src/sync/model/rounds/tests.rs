@@ -2,7 +2,7 @@
 
 use super::super::crowd::{Crowd, Law, Sleeps};
 use super::super::search::{Broken, search};
-use super::{Barrier, Meet, MeetFor, Mistake, Turn, lenient, strict};
+use super::{Barrier, Meet, MeetFor, MeetOnce, Mistake, Turn, lenient, strict};
 
 #[track_caller]
 fn keeps(crowd: &Crowd<Barrier>) {
@@ -24,6 +24,8 @@ const ONE: &[Turn] = &[Meet];
 const TWO: &[Turn] = &[Meet, Meet];
 const THREE: &[Turn] = &[Meet, Meet, Meet];
 const FOR: &[Turn] = &[MeetFor, Meet];
+const ONCE: &[Turn] = &[MeetOnce];
+const TWICE: &[Turn] = &[MeetOnce, MeetOnce];
 
 #[test]
 fn all_meet_in_every_interleaving() {
@@ -46,6 +48,18 @@ fn a_death_keeps_nobody() {
         // One more than meet: an heir.
         keeps(&Crowd::new(of(&[TWO, TWO, TWO]).of(2)).deaths(1));
     }
+}
+
+#[test]
+fn those_who_withdraw_are_not_missed() {
+    for of in [strict, lenient] {
+        keeps(&Crowd::new(of(&[TWICE, TWICE])).deaths(1));
+        keeps(&Crowd::new(of(&[TWICE, TWO])).deaths(1));
+        keeps(&Crowd::new(of(&[ONCE, ONCE, TWO]).in_one_process().of(2)));
+        // Two rounds of two, each by others.
+        keeps(&Crowd::new(of(&[ONCE, ONCE, ONCE, ONCE]).of(2)));
+    }
+    keeps(&Crowd::new(strict(&[ONCE, ONCE, ONCE, ONCE]).of(2)).deaths(1));
 }
 
 #[test]
@@ -90,6 +104,12 @@ fn each_rule_of_the_barrier_is_needed() {
         (Mistake::BreaksSilently, strict(two), 1, Law::TooMany),
         (Mistake::BreaksLate, strict(three), 2, Law::Starved),
         (Mistake::KeepsMarks, strict(two), 1, Law::Miscounted),
+        (
+            Mistake::StaysMember,
+            strict(&[ONCE, ONCE, ONCE, ONCE]).of(2),
+            1,
+            Law::Miscounted,
+        ),
         (Mistake::KeepsBits, strict(two), 0, Law::Miscounted),
         (Mistake::NoRecovery, strict(three), 2, Law::Untrue),
         (Mistake::NoRecovery, lenient(three), 2, Law::TooMany),
