@@ -1,5 +1,6 @@
 //! `sharehold cas`: a field is changed if it is what somebody thinks it is.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use anyhow::Result;
 use crate::change;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::value;
+use crate::users;
 
 /// Change one field of a typed value if it has the value that is expected
 ///
@@ -24,6 +25,9 @@ which is printed, or not in time, 5 damaged, abandoned, or plain bytes, 6 not pe
 pub(crate) struct Args {
     /// The segment's key
     key: String,
+
+    #[command(flatten)]
+    owner: users::Owner,
 
     /// The field, such as value, limits.max or moves[3]; `.` is the whole
     field: String,
@@ -45,16 +49,16 @@ pub(crate) struct Args {
 
 /// Runs `sharehold cas`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let mut other = None;
-    let changed = change::field(&args.key, &args.field, args.patience, |field| {
+    let other = RefCell::new(None);
+    let changed = change::field(&args.key, args.owner, &args.field, args.patience, |field| {
         // Compared as it is printed, so that what cannot be told apart by reading is the same.
         if field.parse(&args.old)?.to_string() == field.value.to_string() {
             return Ok(args.new.clone());
         }
-        other = Some(field.value.clone());
+        other.replace(Some((field.value.clone(), field.json()?)));
         Err(Failure::new(Exit::Busy, "it has another value").into())
     });
-    match other {
+    match other.into_inner() {
         None => {
             let changed = changed?;
             if args.format.json {
@@ -62,9 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
             Ok(Exit::Done.into())
         }
-        Some(found) => {
+        Some((found, json)) => {
             if args.format.json {
-                output::document(&serde_json::json!({ "found": value::to_json(&found) }))?;
+                output::document(&serde_json::json!({ "found": json }))?;
             } else {
                 output::line(&found.to_string())?;
             }

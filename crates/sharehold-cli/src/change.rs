@@ -1,24 +1,27 @@
-//! One field changed in one committed update: what `set`, `incr` and `cas` have in common.
+//! Fields changed in one committed update: what `set`, `incr` and `cas` have in common.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
-use sharehold::{AnyShared, FieldValue, Schema};
+use sharehold::{FieldValue, Kind, Schema};
 
+use crate::target::Target;
+use crate::users::Owner;
 use crate::{hint, units, value};
 
 /// How long a change may wait for others.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Patience {
-    /// Wait at most so long for whoever has the value locked: 5s, 500ms, 0; as long as it takes unless given
+    /// Wait at most this long for others that have the value locked: 5s, 500ms, 0; without a limit unless given
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// A field, as it was and as it is.
 pub(crate) struct Changed {
+    kind: Kind,
     pub(crate) before: FieldValue,
     pub(crate) after: FieldValue,
 }
@@ -39,59 +42,108 @@ impl Changed {
 
     pub(crate) fn answer(&self) -> Answer {
         Answer {
-            before: value::to_json(&self.before),
-            after: value::to_json(&self.after),
+            before: value::to_json(&self.before, &self.kind),
+            after: value::to_json(&self.after, &self.kind),
         }
     }
 }
 
-/// Changes a field to the text that `decide` makes of what it is, while nobody else can change it; an error of `decide` changes
-/// nothing.
+/// Changes fields, each as `change` does it, while nobody else can change them; an error changes nothing.
+pub(crate) fn fields(
+    key: &str,
+    owner: Owner,
+    paths: &[&str],
+    patience: Patience,
+    mut change: impl FnMut(&mut Field<'_>) -> Result<()>,
+) -> Result<Vec<Changed>> {
+    let (target, paths) = Target::attach(&owner.options(), key, paths)?;
+    let schema = target.schema();
+    let explain = |error| hint::for_field(error, schema);
+    let changed = target.update(patience.timeout, |bytes| {
+        let mut changed = Vec::new();
+        for (index, path) in paths.iter().enumerate() {
+            let kind = schema.field(path).map_err(explain)?.kind;
+            let before = schema.get(bytes, path).map_err(explain)?;
+            change(&mut Field {
+                schema,
+                bytes,
+                path,
+                index,
+                value: &before,
+            })?;
+            let after = schema.get(bytes, path).map_err(explain)?;
+            changed.push(Changed {
+                kind,
+                before,
+                after,
+            });
+        }
+        Ok(changed)
+    })?;
+    target.detach()?;
+    Ok(changed)
+}
+
+/// Changes one field to the text that `decide` makes of what it is.
 pub(crate) fn field(
     key: &str,
+    owner: Owner,
     path: &str,
     patience: Patience,
-    decide: impl FnOnce(&Field<'_>) -> Result<String>,
+    decide: impl Fn(&Field<'_>) -> Result<String>,
 ) -> Result<Changed> {
-    let shared = AnyShared::attach(key)?;
-    let schema = shared.schema();
-    let explain = |error| hint::for_field(error, schema);
-    let change = |bytes: &mut [u8]| -> Result<Changed> {
-        let before = schema.get(bytes, path).map_err(explain)?;
-        let text = decide(&Field {
-            schema,
-            bytes,
-            path,
-            value: &before,
-        })?;
-        schema.set(bytes, path, &text).map_err(explain)?;
-        let after = schema.get(bytes, path).map_err(explain)?;
-        Ok(Changed { before, after })
-    };
-    let changed = match patience.timeout {
-        None => shared.try_update(change),
-        Some(limit) => shared.try_update_timeout(limit, change),
-    }?;
-    shared.detach()?;
-    Ok(changed)
+    let changed = fields(key, owner, &[path], patience, |field| {
+        let text = decide(field)?;
+        field.set(&text)
+    })?;
+    let changed = changed.into_iter().next();
+    changed.ok_or_else(|| anyhow::Error::msg("no field was changed"))
 }
 
 /// A field that is about to be changed.
 pub(crate) struct Field<'a> {
-    schema: &'a Schema,
-    bytes: &'a [u8],
-    path: &'a str,
+    pub(crate) schema: &'a Schema,
+    pub(crate) bytes: &'a mut [u8],
+    pub(crate) path: &'a str,
+    /// Its place among the fields that were asked for.
+    pub(crate) index: usize,
     pub(crate) value: &'a FieldValue,
 }
 
 impl Field<'_> {
+    /// Makes it what the text says.
+    pub(crate) fn set(&mut self, text: &str) -> Result<()> {
+        let set = self.schema.set(self.bytes, self.path, text);
+        set.map_err(|error| hint::for_field(error, self.schema))
+    }
+
+    /// Makes it what JSON says.
+    pub(crate) fn set_json(&mut self, json: &Value) -> Result<()> {
+        value::set_json(self.schema, self.bytes, self.path, json)
+    }
+
+    /// What its bytes are.
+    pub(crate) fn kind(&self) -> Result<Kind> {
+        let field = self.schema.field(self.path);
+        let field = field.map_err(|error| hint::for_field(error, self.schema))?;
+        Ok(field.kind)
+    }
+
+    /// What the field is, for programs.
+    pub(crate) fn json(&self) -> Result<Value> {
+        Ok(value::to_json(self.value, &self.kind()?))
+    }
+
     /// What the text means here, as the field would be printed if it were that.
     pub(crate) fn parse(&self, text: &str) -> Result<FieldValue> {
-        let mut bytes = self.bytes.to_vec();
-        let explain = |error| hint::for_field(error, self.schema);
-        self.schema
-            .set(&mut bytes, self.path, text)
-            .map_err(explain)?;
-        self.schema.get(&bytes, self.path).map_err(explain)
+        parse(self.schema, self.bytes, self.path, text)
     }
+}
+
+/// What a text means as the value of a field.
+pub(crate) fn parse(schema: &Schema, bytes: &[u8], path: &str, text: &str) -> Result<FieldValue> {
+    let explain = |error| hint::for_field(error, schema);
+    let mut bytes = bytes.to_vec();
+    schema.set(&mut bytes, path, text).map_err(explain)?;
+    schema.get(&bytes, path).map_err(explain)
 }

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::ArgGroup;
 use sharehold::{Kind, Policy, Schema, Segment, summarize};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::seen::SummaryJson;
-use crate::units;
+use crate::{units, users};
 
 /// What `sharehold ls` shows as the type of a value whose fields were named here.
 const TYPE: &str = "Fields";
@@ -17,8 +18,9 @@ const TYPE: &str = "Fields";
 ///
 /// It is persistent, since one that goes with its last user would go with this command: `sharehold rm` removes it. With --size
 /// it holds plain bytes, all zero; with --fields a typed value of which everything is zero or empty. A program attaches to it as a
-/// `#[repr(C)]` struct with the same fields; where Rust would have padding there are `reserved` bytes, which `sharehold show` lists.
+/// `#[repr(C)]` struct with the same fields; where Rust would have padding there are `reserved` bytes, which the schema in `sharehold show --json` lists.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("content").required(true))]
 #[command(after_help = "\
 Kinds of fields:
   u8 to u128, i8 to i128, f32, f64, bool, text32 (at most 32 bytes; also Text<32>), [u64; 8] (exactly 8), List<u64, 8> (at most 8),
@@ -28,7 +30,8 @@ Examples:
   sharehold create com.example.frame --size 8MiB
   sharehold create com.example.log --size 64KiB --max-size 1GiB      can grow
   sharehold create com.example.tally --fields 'value:u64, by_worker:[u64; 8]'
-  sharehold create com.example.board --size 4KiB --mode 0660         the group may attach, too
+  sharehold create com.example.board --size 4KiB --mode 0660 --group staff
+                                              the group may attach, with --owner and your name
 
 Exit status: 0 created, 1 no memory, 2 wrong usage, 4 the key is taken, 6 not permitted.")]
 pub(crate) struct Args {
@@ -36,11 +39,16 @@ pub(crate) struct Args {
     key: String,
 
     /// Plain bytes, this many: 4096, 4KiB, 1MiB
-    #[arg(long, value_name = "SIZE", value_parser = units::size, required_unless_present = "fields")]
+    #[arg(long, value_name = "SIZE", value_parser = units::size, group = "content")]
     size: Option<usize>,
 
     /// A typed value of these fields, each NAME:KIND, with commas between them
-    #[arg(long, value_name = "FIELDS", conflicts_with_all = ["size", "max_size"])]
+    #[arg(
+        long,
+        value_name = "FIELDS",
+        group = "content",
+        conflicts_with = "max_size"
+    )]
     fields: Option<String>,
 
     /// How far it can grow; its size unless given
@@ -55,6 +63,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", value_parser = units::mode, default_value = "0600")]
     mode: u32,
 
+    /// The group that the mode speaks of, by name or number; your own unless given
+    #[arg(long, value_name = "GROUP", value_parser = users::group)]
+    group: Option<u32>,
+
     #[command(flatten)]
     format: Format,
 }
@@ -65,10 +77,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .policy(Policy::Persistent)
         .slots(args.slots)
         .mode(args.mode);
+    let options = match args.group {
+        Some(group) => options.group(group),
+        None => options,
+    };
     if let Some(fields) = &args.fields {
         let schema =
             schema(fields).map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
-        let blank = schema.blank().context("there is not so much memory")?;
+        let blank = schema
+            .blank()
+            .context("there is not enough memory for such a value")?;
         options.create_any(&args.key, &schema, &blank)?.detach()?;
     } else {
         let size = args.size.unwrap_or(0);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sharehold::{AnyShared, ErrorKind, Segment, summarize};
+use sharehold::{AnyShared, ErrorKind, Options, Segment};
 
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
@@ -17,15 +17,15 @@ pub(crate) enum Data {
 }
 
 impl Data {
-    pub(crate) fn attach(key: &str) -> Result<Data> {
-        match AnyShared::attach(key) {
+    pub(crate) fn attach(options: &Options, key: &str) -> Result<Data> {
+        match options.attach_any(key) {
             Ok(shared) => Ok(Data::Typed(shared)),
             // What has a type and is no value is made of parts, whose words only they themselves may change.
             Err(error)
                 if error.kind() == ErrorKind::TypeMismatch
-                    && summarize(key)?.value_type.is_none() =>
+                    && options.summarize(key)?.value_type.is_none() =>
             {
-                Ok(Data::Plain(Segment::attach(key)?))
+                Ok(Data::Plain(options.attach(key)?))
             }
             Err(error) => Err(error.into()),
         }
@@ -83,7 +83,10 @@ impl Data {
             .read_to_end(&mut bytes)
             .context("cannot read standard input")?;
         if bytes.len() > room || offset > size {
-            return Err(beyond(offset, bytes.len(), size));
+            let detail = format!(
+                "there is room for {room} of {size} bytes from {offset} on, and standard input has more; nothing is written"
+            );
+            return Err(Failure::new(Exit::Failed, detail).into());
         }
         let place = offset..offset + bytes.len();
         match self {
@@ -117,8 +120,6 @@ impl Data {
 }
 
 fn beyond(offset: usize, length: usize, size: usize) -> anyhow::Error {
-    let detail = format!(
-        "there are {size} bytes, and {length} from {offset} on reach beyond them; nothing is done"
-    );
+    let detail = format!("there are {size} bytes, and {length} from {offset} on reach beyond them");
     Failure::new(Exit::Failed, detail).into()
 }

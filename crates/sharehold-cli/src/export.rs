@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
-use sharehold::Segment;
 
 use crate::exit::Exit;
-use crate::{hexdump, output, value};
+use crate::{hexdump, output, users, value};
 
 /// Print what a segment holds, also one of an older format version
 ///
@@ -25,6 +24,9 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
+    #[command(flatten)]
+    owner: users::Owner,
+
     /// The bytes alone, as they are
     #[arg(long)]
     raw: bool,
@@ -32,7 +34,7 @@ pub(crate) struct Args {
 
 /// Runs `sharehold export`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let contents = Segment::contents(&args.key)?;
+    let contents = args.owner.options().contents(&args.key)?;
     if args.raw {
         output::bytes(contents.bytes())?;
         return Ok(Exit::Done.into());
@@ -43,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             "key": args.key,
             "format_version": version,
             "schema": schema.to_text(),
-            "value": value::to_json(&contents.get(".")?),
+            "value": value::to_json(&contents.get(".")?, schema.kind()),
         }),
         None => json!({
             "key": args.key,

@@ -3,19 +3,22 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use rustix::process::geteuid;
 use serde::Serialize;
 use sharehold::Listed;
 use sharehold::qt::{self, SharedMemory, SystemSemaphore};
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::users;
 use crate::{foreign, human};
 
 /// Remove what nobody can use any more
 ///
 /// A segment that is not persistent and whose users have all died is stale: nobody can attach to it. It would go when somebody
 /// asks for its key; this does not wait for that, whatever the segment's type and format version. Persistent segments, files
-/// that are no segments, and all that anybody is attached to stay.
+/// that are no segments, and all that anybody is attached to stay. As root it does so for all users; with `SHAREHOLD_DIR`, in that
+/// directory only.
 ///
 /// With --qt, memory of Qt programs that nobody is attached to goes, too, and POSIX semaphores of theirs that nobody has, by the
 /// kernel's word. Semaphores of System V stay, since the kernel does not know who uses them; so does what is another user's.
@@ -45,6 +48,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Garbage {
     key: String,
+    /// Whose segment it is.
+    owner: Option<u32>,
     /// How much memory it takes, where that is worth telling.
     bytes: Option<u64>,
     reason: &'static str,
@@ -62,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             failed = true;
         }
     };
-    for listed in sharehold::list()? {
+    for listed in sharehold::list_all_users()? {
         keep(segment(&listed, args.dry_run));
     }
     if args.qt {
@@ -97,6 +102,7 @@ fn segment(listed: &Listed, dry_run: bool) -> Result<Option<Garbage>> {
     // Somebody may have removed it meanwhile, or made it anew.
     Ok((removed || dry_run).then_some(Garbage {
         key,
+        owner: Some(listed.owner),
         bytes,
         reason: "its users have all died",
         removed,
@@ -122,6 +128,7 @@ fn qt_memory(memory: &mut SharedMemory, dry_run: bool) -> qt::Result<Option<Garb
     let removed = !dry_run && memory.remove_stale()?;
     Ok((removed || dry_run).then(|| Garbage {
         key: memory.native_key().to_string(),
+        owner: None,
         bytes: Some(status.size as u64),
         reason: "Qt's memory that nobody is attached to",
         removed,
@@ -135,6 +142,7 @@ fn qt_semaphore(semaphore: &mut SystemSemaphore, dry_run: bool) -> qt::Result<Op
     let removed = !dry_run && semaphore.remove_stale()?;
     Ok((removed || dry_run).then(|| Garbage {
         key: semaphore.native_key().to_string(),
+        owner: None,
         bytes: None,
         reason: "Qt's semaphore that nobody has",
         removed,
@@ -152,10 +160,12 @@ fn text(found: &[Garbage]) -> String {
             "would remove"
         };
         let key = human::visible(&garbage.key);
+        let of_another = garbage.owner.filter(|&owner| owner != geteuid().as_raw());
+        let owner = of_another.map_or_else(String::new, |it| format!(" of {}", users::name(it)));
         let size = garbage
             .bytes
             .map_or_else(String::new, |bytes| format!(" ({})", human::bytes(bytes)));
-        format!("{done} {key}{size}: {}\n", garbage.reason)
+        format!("{done} {key}{owner}{size}: {}\n", garbage.reason)
     });
     lines.collect()
 }

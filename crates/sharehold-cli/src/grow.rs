@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
-use sharehold::Segment;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::units;
+use crate::{units, users};
 
 /// Make a segment larger, for everyone who is attached
 ///
@@ -26,6 +25,9 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
+    #[command(flatten)]
+    owner: users::Owner,
+
     /// How large it shall be: 4096, 4KiB, 1MiB
     #[arg(value_parser = units::size)]
     size: usize,
@@ -36,7 +38,7 @@ pub(crate) struct Args {
 
 /// Runs `sharehold grow`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let segment = Segment::attach(&args.key)?;
+    let segment = args.owner.options().attach(&args.key)?;
     segment.grow(args.size)?;
     let size = segment.size();
     segment.detach()?;

@@ -1,8 +1,11 @@
-//! What somebody may have meant: keys and fields that look like the one that is not there.
+//! The next step after an error, in the words of this command, and what somebody may have meant.
+//!
+//! The library says what failed and why; its own next step is for programmers. Here each kind of error gets the next step for
+//! people at a shell.
 
-use sharehold::{ErrorKind, FieldError, Schema};
+use sharehold::{Error, ErrorKind, FieldError, Schema};
 
-use crate::human;
+use crate::{human, users};
 
 /// How alike two names must be, from 0 to 1.
 const ALIKE: f64 = 0.75;
@@ -21,20 +24,87 @@ pub(crate) fn nearest<'a>(
         .map(|(_, name)| name)
 }
 
-/// What to do about an error, or what may have been meant, where the command knows more of it than the library.
-pub(crate) fn for_error(error: &anyhow::Error) -> Option<String> {
-    let errors = error.chain();
-    let found = errors.filter_map(|cause| cause.downcast_ref::<sharehold::Error>());
-    let mut found = found.filter_map(|error| Some((error.kind(), error.key()?)));
-    let (kind, key) = found.next()?;
-    match kind {
-        ErrorKind::Abandoned => Some(format!(
-            "`sharehold lock {} -- true` says that they are whole",
-            human::visible(key)
+/// An error of the library as this command tells it: what failed, why, and the next step.
+pub(crate) fn text(error: &Error) -> String {
+    let operation = match error.operation() {
+        "destroy" => "remove",
+        operation => operation,
+    };
+    let key = error.key();
+    let key = key.map_or_else(String::new, |key| format!(" `{}`", shown(key)));
+    let advice = advice(error).map_or_else(String::new, |advice| format!("; {advice}"));
+    let system = error.system();
+    let system = system.map_or_else(String::new, |system| format!(" ({system})"));
+    format!(
+        "cannot {operation}{key}: {}{advice}{system}",
+        error.reason()
+    )
+}
+
+/// The next step after an error of the library.
+fn advice(error: &Error) -> Option<String> {
+    let of_library = error.advice().map(str::to_owned);
+    let Some(key) = error.key() else {
+        return of_library;
+    };
+    let key_word = shown(key);
+    match (error.kind(), error.operation()) {
+        (ErrorKind::NotFound, _) => Some(for_missing(key)),
+        (ErrorKind::NotTrusted, _) => with_owner(key).or(of_library),
+        (ErrorKind::PermissionDenied, _) => of_library.map(|_| {
+            "only its owner, or root, can let others in: see `--mode` and `--group` of \
+             `sharehold create`"
+                .to_owned()
+        }),
+        (ErrorKind::AlreadyExists, _) => Some(format!(
+            "see `sharehold show {key_word}`; `sharehold rm {key_word}` removes it"
         )),
-        ErrorKind::NotFound => similar_key(key),
-        _ => None,
+        (ErrorKind::Busy, "destroy") => {
+            Some("wait for them with `--wait TIME`, or take it from them with `--force`".to_owned())
+        }
+        (ErrorKind::WrongVersion, _) => Some(format!(
+            "`sharehold export {key_word}` prints it, if it is older; \
+             `sharehold rm {key_word}` removes it, with its data"
+        )),
+        (ErrorKind::Damaged, _) if of_library.is_some() => Some(format!(
+            "`sharehold rm {key_word}` removes it, with its data"
+        )),
+        (ErrorKind::InvalidOption, "grow") => {
+            Some("create it with a larger `--max-size`".to_owned())
+        }
+        (ErrorKind::InvalidOption, "create") if of_library.is_some() => {
+            Some("give it at least one byte with `--size`".to_owned())
+        }
+        (ErrorKind::TypeMismatch, "attach to") if of_library.is_some() => {
+            Some("`sharehold read` and `sharehold write` take its bytes".to_owned())
+        }
+        (ErrorKind::Abandoned, _) => Some(format!(
+            "`sharehold lock {key_word} -- true` says that they are whole"
+        )),
+        _ => of_library,
     }
+}
+
+/// A key inside of a sentence.
+fn shown(key: &str) -> String {
+    const WIDEST: usize = 80;
+    human::cut(&human::visible(key), WIDEST)
+}
+
+/// What to do when nothing has the key.
+fn for_missing(key: &str) -> String {
+    let found = similar_key(key).or_else(|| with_owner(key));
+    found.unwrap_or_else(|| "`sharehold ls` lists the keys".to_owned())
+}
+
+/// Where other users have a segment with the key, how to reach it.
+fn with_owner(key: &str) -> Option<String> {
+    let owners = sharehold::owners(key).ok()?;
+    let (&owner, _) = owners.split_first()?;
+    let name = users::name(owner);
+    Some(format!(
+        "{name} has a segment with this key: add `--owner {name}` if you trust that user"
+    ))
 }
 
 fn similar_key(wanted: &str) -> Option<String> {

@@ -47,6 +47,11 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// A time span as it was given: `5s`, `0.25s`.
+pub(crate) fn exact(span: Duration) -> String {
+    format!("{}s", span.as_secs_f64())
+}
+
 /// How long ago it was; nothing when that is not known, zero when it is still to come.
 pub(crate) fn age(since: Option<SystemTime>) -> String {
     since.map_or_else(String::new, |since| {
@@ -61,6 +66,14 @@ pub(crate) fn instant(at: SystemTime) -> String {
     let (year, month, day) = date(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The same with milliseconds: `2026-11-22T06:22:22.042Z`.
+pub(crate) fn instant_to_the_millisecond(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let whole = instant(at);
+    let seconds = whole.strip_suffix('Z').unwrap_or(&whole);
+    format!("{seconds}.{:03}Z", since.subsec_millis())
 }
 
 /// Year, month and day, from the days since 1970.
@@ -149,6 +162,11 @@ mod tests {
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(at(1_795_328_542), "2026-11-22T06:22:22Z");
+        let later = UNIX_EPOCH + Duration::from_millis(951_782_399_042);
+        assert_eq!(
+            instant_to_the_millisecond(later),
+            "2000-02-28T23:59:59.042Z"
+        );
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
         assert_eq!(at(13_574_563_200), "2400-02-29T00:00:00Z");
     }

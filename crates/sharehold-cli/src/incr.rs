@@ -9,6 +9,7 @@ use sharehold::FieldValue;
 use crate::change;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
+use crate::users;
 
 /// Add to a number in a typed value, and print what it is then
 ///
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
+    #[command(flatten)]
+    owner: users::Owner,
+
     /// The field, which is a number
     field: String,
 
@@ -43,7 +47,7 @@ pub(crate) struct Args {
 
 /// Runs `sharehold incr`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let changed = change::field(&args.key, &args.field, args.patience, |field| {
+    let changed = change::field(&args.key, args.owner, &args.field, args.patience, |field| {
         sum(field, &args.by).with_context(|| format!("cannot add to `{}`", args.field))
     })?;
     changed.answered(if args.format.json {
@@ -73,8 +77,9 @@ fn sum(field: &change::Field<'_>, by: &str) -> Result<String> {
         Some(sum) if !whole || field.parse(&sum).is_ok() => Ok(sum),
         _ => {
             let detail = format!(
-                "{} and {by} are more, or less, than it can have; nothing is changed",
-                field.value
+                "{} and {by} make a number that does not fit in {}; nothing is changed",
+                field.value,
+                field.kind()?
             );
             Err(Failure::new(Exit::Failed, detail).into())
         }
@@ -82,6 +87,6 @@ fn sum(field: &change::Field<'_>, by: &str) -> Result<String> {
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T> {
-    let refused = |_| Failure::new(Exit::Usage, format!("`{text}` is no such number"));
+    let refused = |_| Failure::new(Exit::Usage, format!("`{text}` is no number to add"));
     Ok(text.parse().map_err(refused)?)
 }

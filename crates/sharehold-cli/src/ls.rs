@@ -1,23 +1,27 @@
 //! `sharehold ls`: what segments there are.
 
+use std::borrow::Cow;
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use rustix::process::geteuid;
 use serde::Serialize;
 use sharehold::{Listed, Summary};
 
 use crate::exit::Exit;
 use crate::foreign::{self, ForeignJson};
-use crate::human;
 use crate::output::{self, Format, Tone};
 use crate::seen::{self, FaultJson, State, SummaryJson};
 use crate::table::{Align, Cell, Table};
+use crate::{human, users};
 
-/// List this user's segments
+/// List segments: your own; as root, everybody's
 ///
 /// LOCK says who holds a segment's lock, or died holding it. STATE is live (somebody is attached), idle (nobody is, and
 /// it was created to stay) or stale (nobody is; it goes when its key is asked for). A file that is no whole segment has its
-/// reason in its line. Nothing is changed by looking.
+/// reason in its line. Nothing is changed by looking. OWNER is shown where there are segments of others: as root, or in a directory
+/// of several users that `SHAREHOLD_DIR` names, which is then the only one that is listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +51,7 @@ enum Entry {
 
 /// Runs `sharehold ls`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let listed = sharehold::list()?;
+    let listed = listed()?;
     let others = if args.all {
         sharehold::list_foreign()?
     } else {
@@ -66,15 +70,32 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
+/// The segments of all users whom this one may see, in the order of their owners and keys.
+fn listed() -> Result<Vec<Listed>> {
+    let mut listed = sharehold::list_all_users()?;
+    listed.sort_by(|a, b| (a.owner, name(a)).cmp(&(b.owner, name(b))));
+    Ok(listed)
+}
+
+/// The key; of a file that is no segment, its name.
+fn name(it: &Listed) -> Cow<'_, str> {
+    match &it.summary {
+        Ok(summary) => Cow::Borrowed(&summary.key),
+        Err(_) => it.file_name.to_string_lossy(),
+    }
+}
+
 fn entry(it: &Listed) -> Entry {
     match &it.summary {
         Ok(summary) => Entry::Segment(Box::new(summary.into())),
-        Err(error) => Entry::Fault(FaultJson::new(&it.file_name, error)),
+        Err(error) => Entry::Fault(FaultJson::new(it, error)),
     }
 }
 
 fn table(listed: &[Listed]) -> Table {
-    let mut table = Table::new([
+    let me = geteuid().as_raw();
+    let shows_owner = listed.iter().any(|it| it.owner != me);
+    let mut columns = vec![
         ("KEY", Align::Left),
         ("SIZE", Align::Right),
         ("TYPE", Align::Left),
@@ -82,26 +103,41 @@ fn table(listed: &[Listed]) -> Table {
         ("LOCK", Align::Left),
         ("STATE", Align::Left),
         ("AGE", Align::Right),
-    ]);
+    ];
+    if shows_owner {
+        columns.insert(0, ("OWNER", Align::Left));
+    }
+    let mut table = Table::new(columns);
     for it in listed {
+        let owner = shows_owner.then(|| Cell::from(users::name(it.owner)));
+        let mut cells: Vec<Cell> = owner.into_iter().collect();
         match &it.summary {
-            Ok(summary) => table.row(row(summary)),
+            Ok(summary) => cells.extend(row(summary)),
             Err(error) => {
-                let name = seen::short_key(&it.file_name.to_string_lossy());
                 let fault = seen::fault_word(error.kind());
                 let text = format!("{fault}: {}", seen::reason(error));
-                table.row([Cell::from(name), Cell::new(text, Tone::Bad)]);
+                cells.extend([Cell::from(key(&name(it))), Cell::new(text, Tone::Bad)]);
             }
         }
+        table.row(cells);
     }
     table
+}
+
+/// A key as it is shown: cut on a terminal, where a line has an end.
+fn key(key: &str) -> String {
+    if stdout().is_terminal() {
+        seen::short_key(key)
+    } else {
+        human::visible(key)
+    }
 }
 
 fn row(summary: &Summary) -> [Cell; 7] {
     let (lock, tone) = seen::lock_words(summary);
     let state = State::of(summary);
     [
-        seen::short_key(&summary.key).into(),
+        key(&summary.key).into(),
         human::bytes(summary.size as u64).into(),
         human::cut(&seen::type_name(summary), 24).into(),
         summary.attachments.len().to_string().into(),

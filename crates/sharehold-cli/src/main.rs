@@ -1,8 +1,11 @@
 //! The `sharehold` command: says what can be asked, and hands each question to its module.
 
+mod acquire;
+mod arrive;
 mod bench;
 mod cas;
 mod change;
+mod complete;
 mod completions;
 mod count;
 mod create;
@@ -14,6 +17,7 @@ mod foreign;
 mod gc;
 mod get;
 mod grow;
+mod help;
 mod hexdump;
 mod hint;
 mod human;
@@ -27,6 +31,7 @@ mod own;
 mod poll;
 mod process;
 mod read;
+mod reset;
 mod rm;
 mod seen;
 mod set;
@@ -34,8 +39,10 @@ mod show;
 mod signals;
 mod spark;
 mod table;
+mod target;
 mod top;
 mod units;
+mod users;
 mod uses;
 mod value;
 mod wait;
@@ -45,7 +52,7 @@ mod write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use exit::Exit;
 use output::ReaderGone;
 use signals::Stopped;
@@ -73,6 +80,7 @@ enum Command {
     Set(set::Args),
     Incr(incr::Args),
     Cas(cas::Args),
+    Reset(reset::Args),
     Create(create::Args),
     Export(export::Args),
     Read(read::Args),
@@ -82,7 +90,9 @@ enum Command {
     Lock(lock::Args),
     #[command(hide = true)]
     LockChild(lock::ChildArgs),
+    Acquire(acquire::Args),
     Wait(wait::Args),
+    Arrive(arrive::Args),
     Doctor(doctor::Args),
     Gc(gc::Args),
     Count(count::Args),
@@ -96,8 +106,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let parsed = with_negative_numbers(Cli::command()).try_get_matches();
-    let done = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    completions::answer();
+    let matches = help::command().try_get_matches();
+    let done = match matches.and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => perform(cli.command),
         Err(error) if error.use_stderr() => error.exit(),
         // Help and version are answers like any other.
@@ -124,6 +135,7 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Set(args) => set::run(&args),
         Command::Incr(args) => incr::run(&args),
         Command::Cas(args) => cas::run(&args),
+        Command::Reset(args) => reset::run(&args),
         Command::Create(args) => create::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Read(args) => read::run(&args),
@@ -132,36 +144,16 @@ fn perform(command: Command) -> Result<ExitCode> {
         Command::Rm(args) => rm::run(&args),
         Command::Lock(args) => lock::run(&args),
         Command::LockChild(args) => lock::become_command(&args),
+        Command::Acquire(args) => acquire::run(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Arrive(args) => arrive::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchWorker(args) => bench::work(&args),
         Command::Count(args) => count::run(&args),
         Command::CountWorker(args) => count::work(&args),
-        Command::Completions(args) => completions::run(&args, for_people()),
-        Command::Man(args) => man::run(&args, for_people()),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
-}
-
-/// The command with values such as -1 taken as values, so that what is wrong with them is said of them.
-fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    command.mut_subcommands(|subcommand| {
-        subcommand.mut_args(|arg| {
-            let takes_values = arg.get_action().takes_values();
-            arg.allow_negative_numbers(takes_values)
-        })
-    })
-}
-
-/// The command without what it starts itself with.
-fn for_people() -> clap::Command {
-    let all = Cli::command();
-    let shown = all.get_subcommands().filter(|it| !it.is_hide_set());
-    let shown: Vec<clap::Command> = shown.cloned().collect();
-    clap::Command::new("sharehold")
-        .about(all.get_about().cloned().unwrap_or_default())
-        .version(env!("CARGO_PKG_VERSION"))
-        .propagate_version(true)
-        .subcommands(shown)
 }

@@ -57,18 +57,18 @@ pub(crate) fn warn(what: &str) {
 
 /// Says on standard error what went wrong, and what may have been meant.
 pub(crate) fn complain(error: &anyhow::Error) {
-    let hint = hint::for_error(error).map_or_else(String::new, |hint| format!("; {hint}"));
-    warn(&format!("{}{hint}", all_of(error)));
+    warn(&all_of(error));
 }
 
 /// What was said of an error, then the error. The library's own say all of their reasons themselves.
 fn all_of(error: &anyhow::Error) -> String {
     let mut said = Vec::new();
     for cause in error.chain() {
-        said.push(cause.to_string());
-        if cause.is::<sharehold::Error>() {
+        if let Some(error) = cause.downcast_ref() {
+            said.push(hint::text(error));
             break;
         }
+        said.push(cause.to_string());
     }
     said.join(": ")
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::data::Data;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::{hexdump, units};
+use crate::{hexdump, units, users};
 
 /// Write the bytes of a segment to standard output
 ///
@@ -28,6 +28,9 @@ Bytes that a dead process left half written are written all the same, with a war
 pub(crate) struct Args {
     /// The segment's key
     key: String,
+
+    #[command(flatten)]
+    owner: users::Owner,
 
     /// Where to begin
     #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "0")]
@@ -51,7 +54,11 @@ pub(crate) struct Args {
 
 /// Runs `sharehold read`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let bytes = Data::attach(&args.key)?.read(args.offset, args.length, args.timeout)?;
+    let bytes = Data::attach(&args.owner.options(), &args.key)?.read(
+        args.offset,
+        args.length,
+        args.timeout,
+    )?;
     if args.format.json {
         let digits = hexdump::digits(&bytes);
         output::document(

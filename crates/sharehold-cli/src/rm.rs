@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use sharehold::{Segment, When};
+use sharehold::When;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::units;
+use crate::{units, users};
 
 /// Remove segments, persistent and damaged ones too
 ///
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The segments' keys
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<String>,
+
+    #[command(flatten)]
+    owner: users::Owner,
 
     /// Wait at most so long until nobody uses it: 5s, 500ms, 2m
     #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with = "force")]
@@ -58,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut failed = None;
     let mut answers = Vec::new();
     for key in &args.keys {
-        let destroyed = Segment::destroy(key, when);
+        let destroyed = args.owner.options().destroy(key, when);
         let removed = destroyed.is_ok();
         answers.push(Answer { key, removed });
         if let Err(error) = destroyed

@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
-use sharehold::{Attachment, Cause, Condition, Error, ErrorKind, LockState, Policy, Summary};
+use sharehold::{
+    Attachment, Cause, Condition, Error, ErrorKind, Listed, LockState, Policy, Summary,
+};
 
 use crate::human;
 use crate::output::Tone;
@@ -122,11 +124,11 @@ pub(crate) fn fault_word(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// The error without what it says of the operation, where the line says what it is about.
+/// Why it is so, where the line says what it is about.
 pub(crate) fn reason(error: &Error) -> String {
-    let text = error.to_string();
-    let named = format!("cannot {}: ", error.operation());
-    human::visible(text.strip_prefix(&named).unwrap_or(&text))
+    let system = error.system();
+    let system = system.map_or_else(String::new, |system| format!(" ({system})"));
+    human::visible(&format!("{}{system}", error.reason()))
 }
 
 #[derive(Serialize)]
@@ -263,14 +265,16 @@ impl From<&Summary> for SummaryJson {
 #[derive(Serialize)]
 pub(crate) struct FaultJson {
     file: String,
+    owner: u32,
     kind: &'static str,
     error: String,
 }
 
 impl FaultJson {
-    pub(crate) fn new(file: &std::ffi::OsStr, error: &Error) -> FaultJson {
+    pub(crate) fn new(listed: &Listed, error: &Error) -> FaultJson {
         FaultJson {
-            file: file.to_string_lossy().into_owned(),
+            file: listed.file_name.to_string_lossy().into_owned(),
+            owner: listed.owner,
             kind: fault_word(error.kind()),
             error: reason(error),
         }

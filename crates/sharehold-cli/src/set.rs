@@ -1,17 +1,24 @@
-//! `sharehold set`: one field becomes what is said.
+//! `sharehold set`: fields become what is said, and events are set.
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::{Map, json};
+use sharehold::ErrorKind;
 
 use crate::change;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
+use crate::{human, users};
 
-/// Change one field of a typed value
+/// Change fields of a typed value, or set an event
 ///
-/// It is one committed update: whoever reads meanwhile gets the old value or the new one. A value that the field cannot
-/// have changes nothing.
+/// All fields that are named change in one committed update: a reader gets the old value or the new one. A value that a field
+/// cannot have changes nothing. A field may be in the value that a part guards: config.limit is the field limit of the part config.
+/// With only a name, that of an event, the event is set.
+///
+/// With --json the values are JSON, as `sharehold get --json` prints them, and so is the answer. An object changes the fields that
+/// it names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -19,7 +26,10 @@ Examples:
   sharehold set com.example.tally by_worker '[0, 0, 0, 7, 0, 0, 0, 0]'
   sharehold set com.example.job name 'import of Monday'
   sharehold set com.example.job name x --timeout 1s           not if somebody has it locked for longer
-  sharehold set com.example.job . '{open: true, count: 7}'    all fields at once
+  sharehold set com.example.job open=true count=7             several fields in one update
+  sharehold set com.example.job . '{\"open\": true}' --json     as get --json prints it
+  sharehold set com.example.config limits.max 20              in the value of the part `limits`
+  sharehold set com.example.config ready                      the event `ready` happens
 
 Exit status: 0 changed, 2 wrong usage, or the field cannot have the value, 3 no such key or field, 4 not in time,
 5 damaged, abandoned, or plain bytes, 6 not permitted.")]
@@ -27,12 +37,20 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// The field, such as value, limits.max or moves[3]; `.` is the whole
+    #[command(flatten)]
+    owner: users::Owner,
+
+    /// The field, such as value, limits.max or moves[3]; `.` is the whole; or FIELD=VALUE; or an event
+    #[arg(value_name = "FIELD")]
     field: String,
 
-    /// What it shall be, as `sharehold get` would print it
+    /// What it shall be, as `sharehold get` would print it; or FIELD=VALUE
     #[arg(allow_hyphen_values = true)]
-    value: String,
+    value: Option<String>,
+
+    /// More fields, each FIELD=VALUE
+    #[arg(value_name = "FIELD=VALUE")]
+    more: Vec<String>,
 
     #[command(flatten)]
     patience: change::Patience,
@@ -43,11 +61,58 @@ pub(crate) struct Args {
 
 /// Runs `sharehold set`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let changed = change::field(&args.key, &args.field, args.patience, |_| {
-        Ok(args.value.clone())
+    let Some(pairs) = pairs(args)? else {
+        let parts = args.owner.options().attach_any_parts(&args.key);
+        let parts = parts.map_err(|error| match error.kind() {
+            ErrorKind::TypeMismatch => {
+                let (key, field) = (human::visible(&args.key), human::visible(&args.field));
+                let detail =
+                    format!("say what `{field}` shall be, such as: sharehold set {key} {field} 7");
+                anyhow::Error::from(Failure::new(Exit::Usage, detail))
+            }
+            _ => error.into(),
+        })?;
+        parts.event(&args.field)?.set()?;
+        return Ok(Exit::Done.into());
+    };
+    let paths: Vec<&str> = pairs.iter().map(|(path, _)| *path).collect();
+    let changed = change::fields(&args.key, args.owner, &paths, args.patience, |field| {
+        let (path, text) = pairs[field.index];
+        if !args.format.json {
+            return field.set(text);
+        }
+        let json = serde_json::from_str(text).map_err(|error| {
+            let detail = format!("`{path}` cannot be changed: `{text}` is no JSON: {error}");
+            Failure::new(Exit::Usage, detail)
+        })?;
+        field.set_json(&json)
     })?;
     if args.format.json {
-        changed.answered(output::document(&changed.answer()))?;
+        let answers = paths.iter().zip(&changed);
+        let answers = answers.map(|(path, changed)| ((*path).to_owned(), json!(changed.answer())));
+        if let [changed] = changed.as_slice() {
+            changed.answered(output::document(&changed.answer()))?;
+        } else {
+            let answered = output::document(&answers.collect::<Map<_, _>>());
+            answered.context("the changes are made")?;
+        }
     }
     Ok(Exit::Done.into())
+}
+
+/// The fields and what each shall be; `None` for an event.
+fn pairs(args: &Args) -> Result<Option<Vec<(&str, &str)>>> {
+    let value = args.value.as_deref();
+    if !args.field.contains('=') && args.more.is_empty() {
+        return Ok(value.map(|value| vec![(args.field.as_str(), value)]));
+    }
+    let words = [args.field.as_str()].into_iter().chain(value);
+    let words = words.chain(args.more.iter().map(String::as_str));
+    let pairs = words.map(|word| {
+        word.split_once('=').ok_or_else(|| {
+            let detail = format!("`{word}` is not FIELD=VALUE, such as count=7");
+            Failure::new(Exit::Usage, detail).into()
+        })
+    });
+    pairs.collect::<Result<Vec<_>>>().map(Some)
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sharehold::{
     Attachment, Condition, ErrorKind, Field, Inspection, Kind, LockState, Policy, Schema, Summary,
-    inspect,
 };
 
 use crate::exit::Exit;
@@ -15,7 +14,7 @@ use crate::output::{self, Format, Tone};
 use crate::seen::{self, State, SummaryJson};
 use crate::table::{self, Align, Cell, Table};
 use crate::uses::{self, PartJson, RecoveryJson};
-use crate::{foreign, hexdump, human, value};
+use crate::{foreign, hexdump, human, target, users, value};
 
 /// Show everything of one segment: what it is, who uses it, who waits, who died, and its value
 ///
@@ -34,6 +33,9 @@ Exit status: 0 shown, 2 wrong usage, 3 no such key, 5 damaged or of another vers
 pub(crate) struct Args {
     /// The segment's key
     key: String,
+
+    #[command(flatten)]
+    owner: users::Owner,
 
     #[command(flatten)]
     format: Format,
@@ -64,7 +66,7 @@ struct Shown {
 
 /// Runs `sharehold show`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let seen = match inspect(&args.key) {
+    let seen = match args.owner.options().inspect(&args.key) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return show_foreign(args).unwrap_or(Err(error.into()));
         }
@@ -113,7 +115,10 @@ fn shown(seen: &Inspection) -> Shown {
         schema: schema.map(Schema::to_text),
         parts: uses::parts_json(seen),
         last_recoveries: seen.recoveries.iter().map(Into::into).collect(),
-        value: value.and_then(Result::ok).as_ref().map(value::to_json),
+        value: value
+            .and_then(Result::ok)
+            .zip(schema)
+            .map(|(value, schema)| value::to_json(&value, schema.kind())),
         bytes: plain.map(|bytes| hexdump::digits(beginning(bytes))),
         error: errors.into_iter().flatten().next(),
     }
@@ -128,6 +133,7 @@ pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut lines = facts(seen).lines();
     for part in [
         attachments(&seen.summary),
+        departed(&seen.summary),
         uses::waiters(seen),
         uses::recoveries(seen),
         uses::parts(seen),
@@ -155,7 +161,7 @@ fn facts(seen: &Inspection) -> Table {
     if let Some(version) = summary.version {
         fact("version", version.to_string(), Tone::Plain);
     }
-    fact("size", size_words(summary), Tone::Plain);
+    fact("size", size_words(seen), Tone::Plain);
     let (lock, tone) = lock_words(summary);
     fact("lock", lock, tone);
     let (data, tone) = data_words(summary);
@@ -206,7 +212,13 @@ fn type_words(seen: &Inspection) -> String {
     }
 }
 
-fn size_words(summary: &Summary) -> String {
+fn size_words(seen: &Inspection) -> String {
+    let summary = &seen.summary;
+    let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
+    let copies = match schema {
+        Some(schema) if !schema.is_of_parts() => " (two copies of the value)",
+        _ => "",
+    };
     let grows = if summary.max_size > summary.size {
         format!(", grows to {}", human::bytes(summary.max_size as u64))
     } else {
@@ -214,7 +226,7 @@ fn size_words(summary: &Summary) -> String {
     };
     let size = human::bytes(summary.size as u64);
     format!(
-        "{size}{grows}, takes {} of memory",
+        "{size} of data{copies}{grows}, takes {} of memory in all",
         human::bytes(summary.reserved)
     )
 }
@@ -270,16 +282,19 @@ fn recovery_words(summary: &Summary) -> String {
     }
 }
 
-/// Who is attached, and who died attached, under a heading.
-fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
+/// A table of processes, under such a heading.
+fn processes<'a>(
+    heading: &'static str,
+    processes: impl Iterator<Item = (&'a Attachment, &'static str)>,
+) -> Table {
     let mut table = Table::new([
-        ("ATTACHED", Align::Right),
+        (heading, Align::Right),
         ("PROGRAM", Align::Left),
         ("SLOT", Align::Right),
         ("SINCE", Align::Left),
         ("", Align::Left),
     ]);
-    let mut add = |it: &Attachment, note: &str, tone: Tone| {
+    for (it, note) in processes {
         let slot = it.slot.map_or("-".to_owned(), |slot| slot.to_string());
         let program = seen::program(it);
         let since = it.since.map_or("-".to_owned(), human::instant);
@@ -288,24 +303,37 @@ fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
             program.into(),
             slot.into(),
             since.into(),
-            Cell::new(note, tone),
+            note.into(),
         ]);
-    };
-    for it in &summary.attachments {
+    }
+    table
+}
+
+/// Who is attached, under a heading.
+fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
+    let attached = summary.attachments.iter().map(|it| {
         let holds = summary.holder() == Some(it);
         let note = match it.slot {
             None => "reads only",
             Some(_) if holds => "holds the lock",
             Some(_) => "",
         };
-        add(it, note, Tone::Plain);
+        (it, note)
+    });
+    let table = processes("ATTACHED", attached);
+    if table.is_empty() {
+        Vec::new()
+    } else {
+        table.lines()
     }
+}
+
+/// Who died attached, under a heading.
+fn departed(summary: &Summary) -> Vec<Vec<Cell>> {
     let mut departed: Vec<&Attachment> = summary.departed.iter().collect();
     departed.sort_by_key(|it| std::cmp::Reverse(it.since));
     let (shown, rest) = departed.split_at(departed.len().min(MOST_DEPARTED));
-    for it in shown {
-        add(it, "died", Tone::Bad);
-    }
+    let table = processes("DIED", shown.iter().map(|it| (*it, "")));
     if table.is_empty() {
         return Vec::new();
     }
@@ -380,7 +408,10 @@ fn add_fields(table: &mut Table, at: &str, schema: &Schema, bytes: &[u8]) {
 
 /// The fields that are no structs, and no parts of elements.
 pub(crate) fn leaves(schema: &Schema) -> Vec<Field> {
-    let is_leaf =
-        |field: &Field| !field.path.contains("[]") && !matches!(field.kind, Kind::Struct { .. });
+    let is_leaf = |field: &Field| {
+        let name = field.path.rsplit('.').next().unwrap_or_default();
+        let is_whole = !matches!(field.kind, Kind::Struct { .. });
+        is_whole && !field.path.contains("[]") && !target::is_padding(name, &field.kind)
+    };
     schema.fields().into_iter().filter(is_leaf).collect()
 }

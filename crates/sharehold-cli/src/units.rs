@@ -1,6 +1,14 @@
 //! Sizes, times and modes as people write them.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
+
+/// The ways to write a size, for messages and help.
+pub(crate) const SIZES: &str =
+    "a number of bytes, or with KiB, MiB, GiB or TiB (or K, M, G, T), such as 4096, 4KiB or 1.5MiB";
+/// The ways to write a time.
+pub(crate) const TIMES: &str =
+    "a number of seconds, or with ms, s, m or h, such as 5, 0.5, 500ms or 2m";
 
 /// Bytes: `4096`, `4KiB`, `4K`, `1.5MiB`.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
@@ -17,7 +25,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         ("", 0),
     ];
     let (number, shift) = split(text, &units);
-    let refused = || format!("`{text}` is no size such as 4096, 4KiB or 1.5MiB");
+    let refused = || format!("`{text}` is no size: give {SIZES}");
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let unit = 1_usize << shift;
     let whole: usize = whole.parse().map_err(|_| refused())?;
@@ -35,6 +43,12 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("`{text}` is more than there can be"))
 }
 
+/// How far to count: a whole number, at least 1.
+pub(crate) fn total(text: &str) -> Result<NonZeroU64, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("`{text}` is no whole number from 1 to {}", u64::MAX))
+}
+
 /// Time: `5` and `5s`, `0.5`, `500ms`, `2m`, `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let units = [
@@ -45,7 +59,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         ("", 1.0),
     ];
     let (number, unit) = split(text, &units);
-    let refused = || format!("`{text}` is no time such as 5s, 500ms, 2m or 1h");
+    let refused = || format!("`{text}` is no time: give {TIMES}");
     let plain = number.chars().all(|it| it.is_ascii_digit() || it == '.');
     let number: f64 = number.parse().ok().filter(|_| plain).ok_or_else(refused)?;
     Duration::try_from_secs_f64(number * unit).map_err(|_| refused())

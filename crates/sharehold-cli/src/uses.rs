@@ -8,7 +8,6 @@ use sharehold::{
     Holder, Inspection, LockState, PartState, Recovery, Schema, Share, Summary, Waiter,
 };
 
-use crate::exit::{Exit, Failure};
 use crate::output::Tone;
 use crate::seen::{self, AttachmentJson};
 use crate::table::{Align, Cell, Table};
@@ -33,16 +32,6 @@ pub(crate) fn parts(seen: &Inspection) -> Vec<Vec<Cell>> {
         ]);
     }
     lines_of(&table)
-}
-
-/// Refuses a segment of parts where one value is asked for.
-pub(crate) fn expect_one_value(seen: &Inspection) -> Result<(), Failure> {
-    if seen.parts.is_empty() {
-        return Ok(());
-    }
-    let key = human::visible(&seen.summary.key);
-    let detail = format!("`{key}` holds parts, no single value; `sharehold show` tells of each");
-    Err(Failure::new(Exit::Damaged, detail))
 }
 
 /// The values that parts guard: the path of each, what it is, and its bytes.
@@ -298,7 +287,7 @@ pub(crate) fn parts_json(seen: &Inspection) -> Vec<PartJson> {
     let values: HashMap<&str, Value> = values(seen)
         .filter_map(|(path, schema, bytes)| {
             let value = schema.get(bytes, ".").ok()?;
-            Some((path, value::to_json(&value)))
+            Some((path, value::to_json(&value, schema.kind())))
         })
         .collect();
     let parts = seen.parts.iter().map(|part| PartJson {

@@ -1,6 +1,7 @@
 //! `sharehold wait`: until a key is there, or is free, or a field is what is waited for.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,18 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
-use sharehold::{FieldValue, Schema, Segment, inspect};
+use sharehold::{ErrorKind, FieldError, FieldValue, Options, Primitive};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::{hint, human, poll, units, uses, value};
+use crate::target::{self, Seen};
+use crate::{change, human, poll, units, users, value};
 
-/// Wait until a key exists, or until a field of its value is what is waited for
+/// Wait until a key exists, until a field is what is waited for, or until an event is set
 ///
-/// A field is compared as what it is: numbers by their size, texts by their letters, variants of an enum by their numbers. If the
-/// segment goes meanwhile, the wait ends.
+/// A field is compared as what it is: numbers by their size, texts by their letters, variants of an enum by their numbers. Of a part,
+/// it is a field of what that guards, or how many permits or arrivals there are. While there is no segment with the key, that is waited
+/// for, too; if it goes meanwhile, the wait ends. An event that resets itself is reset by the one waiter that it lets pass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,18 +28,23 @@ Examples:
   sharehold wait com.example.tally --gone                      until it is removed
   sharehold wait com.example.tally value '>=' 1000000          or: value ge 1000000
   sharehold wait com.example.job state == Idle --timeout 5s
+  sharehold wait com.example.config ready                      until the event `ready` is set
+  sharehold wait com.example.config limits.max '>' 10          a field of what the part `limits` guards
 
-Exit status: 0 it is so, 2 wrong usage, 3 no such key or field, or gone meanwhile, 4 not in time, 5 damaged, or it holds plain bytes,
+Exit status: 0 it is so, 2 wrong usage, 3 no such field, or gone meanwhile, 4 not in time, 5 damaged, or it holds plain bytes,
 6 not permitted.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// The field, such as value, limits.max or moves[3]
-    #[arg(requires = "operator", conflicts_with = "gone")]
+    #[command(flatten)]
+    owner: users::Owner,
+
+    /// The field, such as value, limits.max or moves[3]; or alone, an event, or a once
+    #[arg(conflicts_with = "gone")]
     field: Option<String>,
 
-    /// How it is compared
+    /// How it is compared; in words: eq, ne, lt, le, gt, ge
     #[arg(requires = "value", value_enum)]
     operator: Option<Operator>,
 
@@ -60,7 +68,7 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Answer {
     /// The field, as it is now.
-    value: Option<Value>,
+    value: Value,
     waited_ms: f64,
 }
 
@@ -80,62 +88,158 @@ enum Operator {
     AtLeast,
 }
 
+/// What is waited for.
+enum Wanted<'a> {
+    Key,
+    Gone,
+    /// An event, or the value of a once.
+    Part(&'a str),
+    Field(&'a str, Operator, &'a str),
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Key => f.write_str("did not exist"),
+            Wanted::Gone => f.write_str("was not removed"),
+            Wanted::Part(path) => write!(f, "did not have `{}` set", human::visible(path)),
+            Wanted::Field(path, operator, value) => {
+                let path = human::visible(path);
+                write!(f, "did not have `{path}` {} {value}", operator.sign())
+            }
+        }
+    }
+}
+
 /// Runs `sharehold wait`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
-    let found = match (&args.field, args.operator, &args.value) {
-        (Some(field), Some(operator), Some(value)) => poll::until(args.timeout, || {
-            Ok(found(&args.key, field, operator, value)?.map(Some))
-        })?,
-        _ => poll::until_hinted(&sharehold::directory(), args.timeout, || {
-            let exists = Segment::exists(&args.key)?;
-            Ok((exists != args.gone).then_some(None))
-        })?,
+    let options = args.owner.options();
+    let wanted = match (&args.field, args.operator, &args.value) {
+        (Some(field), Some(operator), Some(value)) => Wanted::Field(field, operator, value),
+        (Some(part), ..) => Wanted::Part(part),
+        _ if args.gone => Wanted::Gone,
+        _ => Wanted::Key,
     };
-    match found {
-        Some(value) => {
-            if args.format.json {
-                output::document(&Answer {
-                    value: value.as_ref().map(value::to_json),
-                    waited_ms: begin.elapsed().as_secs_f64() * 1e3,
-                })?;
+    let Some(value) = until(&options, args, &wanted)? else {
+        let limit = args.timeout.unwrap_or_default();
+        let key = human::visible(&args.key);
+        let detail = format!("`{key}` {wanted} within {}", human::exact(limit));
+        return Err(Failure::new(Exit::Busy, detail).into());
+    };
+    if args.format.json {
+        output::document(&Answer {
+            value,
+            waited_ms: begin.elapsed().as_secs_f64() * 1e3,
+        })?;
+    }
+    Ok(Exit::Done.into())
+}
+
+/// Waits; the field, as it is then, null where there is none; nothing when the time was over first.
+fn until(options: &Options, args: &Args, wanted: &Wanted<'_>) -> Result<Option<Value>> {
+    let key = &args.key;
+    let directory = options.directory();
+    let begin = Instant::now();
+    let left = || {
+        args.timeout
+            .map(|limit| limit.saturating_sub(begin.elapsed()))
+    };
+    let exists = |should: bool| {
+        poll::until_hinted(&directory, args.timeout, || {
+            Ok((options.exists(key)? == should).then_some(Value::Null))
+        })
+    };
+    match wanted {
+        Wanted::Key => exists(true),
+        Wanted::Gone => exists(false),
+        Wanted::Part(path) => match exists(true)? {
+            None => Ok(None),
+            Some(_) => part(options, key, path, left()),
+        },
+        Wanted::Field(path, operator, value) => match exists(true)? {
+            None => Ok(None),
+            Some(_) => poll::until(left(), || found(options, key, path, *operator, value)),
+        },
+    }
+}
+
+/// Waits for a part that can be waited for.
+fn part(options: &Options, key: &str, path: &str, left: Option<Duration>) -> Result<Option<Value>> {
+    let seen = target::look(options, key)?;
+    let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
+    let primitive = schema.and_then(|schema| schema.part_of(path));
+    match primitive {
+        Some((part, Primitive::Event, rest)) if rest == target::WHOLE => {
+            let event = options.attach_any_parts(key)?.event(&part)?;
+            let waited = match left {
+                None => event.wait(),
+                Some(limit) => event.wait_timeout(limit),
+            };
+            match waited {
+                Err(error) if error.kind() == ErrorKind::Timeout => Ok(None),
+                waited => Ok(Some(waited.map(|()| Value::Null)?)),
             }
-            Ok(Exit::Done.into())
         }
-        None => Err(Failure::new(Exit::Busy, "it was not so in time").into()),
+        Some((_, Primitive::Once, rest)) if rest == target::WHOLE => poll::until(left, || {
+            let found = target::at(target::look(options, key)?, path)?;
+            found.map(|found| json(&found)).transpose()
+        }),
+        _ => {
+            let path = human::visible(path);
+            let detail = format!(
+                "say what `{path}` shall be, such as: sharehold wait {} {path} '>=' 10",
+                human::visible(key)
+            );
+            Err(Failure::new(Exit::Usage, detail).into())
+        }
     }
 }
 
 /// The field, if it is so now. Looked at from outside, so that the wait does not keep the segment alive.
-fn found(key: &str, path: &str, operator: Operator, wanted: &str) -> Result<Option<FieldValue>> {
-    let seen = inspect(key)?;
-    if seen.summary.is_stale() {
-        let detail = format!("the users of `{}` have all died", human::visible(key));
-        return Err(Failure::new(Exit::NotFound, detail).into());
-    }
-    uses::expect_one_value(&seen)?;
-    let Some(schema) = seen.schema? else {
-        let detail = format!(
-            "`{}` holds plain bytes, which have no fields",
-            human::visible(key)
-        );
-        return Err(Failure::new(Exit::Damaged, detail).into());
+fn found(
+    options: &Options,
+    key: &str,
+    path: &str,
+    operator: Operator,
+    wanted: &str,
+) -> Result<Option<Value>> {
+    let Some(seen) = target::at(target::look(options, key)?, path)? else {
+        return Ok(None);
     };
-    let bytes = seen.content?;
-    let explain = |error| hint::for_field(error, &schema);
-    let found = schema.get(&bytes, path).map_err(explain)?;
-    let wanted = parse(&schema, &bytes, path, wanted)?;
-    Ok(operator.holds(&found, &wanted)?.then_some(found))
+    let found = seen.value()?;
+    let compared = change::parse(&seen.schema, &seen.bytes, &seen.path, wanted);
+    let compared = compared.map_err(|error| match error.downcast::<FieldError>() {
+        Ok(FieldError::Unfit { reason, .. }) => {
+            let detail = format!("`{}` cannot be compared: {reason}", human::visible(path));
+            Failure::new(Exit::Usage, detail).into()
+        }
+        Ok(error) => error.into(),
+        Err(error) => error,
+    })?;
+    operator
+        .holds(&found, &compared)?
+        .then(|| json(&seen))
+        .transpose()
 }
 
-fn parse(schema: &Schema, bytes: &[u8], path: &str, text: &str) -> Result<FieldValue> {
-    let explain = |error| hint::for_field(error, schema);
-    let mut bytes = bytes.to_vec();
-    schema.set(&mut bytes, path, text).map_err(explain)?;
-    schema.get(&bytes, path).map_err(explain)
+fn json(seen: &Seen) -> Result<Value> {
+    let field = seen.schema.field(&seen.path)?;
+    Ok(value::to_json(&seen.value()?, &field.kind))
 }
 
 impl Operator {
+    fn sign(self) -> &'static str {
+        match self {
+            Operator::Equal => "==",
+            Operator::Unequal => "!=",
+            Operator::Less => "<",
+            Operator::AtMost => "<=",
+            Operator::More => ">",
+            Operator::AtLeast => ">=",
+        }
+    }
+
     fn holds(self, found: &FieldValue, wanted: &FieldValue) -> Result<bool> {
         match self {
             Operator::Equal => return Ok(found == wanted),

@@ -8,22 +8,24 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
-use sharehold::{ErrorKind, FieldValue, Inspection, Schema, inspect, summarize};
+use sharehold::{ErrorKind, FieldValue, Options};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, Tone};
-use crate::{human, poll, show, spark, units, uses, value};
+use crate::target::{self, Seen};
+use crate::{hint, human, poll, show, spark, units, users, value};
 
 /// Print a line whenever a value changes
 ///
 /// The first line is the value as it is; then there is one for each change, or, where changes come more quickly than --every, for
-/// the newest of them. Only fields that changed are printed. Watching keeps nobody waiting and does not keep the segment alive.
+/// the newest of them, with the time, the number of the version, and the value. Only fields that changed are printed. Watching keeps nobody waiting and does not keep the segment alive.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold watch com.example.tally                  the whole value
   sharehold watch com.example.tally value            one field; a number also as bars on a terminal
   sharehold watch com.example.tally --every 1s --json
+  sharehold watch com.example.config limits.max      a field of what the part `limits` guards
 
 Exit status: 0 nobody reads the output any more, 1 it cannot be written, 2 wrong usage, 3 no such key or field, or the segment is
 gone, 5 damaged, or it holds plain bytes, which have no versions, 6 not permitted; it does not end otherwise, but by a signal such
@@ -31,6 +33,9 @@ as Ctrl-C, for which a shell shows 130.")]
 pub(crate) struct Args {
     /// The segment's key
     key: String,
+
+    #[command(flatten)]
+    owner: users::Owner,
 
     /// The field, such as value, limits.max or moves[3]; the whole value unless given
     field: Option<String>,
@@ -54,44 +59,31 @@ struct Change {
 }
 
 /// One version of the value.
-struct Snapshot {
-    schema: Schema,
-    bytes: Vec<u8>,
-    version: u64,
-}
+struct Snapshot(Seen);
 
 impl Snapshot {
-    fn of(seen: Inspection) -> Result<Option<Snapshot>> {
-        uses::expect_one_value(&seen)?;
-        let Some(schema) = seen.schema? else {
-            return Ok(None);
-        };
-        Ok(Some(Snapshot {
-            bytes: seen.content?,
-            version: seen.summary.version.unwrap_or_default(),
-            schema,
-        }))
-    }
-
     /// The fields that are watched, each with what it is now.
     fn fields(&self, field: Option<&str>) -> Result<Vec<(String, FieldValue)>> {
+        let Snapshot(seen) = self;
         let paths = match field {
-            Some(field) => vec![field.to_owned()],
-            None => show::leaves(&self.schema)
+            Some(_) => vec![seen.path.clone()],
+            None => show::leaves(&seen.schema)
                 .into_iter()
                 .map(|it| it.path)
                 .collect(),
         };
         let values = paths.into_iter().map(|path| {
-            let value = self.schema.get(&self.bytes, &path)?;
+            let value = seen.schema.get(&seen.bytes, &path);
+            let value = value.map_err(|error| hint::for_field(error, &seen.schema))?;
             Ok((path, value))
         });
         values.collect()
     }
 
-    fn value(&self, field: Option<&str>) -> Result<Value> {
-        let value = self.schema.get(&self.bytes, field.unwrap_or("."))?;
-        Ok(value::to_json(&value))
+    fn value(&self) -> Result<Value> {
+        let Snapshot(seen) = self;
+        let field = seen.schema.field(&seen.path)?;
+        Ok(value::to_json(&seen.value()?, &field.kind))
     }
 }
 
@@ -102,27 +94,32 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut numbers = VecDeque::new();
     let mut before: Vec<(String, FieldValue)> = Vec::new();
     let mut known = None;
+    let mut has_heading = args.format.json;
     loop {
         let printed = Instant::now();
-        let snapshot = match next(&args.key, known) {
+        let snapshot = match next(&args.owner.options(), &args.key, field, known) {
             Err(error) if known.is_some() && Exit::of(&error) == Exit::NotFound => {
                 return Err(gone(&args.key));
             }
             snapshot => snapshot?,
         };
-        known = Some(snapshot.version);
+        known = Some(snapshot.0.version);
         let now = snapshot.fields(field)?;
         let changed: Vec<_> = now.iter().filter(|it| !before.contains(it)).collect();
         if !changed.is_empty() {
+            if !has_heading {
+                output::line(&Tone::Strong.paint("TIME                      VERSION  VALUE"))?;
+                has_heading = true;
+            }
             if args.format.json {
                 output::object(&Change {
-                    at: human::instant(SystemTime::now()),
-                    version: snapshot.version,
-                    value: snapshot.value(field)?,
+                    at: human::instant_to_the_millisecond(SystemTime::now()),
+                    version: snapshot.0.version,
+                    value: snapshot.value()?,
                 })?;
             } else {
                 let bars = draws.then(|| bars(&mut numbers, &changed)).flatten();
-                output::line(&line(snapshot.version, &changed, field, bars))?;
+                output::line(&line(snapshot.0.version, &changed, field, bars))?;
             }
             before = now;
         }
@@ -132,29 +129,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Waits for a version other than the known one.
-fn next(key: &str, known: Option<u64>) -> Result<Snapshot> {
+fn next(options: &Options, key: &str, field: Option<&str>, known: Option<u64>) -> Result<Snapshot> {
+    let path = field.unwrap_or(target::WHOLE);
     let found = poll::until(None, || {
         output::expect_reader()?;
-        let summary = summarize(key)?;
+        let summary = options.summarize(key)?;
         if summary.is_stale() {
             return Err(gone(key));
         }
         if summary.version.is_some() && summary.version == known {
             return Ok(None);
         }
-        let seen = inspect(key)?;
+        let seen = options.inspect(key)?;
         match &seen.content {
             // Changed all the time: the next look may be luckier.
             Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
-            _ => Ok(Some(Snapshot::of(seen)?)),
+            _ => {
+                let found = target::at(seen, path)?;
+                Ok(found.filter(|it| Some(it.version) != known).map(Snapshot))
+            }
         }
     })?;
-    found.flatten().ok_or_else(|| {
-        let detail = format!(
-            "`{key}` holds plain bytes, which have no versions to watch; see `sharehold show`"
-        );
-        Failure::new(Exit::Damaged, detail).into()
-    })
+    found.ok_or_else(|| gone(key))
 }
 
 fn gone(key: &str) -> anyhow::Error {
@@ -170,7 +166,7 @@ fn line(
     field: Option<&str>,
     bars: Option<String>,
 ) -> String {
-    let clock = human::instant(SystemTime::now());
+    let clock = human::instant_to_the_millisecond(SystemTime::now());
     let named = |(path, value): &(String, FieldValue)| {
         let text = human::visible(&value.to_string());
         match (field, path.as_str()) {
@@ -179,9 +175,9 @@ fn line(
         }
     };
     let values: Vec<String> = changed.iter().map(|it| named(it)).collect();
-    let version = Tone::Faint.paint(&format!("{clock} {version}"));
+    let version = Tone::Faint.paint(&format!("{clock}  {version:>7}"));
     let bars = bars.map_or_else(String::new, |bars| format!("  {}", Tone::Good.paint(&bars)));
-    format!("{version} {}{bars}", values.join(" "))
+    format!("{version}  {}{bars}", values.join(" "))
 }
 
 /// The last numbers as bars, if one field is watched and is a number.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::data::Data;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::units;
+use crate::{units, users};
 
 /// Write standard input into the bytes of a segment
 ///
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
+    #[command(flatten)]
+    owner: users::Owner,
+
     /// Where to begin
     #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "0")]
     offset: usize,
@@ -42,7 +45,7 @@ pub(crate) struct Args {
 
 /// Runs `sharehold write`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let data = Data::attach(&args.key)?;
+    let data = Data::attach(&args.owner.options(), &args.key)?;
     let written = data.write(args.offset, stdin().lock(), args.timeout)?;
     if args.format.json {
         output::document(&json!({ "offset": args.offset, "written": written }))?;

@@ -18,6 +18,7 @@ use board::Way;
 
 use crate::exit::Exit;
 use crate::process::Parent;
+use crate::units;
 
 /// Count to a total with several processes in one segment, each increment under its lock
 ///
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     workers: u32,
 
     /// How far they count together
-    #[arg(long, value_name = "TOTAL", default_value = "1000000")]
+    #[arg(long, value_name = "TOTAL", default_value = "1000000", value_parser = units::total)]
     to: NonZeroU64,
 
     /// Count under this key, which must be free; under a key of its own unless given

@@ -21,7 +21,7 @@ use crate::signals::Stop;
 ///
 /// It makes a segment of its own, kills a process that holds its lock, and sees whether the lock comes free; everything else it
 /// only looks at: the machine, the directory, every segment, processes that wait for each other in a circle, and what programs
-/// with Qt left. `sharehold gc` clears away what it finds stale.
+/// with Qt left. As root it looks at the segments of all users; with `SHAREHOLD_DIR`, at those of that directory. `sharehold gc` clears away what it finds stale.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

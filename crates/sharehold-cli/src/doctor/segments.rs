@@ -1,27 +1,34 @@
 //! Every segment: whether it can be used, is of use, and holds what was meant; and whether those who use them wait for each other.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
-use sharehold::{Attachment, Cause, Condition, Deadlock, Holder, Listed, LockState, Summary};
+use rustix::process::geteuid;
+
+use sharehold::{
+    Attachment, Cause, Condition, Deadlock, ErrorKind, Holder, Listed, LockState, Summary,
+};
 
 use super::Finding;
-use crate::human;
+use crate::users::{self, Owner};
+use crate::{human, seen};
 
 pub(super) fn check() -> Vec<Finding> {
-    let directory = sharehold::directory();
     // That it cannot be listed has been said of the directory.
-    let listed = sharehold::list().unwrap_or_default();
+    let listed = sharehold::list_all_users().unwrap_or_default();
     let mut found: Vec<Finding> = Vec::new();
     let mut well = 0_usize;
     for Listed {
-        file_name, summary, ..
+        owner,
+        file_name,
+        summary,
+        ..
     } in &listed
     {
         match summary {
-            Err(error) => found.push(unusable(&directory.join(file_name), error)),
+            Err(error) => found.push(unusable(*owner, file_name, error)),
             Ok(summary) => {
-                let findings = segment(summary);
+                let findings = segment(*owner, summary);
                 well += usize::from(findings.is_empty());
                 found.extend(findings);
             }
@@ -54,15 +61,45 @@ fn deadlock(it: &Deadlock) -> Finding {
     ))
 }
 
-fn unusable(path: &Path, error: &sharehold::Error) -> Finding {
+fn unusable(owner: u32, name: &OsStr, error: &sharehold::Error) -> Finding {
+    let directory = Owner::of(owner).options().directory();
+    // A directory that is not to be trusted stands there itself.
+    let is_directory = directory.file_name() == Some(name);
+    let (path, advice) = if is_directory {
+        let advice =
+            "see who made it; a directory of segments belongs to the user that its name says";
+        (directory, advice.to_owned())
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        let advice = format!(
+            "run `sharehold doctor` as {}, or as root",
+            users::name(owner)
+        );
+        (directory.join(name), advice)
+    } else {
+        let advice = if owner == geteuid().as_raw() {
+            "if nobody needs what is in it, remove the file".to_owned()
+        } else {
+            format!("ask {} what it is", users::name(owner))
+        };
+        (directory.join(name), advice)
+    };
     let subject = format!("file {}", human::visible(&path.to_string_lossy()));
-    Finding::wrong(subject, error.to_string())
-        .advise("if nobody needs what is in it, remove the file")
+    Finding::wrong(subject, seen::reason(error)).advise(advice)
 }
 
-fn segment(summary: &Summary) -> Vec<Finding> {
+/// What commands need besides the key, for a segment of another user.
+fn owner_option(owner: u32) -> String {
+    if owner == geteuid().as_raw() {
+        String::new()
+    } else {
+        format!(" --owner {}", users::name(owner))
+    }
+}
+
+fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
     let key = human::visible(&summary.key);
-    let subject = || format!("segment {key}");
+    let owner = owner_option(owner);
+    let subject = || format!("segment {key}{owner}");
     let mut found = Vec::new();
     if summary.is_stale() {
         // What state its lock is in matters to nobody any more.
@@ -87,7 +124,7 @@ fn segment(summary: &Summary) -> Vec<Finding> {
         };
         let detail = format!("{who} {how} holding its lock; {left}");
         found.push(Finding::wrong(subject(), detail).advise(format!(
-            "look at {look_at}, mend them, then `sharehold lock {key} -- true` says that they are whole"
+            "look at {look_at}, mend them, then `sharehold lock {key}{owner} -- true` says that they are whole"
         )));
     }
     match &summary.lock {

@@ -59,7 +59,7 @@ pub(crate) fn become_command(args: &ChildArgs) -> Result<ExitCode> {
 }
 
 /// Runs the command with a variable in its environment that is set or not, and returns its exit code as shells do.
-pub(super) fn run(command: &[OsString], (name, value): (&str, Option<&str>)) -> Result<u8> {
+pub(crate) fn run(command: &[OsString], (name, value): (&str, Option<&str>)) -> Result<u8> {
     let mut child = process::tied(&[], command)?;
     child.env_remove(name);
     if let Some(value) = value {

@@ -15,14 +15,14 @@ use sharehold::{ErrorKind, Segment};
 
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
-use crate::{output, poll, units};
-pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command};
+use crate::{output, poll, units, users};
+pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command, run as run_command};
 
 /// How many may wait for a lock that was made here.
 const SLOTS: usize = 1000;
 
 /// Tells the command who died holding the lock before it.
-const ABANDONED: &str = "SHAREHOLD_ABANDONED";
+pub(crate) const ABANDONED: &str = "SHAREHOLD_ABANDONED";
 
 /// Run a command while holding a segment's lock
 ///
@@ -50,6 +50,9 @@ usage, 3 no such key, 4 not locked in time (or what -E says), 5 abandoned (--str
 pub(crate) struct Args {
     /// The segment's key
     key: String,
+
+    #[command(flatten)]
+    owner: users::Owner,
 
     /// Wait at most so long: 5, 5s, 500ms, 0; as long as it takes unless given
     #[arg(short = 'w', long, value_name = "TIME", value_parser = units::duration)]
@@ -146,16 +149,15 @@ fn open_in_time(args: &Args, limit: Option<Duration>) -> Result<Segment> {
 }
 
 fn open(args: &Args) -> sharehold::Result<Segment> {
-    // What others see is the command, which this process only runs.
-    let program = args
-        .command
-        .first()
-        .map(Path::new)
-        .and_then(Path::file_name);
-    let program = program.unwrap_or_default().to_string_lossy();
-    let options = Segment::options().program(&program);
+    let options = args.owner.options().program(&program_of(&args.command));
     if args.create {
         return options.size(1).slots(SLOTS).open_or_create(&args.key);
     }
     options.attach(&args.key)
+}
+
+/// What others see as the holder: the command, which this process only runs.
+pub(crate) fn program_of(command: &[OsString]) -> String {
+    let program = command.first().map(Path::new).and_then(Path::file_name);
+    program.unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -31,6 +31,8 @@ Examples:
   sharehold top              look once a second
   sharehold top --every 5s   look less often
 
+In the column LOCK, `+` behind a holder means that others wait for it.
+
 Exit status: 0 ended by q or Ctrl-C, 2 wrong usage, or not on a terminal, 6 the directory is not to be trusted or not permitted;
 ended by a signal: a shell shows 128 + its number, 143 after SIGTERM.")]
 pub(crate) struct Args {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::world::{World, assert_refused, copy_command, outcome};
 
 /// Each command that needs a segment, which is called `k`.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 8] = [
     "get k value",
     "set k value 1",
     "incr k value",
@@ -20,7 +20,6 @@ const COMMANDS: [&str; 9] = [
     "write k",
     "grow k 8",
     "lock k -- true",
-    "wait k value == 1",
 ];
 
 #[test]
@@ -94,14 +93,14 @@ fn a_damaged_segment() {
         file.and_then(|file| file.set_len(cut)).expect("it is ours");
         for words in COMMANDS {
             let said = world.run(words);
-            assert_refused(&said, 5, "destroy it and create it again");
+            assert_refused(&said, 5, "`sharehold rm k` removes it");
         }
     }
     let world = World::new();
     world.create_job("k");
     world.scribble("k");
     for words in COMMANDS {
-        assert_refused(&world.run(words), 5, "destroy it and create it again");
+        assert_refused(&world.run(words), 5, "`sharehold rm k` removes it");
     }
 }
 
@@ -223,4 +222,61 @@ fn numbers_below_zero_are_values() {
     }
     world.ok("set job limit -7");
     assert_eq!(world.ok("get job limit"), "-7\n");
+}
+
+/// Each says what may be written instead, in this command's words.
+#[test]
+fn wrong_words_are_told_what_is_right() {
+    let world = World::new();
+    for (words, told) in [
+        ("create k", "--size <SIZE>|--fields <FIELDS>"),
+        (
+            "create k --size 10MB",
+            "KiB, MiB, GiB or TiB (or K, M, G, T)",
+        ),
+        ("create k --size 1PiB", "KiB, MiB, GiB or TiB"),
+        ("create k --size -1", "`-1` is no size"),
+        ("create k --size 8 --group no-such-group", "`id -g`"),
+        (
+            "wait k --timeout 5d",
+            "a number of seconds, or with ms, s, m or h",
+        ),
+        ("count --to 0", "`0` is no whole number from 1"),
+        ("wait k n ~ 1", "==, !=, <, <=, >, >="),
+    ] {
+        let said = world.run(words);
+        assert_eq!(said.code, 2, "{words}: {said:?}");
+        assert!(said.err.contains(told), "{words}: {said:?}");
+    }
+    world.ok("create bytes --size 100 --max-size 200");
+    world.create_job("job");
+    let many = vec![b'x'; 2000];
+    let said = world.feed("write bytes", &many);
+    assert_refused(
+        &said,
+        1,
+        "room for 100 of 100 bytes from 0 on, and standard input has more",
+    );
+    for (words, code, told) in [
+        ("grow bytes 1000", 2, "create it with a larger `--max-size`"),
+        (
+            "create bytes --size 8",
+            4,
+            "`sharehold rm bytes` removes it",
+        ),
+        ("create new --size 0", 2, "at least one byte with `--size`"),
+        (
+            "incr bytes n",
+            5,
+            "`sharehold read` and `sharehold write` take its bytes",
+        ),
+        (
+            "incr job value 300",
+            1,
+            "0 and 300 make a number that does not fit in u8",
+        ),
+        ("get none", 3, "`sharehold ls` lists the keys"),
+    ] {
+        assert_refused(&world.run(words), code, told);
+    }
 }

@@ -4,22 +4,39 @@ use std::fs;
 
 use crate::world::{World, said};
 
+/// Words, keys, and the fields and parts of the segment whose key stands before.
 #[test]
-fn bash_completes_words() {
+fn bash_completes_words_keys_and_fields() {
     let world = World::new();
+    let _peer = crate::uses::some_parts(&world);
+    world.create_job("com.example.job");
     let script = r#"
         source <(sharehold completions bash) || exit
-        COMP_WORDS=(sharehold inc); COMP_CWORD=1
-        _sharehold sharehold inc sharehold; echo "${COMPREPLY[@]}"
-        COMP_WORDS=(sharehold lock --ti); COMP_CWORD=2
-        _sharehold sharehold --ti lock; echo "${COMPREPLY[@]}"
+        function offers() {
+            COMP_WORDS=(sharehold "$@"); COMP_CWORD=$#; COMP_TYPE=9
+            _clap_complete_sharehold sharehold "${@: -1}" "${@: -2:1}"
+            (IFS=,; echo "${COMPREPLY[*]}")
+        }
+        offers inc
+        offers lock --ti
+        offers get com.example.
+        offers set com.example.job l
+        offers incr com.example.family limits.
+        offers set --timeout 1s com.example.family t
+        offers wait com.example.family re
+        offers reset com.example.family r
+        offers acquire com.example.family j
+        offers arrive com.example.family s
     "#;
     let mut bash = world.command("bash");
     bash.args(["--norc", "-c", script]);
     let said = said(bash);
+    let expected = "incr\n--timeout\ncom.example.family,com.example.job\nlimit\n\
+                    limits.least,limits.most\ntable,total\nready\nready\njobs\nstart\n";
+    let words = |text: &str| text.replace(' ', "");
     assert_eq!(
-        (said.out.as_str(), said.err.as_str()),
-        ("incr\n--timeout\n", ""),
+        (words(&said.out).as_str(), said.err.as_str()),
+        (expected, ""),
         "{said:?}"
     );
 }
@@ -28,18 +45,23 @@ fn bash_completes_words() {
 fn every_shell_has_a_script() {
     let world = World::new();
     for (shell, sign) in [
-        ("bash", "complete -F _sharehold"),
+        ("bash", "complete -o nospace"),
         ("zsh", "#compdef sharehold"),
-        ("fish", "complete -c sharehold"),
+        ("fish", "complete --keep-order"),
     ] {
         let script = world.ok(&format!("completions {shell}"));
-        assert!(script.contains(sign), "{shell}");
-        assert!(
-            !script.contains("lock-child"),
-            "{shell} offers what is not for people"
-        );
+        assert!(script.contains(sign), "{shell}: {script}");
     }
     assert_eq!(world.run("completions tcsh").code, 2);
+    let mut words = world.sharehold(["--", "sharehold", ""]);
+    words
+        .env("SHAREHOLD_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", "1");
+    let words = said(words).out;
+    assert!(
+        words.contains("lock") && !words.contains("lock-child"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -62,6 +84,22 @@ fn manual_pages_are_rendered() {
         "{words}"
     );
     assert!(words.contains("128 + N if signal N ended it"), "{words}");
+    for part in [
+        "sharehold lock [--owner USER] [--timeout TIME]",
+        "EXAMPLES",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "SHAREHOLD_DIR",
+    ] {
+        assert!(words.contains(part), "`{part}` is not in {words}");
+    }
+    assert!(!words.contains("EXTRA"), "{words}");
+    let line = "sharehold lock --create com.example.backup -- ./backup.sh        one at a time";
+    assert!(
+        said.out.contains(line),
+        "an example is not as it was written: {}",
+        said.out
+    );
     assert!(
         world.ok("man").starts_with(".ie"),
         "the page begins otherwise"
@@ -74,19 +112,25 @@ fn manual_pages_are_rendered() {
 fn every_command_has_examples_and_says_how_it_ends() {
     let world = World::new();
     let help = world.ok("--help");
-    let list = help
-        .split("Commands:\n")
-        .nth(1)
-        .expect("a list")
-        .split("\n\n")
-        .next();
-    let commands = list
-        .expect("a list")
-        .lines()
-        .filter(|line| !line.starts_with("   "));
+    for part in [
+        "Inspect:",
+        "Change:",
+        "Lock and wait:",
+        "Repair:",
+        "Measure:",
+        "Environment:",
+        "SHAREHOLD_DIR",
+        "NO_COLOR",
+    ] {
+        assert!(help.contains(part), "`{part}` is not in {help}");
+    }
+    let lines = help.lines().take_while(|line| *line != "Environment:");
+    let commands = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    // Not the end of a line that is too long, and no example.
+    let commands = commands.filter(|line| line.trim_start().contains("  "));
+    let commands = commands.filter(|line| !line.starts_with("  $"));
     let names: Vec<_> = commands
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
         .collect();
     assert!(names.len() > 15, "{names:?}");
     for name in names {
