@@ -173,7 +173,7 @@ impl PartView<'_> {
             Primitive::Event => {
                 let words: EventWords = self.view.data_block(self.offset)?;
                 PartState::Event {
-                    is_set: words.state.load(relaxed) == event::SET,
+                    is_set: words.state.load(relaxed) & event::SET != 0,
                 }
             }
             Primitive::Barrier => {

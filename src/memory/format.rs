@@ -76,7 +76,7 @@ pub(crate) struct LockWords {
     pub(crate) culprit_hold: AtomicU64,
     /// Who had that hold.
     pub(crate) culprit: Record,
-    /// Those waiters that ask often whether the holder lives; 0 for nobody.
+    /// The seats of those waiters that check often whether the owner lives: see `sync::askers`.
     pub(crate) askers: [AtomicU64; 4],
 }
 
@@ -163,7 +163,10 @@ pub(crate) struct ReadWriteWords {
     pub(crate) draining: AtomicU32,
     /// Raised by each reader that asks whether the writer lives.
     pub(crate) asked: AtomicU32,
-    pub(crate) reserved: [AtomicU32; 27],
+    pub(crate) padding: AtomicU32,
+    /// How many tasks wait to read, and since which phase.
+    pub(crate) tasks: AtomicU64,
+    pub(crate) reserved: [AtomicU32; 24],
 }
 
 /// A semaphore: its lock, and how many permits there are.
@@ -179,18 +182,18 @@ pub(crate) struct SemaphoreWords {
     pub(crate) change: AtomicU32,
     /// 1 when somebody may be asleep on `change` who wants one permit, 2 when also one who wants more.
     pub(crate) waiting: AtomicU32,
-    /// The attachments of those who look often whether others live; 0 for nobody.
+    /// The seats of those waiters that check often whether others live.
     pub(crate) askers: [AtomicU64; 4],
     /// Raised by whoever asks.
     pub(crate) asked: AtomicU32,
     pub(crate) reserved: [AtomicU32; 19],
 }
 
-/// An event: whether it is set, and whether somebody may be asleep.
+/// An event.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct EventWords {
-    /// 0: not set; 1: set; 2: not set, and somebody may be asleep on this.
+    /// Whether it is set, whether somebody may be asleep on this, and the generation: see `sync::event`.
     pub(crate) state: AtomicU32,
     /// 0: it stays set until it is reset; 1: the first who waits resets it.
     pub(crate) auto: AtomicU32,
@@ -213,7 +216,7 @@ pub(crate) struct BarrierWords {
     pub(crate) left_out: AtomicU64,
     /// Which of the last rounds were broken, a bit each.
     pub(crate) broken: AtomicU64,
-    /// The attachments of those who look often whether others live; 0 for nobody.
+    /// The seats of those waiters that check often whether others live.
     pub(crate) askers: [AtomicU64; 4],
     /// Raised by whoever asks.
     pub(crate) asked: AtomicU32,

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::EventWords;
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::sync::event::{self, Found, SET, Steps, WAITERS};
+use crate::sync::event::{self, Found, SET, Steps, Waiter};
 use crate::sync::future;
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sys;
@@ -31,7 +31,8 @@ pub enum Reset {
 
 /// Lets others wait until something has happened.
 ///
-/// It is set or not. [`wait`](Event::wait) returns when it is set, at once if it is already.
+/// It is set or not. [`wait`](Event::wait) returns when it is set, at once if it is already. Whoever waits is let pass also if the event is
+/// reset at once: everybody who waited before it was set or, if it [resets itself](Reset::Auto), one of them.
 ///
 /// # When a process dies
 ///
@@ -56,7 +57,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// Sets it, and wakes those who wait.
+    /// Sets it, and wakes those who wait. A [reset](Event::reset) that follows at once does not take that back.
+    ///
+    /// If it [resets itself](Reset::Auto), one waiter passes. Where it is set again before that one has woken up, the two may count as one.
     ///
     /// # Errors
     ///
@@ -66,7 +69,7 @@ impl Event {
         Ok(())
     }
 
-    /// Resets it: whoever waits from now on waits until it is set again.
+    /// Resets it: whoever begins to wait from now on waits until it is set again.
     ///
     /// # Errors
     ///
@@ -82,7 +85,7 @@ impl Event {
     ///
     /// [`ErrorKind::Forked`].
     pub fn is_set(&self) -> Result<bool> {
-        Ok(self.words(WAIT)?.state() == SET)
+        Ok(self.words(WAIT)?.state() & SET != 0)
     }
 
     /// Waits until it is set; resets it, if it [resets itself](Reset::Auto).
@@ -131,11 +134,11 @@ impl Event {
     ///
     /// As [`Event::wait`].
     pub async fn wait_async(&self) -> Result<()> {
-        future::Until::new(Happening { event: self }).await
+        future::Until::new(Happening::of(self)).await
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
-        block(&mut Happening { event: self }, deadline).unwrap_or_else(|| {
+        block(&mut Happening::of(self), deadline).unwrap_or_else(|| {
             let detail = "it was not set in time; wait longer, or see who should set it";
             let error = Error::new(ErrorKind::Timeout, WAIT, detail);
             Err(error.with_key(self.segment().key()))
@@ -195,12 +198,12 @@ impl Steps for EventWords {
         sys::has_store_and_wake()
     }
 
-    fn store_and_wake(&self) -> bool {
-        sys::store_and_wake(&self.state, SET.to_le_bytes()[0].into())
+    fn set_and_wake(&self) -> bool {
+        sys::or_and_wake(&self.state, SET.to_le_bytes()[0].into())
     }
 
-    fn store(&self) {
-        self.state.store(SET, Ordering::SeqCst);
+    fn set(&self) {
+        self.state.fetch_or(SET, Ordering::SeqCst);
     }
 
     fn wake(&self) {
@@ -211,6 +214,16 @@ impl Steps for EventWords {
 /// One that waits for an event.
 struct Happening<'a> {
     event: &'a Event,
+    waiter: Waiter,
+}
+
+impl Happening<'_> {
+    fn of(event: &Event) -> Happening<'_> {
+        Happening {
+            event,
+            waiter: Waiter::new(),
+        }
+    }
 }
 
 impl Wait for Happening<'_> {
@@ -221,11 +234,11 @@ impl Wait for Happening<'_> {
             Ok(words) => words,
             Err(forked) => return Look::Ready(Err(forked)),
         };
-        match event::look(words) {
+        match self.waiter.look(words) {
             Found::Happened => Look::Ready(Ok(())),
-            Found::Sleep(limit) => Look::Sleep {
+            Found::Sleep(seen, limit) => Look::Sleep {
                 word: (&words.state).into(),
-                seen: WAITERS,
+                seen,
                 limit,
             },
         }

@@ -1,7 +1,7 @@
 //! Who is inside of an `RwLock`, and who waits to be: the steps of `sync::sharing` on the words of a segment.
 
 use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::place::{Place, low};
 use super::refused;
@@ -11,7 +11,7 @@ use crate::segment::table::Hold;
 use crate::segment::waits::Note;
 use crate::sync::askers::Asker;
 use crate::sync::part::{Held, PartLock};
-use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
+use crate::sync::sharing::{self, Change, Drain, Enter, Found, GRACE, Mark, Steps, Tasks};
 use crate::sync::waiting::{Look, Wait, block};
 use crate::sync::{Lock, Until, future};
 use crate::sys;
@@ -77,7 +77,7 @@ impl<'a> Room<'a> {
     /// Comes in as a reader.
     #[inline]
     pub(super) fn read(self, until: Until) -> Result<Came<'a>> {
-        let mut enter = Enter::new();
+        let mut enter = Enter::new(false);
         // Mostly nobody writes, and there is nothing to wait with.
         if self.lock.owner() == 0 {
             match enter.look(&self, false) {
@@ -102,7 +102,7 @@ impl<'a> Room<'a> {
 
     /// Comes in as a reader, without keeping a thread.
     pub(super) async fn read_async(self) -> Result<Came<'a>> {
-        future::Until::new(Entry::new(self, Enter::new(), Until::Acquired)).await
+        future::Until::new(Entry::new(self, Enter::new(true), Until::Acquired)).await
     }
 
     /// Comes in as the writer.
@@ -194,6 +194,8 @@ impl Steps for Room<'_> {
 
     fn free(&self) {
         self.lock.release();
+        // The lock's release is less than a sequentially consistent store.
+        fence(Ordering::SeqCst);
     }
 
     fn phase(&self) -> u32 {
@@ -245,6 +247,15 @@ impl Steps for Room<'_> {
             // Unless the slot has been taken anew meanwhile.
             let _ = word.compare_exchange(mark.0, 0, Ordering::SeqCst, Ordering::SeqCst);
         }
+    }
+
+    fn tasks(&self) -> Tasks {
+        Tasks(self.words.tasks.load(Ordering::SeqCst))
+    }
+
+    fn change_tasks(&self, from: Tasks, to: Tasks) -> bool {
+        let (tasks, order) = (&self.words.tasks, Ordering::SeqCst);
+        tasks.compare_exchange(from.0, to.0, order, order).is_ok()
     }
 
     fn announce_reader(&self) {
@@ -336,6 +347,7 @@ impl<'a> Entry<'a> {
             })
         });
         slept.turn = turn;
+        slept.asker.found(Hold::from_word(writer));
         let period = slept.asker.period();
         self.slept = Some(slept);
         period
@@ -399,6 +411,8 @@ struct Exit<'a> {
     now: bool,
     is_inside: bool,
     note: Option<Note>,
+    /// When it began to wait, once it has to.
+    began: Option<Instant>,
 }
 
 impl<'a> Exit<'a> {
@@ -409,7 +423,14 @@ impl<'a> Exit<'a> {
             now: until == Until::Now,
             is_inside: false,
             note: None,
+            began: None,
         }
+    }
+
+    /// How much longer it waits for tasks that may come in.
+    fn grace(&mut self) -> Duration {
+        let began = self.began.get_or_insert_with(Instant::now);
+        GRACE.saturating_sub(began.elapsed())
     }
 
     /// One who keeps it out.
@@ -426,7 +447,8 @@ impl<'a> Wait for Exit<'a> {
         if let Err(forked) = self.room.check_fork(ENTER) {
             return Look::Ready(Err(forked));
         }
-        match self.drain.look(&self.room, self.now) {
+        let is_late = self.began.is_some() && self.grace().is_zero();
+        match self.drain.look(&self.room, self.now, is_late) {
             Found::Inside | Found::TakenOver(_) => {
                 self.is_inside = true;
                 Look::Ready(Ok(Inside::Writing(self.room)))
@@ -435,6 +457,8 @@ impl<'a> Wait for Exit<'a> {
                 if let Some(reader) = self.reader() {
                     self.note = self.room.lock.note(self.note, reader);
                 }
+                let grace = Some(self.grace()).filter(|grace| !grace.is_zero());
+                let limit = limit.into_iter().chain(grace).min();
                 Look::Sleep {
                     word: (&self.room.words.draining).into(),
                     seen,

@@ -96,6 +96,9 @@ impl<T: Shareable> RwLock<T> {
     /// As [`RwLock::read`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end it keeps nobody
     /// out.
     ///
+    /// A writer that leaves lets the future in, and the next writer waits until it is polled, for 8 milliseconds at most: a future that
+    /// is polled later waits anew. [`RwLock::try_write`] does not wait, so it is refused until a writer that waits has come.
+    ///
     /// # Errors
     ///
     /// As [`RwLock::read`].

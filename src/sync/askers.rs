@@ -1,64 +1,214 @@
-//! Who asks often: of all who wait for one lock, a few ask every few milliseconds whether its holder lives, and the others rarely.
+//! Checkers: of all that wait for one thing, a few check every few milliseconds whether its holder lives, and the others rarely.
 //!
-//! So what long waits cost does not grow with the number of those who wait. An asker has one of the lock's four seats, which names its
-//! attachment. Who wakes up without a seat takes one that is free, or whose attachment is proven dead; who leaves one wakes somebody
-//! who may want it. Nothing but how long one sleeps depends on seats: when a holder and all askers die, or are stopped, at once, the
-//! others ask after their own, longer sleep.
+//! So what long waits cost does not grow with the number of waiters. A checker has one of four seats. Nothing but how long a waiter sleeps
+//! depends on seats. A checker may be killed or stopped, or be a task that is no longer polled. So a seat is kept by using it:
+//!
+//! | a seat says | meaning |
+//! |---|---|
+//! | a slot, and a number | a checker of this attachment has it, and raises the number at each of its checks: a beat |
+//! | no slot, and a number | it is free |
+//!
+//! # Rules
+//!
+//! 1. Every change of a seat is a compare-exchange that raises its number. So a checker that finds another number than it stored has lost its
+//!    seat.
+//! 2. A waiter without a seat takes one that is free, or silent: its number was raised less than once in [`PATIENCE`] since this
+//!    waiter looked last. A checker beats twice as often. The time is the waiter's own, so no two clocks are compared.
+//! 3. Of one attachment only one waiter has a seat, since its threads die and stop together. Another one takes it over when it is silent.
+//! 4. A checker that could not see a death that others could, in another PID namespace, does not beat. So it keeps its seat
+//!    only until another waiter wants it. It takes a seat only if that is silent for twice as long, so that several of its kind,
+//!    which take a seat from each other, do not make it look used.
+//!
+//! A checker that leaves frees its seat, and wakes a waiter that may take it. When a holder and all its checkers die or stop at once, the
+//! others check after their own, longer sleep. All of this is held against every order of looks by the tests in `model`, which also
+//! show how each rule is needed.
 
+use std::array;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::protocol::{FIRST_SLEEP, next_period};
+use super::protocol::{FIRST_SLEEP, LONGEST_SLEEP, next_period};
 use crate::segment::Segment;
 use crate::segment::table::Hold;
 use crate::sys;
 
-/// The seats of those who wait for one thing, each the hold of an asker's attachment, or 0.
-pub(super) type Seats = [AtomicU64; 4];
+/// How long a seat may be without a beat.
+const PATIENCE: Duration = LONGEST_SLEEP.saturating_mul(2);
 
-/// The seat of an asker, until it leaves.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seat(usize);
+/// How many seats there are.
+pub(super) const SEATS: usize = 4;
 
-/// Takes a seat for the attachment `me`, unless it has one or all are taken. Whether the one in seat `turn` is gone is asked, too.
-pub(super) fn take(
-    seats: &Seats,
-    me: u64,
-    turn: u32,
-    is_gone: impl Fn(u64) -> bool,
-) -> Option<Seat> {
-    if seats.iter().any(|it| it.load(Ordering::Relaxed) == me) {
-        // Threads of one process die together: one seat is as good as four.
-        return None;
-    }
-    let takes = |seat: &AtomicU64, from| {
-        seat.compare_exchange(from, me, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    };
-    if let Some(free) = seats.iter().position(|it| takes(it, 0)) {
-        return Some(Seat(free));
-    }
-    let index = turn as usize % seats.len();
-    let seat = seats.get(index)?;
-    let other = seat.load(Ordering::Relaxed);
-    (is_gone(other) && takes(seat, other)).then_some(Seat(index))
+/// The seats of those who wait for one thing.
+pub(super) type Seats = [AtomicU64; SEATS];
+
+/// What is done with seats; each step is indivisible, and a process may die or stop between any two.
+pub(super) trait Steps {
+    /// Loads a seat.
+    fn seat(&self, index: usize) -> Seat;
+    /// Changes a seat from one value to another, if it is that one.
+    fn change(&self, index: usize, from: Seat, to: Seat) -> bool;
 }
 
-/// Leaves a seat that `me` has, to somebody who sleeps on `word`.
-pub(super) fn leave(seats: &Seats, word: &AtomicU32, me: u64, seat: Seat) {
-    if let Some(seat) = seats.get(seat.0) {
-        // Unless somebody has overwritten it.
-        let _ = seat.compare_exchange(me, 0, Ordering::Relaxed, Ordering::Relaxed);
-        sys::wake_one(word);
+/// A seat: the slot of its checker plus 1, or 0 (bits 0 to 12), and how often it was changed (above).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Seat(pub(super) u64);
+
+impl Seat {
+    const BEAT: u64 = 1 << 13;
+
+    fn beats(self) -> u64 {
+        self.0 / Seat::BEAT
     }
+
+    fn is_free(self) -> bool {
+        self.0.is_multiple_of(Seat::BEAT)
+    }
+
+    fn is_of(self, slot: usize) -> bool {
+        self.0 % Seat::BEAT == slot as u64 + 1
+    }
+
+    /// What it becomes by a step of a checker in this slot, or of one that leaves.
+    pub(super) fn changed(self, slot: Option<usize>) -> Seat {
+        let who = slot.map_or(0, |slot| slot as u64 + 1);
+        Seat((self.0 - self.0 % Seat::BEAT).wrapping_add(Seat::BEAT) | who)
+    }
+}
+
+/// What a waiter knows of the seats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Checker {
+    /// The seat that it has, and what it stored there last.
+    own: Option<(usize, Seat)>,
+    /// What the seats were when it looked for one.
+    seen: [Seat; SEATS],
+}
+
+impl Checker {
+    /// Beats, or looks for a seat, for a waiter of the attachment in this slot; whether it has one. `patience`: how often [`PATIENCE`] has
+    /// passed since it last looked for one that was silent, `None` if it has not looked yet. `sees`: whether it could see every death.
+    pub(super) fn look(
+        &mut self,
+        steps: &impl Steps,
+        slot: usize,
+        patience: Option<u64>,
+        sees: bool,
+    ) -> bool {
+        if let Some((index, stored)) = self.own.take() {
+            let beat = if sees {
+                stored.changed(Some(slot))
+            } else {
+                stored
+            };
+            if steps.change(index, stored, beat) {
+                self.own = Some((index, beat));
+                return true;
+            }
+        }
+        let needed = if sees {
+            patience
+        } else {
+            patience.map(|it| it / 2)
+        };
+        let found: [Seat; SEATS] = array::from_fn(|index| steps.seat(index));
+        let is_silent = |&index: &usize| {
+            let (now, before) = (found.get(index), self.seen.get(index));
+            let beats = now
+                .zip(before)
+                .map(|(now, before)| now.beats().wrapping_sub(before.beats()));
+            beats
+                .zip(needed)
+                .is_some_and(|(beats, needed)| beats < needed)
+        };
+        let own = found.iter().position(|it| it.is_of(slot));
+        let wanted = own.map_or_else(
+            || {
+                let free = found.iter().position(|it| it.is_free());
+                free.or_else(|| (0..SEATS).find(is_silent))
+            },
+            |own| Some(own).filter(is_silent),
+        );
+        if patience != Some(0) {
+            self.seen = found;
+        }
+        let taken = wanted.and_then(|index| {
+            let from = *found.get(index)?;
+            let to = from.changed(Some(slot));
+            steps.change(index, from, to).then_some((index, to))
+        });
+        self.own = taken;
+        taken.is_some()
+    }
+
+    /// The seat that it believes to have, and what it stored there.
+    #[cfg(test)]
+    pub(super) fn own(self) -> Option<(usize, Seat)> {
+        self.own
+    }
+
+    /// Leaves its seat; whether it had one.
+    pub(super) fn leave(&mut self, steps: &impl Steps) -> bool {
+        let own = self.own.take();
+        own.is_some_and(|(index, stored)| steps.change(index, stored, stored.changed(None)))
+    }
+}
+
+impl Steps for Seats {
+    fn seat(&self, index: usize) -> Seat {
+        let seat = self.get(index);
+        Seat(seat.map_or(0, |seat| seat.load(Ordering::Relaxed)))
+    }
+
+    fn change(&self, index: usize, from: Seat, to: Seat) -> bool {
+        let order = Ordering::Relaxed;
+        let change = |seat: &AtomicU64| seat.compare_exchange(from.0, to.0, order, order).is_ok();
+        self.get(index).is_some_and(change)
+    }
+}
+
+/// A waiter that checks for others, while it has a seat.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Checks {
+    checker: Checker,
+    /// When it looked for a seat that was silent.
+    looked: Option<Instant>,
+}
+
+impl Checks {
+    /// As [`Checker::look`].
+    pub(super) fn look(&mut self, segment: &Segment, seats: &Seats, sees: bool) -> bool {
+        let patience = self.looked.map(|looked| {
+            let passed = looked.elapsed().as_nanos() / PATIENCE.as_nanos();
+            u64::try_from(passed).unwrap_or(u64::MAX)
+        });
+        if patience != Some(0) {
+            self.looked = Some(Instant::now());
+        }
+        let slot = segment.hold().index();
+        self.checker.look(seats, slot, patience, sees)
+    }
+
+    /// Leaves its seat, to a waiter that sleeps on `word`.
+    pub(super) fn leave(&mut self, seats: &Seats, word: &AtomicU32) {
+        if self.checker.leave(seats) {
+            sys::wake_one(word);
+        }
+    }
+}
+
+/// Whether this process could see that the process of an attachment has ended, also where a child keeps that one's byte.
+pub(super) fn sees(segment: &Segment, hold: Hold) -> bool {
+    let found = segment.recorded(hold).zip(sys::identity().ok());
+    found.is_none_or(|(found, me)| me.namespaces != 0 && found.who.namespaces == me.namespaces)
 }
 
 /// One who waits for what several have, of whom any may die: how long it sleeps, and when it asks whether they live. It leaves its seat
 /// when this is dropped.
 ///
 /// There may be many to ask about. So whoever looks asks only if nobody else has since it looked last: while one asks every few
-/// milliseconds the others do not, and the next one does when that one is gone, or has stopped.
+/// milliseconds the others do not, and the next one does when that one is gone, has stopped, or is polled no more. One that could not see
+/// every death asks as well, and does not keep others from asking.
 #[derive(Debug)]
 pub(crate) struct Asker<'a> {
     segment: &'a Segment,
@@ -73,7 +223,9 @@ pub(crate) struct Asker<'a> {
 #[derive(Debug, Clone, Copy)]
 struct State {
     period: Duration,
-    seat: Option<Seat>,
+    checks: Checks,
+    /// Whether one of those whom it asked about last is one whose death it might not see.
+    is_blind: bool,
     /// What `asked` was when it looked last.
     seen: u32,
     looks: u32,
@@ -97,7 +249,8 @@ impl<'a> Asker<'a> {
             word,
             state: Cell::new(State {
                 period: FIRST_SLEEP,
-                seat: None,
+                checks: Checks::default(),
+                is_blind: false,
                 seen: asked.load(Ordering::Relaxed),
                 looks: 0,
             }),
@@ -108,21 +261,18 @@ impl<'a> Asker<'a> {
     pub(crate) fn asks(&self) -> bool {
         let mut state = self.state.get();
         state.looks = state.looks.wrapping_add(1);
+        let sees = !state.is_blind;
         state.period = next_period(state.period, || {
-            let me = self.segment.hold().word();
-            let is_gone = |other| self.is_gone(Hold::from_word(other));
-            state.seat = state
-                .seat
-                .or_else(|| take(self.seats, me, state.looks, is_gone));
-            state.seat.is_some()
+            state.checks.look(self.segment, self.seats, sees)
         });
         let asked = self.asked.load(Ordering::Relaxed);
         let asks = asked == state.seen;
-        state.seen = if asks {
+        state.seen = if asks && sees {
             self.asked.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
         } else {
             asked
         };
+        state.is_blind &= !asks;
         self.state.set(state);
         asks
     }
@@ -136,18 +286,32 @@ impl<'a> Asker<'a> {
     pub(crate) fn is_gone(&self, hold: Hold) -> bool {
         // Another one each time, if there are many.
         let turn = (self.state.get().looks as usize).wrapping_add(hold.index());
-        (turn.is_multiple_of(THOROUGHLY) || !self.segment.is_kept(hold))
-            && self.segment.is_gone(hold)
+        let gone = (turn.is_multiple_of(THOROUGHLY) || !self.segment.is_kept(hold))
+            && self.segment.is_gone(hold);
+        if !gone {
+            self.found(hold);
+        }
+        gone
+    }
+
+    /// Takes note of one that is not proven gone.
+    pub(crate) fn found(&self, hold: Hold) {
+        if !sees(self.segment, hold) {
+            let is_blind = true;
+            self.state.set(State {
+                is_blind,
+                ..self.state.get()
+            });
+        }
     }
 }
 
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         // A forked child has a copy of the seat's number, not the seat.
-        if let Some(seat) = self.state.get().seat
-            && self.segment.attached().is_ours()
-        {
-            leave(self.seats, self.word, self.segment.hold().word(), seat);
+        if self.segment.attached().is_ours() {
+            let mut state = self.state.get();
+            state.checks.leave(self.seats, self.word);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::askers::{self, Seat};
+use super::askers::{self, Checks};
 use super::deadlock;
 use super::error::NotAcquired;
 use super::protocol::{self, Acquired, Refused, Steps, Until};
@@ -133,8 +133,8 @@ pub(super) struct Asked {
     pub(super) last_sign: Option<Instant>,
     /// How often a holder was asked about.
     times: u32,
-    /// Where it asks for others, too.
-    seat: Option<Seat>,
+    /// Whether it checks for others, too.
+    checks: Checks,
     /// Where it has noted that it waits.
     note: Option<Note>,
 }
@@ -192,17 +192,11 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
 
     /// No longer asks for others, nor says that it waits. Called by one who waits no more.
     pub(super) fn end_wait(&self) {
-        let asked = self.asked.get();
-        if let Some(seat) = asked.seat {
-            let me = self.lock.segment().hold().word();
-            askers::leave(&self.words.askers, &self.words.waiting, me, seat);
-        }
-        self.lock.wipe_out(asked.note);
-        self.asked.set(Asked {
-            seat: None,
-            note: None,
-            ..asked
-        });
+        let mut asked = self.asked.get();
+        let words = self.words;
+        asked.checks.leave(&words.askers, &words.waiting);
+        self.lock.wipe_out(asked.note.take());
+        self.asked.set(asked);
     }
 
     /// Keeps the certificate of a take-over that this attempt has made.
@@ -238,7 +232,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     fn try_acquire(&self) -> Result<(), u64> {
         let owner = &self.words.owner;
         owner
-            .compare_exchange(0, self.me, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(0, self.me, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
     }
 
@@ -247,7 +241,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
         let taken = owner
-            .compare_exchange(dead, me, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(dead, me, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if taken {
             // The dead one may have taken away what those who wait for a change had stored: see `change`.
@@ -258,7 +252,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn owner(&self) -> u64 {
-        self.words.owner.load(Ordering::Relaxed)
+        self.words.owner.load(Ordering::Acquire)
     }
 
     #[inline(always)]
@@ -321,15 +315,12 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn asks_often(&self) -> bool {
-        let asked = self.asked.get();
+        let mut asked = self.asked.get();
         let segment = self.lock.segment();
-        let seat = asked.seat.or_else(|| {
-            let me = segment.hold().word();
-            let is_gone = |other| segment.is_gone(Hold::from_word(other));
-            askers::take(&self.words.askers, me, asked.times, is_gone)
-        });
-        self.asked.set(Asked { seat, ..asked });
-        seat.is_some()
+        let sees = askers::sees(segment, Hold::from_word(self.owner()));
+        let often = asked.checks.look(segment, &self.words.askers, sees);
+        self.asked.set(asked);
+        often
     }
 
     fn is_own(&self, owner: u64) -> bool {

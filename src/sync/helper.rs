@@ -62,6 +62,8 @@ pub(super) fn wait(
 ) -> io::Result<Ticket> {
     let generation = Generation::current()?;
     let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+    // Before anything is locked: a clone may run anything, and wait here itself.
+    let waker = waker.clone();
     let mut helpers = lock(HELPERS.get_or_make(|| Ok(Mutex::default()))?);
     let with_room = helpers
         .iter()
@@ -81,7 +83,7 @@ pub(super) fn wait(
         word: word.address(),
         seen,
         until,
-        waker: waker.clone(),
+        waker,
     });
     drop(waiters);
     drop(helpers);

@@ -67,11 +67,12 @@ pub(super) const YIELDS: usize = 10;
 
 /// The steps that the lock is made of; each is indivisible, and a process may die between any two.
 pub(super) trait Steps {
-    /// Changes `owner` from 0 to this attachment, or returns the owner. An acquire operation.
+    /// Changes `owner` from 0 to this attachment, or returns the owner. An acquire operation, and a release operation: whoever sees
+    /// the owner sees its slot taken.
     fn try_acquire(&self) -> Result<(), u64>;
-    /// Changes `owner` from a dead hold to this attachment. An acquire operation.
+    /// Changes `owner` from a dead hold to this attachment. The same.
     fn try_take_over(&self, dead: u64) -> bool;
-    /// Loads `owner`.
+    /// Loads `owner`. An acquire operation.
     fn owner(&self) -> u64;
     /// Stores 0 into `owner`. A release operation, and no fence for loads that follow.
     fn free(&self);

@@ -12,6 +12,7 @@
 //! | `phase` | a number | raised by each writer that leaves after it was inside |
 //! | a slot's mark | holds *n* | *n* of its threads are inside, or about to look whether they may be |
 //! | | waits *n*, since *p* | while `phase` is *p*: *n* of its threads wait for the writer; once it is not: they are inside |
+//! | `tasks` | *n*, since *p* | while `phase` is *p*: *n* tasks wait for the writer; once it is not: they may come in when they are polled |
 //! | `readers_wait` | 1 | somebody may be asleep on `turn` |
 //! | `turn` | a number | raised whenever a writer has left, or given up, and `readers_wait` was 1 |
 //! | `draining` | 1 | the writer may be asleep on this word until readers leave |
@@ -26,7 +27,12 @@
 //! | | waits since *p*, `owner` 0 | waits - 1, and begins anew |
 //! | | waits since *p*, `owner` dead | takes `owner` over, waits - 1, holds + 1, `owner` 0 |
 //! | | leaves | holds - 1; wakes the writer if it drains |
+//! | task | `owner` held | as a reader, but in `tasks` instead of its slot's mark: *n* + 1 |
+//! | | `owner` held, others that may come in are in `tasks` | waits without being counted, and looks again after a period |
+//! | | waits since *p*, `phase` not *p* | holds + 1, then *n* - 1 if `tasks` is still since *p*: is inside; else holds - 1, and begins anew |
+//! | | waits since *p*, any other case | as a reader, with *n* - 1 for waits - 1 |
 //! | writer | has `owner` | waits until no living slot's mark keeps it out: holds above 0, or waits since another phase than `phase` |
+//! | | has waited long enough for tasks that may come in | `tasks` to none, since `phase`: they begin anew when they are polled |
 //! | | leaves | `phase` + 1, then `owner` 0; wakes those who wait |
 //! | | gives up before it was inside | `owner` 0; wakes those who wait |
 //! | | becomes a reader | holds + 1, then leaves |
@@ -48,6 +54,13 @@
 //!    `draining`.
 //! 7. A reader that sleeps has seen `turn`, then stored 1 into `readers_wait`, then looked at `phase` and `owner`. A writer that leaves
 //!    changes these, then takes the 1 away, then raises `turn`. So a reader whose 1 is taken away does not sleep on.
+//! 8. A writer waits for tasks that may come in, as for readers inside, but not for long: whether a task is polled is not known. A task that
+//!    is polled within [`GRACE`] after it was woken comes in before the next writer; so tasks that are polled do not starve.
+//!    One that is not delays one writer once. A change of `tasks` decides between a task that comes in and a writer that sends it away.
+//! 9. A task that comes in changes its mark first and `tasks` then; a writer looks at `tasks` first and at the marks then. So it
+//!    misses none.
+//! 10. A task joins `tasks` by a change from what it found there before it looked at `phase`. So after the tasks since *p* were sent away
+//!     nobody joins them, and none of them takes another's place.
 //!
 //! # Deaths
 //!
@@ -58,6 +71,7 @@
 //! | a writer, after that | the same, and those who waited are inside | the same |
 //! | a reader that took over | the same | the same |
 //! | one about to wake others | them asleep | they look again after their period |
+//! | a task that waits or may come in | a number in `tasks` | a writer sends it away: each number costs at most [`GRACE`], once |
 //!
 //! Whoever sleeps here waits for a holder, so that each sleep is bounded: see `protocol`.
 //!
@@ -66,6 +80,9 @@
 use std::time::Duration;
 
 use super::protocol::{FIRST_SLEEP, LONGEST_SLEEP};
+
+/// How long a writer waits for tasks that may come in, and are perhaps polled no more.
+pub(crate) const GRACE: Duration = LONGEST_SLEEP;
 
 /// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
 pub(crate) trait Steps {
@@ -89,6 +106,10 @@ pub(crate) trait Steps {
     fn is_gone(&self, slot: usize, mark: Mark, may: bool) -> bool;
     /// Clears a mark of one who is gone, if it is still this.
     fn forget(&self, slot: usize, mark: Mark);
+    /// Loads `tasks`.
+    fn tasks(&self) -> Tasks;
+    /// Changes `tasks` from one value to another, if it is that one.
+    fn change_tasks(&self, from: Tasks, to: Tasks) -> bool;
     /// Stores 1 into `readers_wait`.
     fn announce_reader(&self);
     /// Stores 0 into `readers_wait`; whether it was 1.
@@ -194,6 +215,42 @@ pub(crate) enum Change {
     IsLetIn,
 }
 
+/// The tasks of all processes that wait to read, or may come in: how many (low half), and since which phase they wait (high half).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Tasks(pub(crate) u64);
+
+impl Tasks {
+    pub(super) fn new(since: u32, count: u32) -> Tasks {
+        Tasks(u64::from(since) << 32 | u64::from(count))
+    }
+
+    pub(super) fn since(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub(super) fn count(self) -> u32 {
+        (self.0 & 0xffff_ffff) as u32
+    }
+
+    /// With one more that waits since this phase; `None` while others may come in.
+    pub(super) fn with(self, phase: u32) -> Option<Tasks> {
+        let joins = self.count() == 0 || self.since() == phase;
+        let count = self.count().checked_add(1).filter(|_| joins)?;
+        Some(Tasks::new(phase, count))
+    }
+
+    /// Without one that waits since this phase; `None` if they were sent away.
+    fn without(self, since: u32) -> Option<Tasks> {
+        let count = self.count().checked_sub(1)?;
+        (self.since() == since).then(|| Tasks::new(since, count))
+    }
+
+    /// Whether they may come in.
+    fn may_come_in(self, phase: u32) -> bool {
+        self.count() > 0 && self.since() != phase
+    }
+}
+
 fn wake_drainer(steps: &impl Steps) {
     if steps.take_drain() {
         steps.wake_writer();
@@ -219,45 +276,65 @@ pub(crate) enum Found {
     Sleep(u32, Option<Duration>),
 }
 
+/// What one that wants to read has come to.
+enum Begun {
+    Found(Found),
+    /// It waits; a task perhaps without being counted.
+    Waits,
+    Again,
+}
+
 /// One that wants to read: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Enter {
-    /// The phase since which its slot's mark says that it waits.
+    /// Whether it is a task, which may never be polled again: it is let in only when it looks.
+    is_task: bool,
+    /// The phase since which its slot's mark, or `tasks`, says that it waits.
     since: Option<u32>,
     /// The writer that it slept on last.
     suspect: u64,
 }
 
 impl Enter {
-    pub(crate) fn new() -> Enter {
+    pub(crate) fn new(is_task: bool) -> Enter {
         Enter {
+            is_task,
             since: None,
             suspect: 0,
         }
     }
 
-    /// The phase since which it waits.
+    /// The phase since which a thread waits, whom no writer overtakes.
     #[cfg(test)]
-    pub(super) fn since(self) -> Option<u32> {
-        self.since
+    pub(super) fn thread_since(self) -> Option<u32> {
+        self.since.filter(|_| !self.is_task)
+    }
+
+    /// The phase since which a task waits.
+    #[cfg(test)]
+    pub(super) fn task_since(self) -> Option<u32> {
+        self.since.filter(|_| self.is_task)
     }
 
     /// Looks once. `now`: there is no other look, so that a writer is asked at once whether it lives.
     pub(crate) fn look(&mut self, steps: &impl Steps, now: bool) -> Found {
         loop {
-            let Some(since) = self.since else {
-                match self.begin(steps) {
+            match self.since {
+                None => match self.begin(steps) {
+                    Begun::Waits => {}
+                    Begun::Again => continue,
+                    Begun::Found(found) => return found,
+                },
+                // Let in by the writer that left.
+                Some(since) if steps.phase() != since => match self.step_in(steps, since) {
                     Some(found) => return found,
                     None => continue,
-                }
-            };
-            if steps.phase() != since {
-                // Let in by the writer that left.
-                return self.step_in(steps);
+                },
+                Some(_) => {}
             }
             let turn = steps.turn();
             steps.announce_reader();
-            if steps.phase() != since {
+            if self.since.is_some_and(|since| steps.phase() != since) {
                 continue;
             }
             let owner = steps.owner();
@@ -268,49 +345,95 @@ impl Enter {
             let stays = owner == self.suspect;
             self.suspect = owner;
             if (stays || now) && steps.take_over(owner) {
-                let _ = self.step_in(steps);
+                let marked = steps.remark(Change::Holds);
+                self.give_up(steps);
                 steps.free();
                 wake_waiting(steps);
-                return Found::TakenOver(owner);
+                if marked {
+                    return Found::TakenOver(owner);
+                }
+                continue;
             }
-            return Found::Sleep(turn, None);
+            // One that is not counted looks whether it can be by now.
+            let limit = self.since.is_none().then_some(LONGEST_SLEEP);
+            return Found::Sleep(turn, limit);
         }
     }
 
-    /// Goes in, or makes a mark that it waits; `None` to look on.
-    fn begin(&mut self, steps: &impl Steps) -> Option<Found> {
+    /// Goes in, or makes a mark that it waits.
+    fn begin(&mut self, steps: &impl Steps) -> Begun {
+        let tasks = self.is_task.then(|| steps.tasks());
         let phase = steps.phase();
         if steps.owner() == 0 {
             if !steps.remark(Change::Holds) {
-                return Some(Found::Sleep(steps.turn(), Some(FIRST_SLEEP)));
+                return Begun::Found(Found::Sleep(steps.turn(), Some(FIRST_SLEEP)));
             }
             if steps.owner() == 0 {
-                return Some(Found::Inside);
+                return Begun::Found(Found::Inside);
             }
             leave_reading(steps);
         }
-        if !steps.remark(Change::WaitsSince(phase)) {
+        match tasks {
+            None if steps.remark(Change::WaitsSince(phase)) => {}
             // Another thread of this process was let in, and is about to notice.
-            return Some(Found::Sleep(steps.turn(), Some(FIRST_SLEEP)));
+            None => return Begun::Found(Found::Sleep(steps.turn(), Some(FIRST_SLEEP))),
+            Some(tasks) => match tasks.with(phase) {
+                Some(joined) if steps.change_tasks(tasks, joined) => {}
+                Some(_) => return Begun::Again,
+                // Others may come in, and are perhaps polled no more.
+                None => return Begun::Waits,
+            },
         }
         self.since = Some(phase);
         if steps.phase() != phase {
             self.give_up(steps);
+            return Begun::Again;
         }
-        None
+        Begun::Waits
     }
 
-    fn step_in(&mut self, steps: &impl Steps) -> Found {
+    /// Goes in, having been let in; `None` to look on.
+    fn step_in(&mut self, steps: &impl Steps, since: u32) -> Option<Found> {
+        if !self.is_task {
+            self.since = None;
+            steps.remark(Change::IsLetIn);
+            return Some(Found::Inside);
+        }
+        if !steps.remark(Change::Holds) {
+            return Some(Found::Sleep(steps.turn(), Some(FIRST_SLEEP)));
+        }
         self.since = None;
-        steps.remark(Change::IsLetIn);
-        Found::Inside
+        if leave_tasks(steps, since) {
+            return Some(Found::Inside);
+        }
+        // A writer has sent it away.
+        leave_reading(steps);
+        None
     }
 
     /// Takes back the mark that it waits.
     pub(crate) fn give_up(&mut self, steps: &impl Steps) {
-        if self.since.take().is_some() {
+        let Some(since) = self.since.take() else {
+            return;
+        };
+        if self.is_task {
+            leave_tasks(steps, since);
+        } else {
             steps.remark(Change::WaitsNoMore);
-            wake_drainer(steps);
+        }
+        wake_drainer(steps);
+    }
+}
+
+/// Counts one less that waits since this phase; false if they were sent away.
+fn leave_tasks(steps: &impl Steps, since: u32) -> bool {
+    loop {
+        let tasks = steps.tasks();
+        let Some(left) = tasks.without(since) else {
+            return false;
+        };
+        if steps.change_tasks(tasks, left) {
+            return true;
         }
     }
 }
@@ -339,11 +462,14 @@ impl Drain {
         }
     }
 
-    /// Looks once. `now`: there is no other look, so that readers are asked at once whether they live.
-    pub(crate) fn look(&mut self, steps: &impl Steps, now: bool) -> Found {
+    /// Looks once. `now`: there is no other look, so that readers are asked at once whether they live. `is_late`: it has waited for
+    /// [`GRACE`].
+    pub(crate) fn look(&mut self, steps: &impl Steps, now: bool, is_late: bool) -> Found {
         let phase = steps.phase();
         steps.announce_drain();
-        let mut kept_out = false;
+        let tasks = steps.tasks();
+        let mut kept_out = tasks.may_come_in(phase)
+            && !(is_late && steps.change_tasks(tasks, Tasks::new(phase, 0)));
         let mut slot = 0;
         while let Some(mark) = steps.mark(slot) {
             let own = if steps.is_own(slot) { self.own } else { 0 };
@@ -375,6 +501,11 @@ impl Drain {
     pub(super) fn timeless(self) -> Drain {
         let period = FIRST_SLEEP;
         Drain { period, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_slept(self) -> bool {
+        self.slept
     }
 
     /// Whether it is inside as a reader meanwhile.

@@ -19,7 +19,7 @@
 //!   file become usable as soon as the file has grown. `populate` needs no open file: it gives bytes memory, or says
 //!   that there is none, where a load or store would raise a signal.
 //! - **Waiting**: `wait` sleeps only while the word still has the expected value, until a `wake` on the same
-//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` and `store_and_wake` change a word and wake in one
+//!   shared word, or a timeout, or for no reason. `wake` wakes sleepers of every process. `add_and_wake` and `or_and_wake` change a word and wake in one
 //!   step: a process that dies has done both or neither. It is a full fence, and false, with nothing done, where the system has no such step;
 //!   `has_store_and_wake` says whether it has.
 //! - **`ipc`**: the system's own named memory and semaphores, for programs without this library. Identifiers, waits and
@@ -60,7 +60,7 @@ pub use platform::Signal;
 pub(crate) use platform::{
     Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
     default_directories, default_directory, differs, effective_user, fate_of, has_store_and_wake,
-    identity, ipc, join_barriers, now_since_epoch, start_thread, store_and_wake, thread_id, wait,
+    identity, ipc, join_barriers, now_since_epoch, or_and_wake, start_thread, thread_id, wait,
     wait_any, wake_all, wake_one, wake_one_at, wake_some, watch_closings,
 };
 pub(crate) use word::{Address, Slept, Word, low_half_of};

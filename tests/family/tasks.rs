@@ -23,6 +23,8 @@ pub(crate) fn suite() -> Suite {
         .test(a_dropped_wait_for_a_value_leaves_nothing)
         .test(a_dropped_writer_lets_readers_in)
         .test(a_dropped_reader_keeps_nobody_out)
+        .test(a_reader_that_is_not_polled_keeps_no_writer_out)
+        .test(a_reader_that_is_polled_comes_in_before_the_next_writer)
         .test(a_dropped_upgrade_keeps_nobody_out)
         .test(a_value_whose_maker_was_dropped_is_made_by_the_next)
         .test(a_dropped_wait_for_permits_takes_none)
@@ -208,6 +210,51 @@ fn a_dropped_reader_keeps_nobody_out() {
     assert_in_the_way(rwlock.try_write());
     drop(let_in);
     drop(rwlock.try_write().expect("nobody is inside"));
+}
+
+fn a_reader_that_is_not_polled_keeps_no_writer_out() {
+    let family = create();
+    let rwlock = &family.inner.rwlock;
+    let writer = rwlock.write().expect("nobody is inside");
+    let mut waiting = Box::pin(rwlock.read_async());
+    let mut forgotten = Box::pin(rwlock.read_async());
+    assert_waits(waiting.as_mut());
+    assert_waits(forgotten.as_mut());
+    std::mem::forget(forgotten);
+    drop(writer);
+    // They may come in, and are not polled.
+    let writer = rwlock.write_timeout(LONG).expect("nobody is inside");
+    assert_waits(waiting.as_mut());
+    drop(writer);
+    let mut upgraded = rwlock.read().expect("nobody writes");
+    upgraded = match upgraded.upgrade_timeout(LONG) {
+        Ok(writer) => writer.downgrade().expect("there is room"),
+        Err((_, error)) => panic!("{error}"),
+    };
+    drop(upgraded);
+    drop(block_on(rwlock.write_async()).expect("nobody is inside"));
+    drop(block_on(waiting).expect("nobody writes"));
+    drop(rwlock.try_write().expect("nobody is inside"));
+}
+
+fn a_reader_that_is_polled_comes_in_before_the_next_writer() {
+    let family = create();
+    let rwlock = &family.inner.rwlock;
+    let writer = rwlock.write().expect("nobody is inside");
+    let mut waiting = pin!(rwlock.read_async());
+    assert_waits(waiting.as_mut());
+    let mut next = pin!(rwlock.write_async());
+    assert_waits(next.as_mut());
+    drop(writer);
+    assert_waits(next.as_mut());
+    let reader = match poll(waiting.as_mut()) {
+        Poll::Ready(reader) => reader.expect("it is no fork"),
+        // A machine that stopped in between: then it was sent away.
+        Poll::Pending => return drop(block_on(next).expect("nobody is inside")),
+    };
+    assert_waits(next.as_mut());
+    drop(reader);
+    drop(block_on(next).expect("nobody is inside"));
 }
 
 fn a_dropped_upgrade_keeps_nobody_out() {

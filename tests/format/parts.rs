@@ -92,6 +92,7 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("readers_wait", number(0)),
         ("draining", number(0)),
         ("asked", number(0)),
+        ("tasks", number(0)),
     ];
     assert_block("Read-write lock", &[], part(384), &words);
     value(384 + 256, &typed(1, [0; 3], [2; 3]));

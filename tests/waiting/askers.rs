@@ -1,7 +1,9 @@
 //! Long waits for a lock, for a permit, or to read: a few ask whether its holder lives, and nobody depends on them.
 
 use std::fs::File;
+use std::future::Future;
 use std::os::unix::fs::FileExt;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use sharehold::{LockError, Part, RwLock, Segment, Semaphore};
@@ -19,6 +21,11 @@ pub(crate) fn suite() -> Suite {
         .test(many_who_want_to_read_look_little_more_than_a_few)
         .test(others_read_when_the_writer_and_all_askers_die)
         .test(who_comes_in_untold_tells_the_others)
+        .test(others_check_often_while_all_checkers_are_stopped)
+        .test(others_check_often_for_a_permit_while_all_checkers_are_stopped)
+        .test(others_check_often_to_read_while_all_checkers_are_stopped)
+        .test(a_thread_checks_often_beside_a_task_that_is_not_polled)
+        .role(beside_a_task)
         .role(waiter)
         .role(reader)
         .role(permit_waiter)
@@ -259,4 +266,120 @@ fn who_comes_in_untold_tells_the_others() {
         waiter.tell("leave");
     }
     drop(rwlock.write_timeout(LONG).expect("they have left"));
+}
+
+/// The longest time between two checks, on average, of those that check often: four times what it should be, and half of what the others take.
+const OFTEN: u128 = 32;
+
+/// Waits until all of these, which have waited for long, check often.
+fn wait_until_all_check_often(waiters: &[Child]) {
+    let began = Instant::now();
+    loop {
+        let (start, before) = (Instant::now(), counts(waiters));
+        std::thread::sleep(Duration::from_millis(500));
+        let least = start.elapsed().as_millis() / OFTEN;
+        let slept = counts(waiters).into_iter().zip(before);
+        if slept
+            .map(|(after, before)| u128::from(after - before))
+            .all(|slept| slept > least)
+        {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "they leave it to those who do not");
+    }
+}
+
+fn counts(waiters: &[Child]) -> Vec<u64> {
+    waiters.iter().map(|it| sleeps_of(it.pid())).collect()
+}
+
+fn check_often_while_all_checkers_are_stopped(start: fn() -> Child) {
+    let (mut holder, mut waiters) = start_many(start, 2 * SEATS);
+    let mut others = waiters.split_off(SEATS);
+    waiters.iter().for_each(Child::stop);
+    wait_until_all_check_often(&others);
+    holder.kill();
+    for child in &mut others {
+        child.tell("release it at once");
+    }
+    for child in &mut others {
+        child.hears("locked");
+    }
+}
+
+fn others_check_often_while_all_checkers_are_stopped() {
+    let _segment = create();
+    check_often_while_all_checkers_are_stopped(start);
+}
+
+fn others_check_often_for_a_permit_while_all_checkers_are_stopped() {
+    let _permit = create_permit();
+    check_often_while_all_checkers_are_stopped(start_for_permit);
+}
+
+fn others_check_often_to_read_while_all_checkers_are_stopped() {
+    let _rwlock = create_rwlock();
+    check_often_while_all_checkers_are_stopped(start_to_read);
+}
+
+/// Polls so often that it has waited for long, and then never again.
+fn poll_for_long(future: impl Future) {
+    let mut future = Box::pin(future);
+    for _ in 0..2 * SETTLED {
+        let polled = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "it is held");
+    }
+    std::mem::forget(future);
+}
+
+/// Has a task that waits and is not polled any more, then waits on its thread.
+fn beside_a_task(test: &mut Talk) {
+    match test.argument(0).as_str() {
+        "lock" => {
+            let segment = Segment::attach(KEY).expect("it is there");
+            poll_for_long(segment.lock_async());
+            test.say("waits");
+            match segment.lock() {
+                Err(LockError::Abandoned(found)) => drop(found.mark_consistent()),
+                other => panic!("{:?}", other.map(drop)),
+            }
+        }
+        "permit" => {
+            let permits = Semaphore::attach(KEY).expect("it is there");
+            poll_for_long(permits.acquire_async());
+            test.say("waits");
+            drop(permits.acquire().expect("it comes back"));
+        }
+        _ => {
+            let rwlock = RwLock::<u64>::attach(KEY).expect("it is there");
+            poll_for_long(rwlock.read_async());
+            test.say("waits");
+            drop(rwlock.read().expect("the writer leaves"));
+        }
+    }
+    test.say("locked");
+    test.wait_for_end();
+}
+
+fn a_thread_checks_often_beside_a_task_that_is_not_polled() {
+    let beside = |what: &str, mut holder: Child| {
+        holder.hears("locked");
+        let waiters = [that_waits(Child::with(beside_a_task, [what]))];
+        settle(&waiters);
+        wait_until_all_check_often(&waiters);
+        holder.kill();
+        let [mut waiter] = waiters;
+        waiter.hears("locked");
+        waiter.ends_well();
+    };
+    let segment = create();
+    beside("lock", start());
+    drop(segment);
+    let permit = create_permit();
+    beside("permit", start_for_permit());
+    drop(permit);
+    let _rwlock = create_rwlock();
+    beside("read", start_to_read());
 }

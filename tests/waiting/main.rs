@@ -3,6 +3,7 @@
 mod askers;
 mod changes;
 mod departures;
+mod events;
 mod storm;
 mod tasks;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
         askers::suite(),
         changes::suite(),
         departures::suite(),
+        events::suite(),
         storm::suite(),
         tasks::suite(),
     ])

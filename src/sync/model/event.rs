@@ -3,9 +3,11 @@
 //! # What holds
 //!
 //! - Nobody sleeps for long while it is set; where the system stores and wakes in one step, nobody has to look by itself for that, whoever dies.
-//! - One that resets itself lets at most one pass for each time that it is set; and what was set is taken by somebody who lives, unless one
-//!   has died having taken it.
+//! - An event that resets itself lets at most one pass for each time that it is set; and what was set is taken by somebody who lives, unless
+//!   one has died having taken it.
 //! - One that stays set lets everybody pass.
+//! - Whoever began to wait before it was set does not wait on because it was reset: all pass or, if it resets itself, one. Whoever
+//!   began after the reset does not pass for what was set before.
 
 mod tests;
 
@@ -13,7 +15,7 @@ use std::cell::Cell;
 
 use super::crowd::{Crowd, Law, Op, Part, State, Who};
 use super::places::Answers;
-use crate::sync::event::{self, CLEAR, Found, SET, Steps, WAITERS};
+use crate::sync::event::{self, Found, OWED, SET, Steps, WAITERS, Waiter};
 
 /// One use of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +48,14 @@ enum Mistake {
     NoStore,
     /// Who sets it takes it for set when somebody waits.
     SeesSet,
-    /// A reset forgets that somebody waits.
+    /// A reset is a store, whatever is there by then.
     ResetByStore,
+    /// A reset leaves the generation as it is.
+    KeepsGeneration,
+    /// A reset takes from those who waited before it was set what is theirs.
+    OwesNothing,
+    /// Who begins to wait after a reset takes what others are owed.
+    TakesOwed,
     /// The one step wakes one only.
     WakesOne,
 }
@@ -58,11 +66,14 @@ enum Word {
     State,
     Change(u32, u32),
     Store(u32),
-    StoreAndWake,
+    /// Adds `SET`.
+    Add,
+    AddAndWake,
     /// For the judge: it is about to be set.
     BeginsToSet,
     HasSet,
     Passes,
+    GivesUp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,12 +86,51 @@ struct Words {
     taken: u8,
     passed: u8,
     was_reset: bool,
+    /// A bit for each thread that waits.
+    waits: u8,
+    /// Of them, those for whom it was set: as they began to wait, or since.
+    may_pass: u8,
+    /// Of them, those who waited before it was set, where nobody has taken that since.
+    owed: u8,
+}
+
+impl Words {
+    /// What becomes of `state` by a step of a thread.
+    fn changes(&mut self, to: u32, waits: bool) {
+        let gone = self.state & !to;
+        if self.state & SET == 0 && to & SET != 0 {
+            self.may_pass |= self.waits;
+            self.owed |= self.waits;
+        }
+        if !waits {
+            self.was_reset |= gone & SET != 0;
+        } else if gone & OWED != 0 || gone & SET != 0 && to & WAITERS == 0 {
+            self.taken += 1;
+            self.owed = 0;
+        }
+        self.state = to;
+    }
+
+    /// Whether it was set, and nothing is to be seen of that.
+    fn is_lost(&self) -> bool {
+        self.state & SET == 0 && self.taken == 0 && !self.was_reset
+    }
+
+    /// A thread waits no more.
+    fn ends(&mut self, thread: usize) {
+        for threads in [&mut self.waits, &mut self.may_pass, &mut self.owed] {
+            *threads &= !(1 << thread);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Stage {
+    thread: usize,
     turn: usize,
-    rests: bool,
+    waiter: Waiter,
+    /// The word that it sleeps on.
+    rests: Option<u32>,
 }
 
 struct Event {
@@ -125,8 +175,8 @@ struct Replay<'a> {
     part: &'a Event,
     answers: &'a Answers<'a>,
     turn: Turn,
-    /// For [`Mistake::NoAnnouncement`]: it is said to have announced itself.
-    pretends: Cell<bool>,
+    /// For [`Mistake::TakesOwed`]: the word that it has loaded before any other.
+    first: Cell<Option<u32>>,
 }
 
 impl Replay<'_> {
@@ -142,33 +192,36 @@ impl Replay<'_> {
         self.part.mistake == mistake
     }
 
-    /// Whether it is at the end of its turn, else at the beginning of a sleep.
-    fn segment(&self, rests: bool) -> bool {
+    /// Where it is at the end: asleep on a word, or, with none, at the end of its turn.
+    fn segment(&self, waiter: &mut Waiter, rests: Option<u32>) -> Option<u32> {
         match self.turn {
             Set => {
                 self.word(Word::BeginsToSet);
                 event::set(self);
                 self.word(Word::HasSet);
-                return true;
+                return None;
             }
             Reset => {
                 event::reset(self);
-                return true;
+                return None;
             }
             Wait | WaitFor => {}
         }
-        if rests {
+        if let Some(word) = rests {
             if self.turn == WaitFor && self.ask(Op::Either) == 1 {
-                return true;
+                self.word(Word::GivesUp);
+                return None;
             }
             let unannounced = self.is(Mistake::NoAnnouncement);
-            self.ask(Op::Sleep(if unannounced { CLEAR } else { WAITERS }));
+            self.ask(Op::Sleep(if unannounced { word & !WAITERS } else { word }));
         }
-        let passes = event::look(self) == Found::Happened;
-        if passes {
-            self.word(Word::Passes);
+        match waiter.look(self) {
+            Found::Happened => {
+                self.word(Word::Passes);
+                None
+            }
+            Found::Sleep(word, _) => Some(word),
         }
-        passes
     }
 }
 
@@ -178,30 +231,41 @@ impl Steps for Replay<'_> {
     }
 
     fn state(&self) -> u32 {
-        if self.pretends.take() {
-            return WAITERS;
-        }
         match self.word(Word::State) {
-            WAITERS if self.is(Mistake::SeesSet) && self.turn == Set => SET,
+            found if self.is(Mistake::SeesSet) && self.turn == Set && found & WAITERS != 0 => SET,
+            // It looks as if it had begun to wait before.
+            found if self.is(Mistake::TakesOwed) && found & OWED != 0 => {
+                if self.first.get().is_none() {
+                    self.first.set(Some(found));
+                    0
+                } else {
+                    found
+                }
+            }
             found => found,
         }
     }
 
     fn change(&self, from: u32, to: u32) -> bool {
+        let announces = to & WAITERS != 0 && from & WAITERS == 0;
         let by_store = match self.part.mistake {
-            Mistake::TakeByStore => self.turn == Wait && to == CLEAR,
+            Mistake::TakeByStore => self.turn == Wait && from & SET != 0,
             Mistake::ResetByStore => self.turn == Reset,
-            Mistake::AnnounceByStore => to == WAITERS,
+            Mistake::AnnounceByStore => announces,
             _ => false,
         };
         if by_store {
             self.word(Word::Store(to));
             return true;
         }
-        if to == WAITERS && self.is(Mistake::NoAnnouncement) {
-            self.pretends.set(true);
+        if announces && self.is(Mistake::NoAnnouncement) {
             return true;
         }
+        let to = match self.part.mistake {
+            Mistake::KeepsGeneration if self.turn == Reset => from & !(SET | WAITERS),
+            Mistake::OwesNothing if self.turn == Reset => to & !OWED,
+            _ => to,
+        };
         self.word(Word::Change(from, to)) == 1
     }
 
@@ -209,29 +273,29 @@ impl Steps for Replay<'_> {
         self.part.one_step
     }
 
-    fn store_and_wake(&self) -> bool {
+    fn set_and_wake(&self) -> bool {
         if !self.part.one_step {
             return false;
         }
         match self.part.mistake {
             Mistake::SplitWake => return false,
             Mistake::WakesOne => {
-                self.word(Word::Store(SET));
+                self.word(Word::Add);
                 self.ask(Op::Wake(1));
             }
             _ => {
-                self.word(Word::StoreAndWake);
+                self.word(Word::AddAndWake);
             }
         }
         true
     }
 
-    fn store(&self) {
+    fn set(&self) {
         if self.is(Mistake::WakeFirst) {
             self.ask(Op::Wake(u32::MAX));
         }
         if !self.is(Mistake::NoStore) {
-            self.word(Word::Store(SET));
+            self.word(Word::Add);
         }
     }
 
@@ -257,19 +321,24 @@ impl Part for Event {
 
     fn words(&self) -> Words {
         Words {
-            state: CLEAR,
+            state: 0,
             sets: 0,
             ended: 0,
             taken: 0,
             passed: 0,
             was_reset: false,
+            waits: 0,
+            may_pass: 0,
+            owed: 0,
         }
     }
 
     fn first(&self) -> Stage {
         Stage {
+            thread: 0,
             turn: 0,
-            rests: false,
+            waiter: Waiter::new(),
+            rests: None,
         }
     }
 
@@ -279,44 +348,53 @@ impl Part for Event {
             part: self,
             answers,
             turn,
-            pretends: Cell::new(false),
+            first: Cell::new(None),
         };
-        let ends = replay.segment(stage.rests);
+        let mut waiter = stage.waiter;
+        let rests = replay.segment(&mut waiter, stage.rests);
+        let ends = rests.is_none();
         Some(Stage {
+            thread,
             turn: stage.turn + usize::from(ends),
-            rests: !ends,
+            waiter: if ends { Waiter::new() } else { waiter },
+            rests,
         })
     }
 
     fn perform(&self, words: &mut Words, who: Who, step: Word) -> Result<u64, Law> {
         let waits = matches!(self.turns[who.thread], [Wait | WaitFor, ..]);
+        let me = 1 << who.thread;
         match step {
-            Word::State => return Ok(words.state.into()),
-            Word::Change(from, _) if words.state != from => return Ok(0),
-            Word::Change(SET, to) | Word::Store(to) if to == CLEAR => {
-                words.state = to;
-                if waits {
-                    words.taken += 1;
-                } else {
-                    words.was_reset = true;
+            Word::State => {
+                if waits && words.waits & me == 0 {
+                    words.waits |= me;
+                    if words.state & SET != 0 {
+                        words.may_pass |= me;
+                    }
                 }
+                return Ok(words.state.into());
             }
-            Word::Change(_, to) | Word::Store(to) => words.state = to,
-            Word::StoreAndWake => words.state = SET,
+            Word::Change(from, _) if words.state != from => return Ok(0),
+            Word::Change(_, to) | Word::Store(to) => words.changes(to, waits),
+            Word::Add | Word::AddAndWake => words.changes(words.state | SET, waits),
             Word::BeginsToSet => words.sets += 1,
             Word::HasSet => {
                 words.ended += 1;
-                let lost = words.state != SET && words.taken == 0 && !words.was_reset;
-                if lost {
+                if words.is_lost() {
                     return Err(Law::Miscounted);
                 }
             }
             Word::Passes => {
                 words.passed += 1;
-                if words.sets == 0 || self.resets && words.passed > words.sets {
+                if self.resets && words.passed > words.sets {
                     return Err(Law::TooMany);
                 }
+                if words.may_pass & me == 0 {
+                    return Err(Law::Untrue);
+                }
+                words.ends(who.thread);
             }
+            Word::GivesUp => words.ends(who.thread),
         }
         Ok(1)
     }
@@ -326,7 +404,7 @@ impl Part for Event {
     }
 
     fn wakes(step: Word) -> bool {
-        step == Word::StoreAndWake
+        step == Word::AddAndWake
     }
 
     fn bed(words: &Words) -> u32 {
@@ -334,16 +412,14 @@ impl Part for Event {
     }
 
     fn judge(&self, crowd: &Crowd<Event>, state: &State<Words>) -> Result<(), Law> {
-        let words = &state.words;
-        let lost = words.ended > 0 && words.taken == 0 && !words.was_reset && words.state != SET;
         let all_live = crowd.threads().all(|it| !crowd.is_dead(state, it));
-        if lost && all_live {
+        if state.words.ended > 0 && state.words.is_lost() && all_live {
             return Err(Law::Miscounted);
         }
         Ok(())
     }
 
-    fn has_to_wait(&self, _: &Crowd<Event>, state: &State<Words>, _: Stage) -> bool {
-        state.words.state != SET
+    fn has_to_wait(&self, _: &Crowd<Event>, state: &State<Words>, place: Stage) -> bool {
+        state.words.state & SET == 0 && state.words.owed >> place.thread & 1 == 0
     }
 }

@@ -3,7 +3,7 @@
 //! `program` makes machines with few states of threads that run the code, `state` has the lock's words and the threads, `world`
 //! what steps do to them, `search` goes through all states and judges them, `tests` asks. `slots`
 //! does the same for the proof of death that the lock takes as given, `change`, `sharing`, `permits`, `event` and `rounds` for what is made
-//! of the lock; `crowd` and `places` are what the last three have in common.
+//! of the lock; `crowd` and `places` are what the last three have in common. `seats` is who checks for others.
 //!
 //! # What holds
 //!
@@ -54,6 +54,7 @@ mod places;
 mod program;
 mod rounds;
 mod search;
+mod seats;
 mod sharing;
 mod slots;
 mod state;

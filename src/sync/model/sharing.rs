@@ -6,14 +6,15 @@
 //!
 //! # What holds
 //!
-//! - Nobody is inside beside a living writer. Who is let in by a writer that leaves is inside before the next writer is.
+//! - Nobody is inside beside a living writer. A thread that is let in by a writer that leaves is inside before the next writer is.
+//! - A task that is polled no more keeps nobody out for ever, and leaves nothing in the marks.
 //! - Without deaths and without giving up, every run ends, though no sleep ever has to end by itself.
 //! - With deaths of any process before any step, every run ends with everybody living done, and nothing of theirs left in owner and marks.
 //!
 //! # What is left out
 //!
 //! - The writers' lock is one step, which is possible when the owner is nobody or dead: see `program` and `world` for what it is made of.
-//! - Steps are sequentially consistent, as the real ones are.
+//! - Steps are sequentially consistent, as the real ones are: those that the lock makes with less are followed by a fence.
 //! - Which attachment had a slot before: marks are of the slot's present generation.
 
 mod program;
@@ -22,7 +23,7 @@ mod tests;
 use std::fmt;
 
 use super::search::{Step, World};
-use crate::sync::sharing::Mark;
+use crate::sync::sharing::{Mark, Tasks};
 use program::{Bed, Mistake, Op, Programs, Stage, Turn};
 
 const THREADS: usize = 3;
@@ -56,6 +57,7 @@ struct State {
     phase: u8,
     turn: u8,
     marks: [Mark; THREADS],
+    tasks: Tasks,
     readers_wait: bool,
     draining: bool,
     deaths: u8,
@@ -215,12 +217,9 @@ impl Sharing {
                 to.turn += 1;
                 0
             }
-            Op::Remark(change) => {
-                let changed = from.marks[slot].changed(change);
-                to.marks[slot] = changed.unwrap_or(from.marks[slot]);
-                changed.is_some().into()
+            Op::Remark(_) | Op::Mark(_) | Op::Tasks | Op::ChangeTasks(..) => {
+                step_on_marks(op, slot, &mut to)
             }
-            Op::Mark(other) => from.marks[other].0,
             Op::IsGone(other, _) => (other != slot && self.is_dead(&from, other)).into(),
             Op::Forget(other, mark) => {
                 if from.marks[other] == mark {
@@ -268,6 +267,26 @@ impl Sharing {
     }
 }
 
+/// What a thread of this slot does to the marks, or to `tasks`; the answer.
+fn step_on_marks(op: Op, slot: usize, state: &mut State) -> u64 {
+    match op {
+        Op::Remark(change) => {
+            let changed = state.marks[slot].changed(change);
+            state.marks[slot] = changed.unwrap_or(state.marks[slot]);
+            changed.is_some().into()
+        }
+        Op::Mark(other) => state.marks[other].0,
+        Op::ChangeTasks(found, next) => {
+            let is_found = state.tasks == found;
+            if is_found {
+                state.tasks = next;
+            }
+            is_found.into()
+        }
+        _ => state.tasks.0,
+    }
+}
+
 fn small(number: usize) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }
@@ -303,6 +322,7 @@ impl World for Sharing {
             phase: 0,
             turn: 0,
             marks: [Mark(0); THREADS],
+            tasks: Tasks(0),
             readers_wait: false,
             draining: false,
             deaths: self.deaths,

@@ -22,6 +22,6 @@ pub(crate) use mapping::Mapping;
 pub(crate) use process::{effective_user, identity, now_since_epoch, thread_id};
 pub(crate) use signals::start_thread;
 pub(crate) use wait::{
-    add_and_wake, barrier, has_store_and_wake, join_barriers, store_and_wake, wait, wake_all,
+    add_and_wake, barrier, has_store_and_wake, join_barriers, or_and_wake, wait, wake_all,
     wake_one, wake_some,
 };

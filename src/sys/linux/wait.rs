@@ -50,11 +50,11 @@ pub(crate) fn add_and_wake<'a>(word: impl Into<Word<'a>>) -> bool {
     futex::wake_op(word, SHARED, ALL, 0, word, add, never, 1, 0).is_ok()
 }
 
-/// Stores a small number into `word` and wakes every sleeper on it, in whatever process: no death comes between the two.
-pub(crate) fn store_and_wake<'a>(word: impl Into<Word<'a>>, value: u16) -> bool {
+/// Adds the bits of a small number to `word` and wakes every sleeper on it, in whatever process: no death comes between the two.
+pub(crate) fn or_and_wake<'a>(word: impl Into<Word<'a>>, bits: u16) -> bool {
     let word = word.into().0;
-    let (set, never) = (WakeOp::Set, WakeOpCmp::Lt);
-    futex::wake_op(word, SHARED, ALL, 0, word, set, never, value, 0).is_ok()
+    let (or, never) = (WakeOp::Or, WakeOpCmp::Lt);
+    futex::wake_op(word, SHARED, ALL, 0, word, or, never, bits, 0).is_ok()
 }
 
 /// Whether this process can change a word and wake its sleepers in one step. It is found out once, on a word that nobody sleeps on.
@@ -65,7 +65,7 @@ pub(crate) fn has_store_and_wake() -> bool {
     static FOUND: AtomicU32 = AtomicU32::new(0);
     match FOUND.load(Ordering::Relaxed) {
         0 => {
-            let found = store_and_wake(&AtomicU32::new(0), 1);
+            let found = or_and_wake(&AtomicU32::new(0), 1);
             FOUND.store(if found { YES } else { NO }, Ordering::Relaxed);
             found
         }

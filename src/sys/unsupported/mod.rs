@@ -201,7 +201,7 @@ pub(crate) fn wake_some<'a>(_word: impl Into<Word<'a>>, _most: u32) -> u32 {
     0
 }
 
-pub(crate) fn store_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
+pub(crate) fn or_and_wake<'a>(_word: impl Into<Word<'a>>, _value: u16) -> bool {
     false
 }
 

@@ -25,17 +25,20 @@ const WAIT_2: &[Turn] = &[Wait, Wait];
 const SETS: &[Turn] = &[Set];
 const SETS_2: &[Turn] = &[Set, Set];
 const RESETS: &[Turn] = &[Reset];
+const SET_RESET: &[Turn] = &[Set, Reset];
 const FOR: &[Turn] = &[WaitFor];
 
 /// Worlds of one event, of either kind.
 fn worlds(of: fn(&[&'static [Turn]]) -> Event) -> Vec<Event> {
-    let worlds: [&[&'static [Turn]]; 6] = [
+    let worlds: [&[&'static [Turn]]; 8] = [
         &[WAIT_2, SETS_2],
         &[WAIT, WAIT, SETS_2],
         &[WAIT, WAIT, SETS, SETS],
         &[WAIT, FOR, SETS, SETS],
         &[WAIT, WAIT_2, SETS, RESETS],
         &[FOR, WAIT, SETS_2, RESETS],
+        &[WAIT, WAIT, SET_RESET],
+        &[WAIT, FOR, SET_RESET],
     ];
     worlds.into_iter().map(of).collect()
 }
@@ -90,9 +93,20 @@ fn each_rule_of_the_event_is_needed() {
         (Mistake::WakeFirst, manual(two).in_two_steps(), Law::Stuck),
         (
             Mistake::ResetByStore,
+            auto(&[WAIT_2, SETS, RESETS]),
+            Law::TooMany,
+        ),
+        (
+            Mistake::KeepsGeneration,
+            manual(&[WAIT, SETS, RESETS]),
+            Law::Stuck,
+        ),
+        (
+            Mistake::OwesNothing,
             auto(&[WAIT, SETS, RESETS]),
             Law::Stuck,
         ),
+        (Mistake::TakesOwed, auto(&[WAIT, SETS, RESETS]), Law::Untrue),
     ] {
         println!("{mistake:?}");
         breaks(&Crowd::new(world.with(mistake)), law);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::THREADS;
-use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps};
+use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps, Tasks};
 
 /// One way to have the lock once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub(super) enum Turn {
     TryRead,
     /// Gives up at any of its sleeps, or does not.
     ReadFor,
+    /// In a task.
+    ReadTask,
+    /// In a task that is dropped at any of its sleeps, or is not.
+    DropTask,
+    /// In a task that is polled no more once it has to wait.
+    ForgetTask,
     Write,
     TryWrite,
     WriteFor,
@@ -44,6 +50,16 @@ pub(super) enum Mistake {
     /// A mark of the dead keeps a writer out.
     KeepDead,
     NoTakeOver,
+    /// A writer waits for tasks as for readers.
+    KeepTasks,
+    /// A task that was sent away comes in all the same.
+    NotSentAway,
+    /// A task that comes in changes `tasks` before its mark.
+    TasksFirst,
+    /// A task that waits does not look whether it was counted in time.
+    LateTask,
+    /// A task joins whatever is there by then.
+    JoinsAny,
 }
 
 /// A step, as it is about to happen.
@@ -57,6 +73,8 @@ pub(super) enum Op {
     Phase,
     EndPhase,
     Remark(Change),
+    Tasks,
+    ChangeTasks(Tasks, Tasks),
     Mark(usize),
     IsGone(usize, bool),
     Forget(usize, Mark),
@@ -139,12 +157,12 @@ impl Programs {
         }
     }
 
-    /// The phase since which a thread waits here, asleep or about to sleep: it has seen that its mark was in time.
+    /// The phase since which a thread, no task, waits here, asleep or about to sleep: it has seen that its mark was in time.
     pub(super) fn waits_since(&self, node: u32) -> Option<u32> {
         let places = self.places.borrow();
         let place = &places[node as usize];
         match place.stage {
-            Stage::Resting(enter, _) if place.answers.is_empty() => enter.since(),
+            Stage::Resting(enter, _) if place.answers.is_empty() => enter.thread_since(),
             _ => None,
         }
     }
@@ -182,6 +200,8 @@ impl Programs {
                 mistake: self.mistake,
                 entered: Cell::new(false),
                 seen: Cell::new(None),
+                task: Cell::new(None),
+                owes_mark: Cell::new(false),
             };
             match catch_unwind(AssertUnwindSafe(|| replay.segment(how, stage))) {
                 Ok(after) => {
@@ -221,8 +241,12 @@ pub(super) struct Replay<'a> {
     mistake: Mistake,
     /// For [`Mistake::NoSecondLook`]: it has just marked itself as inside.
     entered: Cell<bool>,
-    /// For [`Mistake::LateMark`]: the phase that it saw before its mark.
+    /// For [`Mistake::LateMark`] and [`Mistake::LateTask`]: the phase that it saw before its mark.
     seen: Cell<Option<u32>>,
+    /// Of a task: the phase since which it waits.
+    task: Cell<Option<u32>>,
+    /// For [`Mistake::TasksFirst`]: its mark is still to be changed.
+    owes_mark: Cell<bool>,
 }
 
 impl Replay<'_> {
@@ -239,11 +263,19 @@ impl Replay<'_> {
         self.ask(op) == 1
     }
 
+    /// A writer that has slept has waited long enough for tasks, since any sleep may end early.
+    fn is_late(&self, drain: Drain) -> bool {
+        drain.has_slept() && self.mistake != Mistake::KeepTasks
+    }
+
     fn segment(&self, how: Turn, stage: Stage) -> Stage {
         match stage {
             Stage::Next => match how {
                 Turn::Read | Turn::TryRead | Turn::ReadFor | Turn::Upgrade => {
-                    Stage::Entering(Enter::new())
+                    Stage::Entering(Enter::new(false))
+                }
+                Turn::ReadTask | Turn::DropTask | Turn::ForgetTask => {
+                    Stage::Entering(Enter::new(true))
                 }
                 Turn::TryWrite if !self.is(Op::TryAcquire) => Stage::Next,
                 Turn::TryWrite => Stage::Draining(Drain::new(0)),
@@ -252,17 +284,21 @@ impl Replay<'_> {
                     Stage::Draining(Drain::new(0))
                 }
             },
-            Stage::Entering(mut enter) => match enter.look(self, how == Turn::TryRead) {
-                Found::Inside | Found::TakenOver(_) => Stage::Reading,
-                Found::Sleep(..) if how == Turn::TryRead => {
-                    enter.give_up(self);
-                    Stage::Next
+            Stage::Entering(mut enter) => {
+                self.task.set(enter.task_since());
+                match enter.look(self, how == Turn::TryRead) {
+                    Found::Inside | Found::TakenOver(_) => Stage::Reading,
+                    Found::Sleep(..) if how == Turn::TryRead => {
+                        enter.give_up(self);
+                        Stage::Next
+                    }
+                    Found::Sleep(..) if how == Turn::ForgetTask => Stage::Next,
+                    Found::Sleep(turn, _) => Stage::Resting(enter, turn),
                 }
-                Found::Sleep(turn, _) => Stage::Resting(enter, turn),
-            },
+            }
             Stage::Resting(mut enter, turn) => {
                 self.ask(Op::Sleep(Bed::Turn(turn)));
-                if how == Turn::ReadFor && self.is(Op::Deadline) {
+                if matches!(how, Turn::ReadFor | Turn::DropTask) && self.is(Op::Deadline) {
                     enter.give_up(self);
                     return Stage::Next;
                 }
@@ -275,14 +311,16 @@ impl Replay<'_> {
                 sharing::leave_reading(self);
                 Stage::Next
             }
-            Stage::Draining(mut drain) => match drain.look(self, how == Turn::TryWrite) {
-                Found::Inside | Found::TakenOver(_) => Stage::Writing,
-                Found::Sleep(..) if how == Turn::TryWrite => {
-                    Drain::give_up(self);
-                    Stage::Next
+            Stage::Draining(mut drain) => {
+                match drain.look(self, how == Turn::TryWrite, self.is_late(drain)) {
+                    Found::Inside | Found::TakenOver(_) => Stage::Writing,
+                    Found::Sleep(..) if how == Turn::TryWrite => {
+                        Drain::give_up(self);
+                        Stage::Next
+                    }
+                    Found::Sleep(..) => Stage::DrainRests(drain.timeless()),
                 }
-                Found::Sleep(..) => Stage::DrainRests(drain.timeless()),
-            },
+            }
             Stage::DrainRests(drain) => {
                 self.ask(Op::Sleep(Bed::Draining));
                 if how == Turn::WriteFor && self.is(Op::Deadline) {
@@ -341,11 +379,48 @@ impl Steps for Replay<'_> {
     }
 
     fn remark(&self, change: Change) -> bool {
+        let comes_in = self.task.get().is_some() && change == Change::Holds;
+        if comes_in && self.mistake == Mistake::TasksFirst {
+            self.owes_mark.set(true);
+            return true;
+        }
         let changed = self.is(Op::Remark(change));
         match (self.mistake, change) {
             (Mistake::NoSecondLook, Change::Holds) => self.entered.set(changed),
             (Mistake::LateMark, Change::WaitsSince(phase)) => self.seen.set(Some(phase)),
             _ => {}
+        }
+        changed
+    }
+
+    fn tasks(&self) -> Tasks {
+        match self.task.get() {
+            // One is always left to be taken.
+            Some(since) if self.mistake == Mistake::NotSentAway => Tasks::new(since, 1),
+            _ => Tasks(self.ask(Op::Tasks)),
+        }
+    }
+
+    fn change_tasks(&self, from: Tasks, to: Tasks) -> bool {
+        let joins = to.count() > from.count();
+        let (mut from, mut to) = (from, to);
+        match self.mistake {
+            Mistake::NotSentAway if self.task.get().is_some() => return true,
+            Mistake::JoinsAny if joins => {
+                from = self.tasks();
+                match from.with(to.since()) {
+                    Some(joined) => to = joined,
+                    None => return false,
+                }
+            }
+            _ => {}
+        }
+        let changed = self.is(Op::ChangeTasks(from, to));
+        if changed && joins && self.mistake == Mistake::LateTask {
+            self.seen.set(Some(to.since()));
+        }
+        if changed && self.owes_mark.take() {
+            self.ask(Op::Remark(Change::Holds));
         }
         changed
     }

@@ -79,6 +79,51 @@ fn the_dead_keep_nobody_out() {
     keeps(&Sharing::new(&[UP, R, W]).deaths(2));
 }
 
+const TASK: &[Turn] = &[Turn::ReadTask];
+const TASKS: &[Turn] = &[Turn::ReadTask; 2];
+const DROP: &[Turn] = &[Turn::DropTask];
+const FORGET: &[Turn] = &[Turn::ForgetTask];
+
+#[test]
+fn tasks_come_in_when_they_are_polled() {
+    keeps(&Sharing::new(&[TASKS, W2]));
+    keeps(&Sharing::new(&[DROP, W2]));
+    keeps(&Sharing::new(&[TASK, UP]));
+    keeps(&Sharing::new(&[TASK, R, W]));
+    keeps(&Sharing::new(&[TASK, DROP, W]));
+}
+
+#[test]
+fn tasks_that_are_not_polled_keep_nobody_out() {
+    keeps(&Sharing::new(&[FORGET, W2]).timed());
+    keeps(&Sharing::new(&[FORGET, W, W]).timed());
+    let keep_tasks = Sharing::with(&[FORGET, W2], Mistake::KeepTasks).timed();
+    breaks(&keep_tasks, &[Law::Starved, Law::Stuck]);
+}
+
+#[test]
+fn each_rule_of_tasks_is_needed() {
+    let worlds: [(Mistake, &[&[Turn]]); 4] = [
+        (Mistake::NotSentAway, &[TASK, W2]),
+        (Mistake::TasksFirst, &[TASK, W2]),
+        (Mistake::LateTask, &[TASK, W2]),
+        (Mistake::JoinsAny, &[TASK, TASK, W2]),
+    ];
+    for (mistake, turns) in worlds {
+        println!("{mistake:?}");
+        breaks(
+            &Sharing::with(turns, mistake).timed(),
+            &[Law::Together, Law::Overtaken],
+        );
+    }
+}
+
+#[test]
+fn dead_tasks_keep_nobody_out() {
+    keeps(&Sharing::new(&[TASK, W2]).deaths(2));
+    keeps(&Sharing::new(&[FORGET, TASK, W]).deaths(1));
+}
+
 const GIVES_UP: &[Turn] = &[
     Turn::Write,
     Turn::WriteFor,

@@ -1,0 +1,340 @@
+//! The seats of checkers in every order of looks: `askers`, as it is, among waiters that stop, are polled rarely, or cannot see.
+//!
+//! Time passes in sleeps of a checker. A waiter looks when its sleep is over, and time goes on when all have looked that are able to. A look
+//! is two steps, so that others come between its loads and its change of a seat.
+//!
+//! # What holds
+//!
+//! - While a waiter is able to check for others, one that is able has a seat and uses it, but for a bounded time after each change.
+//! - No two waiters go on using the same seat.
+//!
+//! # What is left out
+//!
+//! - The four loads of a look are one step: a seat that changes in between was loaded before, or after, by the compare-exchange's answer.
+//! - Clocks that run unevenly, and looks that are late by less than makes a checker lose its seat.
+
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use super::search::{Step, World};
+use crate::sync::askers::{Checker, SEATS, Seat, Steps};
+
+const WAITERS: usize = 3;
+/// How often time passes.
+const END: u8 = 48;
+/// The longest sleep of a waiter without a seat, and twice that: it may have looked just before a checker stopped.
+const LONGEST: u8 = 8;
+const PATIENT: u8 = 2 * LONGEST + 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Looks whenever its sleep is over, and sees every death.
+    Able,
+    /// Likewise, until it stops, at any moment; it may go on at any other.
+    Stops,
+    /// A task that is polled once in so many sleeps of a checker.
+    Rarely(u8),
+    /// Could not see a death that others could.
+    Blind,
+}
+use Kind::{Able, Blind, Rarely, Stops};
+
+/// A mistake to build in, so that it is seen to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    /// A seat is kept for ever.
+    NoTakeOver,
+    /// One beat is as good as many.
+    AnyBeat,
+    /// A checker that cannot see beats.
+    BlindBeats,
+    /// It takes a seat from others of its kind as often as it could beat.
+    BlindHurries,
+    /// A seat is changed by a store, whatever is there by then.
+    ByStore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Law {
+    /// Waiters that could check for others leave it to those that do not.
+    Unchecked,
+    /// Two waiters go on using one seat.
+    Shared,
+    Endless,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Waiter {
+    checker: Checker,
+    /// When it looked for a seat that was silent.
+    looked: Option<u8>,
+    period: u8,
+    /// When it looks next.
+    due: u8,
+    /// What it has loaded, in the middle of a look.
+    loaded: Option<[Seat; SEATS]>,
+    stopped: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct State {
+    now: u8,
+    seats: [Seat; SEATS],
+    waiters: [Waiter; WAITERS],
+    /// For how long no waiter that is able has used a seat.
+    unchecked: u8,
+    /// For how long two of them have believed that they have the same one.
+    shared: u8,
+    stops: u8,
+}
+
+struct Crew {
+    /// Each waiter's slot and kind.
+    waiters: Vec<(usize, Kind)>,
+    /// So many seats are in use, by checkers of which nothing more is asked.
+    used: usize,
+    mistake: Mistake,
+}
+
+/// Seats as they were loaded, and as they are.
+struct Look<'a> {
+    loaded: [Seat; SEATS],
+    seats: RefCell<&'a mut [Seat; SEATS]>,
+    mistake: Mistake,
+    has_changed: Cell<bool>,
+}
+
+impl Steps for Look<'_> {
+    fn seat(&self, index: usize) -> Seat {
+        // After a beat that came too late it loads again.
+        if self.has_changed.get() {
+            return self.seats.borrow()[index];
+        }
+        self.loaded[index]
+    }
+
+    fn change(&self, index: usize, from: Seat, to: Seat) -> bool {
+        self.has_changed.set(true);
+        let mut seats = self.seats.borrow_mut();
+        let is_from = seats[index] == from || self.mistake == Mistake::ByStore;
+        if is_from {
+            seats[index] = to;
+        }
+        is_from
+    }
+}
+
+impl Crew {
+    fn new(used: usize, waiters: &[(usize, Kind)]) -> Crew {
+        Crew {
+            waiters: waiters.to_vec(),
+            used,
+            mistake: Mistake::None,
+        }
+    }
+
+    fn with(self, mistake: Mistake) -> Crew {
+        Crew { mistake, ..self }
+    }
+
+    fn numbers(&self) -> std::ops::Range<usize> {
+        0..self.waiters.len()
+    }
+
+    fn is_able(&self, state: &State, number: usize) -> bool {
+        matches!(self.waiters[number].1, Able | Stops) && !state.waiters[number].stopped
+    }
+
+    fn look(&self, state: &mut State, number: usize, loaded: [Seat; SEATS]) {
+        let (slot, kind) = self.waiters[number];
+        let waiter = &mut state.waiters[number];
+        let patience = waiter
+            .looked
+            .map(|looked| u64::from((state.now - looked) / 2));
+        if patience != Some(0) {
+            waiter.looked = Some(state.now);
+        }
+        let patience = match self.mistake {
+            Mistake::NoTakeOver => None,
+            Mistake::AnyBeat => patience.map(|patience| patience.min(1)),
+            _ => patience,
+        };
+        let look = Look {
+            loaded,
+            seats: RefCell::new(&mut state.seats),
+            mistake: self.mistake,
+            has_changed: Cell::new(false),
+        };
+        let sees = kind != Blind || self.mistake == Mistake::BlindBeats;
+        let hurries = kind == Blind && self.mistake == Mistake::BlindHurries;
+        let patience = patience.map(|it| if hurries { 2 * it } else { it });
+        let has_seat = waiter.checker.look(&look, slot, patience, sees);
+        waiter.period = if has_seat {
+            1
+        } else {
+            LONGEST.min(waiter.period * 2)
+        };
+        waiter.due = state.now
+            + if let Rarely(period) = kind {
+                period
+            } else {
+                waiter.period
+            };
+        waiter.loaded = None;
+        if has_seat && self.is_able(state, number) {
+            state.unchecked = 0;
+        }
+    }
+
+    fn pass(&self, state: &mut State) -> Result<(), Law> {
+        state.now += 1;
+        for seat in &mut state.seats[..self.used] {
+            *seat = seat.changed(Some(100));
+        }
+        let any_able = self.numbers().any(|it| self.is_able(state, it));
+        state.unchecked = if any_able { state.unchecked + 1 } else { 0 };
+        let seats = |number: usize| {
+            let own = state.waiters[number].checker.own();
+            own.filter(|_| self.is_able(state, number))
+                .map(|(index, _)| index)
+        };
+        let mut pairs = self
+            .numbers()
+            .flat_map(|one| (0..one).map(move |two| (one, two)));
+        let shares = pairs.any(|(one, two)| seats(one).is_some() && seats(one) == seats(two));
+        state.shared = if shares { state.shared + 1 } else { 0 };
+        if state.shared > 2 {
+            return Err(Law::Shared);
+        }
+        if state.unchecked > PATIENT {
+            Err(Law::Unchecked)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A step out of a state.
+fn step(deed: Deed, from: &State, does: impl FnOnce(&mut State) -> Result<(), Law>) -> Step<Crew> {
+    let mut to = *from;
+    let done = does(&mut to);
+    Step {
+        agent: deed.agent(),
+        sure: !matches!(deed, Deed::Stops(_) | Deed::GoesOn(_)),
+        deed,
+        to: done.map(|()| to),
+    }
+}
+
+enum Deed {
+    Loads(usize),
+    Looks(usize),
+    Stops(usize),
+    GoesOn(usize),
+    Passes,
+}
+
+impl Deed {
+    fn agent(&self) -> u8 {
+        match self {
+            Deed::Loads(it) | Deed::Looks(it) | Deed::Stops(it) | Deed::GoesOn(it) => {
+                u8::try_from(*it).unwrap_or(0)
+            }
+            Deed::Passes => 10,
+        }
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deed::Loads(it) => write!(f, "{it}: loads the seats"),
+            Deed::Looks(it) => write!(f, "{it}: looks"),
+            Deed::Stops(it) => write!(f, "{it}: stops"),
+            Deed::GoesOn(it) => write!(f, "{it}: goes on"),
+            Deed::Passes => write!(f, "time passes"),
+        }
+    }
+}
+
+impl World for Crew {
+    type State = State;
+    type Law = Law;
+    type Deed = Deed;
+
+    fn start(&self) -> State {
+        let waiter = Waiter {
+            checker: Checker::default(),
+            looked: None,
+            period: 1,
+            due: 0,
+            loaded: None,
+            stopped: false,
+        };
+        // One is free, the others are taken, by attachments that do nothing any more.
+        let mut seats = [Seat::default().changed(Some(99)); SEATS];
+        seats[self.used] = Seat::default();
+        State {
+            now: 0,
+            seats,
+            waiters: [waiter; WAITERS],
+            unchecked: 0,
+            shared: 0,
+            stops: 1,
+        }
+    }
+
+    fn steps(&self, from: State, into: &mut Vec<Step<Crew>>) {
+        if from.now == END {
+            return;
+        }
+        let mut is_busy = false;
+        for number in self.numbers() {
+            let waiter = from.waiters[number];
+            if waiter.stopped {
+                into.push(step(Deed::GoesOn(number), &from, |state| {
+                    let waiter = &mut state.waiters[number];
+                    waiter.stopped = false;
+                    waiter.due = waiter.due.max(state.now);
+                    Ok(())
+                }));
+                continue;
+            }
+            if self.waiters[number].1 == Stops && from.stops > 0 {
+                into.push(step(Deed::Stops(number), &from, |state| {
+                    state.stops -= 1;
+                    state.waiters[number].stopped = true;
+                    Ok(())
+                }));
+            }
+            match waiter.loaded {
+                Some(loaded) => into.push(step(Deed::Looks(number), &from, |state| {
+                    self.look(state, number, loaded);
+                    Ok(())
+                })),
+                None if waiter.due <= from.now => {
+                    into.push(step(Deed::Loads(number), &from, |state| {
+                        state.waiters[number].loaded = Some(state.seats);
+                        Ok(())
+                    }));
+                }
+                None => continue,
+            }
+            is_busy = true;
+        }
+        if !is_busy {
+            into.push(step(Deed::Passes, &from, |state| self.pass(state)));
+        }
+    }
+
+    fn end(&self, _state: State) -> Result<(), Law> {
+        Ok(())
+    }
+
+    fn endless(&self) -> Law {
+        Law::Endless
+    }
+}
