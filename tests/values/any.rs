@@ -141,13 +141,13 @@ fn kinds() -> impl Strategy<Value = String> {
             "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f32", "f64", "bool",
         ])
         .prop_map(str::to_owned),
-        (0..40_usize).prop_map(|capacity| format!("Text<{capacity}>")),
+        (1..40_usize).prop_map(|capacity| format!("Text<{capacity}>")),
         Just("enum i16 {Low=-2, High=300}".to_owned()),
     ];
     leaf.prop_recursive(2, 8, 2, |inner| {
         prop_oneof![
             (inner.clone(), 1..5_usize).prop_map(|(kind, len)| format!("[{kind}; {len}]")),
-            (inner, 0..5_usize).prop_map(|(kind, most)| format!("List<{kind}, {most}>")),
+            (inner, 1..5_usize).prop_map(|(kind, most)| format!("List<{kind}, {most}>")),
         ]
     })
 }

@@ -33,5 +33,5 @@ struct Parts {
 
 fn main() {
     Schema::of::<Outer>();
-    let _ = Parts::open_or_create("key", || todo!());
+    let _ = Parts::open_or_create("key", || loop {});
 }
