@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let stop = Stop::listen()?;
     own::clear("bench");
     let bench = Bench::new(&own::key("bench"), share, stop)?;
-    let bar = ProgressBar::new(u64::from(SHARES));
+    let bar = bar(args.seconds);
     let figures = measure_all(&bench, &bar);
     bar.finish_and_clear();
     let figures = figures?;
@@ -79,11 +79,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
+/// Shows what is measured, and how much of the time has passed.
+fn bar(seconds: u32) -> ProgressBar {
+    const TICK: Duration = Duration::from_millis(500);
+    let template = format!("{{wide_bar:.cyan/dim}} {{msg}}, {{elapsed}} of about {seconds} s");
+    let style = ProgressStyle::with_template(&template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(u64::from(SHARES)).with_style(style);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
 fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
     let took = |shares: u64| bar.inc(shares);
+    let begin = |name: &str| {
+        bar.set_message(name.to_owned());
+        name.to_owned()
+    };
     let mut figures = Vec::new();
     figures.push(Figure {
-        name: "lock and unlock".to_owned(),
+        name: begin("lock and unlock"),
         ours: bench.lock()?,
         flock: Some(bench.flock()?),
         atomic: Some(bench.atomic(1)?),
@@ -93,7 +108,7 @@ fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
     for count in COUNTERS {
         let word = if count == 1 { "process" } else { "processes" };
         figures.push(Figure {
-            name: format!("count, {count} {word}"),
+            name: begin(&format!("count, {count} {word}")),
             ours: bench.count(worker::Role::Count, count)?,
             flock: Some(bench.count(worker::Role::Flock, count)?),
             atomic: Some(bench.atomic(count)?),
@@ -101,21 +116,21 @@ fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
         });
         took(3);
     }
-    let alone = |name: &str, ours| Figure {
-        name: name.to_owned(),
+    let alone = |name: String, ours| Figure {
+        name,
         ours,
         flock: None,
         atomic: None,
         longest: None,
     };
-    figures.push(alone("snapshot of 64 bytes", bench.snapshot()?));
-    figures.push(alone(
-        "the same while it is changed",
-        bench.changing_snapshot()?,
-    ));
-    took(2);
-    figures.push(alone("wake-up", bench.wake_up()?));
+    figures.push(alone(begin("snapshot of 64 bytes"), bench.snapshot()?));
     took(1);
+    let name = begin("the same while it is changed");
+    figures.push(alone(name, bench.changing_snapshot()?));
+    took(1);
+    figures.push(alone(begin("wake-up"), bench.wake_up()?));
+    took(1);
+    let name = begin("recovery after a kill");
     let recoveries = bench.recoveries()?;
     ensure!(
         !recoveries.is_empty(),
@@ -123,7 +138,7 @@ fn measure_all(bench: &Bench, bar: &ProgressBar) -> Result<Vec<Figure>> {
     );
     figures.push(Figure {
         longest: recoveries.iter().copied().reduce(f64::max),
-        ..alone("recovery after a kill", measure::median(recoveries))
+        ..alone(name, measure::median(recoveries))
     });
     took(2);
     Ok(figures)

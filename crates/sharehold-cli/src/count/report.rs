@@ -14,7 +14,7 @@ use crate::signals::Stopped;
 /// What shows more of it than a count that is over at once.
 const SUGGESTIONS: &str = "\
 try    sharehold count --to 300000000                see how far it is
-       sharehold count --to 300000000 --chaos 200    kill 200 workers a second meanwhile";
+       sharehold count --to 300000000 --chaos 200    kill 200 workers a second";
 
 /// How far the count is.
 pub(super) struct Progress {

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::screen::Screen;
 use crate::world::World;
 
 #[test]
@@ -40,4 +41,16 @@ fn a_picture_that_cannot_be_drawn_is_an_error() {
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("cannot write none/such.svg"), "{said:?}");
     assert!(said.out.contains("wake-up"), "{said:?}");
+}
+
+#[test]
+fn a_terminal_shows_what_is_measured_and_for_how_long() {
+    let world = World::new();
+    let command = world.sharehold(["bench", "--seconds", "20"]);
+    let screen = Screen::start(command, 24, 100);
+    screen.shows(&["lock and unlock, ", "s of about 20 s"]);
+    screen.shows(&["count, 1 process, ", "s of about 20 s"]);
+    screen.signal(rustix::process::Signal::TERM);
+    assert_eq!(screen.ends().code(), None);
+    assert!(world.is_empty());
 }

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::process::Command;
 
+use crate::screen::Screen;
 use crate::world::{World, outcome, until};
 
 /// What is run for its output, `KEY` being a segment of bytes and `job` a value.
@@ -102,5 +103,26 @@ fn they_notice_that_their_reader_goes_away() {
         });
         let said = outcome(child.wait_with_output().expect("it is a child"));
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{words}");
+    }
+}
+
+#[test]
+fn a_count_on_a_terminal_says_what_to_try_next() {
+    let world = World::new();
+    let screen = Screen::start(world.sharehold(["count"]), 24, 80);
+    let seen = screen.shows(&[
+        "--to 300000000 ",
+        "--chaos 200    kill 200 workers a second",
+    ]);
+    let text = seen.contents();
+    let fits = text
+        .lines()
+        .any(|line| line.ends_with("kill 200 workers a second"));
+    assert!(fits, "{text}");
+    assert!(screen.ends().success());
+    // In a pipe there are no suggestions, which the tests of `count` see.
+    for form in ["", " --json"] {
+        let said = world.ok(&format!("count{form}"));
+        assert!(!said.contains("--chaos"), "{said}");
     }
 }
