@@ -2,14 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sharehold::{ErrorKind, Policy, Segment, When};
-use sharehold_testkit::raw::interrupt_every;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use sharehold::{ErrorKind, LockError, Policy, Segment, When};
+use sharehold_testkit::raw::{Fork, end_after, interrupt_every};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, need_root};
 
-use crate::peers::{KEY, kind};
+use crate::peers::{KEY, LONG, created, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -19,12 +20,15 @@ pub(crate) fn suite() -> Suite {
         .test(on_a_full_file_system_segments_go_on_and_no_store_faults)
         .test(a_process_that_is_interrupted_all_the_time_creates_and_grows)
         .test(limits_of_the_process_are_errors_and_no_signals)
+        .test(a_process_that_attached_with_few_descriptors_sees_who_has_died)
         .role(creates_too_much)
         .role(creates_one_file_too_many)
         .role(grows_too_much)
         .role(goes_on_when_full)
         .role(is_interrupted)
         .role(is_limited)
+        .role(attaches_with_few_descriptors)
+        .role(leaves_its_byte_to_a_child)
 }
 
 /// Starts a child whose directory is a file system of its own with one MiB of memory.
@@ -233,4 +237,58 @@ fn limits_of_the_process_are_errors_and_no_signals() {
         Child::with(is_limited, [limit]).ends_well();
         assert!(left_in_directory().is_empty());
     }
+}
+
+/// Holds the lock, with a child that has its files and lives on.
+fn leaves_its_byte_to_a_child(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    let _bytes = segment.lock().expect("it is free");
+    let child = Fork::Clone.start(|| {
+        end_after(60);
+        loop {
+            thread::park();
+        }
+    });
+    test.say(child.pid());
+    test.wait_for_end();
+}
+
+/// Attaches at its first try that succeeds, each of which has one descriptor more than the one before.
+fn attaches_with_few_descriptors(test: &mut Talk) {
+    let limit = getrlimit(Resource::Nofile);
+    let with_descriptors = |most| {
+        let lower = Rlimit {
+            current: Some(most),
+            ..limit
+        };
+        setrlimit(Resource::Nofile, lower).expect("it may");
+        let attached = Segment::attach(KEY);
+        setrlimit(Resource::Nofile, limit).expect("it may");
+        attached
+    };
+    let segment = (4..20).find_map(|most| match with_descriptors(most) {
+        Ok(segment) => Some(segment),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::System, "{error}");
+            None
+        }
+    });
+    let segment = segment.expect("so many are enough");
+    test.say("attached");
+    test.hear();
+    let found = segment.lock_timeout(LONG);
+    test.say(matches!(found, Err(LockError::Abandoned(_))));
+}
+
+fn a_process_that_attached_with_few_descriptors_sees_who_has_died() {
+    let _segment = created();
+    let mut waiter = Child::of(attaches_with_few_descriptors);
+    waiter.hears("attached");
+    let mut holder = Child::of(leaves_its_byte_to_a_child);
+    let child = i32::try_from(holder.hear_number()).expect("it is small");
+    holder.kill();
+    assert_eq!(waiter.ask("go"), "true");
+    waiter.ends_well();
+    let child = Pid::from_raw(child).expect("it is not 0");
+    kill_process(child, Signal::KILL).expect("it lives");
 }

@@ -70,6 +70,11 @@ pub(crate) fn now_since_epoch() -> u64 {
 }
 
 /// Returns who this process is; reads `/proc` only at the first question since a fork.
+///
+/// # Errors
+///
+/// The system lacks descriptors or memory at that question. The process would not know itself from then on, and would see
+/// no other one die before the kernel frees its bytes.
 pub(crate) fn identity() -> io::Result<Identity> {
     let page = own_page()?;
     if page.known.load(Ordering::Acquire) == 0 {
@@ -79,10 +84,10 @@ pub(crate) fn identity() -> io::Result<Identity> {
             .get()
             .unsigned_abs();
         page.pid.store(pid.into(), Ordering::Relaxed);
-        if let Ok(proc) = Procfs::open() {
+        if let Some(proc) = unless_lacking(Procfs::open())? {
             let namespaces = proc.own_namespaces();
             page.namespaces.store(namespaces, Ordering::Relaxed);
-            if let Some(own) = proc.own_process() {
+            if let Some(own) = unless_lacking(proc.own_process())? {
                 page.start_time.store(own.start_time, Ordering::Relaxed);
                 page.program.store(own.program.into(), Ordering::Relaxed);
             }
@@ -105,6 +110,17 @@ pub(crate) fn identity() -> io::Result<Identity> {
         program: u32::try_from(page.program.load(Ordering::Relaxed)).unwrap_or(0),
         name,
     })
+}
+
+/// Returns what was found; nothing where `/proc` does not have it. A passing lack of descriptors or memory says nothing of `/proc`.
+fn unless_lacking<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Err(error),
+            _ => Ok(None),
+        },
+    }
 }
 
 /// The executable's file name, cut at a character's edge and padded with zero bytes.

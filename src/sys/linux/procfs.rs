@@ -25,19 +25,20 @@ impl Procfs {
 
     /// Reads the state of a process by its PID.
     pub(super) fn process(&self, pid: u32) -> Option<Stat> {
-        self.stat(&format!("{pid}/stat"))
+        self.stat(&format!("{pid}/stat")).ok()
     }
 
     /// Reads the state of the calling process.
-    pub(super) fn own_process(&self) -> Option<Stat> {
+    pub(super) fn own_process(&self) -> io::Result<Stat> {
         self.stat("self/stat")
     }
 
-    fn stat(&self, path: &str) -> Option<Stat> {
+    fn stat(&self, path: &str) -> io::Result<Stat> {
         // 52 numbers of at most 20 digits and a name: one read returns all of it.
         let mut line = [0; 2048];
-        let len = self.open_file(path).ok()?.read(&mut line).ok()?;
-        parse_stat(line.get(..len)?)
+        let len = self.open_file(path)?.read(&mut line)?;
+        let stat = line.get(..len).and_then(parse_stat);
+        stat.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     fn open_file(&self, path: &str) -> io::Result<File> {
@@ -89,7 +90,7 @@ impl Procfs {
         let have_ended = || {
             threads.iter().all(|thread| {
                 let stat = self.stat(&format!("{pid}/task/{thread}/stat"));
-                stat.is_some_and(|stat| stat.has_ended())
+                stat.is_ok_and(|stat| stat.has_ended())
             })
         };
         let are_all = || {
