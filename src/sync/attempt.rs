@@ -341,7 +341,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         // process executed before: without address randomisation that one recorded the same.
         let is_recorded_as_own = || {
             let recorded = segment.recorded(hold).zip(sys::identity().ok());
-            recorded.is_some_and(|(found, me)| found.who == me)
+            recorded.is_some_and(|(found, me)| me.is_known() && found.who == me)
         };
         hold == segment.hold() || is_recorded_as_own() && !segment.is_gone(hold)
     }

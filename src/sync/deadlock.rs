@@ -20,6 +20,13 @@ pub(crate) struct Party {
     thread: u32,
 }
 
+impl Party {
+    /// `None` where it is not known which process that is: it would be equal to a thread of another one.
+    fn new(who: Identity, thread: u32) -> Option<Party> {
+        who.is_known().then_some(Party { who, thread })
+    }
+}
+
 /// That one thread waits for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edge {
@@ -37,12 +44,7 @@ impl Edge {
         noted: Noted,
         recorded: impl Fn(Hold) -> Option<Recorded>,
     ) -> Option<Edge> {
-        let party = |hold, thread| {
-            Some(Party {
-                who: recorded(hold)?.who,
-                thread,
-            })
-        };
+        let party = |hold, thread| Party::new(recorded(hold)?.who, thread);
         Some(Edge {
             hold,
             waiter: party(hold, noted.thread?)?,
@@ -78,14 +80,9 @@ impl AsRef<Edge> for Edge {
 /// `None` if it does not.
 pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> Option<String> {
     let attached = segment.attached();
-    let me = Party {
-        who: sys::identity().ok()?,
-        thread: sys::thread_id(attached.generation),
-    };
-    let first = Party {
-        who: segment.recorded(holder)?.who,
-        thread: holding_thread,
-    };
+    let own_thread = sys::thread_id(attached.generation);
+    let me = Party::new(sys::identity().ok()?, own_thread)?;
+    let first = Party::new(segment.recorded(holder)?.who, holding_thread)?;
     let edges = edges(segment);
     let way = way(&edges, first, me)?;
     if way.iter().any(|edge| segment.is_gone(edge.hold)) {

@@ -119,6 +119,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Tells whether this names one process. A PID alone does not: each container has a process 1.
+    pub(crate) fn is_known(&self) -> bool {
+        self.namespaces != 0
+    }
+
     /// Cuts a name at a character's edge, so that it fits.
     pub(crate) fn fitting(name: &str) -> [u8; 16] {
         let mut fitting = [0; 16];

@@ -12,6 +12,7 @@ use crate::peers::{KEY, LONG, created, describe, holding, peer};
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(processes_with_equal_numbers_exclude_each_other)
+        .test(processes_with_equal_numbers_and_without_proc_exclude_each_other)
         .test(a_death_in_another_namespace_is_seen)
         .test(a_living_holder_in_another_namespace_is_not_robbed)
         .test(a_daemon_in_another_namespace_is_not_robbed)
@@ -61,6 +62,38 @@ fn processes_with_equal_numbers_exclude_each_other() {
         one.ends_well();
         other.ends_well();
     }
+}
+
+fn processes_with_equal_numbers_and_without_proc_exclude_each_other() {
+    // Such a process knows its number, 1, and nothing else of itself.
+    const WITHOUT_PROC: [&str; 8] = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount",
+        "sh",
+        "-c",
+        r#"umount --lazy /proc && exec "$0" "$@""#,
+    ];
+    let _segment = created();
+    let mut one = alone(&WITHOUT_PROC);
+    let mut other = alone(&WITHOUT_PROC);
+    assert_eq!(one.ask("lock"), "locked");
+    for order in ["try", "wait 100"] {
+        let said = other.ask(order);
+        assert!(!said.starts_with("Deadlock"), "{said}");
+        assert!(said.contains("pid 1 "), "{said}");
+    }
+    other.tell("pass");
+    assert_eq!(one.ask("unlock"), "unlocked");
+    other.hears("locked");
+    // In one handle the thread alone says whose the lock is.
+    assert_eq!(one.ask("lock"), "locked");
+    assert!(one.ask("pass").starts_with("Deadlock"));
+    one.kill();
+    assert!(other.ask("recover").ends_with("died holding it"));
+    other.ends_well();
 }
 
 fn a_death_in_another_namespace_is_seen() {

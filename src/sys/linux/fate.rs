@@ -26,7 +26,7 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
         return Fate::Unknown;
     };
     let pid_namespace = |it: &Identity| it.namespaces >> 32;
-    if me.namespaces == 0 || pid_namespace(&me) != pid_namespace(who) {
+    if !me.is_known() || pid_namespace(&me) != pid_namespace(who) {
         return Fate::Unknown;
     }
     if me == *who {
