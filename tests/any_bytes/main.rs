@@ -277,7 +277,11 @@ fn used(segment: &Segment) {
     let mut bytes = segment.lock().expect("it was vouched for");
     let size = bytes.size();
     let mut data = vec![0; size];
-    bytes.read(0, &mut data).expect("so large it is");
+    match bytes.read(0, &mut data) {
+        // What has a type is not used by offset.
+        Err(error) if error.kind() == ErrorKind::TypeMismatch => return,
+        read => read.expect("so large it is"),
+    }
     bytes.write(0, &data).expect("so large it is");
     bytes.fill(size / 2..size, 0x55).expect("so large it is");
     assert_eq!(bytes.read_at::<u8>(size - 1).expect("so large it is"), 0x55);
