@@ -27,7 +27,7 @@ pub struct PartSeen {
     pub state: PartState,
     /// A committed value, of a part that guards one and has one; [`Schema::guarded_by`](crate::Schema::guarded_by) says what it is.
     pub value: Option<Vec<u8>>,
-    /// How often that value was changed since it was created.
+    /// How many values there have been, the first one included.
     pub version: Option<u64>,
     /// Who sleeps for it, the longest first: of each process no more than two threads, and none that waits for an event or a barrier.
     pub waiters: Vec<Waiter>,

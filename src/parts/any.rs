@@ -283,7 +283,7 @@ impl AnyGuarded {
         Ok(result)
     }
 
-    /// Returns how often the value was changed since it was created; 0 while a [`Once`](crate::Once) has none.
+    /// Returns how many values there have been, the first one included; 0 while a [`Once`](crate::Once) has none.
     ///
     /// # Errors
     ///
