@@ -165,7 +165,14 @@ impl Attached {
             let named = directory.names_file(self.location.name(), &self.file);
             named.map_err(|error| system(MIGRATE, error))
         };
-        Ok(!self.location.open(MIGRATE).and_then(has_name)?)
+        match self.location.open(MIGRATE).and_then(has_name) {
+            Ok(is_own) => Ok(!is_own),
+            // This process may open the directory no longer, or has no descriptor left. The file has no other name to lose.
+            Err(error) => match self.file.facts() {
+                Ok(facts) => Ok(facts.names == 0),
+                Err(_) => Err(error),
+            },
+        }
     }
 
     /// Says that it is.

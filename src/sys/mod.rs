@@ -76,6 +76,8 @@ pub(crate) struct FileFacts {
     pub(crate) group: u32,
     /// The permission bits, as in `chmod`, without the kind.
     pub(crate) mode: u32,
+    /// How many names it has.
+    pub(crate) names: u64,
     /// The length in bytes.
     pub(crate) len: u64,
     /// The bytes of memory it has, which are fewer than its length when it has holes.

@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sharehold::{
     Contents, ErrorKind, Mutex, Options, Policy, Result, Segment, Shareable, Shared, When,
 };
 use sharehold_testkit::raw::lock_byte;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, attached, kind};
+use crate::peers::{KEY, LONG, attached, created, describe, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -21,6 +22,7 @@ pub(crate) fn suite() -> Suite {
         .test(a_migration_that_fails_changes_nothing)
         .test(a_migrator_killed_at_work_leaves_the_old_value_to_its_users)
         .test(what_a_dead_migrator_left_is_removed)
+        .test(a_migrator_killed_at_its_last_step_keeps_nobody_out)
         .test(an_older_format_is_exported_and_migrated)
         .test(an_older_format_in_use_is_not_migrated)
         .test(an_older_format_is_exported_as_of_the_last_commit)
@@ -28,6 +30,7 @@ pub(crate) fn suite() -> Suite {
         .role(old_user)
         .role(migrator)
         .role(dies_in_a_transaction)
+        .role(asks_without_descriptors)
 }
 
 /// What the release before had.
@@ -313,6 +316,35 @@ fn what_a_dead_migrator_left_is_removed() {
         }
         drop(old);
     }
+}
+
+/// Has no descriptor left when it asks for the lock, and so cannot open the directory.
+fn asks_without_descriptors(test: &mut Talk) {
+    let segment = Segment::attach(KEY).expect("it is there");
+    test.say("attached");
+    test.hear();
+    let none = Rlimit {
+        current: Some(0),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, none).expect("it may");
+    test.say(describe(segment.lock_timeout(LONG)));
+}
+
+fn a_migrator_killed_at_its_last_step_keeps_nobody_out() {
+    const REPLACING: u64 = 104;
+    let segment = created();
+    let mut waiter = Child::of(asks_without_descriptors);
+    waiter.hears("attached");
+    let mut migrator = holding();
+    let file = File::options().write(true).open(path());
+    file.and_then(|file| file.write_all_at(&1_u32.to_le_bytes(), REPLACING))
+        .expect("it is ours");
+    migrator.kill();
+    let said = waiter.ask("go");
+    assert!(said.starts_with("Abandoned"), "{said}");
+    waiter.ends_well();
+    drop(segment);
 }
 
 /// Makes the file one of the format before.

@@ -170,6 +170,7 @@ pub(super) fn facts(stat: &Stat) -> FileFacts {
         owner: stat.st_uid,
         group: stat.st_gid,
         mode: stat.st_mode & 0o7777,
+        names: stat.st_nlink,
         len: u64::try_from(stat.st_size).unwrap_or(0),
         reserved: blocks.saturating_mul(512),
         id: (stat.st_dev, stat.st_ino),
