@@ -408,7 +408,7 @@ impl Drop for Entry<'_> {
 struct Exit<'a> {
     room: Room<'a>,
     drain: Drain,
-    now: bool,
+    until: Until,
     is_inside: bool,
     note: Option<Note>,
     /// When it began to wait, once it has to.
@@ -420,7 +420,7 @@ impl<'a> Exit<'a> {
         Exit {
             room,
             drain: Drain::new(own),
-            now: until == Until::Now,
+            until,
             is_inside: false,
             note: None,
             began: None,
@@ -431,6 +431,17 @@ impl<'a> Exit<'a> {
     fn grace(&mut self) -> Duration {
         let began = self.began.get_or_insert_with(Instant::now);
         GRACE.saturating_sub(began.elapsed())
+    }
+
+    /// Whether it waits for them no longer: they have had their time, or it has no more.
+    fn is_late(&mut self) -> bool {
+        let has_waited = self.began.is_some() && self.grace().is_zero();
+        has_waited
+            || match self.until {
+                Until::Acquired => false,
+                Until::Deadline(end) => end <= Instant::now(),
+                Until::Now => true,
+            }
     }
 
     /// One who keeps it out.
@@ -447,8 +458,9 @@ impl<'a> Wait for Exit<'a> {
         if let Err(forked) = self.room.check_fork(ENTER) {
             return Look::Ready(Err(forked));
         }
-        let is_late = self.began.is_some() && self.grace().is_zero();
-        match self.drain.look(&self.room, self.now, is_late) {
+        let is_late = self.is_late();
+        let now = self.until == Until::Now;
+        match self.drain.look(&self.room, now, is_late) {
             Found::Inside | Found::TakenOver(_) => {
                 self.is_inside = true;
                 Look::Ready(Ok(Inside::Writing(self.room)))

@@ -97,7 +97,7 @@ impl<T: Shareable> RwLock<T> {
     /// out.
     ///
     /// A writer that leaves lets the future in, and the next writer waits until it is polled, for 8 milliseconds at most: a future that
-    /// is polled later waits anew. [`RwLock::try_write`] does not wait, so it is refused until a writer that waits has come.
+    /// is polled later waits anew. [`RwLock::try_write`] does not wait for it.
     ///
     /// # Errors
     ///

@@ -32,7 +32,7 @@
 //! | | waits since *p*, `phase` not *p* | holds + 1, then *n* - 1 if `tasks` is still since *p*: is inside; else holds - 1, and begins anew |
 //! | | waits since *p*, any other case | as a reader, with *n* - 1 for waits - 1 |
 //! | writer | has `owner` | waits until no living slot's mark keeps it out: holds above 0, or waits since another phase than `phase` |
-//! | | has waited long enough for tasks that may come in | `tasks` to none, since `phase`: they begin anew when they are polled |
+//! | | has waited long enough for tasks that may come in, or has no more time | `tasks` to none, since `phase`: they begin anew when they are polled |
 //! | | leaves | `phase` + 1, then `owner` 0; wakes those who wait |
 //! | | gives up before it was inside | `owner` 0; wakes those who wait |
 //! | | becomes a reader | holds + 1, then leaves |
@@ -55,8 +55,8 @@
 //! 7. A reader that sleeps has seen `turn`, then stored 1 into `readers_wait`, then looked at `phase` and `owner`. A writer that leaves
 //!    changes these, then takes the 1 away, then raises `turn`. So a reader whose 1 is taken away does not sleep on.
 //! 8. A writer waits for tasks that may come in, as for readers inside, but not for long: whether a task is polled is not known. A task that
-//!    is polled within [`GRACE`] after it was woken comes in before the next writer; so tasks that are polled do not starve.
-//!    One that is not delays one writer once. A change of `tasks` decides between a task that comes in and a writer that sends it away.
+//!    is polled within [`GRACE`] after it was woken comes in before the next writer that waits; so tasks that are polled do not starve.
+//!    One that is not delays one writer once. A writer that only tries sends tasks away at once: they may be dead. A change of `tasks` decides between a task that comes in and a writer that sends it away.
 //! 9. A task that comes in changes its mark first and `tasks` then; a writer looks at `tasks` first and at the marks then. So it
 //!    misses none.
 //! 10. A task joins `tasks` by a change from what it found there before it looked at `phase`. So after the tasks since *p* were sent away
@@ -463,7 +463,7 @@ impl Drain {
     }
 
     /// Looks once. `now`: there is no other look, so that readers are asked at once whether they live. `is_late`: it has waited for
-    /// [`GRACE`].
+    /// [`GRACE`], or has no more time.
     pub(crate) fn look(&mut self, steps: &impl Steps, now: bool, is_late: bool) -> Found {
         let phase = steps.phase();
         steps.announce_drain();

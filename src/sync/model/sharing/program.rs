@@ -263,9 +263,9 @@ impl Replay<'_> {
         self.ask(op) == 1
     }
 
-    /// A writer that has slept has waited long enough for tasks, since any sleep may end early.
-    fn is_late(&self, drain: Drain) -> bool {
-        drain.has_slept() && self.mistake != Mistake::KeepTasks
+    /// A writer that has slept has waited long enough for tasks, since any sleep may end early; one that only tries does not wait.
+    fn is_late(&self, how: Turn, drain: Drain) -> bool {
+        (drain.has_slept() || how == Turn::TryWrite) && self.mistake != Mistake::KeepTasks
     }
 
     fn segment(&self, how: Turn, stage: Stage) -> Stage {
@@ -312,7 +312,7 @@ impl Replay<'_> {
                 Stage::Next
             }
             Stage::Draining(mut drain) => {
-                match drain.look(self, how == Turn::TryWrite, self.is_late(drain)) {
+                match drain.look(self, how == Turn::TryWrite, self.is_late(how, drain)) {
                     Found::Inside | Found::TakenOver(_) => Stage::Writing,
                     Found::Sleep(..) if how == Turn::TryWrite => {
                         Drain::give_up(self);

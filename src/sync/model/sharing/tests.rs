@@ -62,6 +62,7 @@ fn whoever_gives_up_leaves_nobody_asleep() {
     keeps(&Sharing::new(&[R_FOR, W, R]));
     keeps(&Sharing::new(&[R, TRY_R, TRY_W]));
     keeps(&Sharing::new(&[TRY_R, W, W_FOR]));
+    keeps(&Sharing::new(&[TASK, &[Turn::Write, Turn::TryWrite]]));
 }
 
 #[test]
