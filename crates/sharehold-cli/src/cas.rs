@@ -51,6 +51,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let other = RefCell::new(None);
     let changed = change::field(&args.key, args.owner, &args.field, args.patience, |field| {
+        // A value that it cannot have is a mistake whatever stands there, and must not look like a race that was lost.
+        field.parse(&args.new)?;
         // Compared as it is printed, so that what cannot be told apart by reading is the same.
         if field.parse(&args.old)?.to_string() == field.value.to_string() {
             return Ok(args.new.clone());

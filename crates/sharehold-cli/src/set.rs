@@ -1,5 +1,6 @@
 //! `sharehold set`: fields become what is said, and events are set.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -114,5 +115,11 @@ fn pairs(args: &Args) -> Result<Option<Vec<(&str, &str)>>> {
             Failure::new(Exit::Usage, detail).into()
         })
     });
-    pairs.collect::<Result<Vec<_>>>().map(Some)
+    let pairs = pairs.collect::<Result<Vec<_>>>()?;
+    let mut seen = HashSet::new();
+    if let Some((path, _)) = pairs.iter().find(|(path, _)| !seen.insert(*path)) {
+        let detail = format!("`{path}` is named twice; say once what it shall be");
+        return Err(Failure::new(Exit::Usage, detail).into());
+    }
+    Ok(Some(pairs))
 }

@@ -94,6 +94,11 @@ fn what_a_field_cannot_have_changes_nothing() {
         "did you mean `value`?",
     );
     assert_refused(
+        &world.run("set com.example.job value=1 value=2"),
+        2,
+        "`value` is named twice",
+    );
+    assert_refused(
         &world.run("get com.example.job xyz"),
         3,
         "its fields are value, ",
@@ -194,6 +199,12 @@ fn cas_says_what_it_found() {
     );
     assert_refused(
         &world.run("cas com.example.job state Busy Idel"),
+        2,
+        "`Idel`",
+    );
+    // Also where another value stands than the expected one.
+    assert_refused(
+        &world.run("cas com.example.job state Idle Idel"),
         2,
         "`Idel`",
     );
