@@ -1,5 +1,6 @@
 //! `sharehold get`: a typed value, or one field of it, as it was at one moment.
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -15,7 +16,8 @@ use crate::{hint, human, target, users, value};
 ///
 /// The value is a snapshot: old or new, never a mixture. Nobody is kept waiting, and nobody waits. Of a segment of parts, each part says
 /// what it guards, whether it is set (an event), or how many permits (a semaphore) or arrivals (a barrier) there are. Bytes that only
-/// fill the space between fields (reserved, reserved2 ...) are shown when they are asked for by name.
+/// fill the space between fields (reserved, reserved2 ...) are shown when they are asked for by name. On a terminal a text is shown
+/// with escapes in the place of what would steer that; elsewhere it is written as it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,6 +63,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             let members = members.iter().zip(values);
             let shown = members.filter(|(it, _)| !target::is_padding(&it.name, &it.kind));
             output::text(&table(shown.map(|(_, value)| value)).to_text())?;
+        }
+        // A text may be another user's: on a terminal it must not steer that.
+        (found, _) if io::stdout().is_terminal() => {
+            output::line(&human::visible(&found.to_string()))?;
         }
         (found, _) => output::line(&found.to_string())?,
     }

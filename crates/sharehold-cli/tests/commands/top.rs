@@ -344,3 +344,21 @@ fn without_a_terminal_it_says_what_else_there_is() {
     let world = World::new();
     crate::world::assert_refused(&world.run("top"), 2, "sharehold ls --json");
 }
+
+/// A text may be another user's, and must not steer the terminal of who reads it; a pipe gets it as it is.
+#[test]
+fn a_text_does_not_steer_the_terminal() {
+    let world = World::new();
+    world.ok("create k --fields name:text32");
+    let key = ["k", "name"];
+    let set = world
+        .sharehold(["set"])
+        .args(key)
+        .arg("a\u{1b}[2Jb")
+        .status();
+    assert!(set.expect("it runs").success());
+    assert_eq!(world.ok("get k name"), "a\u{1b}[2Jb\n");
+    let screen = Screen::start(world.sharehold(["get", "k", "name"]), 24, 80);
+    screen.shows(&[r"a\u{1b}[2Jb"]);
+    assert!(screen.ends().success());
+}
