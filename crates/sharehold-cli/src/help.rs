@@ -2,8 +2,10 @@
 //!
 //! Help, manual pages and completions are all made of this.
 
+use std::env;
 use std::fmt::Write as _;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -161,6 +163,22 @@ fn text(command: &Command) -> String {
 pub(crate) fn about(command: &Command, name: &str) -> String {
     let found = command.find_subcommand(name).and_then(Command::get_about);
     found.map_or_else(String::new, ToString::to_string)
+}
+
+/// Says what is missing where COMMAND of `lock` or `acquire` stands without `--` before it, as flock(1) takes it.
+pub(crate) fn suggest_dashes(error: &mut clap::Error) {
+    let runs_command = env::args_os()
+        .nth(1)
+        .is_some_and(|it| it == "lock" || it == "acquire");
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    if error.kind() != ErrorKind::UnknownArgument || !runs_command || word.starts_with('-') {
+        return;
+    }
+    let tip = format!("a command to run stands behind `--`: -- {word}");
+    let tips = ContextValue::StyledStrs(vec![tip.into()]);
+    error.insert(ContextKind::Suggested, tips);
 }
 
 #[cfg(test)]

@@ -110,7 +110,10 @@ fn main() -> ExitCode {
     let matches = help::command().try_get_matches();
     let done = match matches.and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => perform(cli.command),
-        Err(error) if error.use_stderr() => error.exit(),
+        Err(mut error) if error.use_stderr() => {
+            help::suggest_dashes(&mut error);
+            error.exit()
+        }
         // Help and version are answers like any other.
         Err(answer) => output::written(answer.print()).map(|()| Exit::Done.into()),
     };
