@@ -73,8 +73,9 @@ impl Contents {
         let schema = stored.schema()?;
         let bytes = match &schema {
             Some(schema) if schema.is_of_parts() => {
-                let detail = "it holds parts, no single value; look at it with `inspect`";
-                return Err(Error::new(ErrorKind::TypeMismatch, "read", detail));
+                let detail = "it holds parts, no single value";
+                let error = Error::new(ErrorKind::TypeMismatch, "read", detail);
+                return Err(error.advise("look at it with `inspect`"));
             }
             Some(schema) => look::snapshot(stored, 0, schema.size())?.1,
             None => stored.plain()?,

@@ -51,6 +51,10 @@ fn advice(error: &Error) -> Option<String> {
     match (error.kind(), error.operation()) {
         (ErrorKind::NotFound, _) => Some(for_missing(key)),
         (ErrorKind::NotTrusted, _) => with_owner(key).or(of_library),
+        (ErrorKind::PermissionDenied, "create") if is_not_permitted(error) => Some(
+            "give it to a group that you are in: `id` lists yours, `--group` takes one of them"
+                .to_owned(),
+        ),
         (ErrorKind::PermissionDenied, _) => of_library.map(|_| {
             "only its owner, or root, can let others in: see `--mode` and `--group` of \
              `sharehold create`"
@@ -59,6 +63,9 @@ fn advice(error: &Error) -> Option<String> {
         (ErrorKind::AlreadyExists, _) => Some(format!(
             "see `sharehold show {key_word}`; `sharehold rm {key_word}` removes it"
         )),
+        (ErrorKind::TypeMismatch, "read") if of_library.is_some() => {
+            Some(format!("`sharehold show {key_word}` shows them"))
+        }
         (ErrorKind::Busy, "destroy") => {
             Some("wait for them with `--wait TIME`, or take it from them with `--force`".to_owned())
         }
@@ -85,6 +92,12 @@ fn advice(error: &Error) -> Option<String> {
     }
 }
 
+/// Whether the system refused it to this user, as it does a file for a group that the user is not in.
+fn is_not_permitted(error: &Error) -> bool {
+    let system = error.system().and_then(std::io::Error::raw_os_error);
+    system == Some(rustix::io::Errno::PERM.raw_os_error())
+}
+
 /// A key inside of a sentence.
 fn shown(key: &str) -> String {
     const WIDEST: usize = 80;
@@ -95,6 +108,14 @@ fn shown(key: &str) -> String {
 fn for_missing(key: &str) -> String {
     let found = similar_key(key).or_else(|| with_owner(key));
     found.unwrap_or_else(|| "`sharehold ls` lists the keys".to_owned())
+}
+
+/// What to do about a segment whose users have all died.
+pub(crate) fn for_stale(key: &str) -> String {
+    format!(
+        "its users have all died; `sharehold show {}` still shows what it held",
+        shown(key)
+    )
 }
 
 /// Where other users have a segment with the key, how to reach it.
@@ -109,8 +130,12 @@ fn with_owner(key: &str) -> Option<String> {
 
 fn similar_key(wanted: &str) -> Option<String> {
     let listed = sharehold::list().ok()?;
-    let keys = listed.iter().filter_map(|it| it.summary.as_ref().ok());
-    let key = nearest(wanted, keys.map(|summary| summary.key.as_str()))?;
+    let found = || listed.iter().filter_map(|it| it.summary.as_ref().ok());
+    let key = nearest(wanted, found().map(|summary| summary.key.as_str()))?;
+    if key == wanted {
+        let stale = found().any(|it| it.key == wanted && it.is_stale());
+        return stale.then(|| for_stale(wanted));
+    }
     Some(format!("did you mean `{}`?", human::visible(key)))
 }
 
@@ -124,8 +149,12 @@ pub(crate) fn for_field(error: FieldError, schema: &Schema) -> anyhow::Error {
     let hint = if let Some(path) = nearest(path, paths.clone()) {
         format!("did you mean `{path}`?")
     } else {
-        let top = paths.filter(|path| !path.contains(['.', '[']) || *path == ".");
-        format!("its fields are {}", top.collect::<Vec<_>>().join(", "))
+        let top: Vec<_> = paths.filter(|path| !path.contains(['.', '['])).collect();
+        if top.is_empty() {
+            "it is one value, which has no fields with names".to_owned()
+        } else {
+            format!("its fields are {}", top.join(", "))
+        }
     };
     anyhow::Error::msg(hint).context(error)
 }

@@ -38,7 +38,8 @@ impl Seen {
 pub(crate) fn look(options: &Options, key: &str) -> Result<Inspection> {
     let seen = options.inspect(key)?;
     if seen.summary.is_stale() {
-        let detail = format!("the users of `{}` have all died", human::visible(key));
+        let (key, hint) = (human::visible(key), hint::for_stale(key));
+        let detail = format!("cannot look at `{key}`: {hint}");
         return Err(Failure::new(Exit::NotFound, detail).into());
     }
     Ok(seen)

@@ -54,6 +54,29 @@ fn a_stale_segment() {
     }
 }
 
+/// What is listed is not said to be missing, nor is its own key what somebody may have meant.
+#[test]
+fn a_stale_segment_says_how_to_see_what_it_held() {
+    let world = World::new();
+    world.leave_stale("k");
+    for words in ["get k", "export k"] {
+        assert_refused(&world.run(words), 3, "`sharehold show k`");
+    }
+}
+
+/// Who leaves out the `--` is told of it.
+#[test]
+fn a_command_without_dashes() {
+    let world = World::new();
+    for words in ["lock k true", "acquire k jobs true"] {
+        let said = world.run(words);
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains("behind `--`: -- true"), "{said:?}");
+    }
+    let said = world.run("lock k --tru");
+    assert!(!said.err.contains("behind `--`"), "{said:?}");
+}
+
 /// Reading a value waits for nobody; changing it waits for its turn, and is not lost.
 #[test]
 fn a_value_whose_lock_is_held() {
