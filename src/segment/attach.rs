@@ -120,7 +120,7 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
         Some(there) => match here.first_difference(there) {
             None => return Ok(()),
             Some(difference) => format!(
-                "its type is another: {difference}; use the same version of {} everywhere, or another key",
+                "its type is another: {difference}; use the same version of {} everywhere, `migrate_shared`, or another key",
                 here.name()
             ),
         },
