@@ -12,15 +12,15 @@
 //!
 //! The file is read, not mapped, so that one with holes, or one that is cut off meanwhile, raises no signal.
 
-use std::mem::offset_of;
+use std::sync::atomic::Ordering;
 
-use super::header::{self, damaged};
+use super::header::damaged;
 use super::location::system;
 use super::presence::{self, Seen};
-use super::table::{self, Presence};
+use super::table::{self, Hold, MAX_SLOTS, Presence};
 use crate::error::Result;
-use crate::memory::block_from;
-use crate::memory::format::{Header, Life, MAGIC, Slot};
+use crate::memory::format::{Header, MAGIC, Slot, VERSION};
+use crate::memory::{Copied, block_from};
 use crate::sys::SegmentFile;
 
 /// The policy word of a segment that its last attachment removes, in every version.
@@ -28,6 +28,9 @@ const REMOVED_WITH_LAST: u32 = 0;
 
 /// Bytes that all versions of the format begin with: magic, version, policy.
 const PREFIX: usize = 16;
+
+/// Read at once: the header and the first slots, which are mostly all that were ever taken.
+const BEGINNING: usize = size_of::<Header>() + 8 * size_of::<Slot>();
 
 /// The policy word in the first bytes of a file; `None` for a file that is no segment.
 fn policy_in(bytes: &[u8]) -> Option<u32> {
@@ -43,15 +46,15 @@ fn policy_in(bytes: &[u8]) -> Option<u32> {
 ///
 /// [`Damaged`](crate::ErrorKind::Damaged) when it is no segment.
 pub(super) fn is_stale(file: &SegmentFile, operation: &'static str) -> Result<bool> {
-    let mut bytes = [0; PREFIX];
-    let read = file
-        .read_at(&mut bytes, 0)
-        .map_err(|error| system(operation, error))?;
-    let Some(policy) = policy_in(&bytes[..read]) else {
-        let detail = "its file does not begin as a segment does";
-        return Err(damaged(operation, detail));
-    };
-    Ok(policy == REMOVED_WITH_LAST && !is_used(file))
+    let seen = presence::anybody(file);
+    let bytes = beginning(file).map_err(|error| system(operation, error))?;
+    match policy_in(&bytes) {
+        None => {
+            let detail = "its file does not begin as a segment does";
+            Err(damaged(operation, detail))
+        }
+        Some(policy) => Ok(policy == REMOVED_WITH_LAST && !is_used_as(file, &seen, bytes)),
+    }
 }
 
 /// Tells whether any attachment is not proven gone, read-only ones included. The asker has no slot, or has given it up.
@@ -59,55 +62,80 @@ pub(super) fn is_stale(file: &SegmentFile, operation: &'static str) -> Result<bo
 ///
 /// The table of another version is not understood: there the locked bytes alone decide.
 pub(super) fn is_used(file: &SegmentFile) -> bool {
-    let table = || Table::read(file);
-    match presence::anybody(file) {
+    let seen = presence::anybody(file);
+    // One that cannot be read is left alone.
+    !beginning(file).is_ok_and(|bytes| !is_used_as(file, &seen, bytes))
+}
+
+fn beginning(file: &SegmentFile) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; BEGINNING];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// The same of a file whose beginning was read after somebody was seen in it: who takes a slot has its byte first.
+fn is_used_as(file: &SegmentFile, seen: &std::io::Result<Option<Seen>>, bytes: Vec<u8>) -> bool {
+    let table = Table::of(file, bytes);
+    match seen {
         Err(_) | Ok(Some(Seen::Reader)) => true,
-        Ok(None) => table().is_some_and(|table| table.has_anybody()),
-        // Mostly one question will do: the system names an attachment, and that one lives.
-        Ok(Some(Seen::InSlot(index))) => table().is_none_or(|table| {
-            table.is_present(index) || presence::any_reader(file) || table.has_anybody()
+        Ok(None) => table.is_some_and(|table| table.has_anybody()),
+        // Mostly this one lives.
+        Ok(Some(Seen::InSlot(index))) => table.is_none_or(|table| {
+            table.is_kept_by_the_living(*index) || presence::any_reader(file) || table.has_anybody()
         }),
     }
 }
 
-/// The attachment table of a file of this version, read slot by slot.
+/// The attachment table of a file of this version.
 struct Table<'a> {
     file: &'a SegmentFile,
+    copied: Copied,
     slots: usize,
-    ever_taken: usize,
 }
 
 impl<'a> Table<'a> {
-    /// Finds it; `None` in a file of another version, and in one that is damaged.
-    fn read(file: &'a SegmentFile) -> Option<Table<'a>> {
-        const NEXT_SLOT: usize = offset_of!(Header, life) + offset_of!(Life, next_slot);
-        let slots = header::read(file, "look at").ok()?.layout.sizes.slots;
-        let mut next = [0; 4];
-        let read = file.read_at(&mut next, NEXT_SLOT as u64).ok()?;
-        let next = usize::try_from(u32::from_ne_bytes(next)).ok()?;
-        (read == 4).then_some(Table {
+    /// Finds it by the beginning of the file; `None` in a file of another version, and in one without a table.
+    fn of(file: &'a SegmentFile, beginning: Vec<u8>) -> Option<Table<'a>> {
+        let copied = Copied::new(beginning)?;
+        let header = copied.header();
+        let is_own = header.version.load(Ordering::Relaxed) == VERSION;
+        let slots = usize::try_from(header.slots.load(Ordering::Relaxed)).ok()?;
+        (is_own && (1..=MAX_SLOTS).contains(&slots)).then_some(Table {
             file,
+            copied,
             slots,
-            ever_taken: slots.min(next),
         })
     }
 
     fn has_anybody(&self) -> bool {
-        (0..self.ever_taken).any(|index| self.is_present(index))
+        let next = self.copied.header().life.next_slot.load(Ordering::Relaxed);
+        (0..self.slots.min(next as usize)).any(|index| self.is_present(index))
     }
 
     /// Whether the slot has an attachment that is not proven gone.
     fn is_present(&self, index: usize) -> bool {
-        let slot = self.slot(index);
-        let taken = slot.and_then(|slot| Some((table::holder_of(&slot, index)?, slot)));
+        let taken = self.taken(index);
         taken.is_some_and(|(hold, slot)| table::seen(&slot, self.file, hold) == Presence::There)
     }
 
-    fn slot(&self, index: usize) -> Option<Slot> {
+    /// The same, of a slot whose byte somebody has.
+    fn is_kept_by_the_living(&self, index: usize) -> bool {
+        let taken = self.taken(index);
+        taken.is_some_and(|(hold, slot)| !table::has_ended(&slot, hold))
+    }
+
+    fn taken(&self, index: usize) -> Option<(Hold, Slot)> {
+        let slot = self.copied.slot(index).or_else(|| self.read(index))?;
+        let hold = table::holder_of(&slot, index)?;
+        (index < self.slots).then_some((hold, slot))
+    }
+
+    fn read(&self, index: usize) -> Option<Slot> {
         let offset = size_of::<Header>() + index * size_of::<Slot>();
         let mut bytes = [0; size_of::<Slot>()];
         let read = self.file.read_at(&mut bytes, offset as u64).ok()?;
-        block_from(&bytes).filter(|_| index < self.slots && read == bytes.len())
+        block_from(&bytes).filter(|_| read == bytes.len())
     }
 }
 

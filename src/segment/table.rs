@@ -288,6 +288,11 @@ fn fate_in(slot: &Slot, generation: u64) -> Option<Fate> {
     Some(sys::fate_of(&found.who))
 }
 
+/// Tells whether the process of an attachment is seen to have ended, whoever has its byte.
+pub(crate) fn has_ended(slot: &Slot, hold: Hold) -> bool {
+    fate_in(slot, hold.generation()) == Some(Fate::Gone)
+}
+
 /// How often each slot has been taken and given up, odd while it is taken, by the living or the dead.
 pub(crate) fn generations(memory: &Memory) -> impl Iterator<Item = u64> + '_ {
     (0..memory.layout().sizes.slots).map_while(|index| {
