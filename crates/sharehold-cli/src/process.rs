@@ -2,16 +2,21 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getegid, getppid, set_parent_process_death_signal};
 
 /// A command line that runs this program as one of its own subcommands, tied to this process.
 pub(crate) fn again(subcommand: &str) -> Result<Command> {
     let own = env::current_exe().context("cannot find this command's own file")?;
     let mut command = Command::new(own);
     command
+        // With a group, even its own, the child is made by fork instead of vfork. After vfork the
+        // parent sleeps until the child executes; a child that Ctrl-Z stops before that would keep
+        // the parent from stopping, and so the terminal from its shell.
+        .gid(getegid().as_raw())
         .arg(subcommand)
         .arg(format!("--parent={}", std::process::id()));
     Ok(command)

@@ -198,6 +198,31 @@ fn a_count_ends_by_the_signal_that_it_or_its_group_gets() {
     }
 }
 
+/// Stopping at any moment includes those in which the parent starts a process.
+#[test]
+fn a_count_that_starts_processes_all_the_time_can_be_stopped() {
+    let world = World::new();
+    let child = start(
+        &world,
+        "count --json --workers 2 --to 99999999999 --chaos 1000",
+    );
+    let group = Pid::from_child(&child);
+    until(|| processes(&world).len() >= 3);
+    for _ in 0..60 {
+        kill_process_group(group, Signal::TSTP).expect("it runs");
+        until(|| {
+            processes(&world)
+                .iter()
+                .all(|(_, state)| matches!(state, 'T' | 'Z'))
+        });
+        kill_process_group(group, Signal::CONT).expect("it is stopped");
+    }
+    kill_process_group(group, Signal::INT).expect("it runs");
+    let (status, _, err) = ended(child);
+    assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{err}");
+    assert_nothing_left(&world);
+}
+
 #[test]
 fn a_worker_that_somebody_kills_is_replaced() {
     let world = World::new();
