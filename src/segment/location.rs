@@ -330,6 +330,11 @@ pub(crate) fn system(operation: &'static str, error: io::Error) -> Error {
             "the system does not allow it",
             None,
         ),
+        io::ErrorKind::ReadOnlyFilesystem => (
+            ErrorKind::PermissionDenied,
+            "its directory is mounted read-only",
+            None,
+        ),
         io::ErrorKind::Unsupported => (
             ErrorKind::Unsupported,
             "this system, or the file system of its directory, lacks a call that it needs",

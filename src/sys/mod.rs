@@ -87,10 +87,12 @@ pub(crate) struct FileFacts {
 }
 
 impl FileFacts {
-    /// Whether the first `len` bytes exist and have memory. It is asked of the whole file: memory behind `len` says nothing
-    /// of a hole before it.
+    /// Whether the first `len` bytes exist and have memory.
+    ///
+    /// This compares the memory of the whole file with its length. A file with more memory than its
+    /// length does not count as whole, because the memory behind its end may make up for a hole.
     pub(crate) fn is_whole(&self, len: u64) -> bool {
-        self.len >= len && self.reserved >= self.len
+        self.len >= len && self.reserved == self.len
     }
 }
 
