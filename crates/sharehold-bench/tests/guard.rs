@@ -16,7 +16,7 @@ const PART_INSTRUCTIONS: [(&str, f64); 5] = [
     ("mutex", 253.0),
     ("rwlock 0", 382.0),
     ("rwlock 1", 666.0),
-    ("semaphore", 882.0),
+    ("semaphore", 966.0),
     ("event", 160.0),
 ];
 /// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold nothing, are 12. Of
