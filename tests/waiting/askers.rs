@@ -21,6 +21,7 @@ pub(crate) fn suite() -> Suite {
         .test(many_who_want_to_read_look_little_more_than_a_few)
         .test(others_read_when_the_writer_and_all_askers_die)
         .test(who_comes_in_untold_tells_the_others)
+        .test(a_task_that_cannot_be_counted_finds_the_writer_dead)
         .test(others_check_often_while_all_checkers_are_stopped)
         .test(others_check_often_for_a_permit_while_all_checkers_are_stopped)
         .test(others_check_often_to_read_while_all_checkers_are_stopped)
@@ -236,12 +237,40 @@ fn others_read_when_the_writer_and_all_askers_die() {
     drop(rwlock.write_timeout(LONG).expect("they have left"));
 }
 
+/// The file of the one segment that there is.
+fn the_file() -> File {
+    let path = directory().join(&left_in_directory()[0]);
+    let file = File::options().read(true).write(true).open(path);
+    file.expect("it is there")
+}
+
+/// A writer that died as it waited for a task that another one had let in, and that is not polled.
+fn a_task_that_cannot_be_counted_finds_the_writer_dead() {
+    let rwlock = create_rwlock();
+    let mut writer = start_to_read();
+    writer.hears("locked");
+    let file = the_file();
+    let mut word = [0; 8];
+    file.read_exact_at(&mut word, 24).expect("so long it is");
+    // Where docs/format.md has it, of a lock that is the only part: one task, since another phase than the present one, which is 0.
+    let tasks = u64::from_le_bytes(word) + 152;
+    let one_let_in = (u64::from(u32::MAX) << 32 | 1).to_le_bytes();
+    file.write_all_at(&one_let_in, tasks)
+        .expect("so long it is");
+    writer.kill();
+    let reader = pollster::block_on(rwlock.read_async()).expect("the writer is dead");
+    assert_eq!(
+        reader.taken_over_from().map(|it| it.pid),
+        Some(writer.pid())
+    );
+    drop(reader);
+    drop(rwlock.write_timeout(LONG).expect("nobody is inside"));
+}
+
 fn who_comes_in_untold_tells_the_others() {
     let rwlock = create_rwlock();
     let (mut writer, mut waiters) = start_many(start_to_read, 8);
-    let path = directory().join(&left_in_directory()[0]);
-    let file = File::options().read(true).write(true).open(path);
-    let file = file.expect("it is there");
+    let file = the_file();
     let read = |at| {
         let mut word = [0; 8];
         file.read_exact_at(&mut word, at).expect("so long it is");
