@@ -17,7 +17,7 @@ const PART_INSTRUCTIONS: [(&str, f64); 5] = [
     ("rwlock 0", 382.0),
     ("rwlock 1", 666.0),
     ("semaphore", 966.0),
-    ("event", 160.0),
+    ("event", 183.0),
 ];
 /// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold nothing, are 12. Of
 /// ours 13 are byte locks and questions about them, 9 are for the directory and whom to trust, and 4 ask whether a descriptor is still
