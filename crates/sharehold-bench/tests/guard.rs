@@ -15,7 +15,7 @@ const COUNT_INSTRUCTIONS: f64 = 87.0;
 const PART_INSTRUCTIONS: [(&str, f64); 5] = [
     ("mutex", 253.0),
     ("rwlock 0", 382.0),
-    ("rwlock 1", 666.0),
+    ("rwlock 1", 701.0),
     ("semaphore", 966.0),
     ("event", 183.0),
 ];
