@@ -56,7 +56,8 @@ const THREAD: usize = 0;
 /// let limits = parts.guarded("limits")?;
 /// let schema = limits.schema();
 /// limits.update(|bytes| schema.set(bytes, "max", "20"))??;
-/// let _permit = parts.semaphore("jobs")?.acquire()?;
+/// let jobs = parts.semaphore("jobs")?;
+/// let _permit = jobs.acquire()?;
 /// parts.event("ready")?.set()?;
 ///
 /// assert_eq!(config.limits.get()?.max, 20);
