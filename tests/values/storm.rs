@@ -28,8 +28,8 @@ pub(crate) fn suite() -> Suite {
         .role(read_only_reader::<MEBIBYTE>)
 }
 
-/// One minute for the three sizes together.
-const TIME: Duration = Duration::from_secs(20);
+/// For each of the three sizes.
+const TIME: Duration = Duration::from_secs(6);
 /// How often, at least, the writer is stopped, and how often killed, in the middle of a commit.
 const ENOUGH: u32 = 5;
 const READERS: usize = 4;
