@@ -1,4 +1,5 @@
-//! Why a lock was not had, and what its last holder left.
+//! The error of an acquisition that gave no plain guard: the lock was not acquired, or its previous
+//! owner abandoned it.
 
 use std::fmt;
 
@@ -8,23 +9,23 @@ use crate::segment::{Attachment, Segment, forked};
 
 pub(super) const LOCK: &str = "lock";
 
-/// Tells why there is no plain guard.
+/// The reason why a call gave no plain guard.
 ///
-/// It turns into an [`Error`] with `?`; that drops the guard that [`LockError::Abandoned`] carries, which releases the lock,
-/// and the next one to lock is told again.
+/// It turns into an [`Error`] with `?`. That drops the guard that [`LockError::Abandoned`] carries,
+/// which releases the lock, and the next call of `lock` reports the same again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError<'a, B = OneThread> {
-    /// The lock is acquired, and the data may be half written.
+    /// The lock was acquired, and the data may be half written.
     #[error(transparent)]
     Abandoned(Abandoned<'a, B>),
-    /// The lock is not acquired.
+    /// The lock was not acquired.
     #[error(transparent)]
     NotAcquired(NotAcquired),
 }
 
 impl<B> LockError<'_, B> {
-    /// Returns what kind of failure it is.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             LockError::Abandoned(_) => ErrorKind::Abandoned,
@@ -51,7 +52,7 @@ impl<B> From<LockError<'_, B>> for Error {
     }
 }
 
-/// How the last holder came to leave the lock.
+/// The way in which the previous owner abandoned the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -61,10 +62,10 @@ pub enum Cause {
     Panicked,
 }
 
-/// Carries the lock after a holder that did not release it: who that was, and the guard.
+/// A lock that its previous owner did not release: the guard, and the identity of that owner.
 ///
-/// Until somebody calls [`mark_consistent`](Abandoned::mark_consistent) or [`recover`](Abandoned::recover)s, every
-/// later lock reports it again.
+/// Every later lock reports it again until a call of
+/// [`mark_consistent`](Abandoned::mark_consistent) or [`recover`](Abandoned::recover) succeeds.
 ///
 /// # Examples
 ///
@@ -89,7 +90,7 @@ pub struct Abandoned<'a, B = OneThread> {
     left: Box<Left>,
 }
 
-/// What a holder left that did not release the lock.
+/// How an owner left the lock that it did not release, and which attachment it was.
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) cause: Cause,
@@ -102,38 +103,42 @@ impl<'a, B> Abandoned<'a, B> {
         Abandoned { guard, left }
     }
 
-    /// Returns whether the holder died or panicked.
+    /// Returns whether the previous owner died or panicked.
     pub fn cause(&self) -> Cause {
         self.left.cause
     }
 
-    /// Returns who it was: process, executable, slot; `None` when two later attachments have had its slot since.
+    /// Returns the previous owner: process, executable, slot. `None` when two later attachments
+    /// have used its slot since.
     pub fn culprit(&self) -> Option<&Attachment> {
         self.left.culprit.as_ref()
     }
 
-    /// Gives access to the data, to look at them or repair them.
+    /// Gives access to the data, to inspect or repair them.
     pub fn guard(&mut self) -> &mut Guard<'a, B> {
         &mut self.guard
     }
 
-    /// Vouches for the data and returns the guard: later locks are told nothing.
+    /// Marks the data consistent and returns the guard: later locks no longer report the previous
+    /// owner.
     #[doc(alias = "pthread_mutex_consistent")]
     pub fn mark_consistent(mut self) -> Guard<'a, B> {
         self.guard.vouch();
         self.guard
     }
 
-    /// Returns the guard without vouching for the data: every later lock reports it again.
+    /// Returns the guard without marking the data consistent: every later lock reports the previous
+    /// owner again.
     pub fn into_guard(self) -> Guard<'a, B> {
         self.guard
     }
 
-    /// Repairs the data with `repair`, vouches for them, and returns the guard.
+    /// Repairs the data with `repair`, marks them consistent, and returns the guard.
     ///
     /// # Errors
     ///
-    /// That of `repair`; the lock is then released, and the next one to lock is told again.
+    /// The error of `repair`. The lock is then released, and the next lock reports the previous
+    /// owner again.
     pub fn recover<E>(
         mut self,
         repair: impl FnOnce(&mut Guard<'_, B>) -> Result<(), E>,
@@ -158,7 +163,7 @@ impl<B> fmt::Display for Abandoned<'_, B> {
 
 impl<B: fmt::Debug> std::error::Error for Abandoned<'_, B> {}
 
-/// A process as people know it: `pid 4711 (importer)`.
+/// A process in the form of messages: `pid 4711 (importer)`.
 pub(super) struct Named<'a>(pub(super) &'a Attachment);
 
 impl fmt::Display for Named<'_> {
@@ -171,7 +176,7 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// Says that the lock is not acquired, and who holds it.
+/// The error of a lock that was not acquired, with its owner if that is known.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.error)]
 pub struct NotAcquired(Box<Refusal>);
@@ -203,7 +208,7 @@ impl NotAcquired {
         NotAcquired::new(segment, segment.attached().replaced(LOCK), None)
     }
 
-    /// Says that the system does not tell whether it was replaced.
+    /// The error when the system cannot tell whether the segment was replaced.
     pub(super) fn unknown(segment: &Segment, error: Error) -> NotAcquired {
         NotAcquired::new(segment, error, None)
     }
@@ -230,7 +235,7 @@ impl NotAcquired {
         NotAcquired::new(segment, Error::new(kind, LOCK, detail), holder)
     }
 
-    /// Says, beyond [`NotAcquired::held`], why waiting longer is of no use.
+    /// As [`NotAcquired::held`], with the wait cycle that makes waiting longer useless.
     pub(super) fn circle(segment: &Segment, holder: Attachment, circle: &str) -> NotAcquired {
         let detail = format!(
             "{} holds it and {circle}: they wait for each other; release that first, and take locks in the same order everywhere",
@@ -240,12 +245,13 @@ impl NotAcquired {
         NotAcquired::new(segment, error, Some(holder))
     }
 
-    /// Returns whether it would block, timed out, would deadlock, belongs to a parent process, or was migrated.
+    /// Returns the kind of failure: the call would block, timed out, or would deadlock, or the
+    /// segment belongs to a parent process or was migrated.
     pub fn kind(&self) -> ErrorKind {
         self.0.error.kind()
     }
 
-    /// Returns who held the lock at the last look.
+    /// Returns the owner of the lock at the last attempt.
     pub fn holder(&self) -> Option<&Attachment> {
         self.0.holder.as_ref()
     }

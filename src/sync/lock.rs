@@ -1,4 +1,4 @@
-//! The segment's own lock, and the guard through which its data are used.
+//! The segment's own lock, and the guard that gives access to the segment's data.
 
 #![allow(unsafe_code)]
 
@@ -22,29 +22,33 @@ use crate::segment::{Bytes, Segment};
 impl Segment {
     /// Acquires the segment's lock, waiting as long as it takes, and gives access to the data.
     ///
-    /// It excludes every other process and every other thread, also one that uses the same handle. It is released when the
-    /// guard is dropped. While nobody else wants it, neither makes a system call.
+    /// The lock excludes every other process and every other thread, including threads that use the
+    /// same handle. Dropping the guard releases it. Without contention neither acquiring nor
+    /// releasing makes a system call.
     ///
     /// # When a process dies
     ///
-    /// A holder's death frees the lock within 10 ms: the next one gets it as [`LockError::Abandoned`], which says
-    /// who died and carries the guard, since the data may be half written. A holder that is merely slow, or stopped, is never robbed.
+    /// The death of the owner frees the lock within 10 ms. The next caller gets
+    /// [`LockError::Abandoned`], which names the dead process and carries the guard, since the data
+    /// may be half written. An owner that is merely slow, or stopped, keeps the lock.
     ///
     /// # Errors
     ///
-    /// [`LockError::Abandoned`], with the lock acquired, also when a holder panicked, and until somebody vouches for the data;
-    /// [`LockError::NotAcquired`] with [`Deadlock`](crate::ErrorKind::Deadlock) when this thread has it already, or
-    /// [`Forked`](crate::ErrorKind::Forked).
+    /// [`LockError::Abandoned`], with the lock acquired, after an owner died or panicked, and again
+    /// on every later lock until the data are marked consistent; [`LockError::NotAcquired`] with
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) when this thread owns the lock already, or with
+    /// [`Forked`](crate::ErrorKind::Forked) in a forked child.
     #[inline(always)]
     pub fn lock(&self) -> Result<Guard<'_>, LockError<'_>> {
         self.guard(Until::Acquired)
     }
 
-    /// Acquires the lock if nobody living holds it.
+    /// Acquires the lock if it is free or its owner is dead, without waiting.
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the holder.
+    /// As [`Segment::lock`], and [`LockError::NotAcquired`] with
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the owner.
     #[inline(always)]
     pub fn try_lock(&self) -> Result<Guard<'_>, LockError<'_>> {
         self.guard(Until::Now)
@@ -54,12 +58,13 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock`], and [`LockError::NotAcquired`] with [`Timeout`](crate::ErrorKind::Timeout), which names the holder.
+    /// As [`Segment::lock`], and [`LockError::NotAcquired`] with
+    /// [`Timeout`](crate::ErrorKind::Timeout), which names the owner.
     pub fn lock_timeout(&self, limit: Duration) -> Result<Guard<'_>, LockError<'_>> {
         self.guard(Until::after(limit))
     }
 
-    /// Acquires the lock, waiting until `deadline` at most.
+    /// Acquires the lock, waiting at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -68,11 +73,13 @@ impl Segment {
         self.guard(Until::Deadline(deadline))
     }
 
-    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    /// Acquires the lock, waiting as long as it takes, without blocking a thread.
     ///
-    /// The future needs no runtime: a helper thread, one for about a hundred futures of the process, wakes it. When it is dropped it waits no
-    /// longer, and holds nothing. The guard may be held across `.await` and dropped on another thread; so nobody notices when
-    /// a task, or the thread that runs it, asks for the lock that it holds: that waits for ever.
+    /// The future needs no runtime: a helper thread, one for about a hundred futures of the
+    /// process, wakes it. Dropping the future ends the wait, and leaves the lock unowned by it. The
+    /// guard may be held across `.await` and dropped on another thread. So the lock cannot detect
+    /// that a task, or the thread that runs it, already owns it: acquiring it again then waits
+    /// forever.
     ///
     /// # When a process dies
     ///
@@ -80,7 +87,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
+    /// As [`Segment::lock`], except [`Deadlock`](crate::ErrorKind::Deadlock).
     pub async fn lock_async(&self) -> Result<Guard<'_, AnyThread>, LockError<'_, AnyThread>> {
         let acquiring = Acquiring::new(Threadless(self), Who::Task);
         guarded(self, future::Until::new(acquiring).await)
@@ -92,7 +99,7 @@ impl Segment {
     }
 }
 
-/// Makes the guard of a lock that was acquired, or not.
+/// Turns the result of an acquisition into a guard or an error.
 #[inline(always)]
 fn guarded<B>(
     segment: &Segment,
@@ -108,18 +115,21 @@ fn guarded<B>(
     }
 }
 
-/// Holds the lock of a segment and gives access to its data; releases it when dropped.
+/// A guard that owns the lock of a segment and gives access to its data; dropping it releases the
+/// lock.
 ///
-/// It reads and writes bytes by offset, checked; what it reads through is [`Bytes`]. A segment with a type has no bytes to
-/// read or write so: those operations return [`TypeMismatch`](crate::ErrorKind::TypeMismatch) there.
+/// It reads and writes bytes by offset, with bounds checks; it reads through [`Bytes`]. A segment
+/// with a type has no bytes for such access: these operations return
+/// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) there.
 ///
 /// # When a process dies
 ///
-/// The process that has the guard: see [`Segment::lock`]. A panic while the guard lives releases the lock, and the
-/// next one to lock is told.
+/// For the death of the process that has the guard, see [`Segment::lock`]. A panic while the guard
+/// lives releases the lock, and the next caller of `lock` gets [`LockError::Abandoned`].
 ///
-/// A guard belongs to the thread that acquired it, [`OneThread`], which is told when it asks for the lock again; or, if it was acquired
-/// by [`Segment::lock_async`], to whoever has it, [`AnyThread`].
+/// A guard that [`Segment::lock`] returns belongs to the thread that acquired it ([`OneThread`]);
+/// if that thread locks again, it gets an error. A guard that [`Segment::lock_async`] returns may
+/// move between threads ([`AnyThread`]).
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard<'a, B = OneThread> {
@@ -129,12 +139,13 @@ pub struct Guard<'a, B = OneThread> {
     belongs_to: PhantomData<B>,
 }
 
-/// Says that a guard, of a segment or of a part, belongs to the thread that acquired it, and cannot be sent to another one.
-// As a guard of the standard library: not `Send`, but `Sync`.
+/// Marks a guard, of a segment or of a part, that belongs to the thread that acquired it and cannot
+/// be sent to another thread.
+// Like a guard of the standard library: not `Send`, but `Sync`.
 #[derive(Debug)]
 pub struct OneThread(PhantomData<std::sync::MutexGuard<'static, ()>>);
 
-/// Says that a guard, of a segment or of a part, belongs to whoever has it: a task that any thread runs.
+/// Marks a guard, of a segment or of a part, that belongs to a task and may move to any thread.
 #[derive(Debug)]
 pub struct AnyThread(());
 
@@ -194,7 +205,8 @@ impl<'a, B> Guard<'a, B> {
         self.bytes.fill(range, value)
     }
 
-    /// Fills the range with what `reader` gives, such as a file; returns how many bytes there were before its end.
+    /// Fills the range from `reader`, such as a file; returns how many bytes it read before the end
+    /// of `reader`.
     ///
     /// # Errors
     ///
@@ -211,22 +223,25 @@ impl<'a, B> Guard<'a, B> {
     ///
     /// # Safety
     ///
-    /// While the slice lives nobody else touches these bytes, and nobody forks:
+    /// While the slice lives nothing else accesses these bytes, and no thread of this process
+    /// forks:
     ///
-    /// - Every attached process, this one included, reads and writes them only while it holds this lock. Read-only
-    ///   attachments and other programs that have the file do not read them.
-    /// - The segment has no type. The words of a typed value, and those of parts, are read without the lock.
-    /// - No system call that was begun before still writes here, as one of `io_uring` or with `O_DIRECT` may.
-    /// - No thread of this process forks. In the child there is no memory behind the slice.
+    /// - Every attached process, including this one, reads and writes them only while it owns this
+    ///   lock. Read-only attachments and other programs that have the file open do not read them.
+    /// - The segment has no type. The words of a typed value, and those of parts, are read without
+    ///   the lock.
+    /// - No earlier system call still writes here, as one of `io_uring` or with `O_DIRECT` may.
+    /// - No thread of this process forks. In the child the slice points to no memory.
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let size = self.bytes.size();
-        // SAFETY: `size` bytes are mapped and in the file; the caller vouches that nobody else uses them.
+        // SAFETY: `size` bytes are mapped and in the file; the caller guarantees that nothing else
+        // uses them.
         unsafe { std::slice::from_raw_parts_mut(self.bytes.as_ptr().as_ptr(), size) }
     }
 
-    /// Vouches for the data: the next one to lock is told nothing of what happened before.
+    /// Marks the data consistent: later locks no longer report the previous owner.
     pub(super) fn vouch(&mut self) {
-        // A forked child has a copy of the guard, and no memory behind it.
+        // A forked child has a copy of the guard, but the memory is not mapped there.
         if self.segment.attached().is_ours() {
             self.segment.vouch();
         }
@@ -237,8 +252,8 @@ impl<'a, B> Guard<'a, B> {
     }
 }
 
-// There is no `DerefMut`: with two `&mut Bytes` one could exchange the bytes of two guards, and then write into a segment whose
-// lock was released.
+// There is no `DerefMut`: with two `&mut Bytes` a program could swap the bytes of two guards, and
+// then write into a segment after its lock was released.
 impl<'a, B> Deref for Guard<'a, B> {
     type Target = Bytes<'a>;
 
@@ -250,7 +265,7 @@ impl<'a, B> Deref for Guard<'a, B> {
 
 /// Whether the thread was panicking when it acquired the lock.
 ///
-/// As wide as a pointer: a guard without padding stays in registers.
+/// It is as wide as a pointer: a guard without padding stays in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 enum Then {
@@ -283,7 +298,7 @@ impl<B> Drop for Guard<'_, B> {
     }
 }
 
-/// The bytes of one segment cannot be put where those of another one are: not through guards,
+/// The bytes of two segments cannot be swapped: not through guards,
 ///
 /// ```compile_fail
 /// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
@@ -292,7 +307,7 @@ impl<B> Drop for Guard<'_, B> {
 /// std::mem::swap(&mut *a, &mut *b);
 /// ```
 ///
-/// nor through first data,
+/// nor through initial data,
 ///
 /// ```compile_fail
 /// # let options = sharehold::Segment::options().size(8);

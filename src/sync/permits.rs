@@ -1,57 +1,65 @@
-//! The robust semaphore as an algorithm over indivisible steps: no permit is lost or made, whoever dies.
+//! The robust semaphore as an algorithm over indivisible steps: no death loses a permit or creates
+//! one.
 //!
-//! It knows neither shared memory nor the system: see [`Steps`].
+//! The algorithm knows neither shared memory nor the system: see [`Steps`].
 //!
 //! # State
 //!
-//! Everything is changed under an inner lock, the one of `protocol`, which is held for some instructions.
+//! Everything is changed under an inner lock, the lock of `protocol`, held for a few instructions.
 //!
 //! | word | meaning |
 //! |---|---|
-//! | `permits` | how many there are; constant |
-//! | a slot's mark | how many of them this attachment has |
-//! | `available` | how many nobody has: a sum that the marks of the living can always be asked for again |
-//! | `change` | raised whenever permits come back; sleepers sleep on it |
-//! | `waiting` | 0 nobody is asleep, 1 somebody may be, and wants one permit, 2 somebody may be who wants more |
+//! | `permits` | the total number of permits; constant |
+//! | a slot's mark | the number of permits that this attachment holds |
+//! | `available` | the number of free permits; it can be recomputed from the marks of living attachments at any time |
+//! | `change` | raised whenever permits are released; waiters sleep on it |
+//! | `waiting` | 0: no waiter is asleep; 1: a waiter that wants one permit may be asleep; 2: a waiter that wants several may be asleep |
 //!
 //! # Invariants
 //!
-//! 1. `available` is at most `permits` less the marks of the living. While nobody has the inner lock, and nobody has died with permits since
-//!    it was last recounted, it is exactly that.
-//! 2. Who takes the inner lock over from the dead recounts, and wakes as one who gives back (5), before anything else.
-//! 3. Who finds too few, having slept, asks whether those who have some live, and recounts; of many who wait for long a few do so often. So
-//!    what the dead had comes back as soon as somebody wants it; what is too much for the one that finds it is given back by it, as by
-//!    its owner: the others need not look.
-//! 4. Who sleeps has stored 1 or 2 into `waiting` and seen `change`, both under the inner lock. So while somebody sleeps, or is about to,
-//!    `waiting` says so, or `change` is another.
-//! 5. Who gives back raises `change`, then wakes as many as there are permits; everybody, where one may want more than
-//!    another: the one that is woken might leave what it cannot use. Only where fewer were asleep than it would have woken it stores 0.
+//! 1. `available` is at most `permits` minus the marks of living attachments. It is exactly that
+//!    while the inner lock is free and no holder of permits has died since the last recount.
+//! 2. A process that takes the inner lock over from a dead owner first recounts, and wakes waiters
+//!    as a releaser does (5), before it does anything else.
+//! 3. A waiter that has slept and finds too few permits checks whether the holders live, and
+//!    recounts. Of many long waiters only a few checkers do so often. So the permits of a dead
+//!    holder come back as soon as a waiter wants them. The checker releases those that it does not
+//!    take, with the same wake-ups as their owner's release: the other waiters need not look.
+//! 4. A waiter that sleeps has stored 1 or 2 into `waiting` and has read `change`, both under the
+//!    inner lock. So while a waiter sleeps, or is about to, `waiting` says so or `change` has
+//!    another value.
+//! 5. A releaser raises `change`, then wakes one waiter for each available permit. It wakes all
+//!    waiters if `waiting` is 2, because a woken waiter might leave what it cannot use. It stores 0
+//!    into `waiting` only if fewer waiters were asleep than it would have woken.
 //!
 //! # Deaths
 //!
-//! | of | leaves | and then |
+//! | death of | leaves | consequence |
 //! |---|---|---|
-//! | one who has permits | its mark | one who waits proves it dead, and recounts |
-//! | one inside of the inner lock | that lock, and perhaps `available` too low or high | the next one takes over, and recounts |
-//! | one who waits, asleep | `waiting` 1 or 2 | one superfluous wake-up |
-//! | a woken one | a permit that nobody was woken for | who looks again after its period takes it |
+//! | a holder of permits | its mark | a waiter proves the death, and recounts |
+//! | the owner of the inner lock | that lock, and perhaps `available` too low or too high | the next process takes over, and recounts |
+//! | a waiter, asleep | `waiting` 1 or 2 | one superfluous wake-up |
+//! | a woken waiter | a permit for which no other waiter was woken | a waiter takes it when it looks again after its period |
 //!
-//! A process that is stopped is like a dead one, except that what it has it keeps; so does the inner lock, if it is stopped there.
+//! A stopped process is like a dead one, except that it keeps its permits, and the inner lock if it
+//! is stopped while it owns that.
 //!
-//! Whoever sleeps here waits for holders, so that each sleep is bounded: see `protocol`.
+//! A waiter here waits for holders, which may die, so each sleep is bounded: see `protocol`.
 //!
-//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
+//! The tests in `model` check all of this against every interleaving, and show that each rule is
+//! needed.
 
-/// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
+/// The steps of the algorithm. Each is indivisible and sequentially consistent, and a process may
+/// die between any two.
 pub(crate) trait Steps {
     /// Why the inner lock was not acquired.
     type Refused;
 
-    /// Acquires the inner lock; whether it was taken over from a dead holder.
+    /// Acquires the inner lock; returns whether it was taken over from a dead owner.
     fn lock(&self) -> Result<bool, Self::Refused>;
     /// Releases the inner lock.
     fn unlock(&self);
-    /// How many permits there are in all.
+    /// The total number of permits.
     fn permits(&self) -> u32;
     /// Loads `available`.
     fn available(&self) -> u32;
@@ -61,15 +69,16 @@ pub(crate) trait Steps {
     fn own(&self) -> u32;
     /// Stores this attachment's mark.
     fn set_own(&self, count: u32);
-    /// Whether this waiter, which has slept, is to ask in this look: of those who sleep one is to, again and again.
+    /// Whether this waiter, which has slept, checks liveness in this look: one of the sleeping
+    /// waiters does so again and again.
     fn asks(&self) -> bool;
     /// Loads the mark of a slot; `None` beyond the last.
     fn mark(&self, slot: usize) -> Option<u32>;
     /// Whether the attachment that made a slot's mark is proven gone.
     fn is_gone(&self, slot: usize) -> bool;
-    /// Clears the mark of one who is gone.
+    /// Clears the mark of an attachment that is gone.
     fn forget(&self, slot: usize);
-    /// Loads `change`, also without the inner lock.
+    /// Loads `change`; needs no inner lock.
     fn change(&self) -> u32;
     /// Adds 1 to `change`.
     fn raise_change(&self);
@@ -77,7 +86,7 @@ pub(crate) trait Steps {
     fn waiting(&self) -> u32;
     /// Stores into `waiting`.
     fn set_waiting(&self, waiting: u32);
-    /// Wakes so many of those who sleep on `change`, if there are so many; returns how many there were.
+    /// Wakes at most `most` of the waiters that sleep on `change`; returns how many it woke.
     fn wake(&self, most: u32) -> u32;
 }
 
@@ -85,7 +94,7 @@ const NOBODY: u32 = 0;
 const FOR_ONE: u32 = 1;
 const FOR_MORE: u32 = 2;
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Found {
     Taken,
@@ -93,20 +102,20 @@ pub(crate) enum Found {
     Sleep(u32),
 }
 
-/// One that wants permits: what it knows between two looks.
+/// A waiter for permits: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Wanted {
     count: u32,
-    /// Whether there is no other look than the first.
+    /// Whether the first look is the only one.
     now: bool,
-    /// What `change` was as it slept last.
+    /// The value of `change` at the last sleep.
     seen: Option<u32>,
-    /// While it waits for the inner lock: whether it is to ask then.
+    /// While it waits for the inner lock: whether it checks liveness after acquiring it.
     asks: Option<bool>,
 }
 
 impl Wanted {
-    /// One that wants so many. `now`: there is no other look than the first.
+    /// A waiter for `count` permits. `now`: the first look is the only one.
     pub(crate) fn new(count: u32, now: bool) -> Wanted {
         Wanted {
             count,
@@ -116,11 +125,13 @@ impl Wanted {
         }
     }
 
-    /// Looks once. Who looks no more, though it may have been woken, [passes that on](pass_on).
+    /// Looks once. A waiter that gives up after it may have been woken must [pass the wake-up
+    /// on](pass_on).
     pub(crate) fn look<S: Steps>(&mut self, steps: &S) -> Result<Found, S::Refused> {
         let asks = match (self.asks, self.seen) {
             (Some(asks), _) => asks,
-            // Asking costs system calls: that is for those who have slept, or look once.
+            // A liveness check makes system calls: only a waiter that has slept, or looks only
+            // once, makes one.
             (None, None) => self.now,
             (None, Some(seen)) => {
                 let asks = steps.asks();
@@ -154,7 +165,7 @@ impl Wanted {
         Ok(found)
     }
 
-    /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
+    /// Whether a look has returned [`Found::Sleep`], so that a wake-up may have been meant for it.
     pub(crate) fn has_slept(&self) -> bool {
         self.seen.is_some()
     }
@@ -172,7 +183,7 @@ impl Wanted {
     }
 }
 
-/// Gives back so many, if this attachment has as many; returns how many it had.
+/// Releases `count` permits if this attachment holds as many; returns how many it held.
 pub(crate) fn give_back<S: Steps>(steps: &S, count: u32) -> Result<u32, S::Refused> {
     enter(steps)?;
     let had = steps.own();
@@ -185,7 +196,7 @@ pub(crate) fn give_back<S: Steps>(steps: &S, count: u32) -> Result<u32, S::Refus
     Ok(had)
 }
 
-/// Finds out how many permits nobody living has.
+/// Recounts, and returns how many permits no living attachment holds.
 pub(crate) fn count<S: Steps>(steps: &S) -> Result<u32, S::Refused> {
     enter(steps)?;
     let before = steps.available();
@@ -198,7 +209,7 @@ pub(crate) fn count<S: Steps>(steps: &S) -> Result<u32, S::Refused> {
     Ok(available)
 }
 
-/// Wakes others, for one who may have been woken and does not look any more.
+/// Wakes other waiters, for a waiter that may have been woken and gives up.
 pub(crate) fn pass_on<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     enter(steps)?;
     if steps.available() > 0 {
@@ -208,7 +219,7 @@ pub(crate) fn pass_on<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     Ok(())
 }
 
-/// Acquires the inner lock, and sees to what a dead one left.
+/// Acquires the inner lock, and repairs what a dead owner of it left.
 fn enter<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     if steps.lock()? {
         recount(steps);
@@ -219,7 +230,7 @@ fn enter<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     Ok(())
 }
 
-/// Takes so many, if there are as many.
+/// Takes `count` permits if as many are available.
 fn take(steps: &impl Steps, count: u32) -> bool {
     let left = steps.available().checked_sub(count);
     if let Some(left) = left {
@@ -243,7 +254,7 @@ fn recount(steps: &impl Steps) {
     steps.set_available(steps.permits().saturating_sub(taken));
 }
 
-/// Tells those who wait that there is more than before.
+/// Wakes waiters after `available` has risen.
 fn come_back(steps: &impl Steps) {
     steps.raise_change();
     let most = match steps.waiting() {

@@ -1,80 +1,102 @@
-//! The robust lock as an algorithm over indivisible steps: what is stored and asked in which order, and where one may die.
+//! The robust lock as an algorithm over indivisible steps: what is stored and loaded in which
+//! order, and where a process may die.
 //!
-//! It knows neither shared memory nor the system: see [`Steps`]. The segment's lock gives it both; the model checker's
-//! tests give it threads that die.
+//! The algorithm knows neither shared memory nor the system: see [`Steps`]. The segment's lock
+//! implements the steps with both; the model checker's tests implement them with threads that die.
 //!
 //! # State
 //!
 //! | word | value | meaning |
 //! |---|---|---|
-//! | `owner` | 0 | free |
-//! | | a hold | held by that attachment, living or dead |
-//! | `waiting` | 0 | nobody needs to be woken by the next release |
-//! | | 1 | somebody may be asleep: the next release takes the 1 away and wakes one |
+//! | `owner` | 0 | the lock is free |
+//! | | an attachment ID | that attachment, living or dead, owns the lock |
+//! | `waiting` | 0 | the next release need not wake a waiter |
+//! | | 1 | a waiter may be asleep: the next release stores 0 and wakes one |
 //!
 //! # Invariants
 //!
-//! 1. `owner` leaves 0 only by compare-exchange, and becomes 0 only by its living owner, once: what that one stored is there before
-//!    its death can be proven. It goes from one hold to another only by compare-exchange from a hold that is proven dead,
-//!    which never owns again; so of several that prove it one takes over.
-//! 2. Who sleeps has stored 1 into `waiting`, *then* passed a barrier in all processes, *then* seen `owner` held.
-//!    Who releases stores 0 into `owner`, *then* loads `waiting`. The barrier orders the two plain accesses of the releaser on
-//!    behalf of the sleeper (Dekker's pattern with the fence moved to the rare side), so that one of the two sees the other.
-//! 3. Sleeping is on `waiting` itself while it is 1: a release that has taken the 1 away is never slept through.
-//! 4. While somebody sleeps, `waiting` is 1, or whoever took the 1 away is about to wake one, or a woken one is under way, who
-//!    stores 1 again: when it acquires, or before it looks at the owner again, be it then to sleep or to give up. So one
-//!    wake at a time is under way, and a release in between costs no system call.
-//! 5. Who wakes up, finds `waiting` still 1 and the owner that it slept on, may sleep again as it is: the 1 is its own, or another
-//!    one's who has yet to look at the owner, and covers both. So while nobody releases, a waiter does nothing but ask.
-//! 6. Who gives up has seen a holder after its 1 and the barrier, or has released once more itself. That holder's release is still to
-//!    come, and sees the 1.
-//!    Who only tries once has never slept: it uses up no wake, announces nothing, and troubles nobody.
+//! 1. `owner` changes in three ways only:
+//!    - from 0 to an attachment ID, by compare-exchange;
+//!    - from an attachment ID to 0, by its living owner, once. So when the owner's death can be
+//!      proven, everything it stored is visible;
+//!    - from an attachment ID that is proven dead to another one, by compare-exchange. The dead
+//!      attachment never owns the lock again. So of several waiters that prove the death one takes
+//!      over.
+//! 2. A waiter that sleeps has stored 1 into `waiting`, *then* passed a barrier in all processes,
+//!    *then* read `owner` as held. A releaser stores 0 into `owner`, *then* loads `waiting`. The
+//!    barrier orders the two plain accesses of the releaser on behalf of the waiter (Dekker's
+//!    pattern with the fence moved to the rare side). So at least one of the two sees the other.
+//! 3. A waiter sleeps on `waiting` itself, while it is 1. So it cannot sleep through a release that
+//!    has taken the 1 away.
+//! 4. While a waiter sleeps, one of these holds:
+//!    - `waiting` is 1;
+//!    - the releaser that took the 1 away is about to wake a waiter;
+//!    - a woken waiter is under way. It stores 1 again when it acquires the lock, or before it
+//!      reads `owner` again, whether it sleeps or gives up then.
+//!
+//!    So one wake-up at a time is under way, and a release meanwhile makes no system call.
+//! 5. A waiter that wakes up and finds `waiting` still 1, and the owner that it slept on, may sleep
+//!    again without another store or barrier. The 1 is its own, or belongs to another waiter that
+//!    has yet to read `owner`, and covers both. So while no owner releases, a waiter only checks
+//!    liveness.
+//! 6. A waiter that gives up has done one of these:
+//!    - it has read `owner` as held after its 1 and the barrier. The release by that owner is still
+//!      to come, and sees the 1;
+//!    - it has itself released the lock once more.
+//!
+//!    A caller that only tries once never sleeps: it uses up no wake-up, stores no 1, and makes no
+//!    other process pass a barrier.
 //!
 //! # Deaths
 //!
-//! | of | leaves | and then |
+//! | death of | leaves | consequence |
 //! |---|---|---|
-//! | a holder | its hold in `owner` | a waiter proves it dead and takes over |
-//! | one who took over, before it recorded that | the same | the same: the data count as left by this one |
-//! | a releaser between storing 0 and waking | `waiting` 1, or a wake that never comes | sleepers look again after their period |
-//! | a waiter, asleep or about to | `waiting` 1 | one superfluous wake |
-//! | a woken one | a wake used up (4 broken) | sleepers look again after their period, and restore 4 |
+//! | an owner | its ID in `owner` | a waiter proves the death and takes over |
+//! | an owner that took over, before it recorded the recovery | its ID in `owner` | a waiter takes over; the data count as left by this owner |
+//! | a releaser between storing 0 and waking | `waiting` 1, or a wake-up that never comes | sleeping waiters look again after their period |
+//! | a waiter, asleep or about to sleep | `waiting` 1 | one superfluous wake-up |
+//! | a woken waiter | a wake-up used up (4 is broken) | sleeping waiters look again after their period, and restore 4 |
 //!
-//! A process that is stopped is like a dead one, except that what it holds it keeps.
+//! A stopped process is like a dead one, except that it keeps the lock if it owns it.
 //!
-//! Of those who wait a few ask often: their sleeps, and everybody's first ones, end after at most [`LONGEST_SLEEP`]. A holder is asked about by whoever finds it again after a sleep. So from a
-//! death to the question it takes a waiter what is left of one sleep, and at most one [`FIRST_SLEEP`] more, if the holder was new to it.
+//! A few of the waiters, the checkers, check liveness often: their sleeps end after at most
+//! [`LONGEST_SLEEP`], and so do the first sleeps of every waiter. A waiter checks the owner when it
+//! finds the same owner again after a sleep. So the delay from a death to the liveness check is at
+//! most what is left of one sleep, and one [`FIRST_SLEEP`] more if the owner was new to the waiter.
 //!
-//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
+//! The tests in `model` check all of this against every interleaving, and show that each rule is
+//! needed.
 
 use std::iter;
 use std::time::{Duration, Instant};
 
-/// The first sleep; they get longer from there while the same holder stays.
+/// The first sleep; later sleeps are longer while the owner stays the same.
 pub(super) const FIRST_SLEEP: Duration = Duration::from_micros(250);
-/// The longest time between two questions whether the holder lives: with waking up and asking, below 10 ms.
+/// The longest time between two liveness checks of a checker: with waking up and checking, below
+/// 10 ms.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
-/// The longest time for one who leaves it to others to ask often.
+/// The longest sleep of a waiter that is not a checker.
 const LONGEST_SLEEP_OF_OTHERS: Duration = Duration::from_millis(64);
-/// After this one each sleep is a little longer than the one before: a death is seen within a small part of the time that was
-/// waited already, and who waits for long hardly asks.
+/// From this length on each sleep is only a little longer than the one before. So a death is seen
+/// within a small fraction of the time already waited, and a long wait makes few checks.
 const QUICK_SLEEP: Duration = Duration::from_micros(500);
 const LITTLE: u32 = 64;
-/// How often a waiter polls before it yields: after 1, 2, 4 … pauses of the processor, some microseconds in all.
+/// How often a waiter polls before it yields: after 1, 2, 4 … processor pauses, some microseconds
+/// in all.
 const POLLS: u32 = 8;
-/// How often a waiter gives its processor away before its first sleep.
+/// How often a waiter yields its processor before its first sleep.
 pub(super) const YIELDS: usize = 10;
 
-/// The steps that the lock is made of; each is indivisible, and a process may die between any two.
+/// The steps of the lock. Each is indivisible, and a process may die between any two.
 pub(super) trait Steps {
-    /// Changes `owner` from 0 to this attachment, or returns the owner. An acquire operation, and a release operation: whoever sees
-    /// the owner sees its slot taken.
+    /// Changes `owner` from 0 to this attachment, or returns the owner. An acquire operation, and a
+    /// release operation: a thread that reads the owner also sees that its slot is taken.
     fn try_acquire(&self) -> Result<(), u64>;
-    /// Changes `owner` from a dead hold to this attachment. The same.
+    /// Changes `owner` from a dead owner to this attachment. The same kind of operation.
     fn try_take_over(&self, dead: u64) -> bool;
     /// Loads `owner`. An acquire operation.
     fn owner(&self) -> u64;
-    /// Stores 0 into `owner`. A release operation, and no fence for loads that follow.
+    /// Stores 0 into `owner`. A release operation; it does not order the loads that follow.
     fn free(&self);
     /// Loads `waiting`, after everything before it in the program.
     fn is_awaited(&self) -> bool;
@@ -82,31 +104,31 @@ pub(super) trait Steps {
     fn is_announced(&self) -> bool;
     /// Stores 1 into `waiting`.
     fn announce(&self);
-    /// Changes `waiting` to 0; whether it was 1.
+    /// Changes `waiting` to 0; returns whether it was 1.
     fn take_announcement(&self) -> bool;
-    /// Has all processes pass a memory barrier.
+    /// Makes all processes pass a memory barrier.
     fn barrier(&self);
     /// Sleeps while `waiting` is 1, until woken or until the limit.
     fn sleep(&self, limit: Duration);
-    /// Wakes one sleeper.
+    /// Wakes one sleeping waiter.
     fn wake(&self);
-    /// Whether the hold is proven dead.
+    /// Whether the owner is proven dead.
     fn is_gone(&self, owner: u64) -> bool;
-    /// Whether this waiter is one of the few that ask often, or becomes one.
+    /// Whether this waiter is a checker, or becomes one.
     fn asks_often(&self) -> bool;
-    /// Whether the hold is the calling thread's own.
+    /// Whether the owner is the calling thread itself.
     fn is_own(&self, owner: u64) -> bool;
-    /// Whether nobody gets this lock any more.
+    /// Whether this lock can no longer be acquired.
     fn is_closed(&self, _owner: u64) -> bool {
         false
     }
-    /// Passes a little time: spins `pauses` times, or gives the processor away for 0.
+    /// Passes a little time: spins `pauses` times, or yields the processor for 0.
     fn relax(&self, pauses: u32);
-    /// The time, for deadlines.
+    /// The current time, for deadlines.
     fn now(&self) -> Instant;
 }
 
-/// How long a lock is waited for.
+/// How long a caller waits for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     Acquired,
@@ -116,13 +138,13 @@ pub(crate) enum Until {
 }
 
 impl Until {
-    /// So long from now; for as long as it takes, if no clock reaches that far.
+    /// The moment `limit` from now; without end if the clock cannot represent it.
     pub(crate) fn after(limit: Duration) -> Until {
         let end = Instant::now().checked_add(limit);
         end.map_or(Until::Acquired, Until::Deadline)
     }
 
-    /// The moment after which nobody waits any more.
+    /// The moment at which the wait ends.
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Until::Acquired => None,
@@ -131,7 +153,7 @@ impl Until {
         }
     }
 
-    /// The time left, at most `period`; `None` when there is none.
+    /// The time left, at most `period`; `None` when no time is left.
     fn left(self, steps: &impl Steps, period: Duration) -> Option<Duration> {
         match self {
             Until::Acquired => Some(period),
@@ -148,22 +170,22 @@ impl Until {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acquired {
     Free,
-    /// From this hold, which is dead.
+    /// Taken over from this owner, which is dead.
     TakenOver(u64),
 }
 
 /// Why the lock was not acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// This hold, not proven dead, kept it for all of the time.
+    /// This owner, not proven dead, kept it until the end of the wait.
     HeldBy(u64),
-    /// The calling thread itself holds it.
+    /// The calling thread itself owns it.
     Own,
-    /// Nobody gets it any more.
+    /// It can no longer be acquired.
     Closed,
 }
 
-/// Acquires a lock that was just seen to be held.
+/// Acquires a lock that the caller just saw held.
 #[cold]
 pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refused> {
     let mut waiter = Waiter::new();
@@ -175,7 +197,7 @@ pub(super) fn acquire(steps: &impl Steps, until: Until) -> Result<Acquired, Refu
     }
 }
 
-/// One that wants the lock: what it knows between two looks.
+/// A waiter for the lock: what it knows between two looks.
 #[derive(Debug)]
 pub(super) struct Waiter {
     /// The owner that it slept on last; 0 before it has slept.
@@ -183,10 +205,10 @@ pub(super) struct Waiter {
     period: Duration,
 }
 
-/// What a look found.
+/// The result of a look.
 pub(super) enum Look {
     Done(Result<Acquired, Refused>),
-    /// Sleep while `waiting` is 1, at most so long.
+    /// Sleep while `waiting` is 1, at most this long.
     Sleep(Duration),
 }
 
@@ -198,13 +220,13 @@ impl Waiter {
         }
     }
 
-    /// Whether it has been told to sleep, so that a wake-up may have been meant for it.
+    /// Whether a look has returned [`Look::Sleep`], so that a wake-up may have been meant for it.
     pub(super) fn has_slept(&self) -> bool {
         self.suspect != 0
     }
 
-    /// Looks once: takes the lock if it can, else says how long to sleep. `yields` is how often it may give its processor away
-    /// before its first sleep.
+    /// Looks once: takes the lock if it can, else returns how long to sleep. `yields` is how often
+    /// it may yield its processor before its first sleep.
     pub(super) fn look(&mut self, steps: &impl Steps, until: Until, yields: usize) -> Look {
         loop {
             let owner = if self.is_still_announced(steps) {
@@ -228,7 +250,8 @@ impl Waiter {
                 FIRST_SLEEP
             };
             let left = until.left(steps, self.period);
-            // Asking costs system calls: a holder is asked only when somebody has slept on it.
+            // A liveness check makes system calls: only a waiter that has slept on this owner, or
+            // has no time left, makes one.
             if (stays || left.is_none()) && steps.is_gone(owner) {
                 if steps.try_take_over(owner) {
                     return Look::Done(Ok(Acquired::TakenOver(owner)));
@@ -243,28 +266,29 @@ impl Waiter {
         }
     }
 
-    /// Gives up. It may have been woken, and then somebody else has to be.
+    /// Gives up. If it was woken, it passes the wake-up on to another waiter.
     pub(super) fn give_up(&self, steps: &impl Steps) {
         if self.has_slept() && self.try_acquire(steps, Until::Acquired, 0).is_ok() {
             release(steps);
         }
     }
 
-    /// The next period while the same holder stays.
+    /// The next period while the owner stays the same.
     fn longer(&self, steps: &impl Steps) -> Duration {
         next_period(self.period, || steps.asks_often())
     }
 
-    /// Whether its period has merely passed: nobody has released since it fell asleep, or another one's announcement stands for its
-    /// own. Then there is nothing to do but ask.
+    /// Whether its period has merely passed: no owner has released since it fell asleep, or the
+    /// announcement of another waiter replaces its own. Then it only has to check liveness.
     fn is_still_announced(&self, steps: &impl Steps) -> bool {
         self.has_slept() && steps.is_announced() && steps.owner() == self.suspect
     }
 
-    /// Tries to acquire; announces itself first, unless it tries only once.
+    /// Tries to acquire. Announces itself first, unless it tries only once.
     fn try_acquire(&self, steps: &impl Steps, until: Until, yields: usize) -> Result<(), u64> {
         if until != Until::Now {
-            // Who has slept may have a dead holder to ask about: on a busy machine each turn given away would delay that.
+            // A waiter that has slept may have to check a dead owner: on a busy machine each yield
+            // would delay that.
             if spin(steps, if self.has_slept() { 0 } else { yields }) {
                 if self.has_slept() {
                     steps.announce();
@@ -278,7 +302,8 @@ impl Waiter {
     }
 }
 
-/// The sleep that follows one of this length while nothing changes, for one that may be of the few that ask often.
+/// The sleep that follows one of this length while nothing changes. `asks_often`: whether the
+/// waiter is a checker.
 pub(super) fn next_period(period: Duration, asks_often: impl FnOnce() -> bool) -> Duration {
     if period < LONGEST_SLEEP || asks_often() {
         longer(period)
@@ -296,7 +321,7 @@ fn longer(period: Duration) -> Duration {
     longer.min(LONGEST_SLEEP)
 }
 
-/// Releases a lock that is held.
+/// Releases the lock, for its owner.
 #[inline(always)]
 pub(super) fn release(steps: &impl Steps) {
     steps.free();
@@ -305,7 +330,7 @@ pub(super) fn release(steps: &impl Steps) {
     }
 }
 
-// Inlined, so that `steps` stay in registers; the call to wake is the system's.
+// Inlined, so that `steps` stay in registers; the only call is the system call that wakes.
 #[inline(always)]
 fn wake_one(steps: &impl Steps) {
     if steps.take_announcement() {
@@ -313,7 +338,7 @@ fn wake_one(steps: &impl Steps) {
     }
 }
 
-/// Tries for some microseconds, then for some turns of the scheduler.
+/// Tries for some microseconds, then for some yields; returns whether it acquired the lock.
 fn spin(steps: &impl Steps, yields: usize) -> bool {
     let polls = (0..POLLS).map(|poll| 1 << poll);
     for pauses in polls.chain(iter::repeat_n(0, yields)) {
