@@ -1,75 +1,87 @@
-//! The robust barrier as an algorithm over indivisible steps: rounds in which so many meet, and no death keeps anybody in one.
+//! The robust barrier as an algorithm over indivisible steps: a fixed number of participants meet
+//! in each round, and no death keeps the others in a round.
 //!
-//! It knows neither shared memory nor the system: see [`Steps`].
+//! The algorithm knows neither shared memory nor the system: see [`Steps`].
 //!
 //! # State
 //!
-//! Everything is changed under an inner lock, the one of `protocol`, which is held for some instructions.
+//! Everything is changed under an inner lock, the lock of `protocol`, held for a few instructions.
 //!
 //! | word | meaning |
 //! |---|---|
-//! | `participants` | how many meet; constant |
-//! | `round` | raised whenever a round ends; those who have arrived sleep on it |
-//! | a slot's mark | how many threads of this attachment take part: the most that ever arrived in one round; and how many have arrived in the round that it names |
-//! | `broken` | a bit for each of the last rounds: whether a death broke it |
-//! | `left_out` | how many participants have died, where the dead are left out; and whose mark is still to be cleared |
+//! | `participants` | the number of participants of a round; constant |
+//! | `round` | raised whenever a round ends; participants that have arrived sleep on it |
+//! | a slot's mark | the number of threads of this attachment that take part (the most that ever arrived in one round), and how many of them have arrived in the round that the mark names |
+//! | `broken` | one bit for each of the last rounds: whether a death broke it |
+//! | `left_out` | the number of dead participants that are left out, if the barrier leaves the dead out, and the slot of the mark that is still to be cleared |
 //!
 //! # Invariants
 //!
-//! 1. Arrivals count in the round that their mark names only. So ending a round is one store: all marks are then of an earlier one, and say
-//!    who takes part. Who arrives as the first of its slot makes the mark say nobody, then names the round, then says one.
-//!    One that has arrived has arrived, also when it dies after that: if the others come before anybody has asked, they have all met.
-//! 2. A round is ended by whoever finds, under the lock, that those who have arrived and those left out are as many as meet, or that a
-//!    participant is proven dead where that breaks the round.
-//! 3. Who breaks a round stores that first, then clears the marks of the dead, then ends it. A round that is said to be broken and has not
-//!    ended is broken once more by the next one who has the lock.
-//! 4. Who leaves a dead one out stores one word that says both how many are left out by now, and whose mark is still to be cleared; then
-//!    clears it; then says that it is cleared. So nobody is left out twice.
-//! 5. Before a round ends, the next one's bit in `broken` is cleared. So who has arrived finds out how its round ended until 63 others have
-//!    ended after it.
+//! 1. Arrivals count only in the round that their mark names.
+//!    - So ending a round is one store: afterwards all marks name an earlier round, and only say
+//!      which attachments take part.
+//!    - The first arrival of a slot in a round stores 0 arrivals into the mark, then the round,
+//!      then 1 arrival.
+//!    - A participant that has arrived counts as arrived even if it dies afterwards: if the others
+//!      arrive before a waiter has checked its liveness, the round completes.
+//! 2. A process ends a round under the lock, when it finds one of these: arrivals and left-out
+//!    participants together are as many as `participants`, or a participant is proven dead and a
+//!    death breaks the round.
+//! 3. A process that breaks a round stores the bit of that round in `broken` first, then clears the
+//!    marks of the dead, then ends the round. If the bit of a round that has not ended is set, the
+//!    next process that takes the lock over from a dead owner breaks the round once more.
+//! 4. A process that leaves a dead participant out stores one word, with the new number of left-out
+//!    participants and the slot of the mark to clear. Then it clears the mark, then it
+//!    stores that the mark is cleared. So no participant is left out twice.
+//! 5. Before a round ends, the bit of the next round in `broken` is cleared. So a participant can
+//!    read how its round ended until 63 more rounds have ended after it.
 //!
 //! # Deaths
 //!
-//! | of | leaves | and then |
+//! | death of | leaves | consequence |
 //! |---|---|---|
-//! | a participant, arrived or not | its mark | one that waits proves it dead: 2; of many who wait for long a few ask often |
-//! | one inside of the inner lock, before that | that lock, and perhaps a step of 3 or 4 undone | the next one takes over, and does it |
-//! | one that ends a round, before it wakes the others | that lock, and them asleep | the next one takes over, and wakes them |
+//! | a participant, arrived or not | its mark | a waiter proves the death: see 2. Of many long waiters a few checkers check often |
+//! | the owner of the inner lock, before it ends the round | that lock, and perhaps an unfinished step of 3 or 4 | the next process takes over, and finishes the step |
+//! | a process that ends a round, before it wakes the others | that lock, and the others asleep | the next process takes over, and wakes them |
 //!
-//! A thread that withdraws changes its attachment's mark by one store, under the lock: dying before that it is a participant that died,
-//! dying after it, nobody.
+//! A thread that withdraws changes its attachment's mark by one store, under the lock. If it dies
+//! before that store, a participant has died; after it, its death has no effect.
 //!
-//! A process that is stopped is like a dead one, except that its round waits for it; so does the inner lock, if it is stopped there.
+//! A stopped process is like a dead one, except that its round waits for it, and so does the inner
+//! lock if the process is stopped while it owns that.
 //!
-//! Whoever sleeps here waits for participants, so that each sleep is bounded: see `protocol`.
+//! A waiter here waits for participants, which may die, so each sleep is bounded: see `protocol`.
 //!
-//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
+//! The tests in `model` check all of this against every interleaving, and show that each rule is
+//! needed.
 
 /// The most participants.
 pub(crate) const MOST: u32 = u16::MAX as u32;
 
-/// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
+/// The steps of the algorithm. Each is indivisible and sequentially consistent, and a process may
+/// die between any two.
 pub(crate) trait Steps {
     /// Why the inner lock was not acquired.
     type Refused;
 
-    /// Acquires the inner lock; whether it was taken over from a dead holder.
+    /// Acquires the inner lock; returns whether it was taken over from a dead owner.
     fn lock(&self) -> Result<bool, Self::Refused>;
     /// Releases the inner lock.
     fn unlock(&self);
-    /// How many meet.
+    /// The number of participants of a round.
     fn participants(&self) -> u32;
-    /// Whether the dead are left out; else they break the round.
+    /// Whether dead participants are left out; otherwise they break the round.
     fn leaves_out(&self) -> bool;
-    /// Whether this waiter, which has slept, is to ask in this look: of those who sleep one is to, again and again.
+    /// Whether this waiter, which has slept, checks liveness in this look: one of the sleeping
+    /// waiters does so again and again.
     fn asks(&self) -> bool;
-    /// Loads `round`, also without the inner lock.
+    /// Loads `round`; needs no inner lock.
     fn round(&self) -> u32;
     /// Adds 1 to `round`.
     fn raise_round(&self);
-    /// Wakes everybody who sleeps on `round`.
+    /// Wakes all participants that sleep on `round`.
     fn wake(&self);
-    /// Loads `broken`, also without the inner lock.
+    /// Loads `broken`; needs no inner lock.
     fn broken(&self) -> u64;
     /// Stores into `broken`.
     fn set_broken(&self, rounds: u64);
@@ -89,13 +101,15 @@ pub(crate) trait Steps {
     fn threads(&self, slot: usize) -> Option<Threads>;
     /// Loads the round of a slot's mark.
     fn round_of(&self, slot: usize) -> u32;
-    /// Whether the attachment that made a slot's mark is proven gone; asks the system only if it `may`.
+    /// Whether the attachment that made a slot's mark is proven gone; makes system calls only if it
+    /// `may`.
     fn is_gone(&self, slot: usize, may: bool) -> bool;
-    /// Clears the threads of the mark of one who is gone.
+    /// Clears the threads in the mark of an attachment that is gone.
     fn forget(&self, slot: usize);
 }
 
-/// How many threads of an attachment take part, and how many of them have arrived; all 0 for one that does not.
+/// How many threads of an attachment take part, and how many of them have arrived; both 0 if none
+/// takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Threads {
     pub(crate) members: u16,
@@ -123,7 +137,7 @@ impl Threads {
     }
 }
 
-/// How many are left out, and whose mark is still to be cleared for that.
+/// How many participants are left out, and the slot of the mark that is still to be cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct LeftOut(pub(crate) u64);
 
@@ -135,7 +149,7 @@ impl LeftOut {
         self.0 >> LeftOut::COUNT
     }
 
-    /// The slot whose mark is to be cleared.
+    /// The slot of the mark that is to be cleared.
     pub(super) fn pending(self) -> Option<usize> {
         let slot = (self.0 >> LeftOut::SLOT & u64::from(MOST)).checked_sub(1)?;
         usize::try_from(slot).ok()
@@ -151,10 +165,10 @@ impl LeftOut {
     }
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Found {
-    /// All have met; whether this one was the last.
+    /// All participants have arrived; `true` for the one that arrived last.
     Met(bool),
     /// A participant has died.
     Broken,
@@ -162,12 +176,12 @@ pub(crate) enum Found {
     Sleep(u32),
 }
 
-/// One that arrives, and waits for the others: what it knows between two looks.
+/// A participant that arrives and waits for the others: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Arrival {
     /// The round in which it has arrived.
     round: Option<u32>,
-    /// While it waits for the inner lock: whether it is to ask then.
+    /// While it waits for the inner lock: whether it checks liveness after acquiring it.
     asks: Option<bool>,
 }
 
@@ -186,7 +200,7 @@ impl Arrival {
         }
         let asks = match (self.asks, self.round) {
             (Some(asks), _) => asks,
-            // Asking costs system calls: that is for those who have slept.
+            // A liveness check makes system calls: only a participant that has slept makes one.
             (None, None) => false,
             (None, Some(round)) => {
                 let asks = steps.asks();
@@ -210,7 +224,7 @@ impl Arrival {
         self.round.is_some()
     }
 
-    /// Arrives no more, unless the round has ended: then this is how.
+    /// Withdraws its arrival, unless the round has ended: then returns how it ended.
     pub(crate) fn take_back<S: Steps>(&self, steps: &S) -> Result<Option<Found>, S::Refused> {
         enter(steps)?;
         let over = self.over(steps);
@@ -227,7 +241,8 @@ impl Arrival {
         self.round
     }
 
-    /// How the round ended in which it has arrived, if it has.
+    /// How the round of its arrival ended; `None` if it has not ended or this participant has not
+    /// arrived.
     fn over(&self, steps: &impl Steps) -> Option<Found> {
         let round = self.round.filter(|&it| it != steps.round())?;
         Some(if is_broken(steps, round) {
@@ -237,7 +252,8 @@ impl Arrival {
         })
     }
 
-    /// Sees to the dead, arrives if it has not, and ends the round if all have.
+    /// Handles dead participants, arrives unless it has arrived, and ends the round if it is
+    /// complete.
     fn meet(&mut self, steps: &impl Steps, asks: bool) -> Option<Found> {
         let round = steps.round();
         if bury(steps, round, asks) {
@@ -255,7 +271,8 @@ impl Arrival {
     }
 }
 
-/// Takes part no more, with one thread that has met the others: its end is no death to them, and another one may come in its place.
+/// Ends the participation of one thread that has met the others: its end does not count as a death,
+/// and another thread may take its place.
 pub(crate) fn withdraw<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     enter(steps)?;
     let own = steps.own();
@@ -267,7 +284,7 @@ pub(crate) fn withdraw<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     Ok(())
 }
 
-/// Acquires the inner lock, and does what a dead one left undone.
+/// Acquires the inner lock, and finishes what a dead owner of it left unfinished.
 fn enter<S: Steps>(steps: &S) -> Result<(), S::Refused> {
     if steps.lock()? {
         clear_pending(steps);
@@ -290,7 +307,7 @@ fn arrive(steps: &impl Steps, round: u32) {
     steps.set_own(own.with(own.arrived.saturating_add(1)));
 }
 
-/// Whether all have arrived in the round who are not left out.
+/// Whether all participants that are not left out have arrived in the round.
 fn is_complete(steps: &impl Steps, round: u32) -> bool {
     let mut arrived = 0;
     let mut slot = 0;
@@ -303,7 +320,8 @@ fn is_complete(steps: &impl Steps, round: u32) -> bool {
     arrived > 0 && arrived + steps.left_out().count() >= steps.participants().into()
 }
 
-/// Looks for participants that are gone, and leaves them out or breaks the round; whether it did that. Asks the system only if it `may`.
+/// Looks for participants that are gone, and leaves them out or breaks the round; returns whether
+/// it broke the round. Makes system calls only if it `may`.
 fn bury(steps: &impl Steps, round: u32, may: bool) -> bool {
     let mut slot = 0;
     while let Some(threads) = steps.threads(slot) {
@@ -320,7 +338,7 @@ fn bury(steps: &impl Steps, round: u32, may: bool) -> bool {
     false
 }
 
-/// Clears the mark of one who was left out.
+/// Clears the mark of a participant that was left out, if that is still to be done.
 fn clear_pending(steps: &impl Steps) {
     let left_out = steps.left_out();
     if let Some(slot) = left_out.pending() {

@@ -1,134 +1,152 @@
-//! The robust read-write lock as an algorithm over indivisible steps: many read, or one writes, and no death keeps anybody out.
+//! The robust read-write lock as an algorithm over indivisible steps: many readers or one writer
+//! are inside, and no death keeps a thread out.
 //!
-//! It knows neither shared memory nor the system: see [`Steps`]. Writers exclude each other by the lock of `protocol`, of which
-//! only its `owner` is seen here.
+//! The algorithm knows neither shared memory nor the system: see [`Steps`]. Writers exclude each
+//! other by the lock of `protocol`; this algorithm uses only its `owner`.
 //!
 //! # State
 //!
 //! | word | value | meaning |
 //! |---|---|---|
 //! | `owner` | 0 | no writer |
-//! | | a hold | a writer is inside, or waits for readers to leave; new readers wait |
+//! | | an attachment ID | a writer is inside, or waits for readers to leave; new readers wait |
 //! | `phase` | a number | raised by each writer that leaves after it was inside |
-//! | a slot's mark | holds *n* | *n* of its threads are inside, or about to look whether they may be |
-//! | | waits *n*, since *p* | while `phase` is *p*: *n* of its threads wait for the writer; once it is not: they are inside |
-//! | `tasks` | *n*, since *p* | while `phase` is *p*: *n* tasks wait for the writer; once it is not: they may come in when they are polled |
-//! | `readers_wait` | 1 | somebody may be asleep on `turn` |
-//! | `turn` | a number | raised whenever a writer has left, or given up, and `readers_wait` was 1 |
+//! | a slot's mark | holds *n* | *n* of its threads are inside, or are about to check whether they may be |
+//! | | waits *n*, since *p* | while `phase` is *p*: *n* of its threads wait for the writer; afterwards: they are inside |
+//! | `tasks` | *n*, since *p* | while `phase` is *p*: *n* tasks wait for the writer; afterwards: they may enter when they are polled |
+//! | `readers_wait` | 1 | a reader may be asleep on `turn` |
+//! | `turn` | a number | raised when a writer has left or given up while `readers_wait` was 1 |
 //! | `draining` | 1 | the writer may be asleep on this word until readers leave |
 //!
 //! # Moves
 //!
-//! | who | when | does |
+//! | actor | condition | action |
 //! |---|---|---|
-//! | reader | `owner` 0 | holds + 1, then looks at `owner` again: 0, it is inside; else holds - 1, and waits |
-//! | | `owner` held | waits + 1 since the phase *p* it has seen before, then looks at `phase` again: if it is not *p*, takes that back |
-//! | | waits since *p*, `phase` not *p* | is inside: waits - 1, holds + 1 |
-//! | | waits since *p*, `owner` 0 | waits - 1, and begins anew |
-//! | | waits since *p*, `owner` dead | takes `owner` over, waits - 1, holds + 1, `owner` 0 |
+//! | reader | `owner` is 0 | holds + 1, then loads `owner` again: if 0, it is inside; else holds - 1, and waits |
+//! | | `owner` is held | waits + 1 since the phase *p* that it loaded before, then loads `phase` again: if it is not *p*, takes the mark back |
+//! | | waits since *p*, `phase` is not *p* | is inside: waits - 1, holds + 1 |
+//! | | waits since *p*, `owner` is 0 | waits - 1, and starts again |
+//! | | waits since *p*, `owner` is dead | takes `owner` over, waits - 1, holds + 1, `owner` 0 |
 //! | | leaves | holds - 1; wakes the writer if it drains |
-//! | task | `owner` held | as a reader, but in `tasks` instead of its slot's mark: *n* + 1 |
-//! | | `owner` held, others that may come in are in `tasks` | waits without being counted, and looks again after a period |
-//! | | waits since *p*, `phase` not *p* | holds + 1, then *n* - 1 if `tasks` is still since *p*: is inside; else holds - 1, and begins anew |
-//! | | waits since *p*, any other case | as a reader, with *n* - 1 for waits - 1 |
-//! | writer | has `owner` | waits until no living slot's mark keeps it out: holds above 0, or waits since another phase than `phase` |
-//! | | has waited long enough for tasks that may come in, or has no more time | `tasks` to none, since `phase`: they begin anew when they are polled |
-//! | | leaves | `phase` + 1, then `owner` 0; wakes those who wait |
-//! | | gives up before it was inside | `owner` 0; wakes those who wait |
+//! | task | `owner` is held | as a reader, but in `tasks` instead of its slot's mark: *n* + 1 |
+//! | | `owner` is held, and `tasks` counts other tasks that may enter | waits without being counted, and looks again after a period |
+//! | | waits since *p*, `phase` is not *p* | holds + 1, then *n* - 1 if `tasks` is still since *p*: is inside; else holds - 1, and starts again |
+//! | | waits since *p*, any other case | as a reader, with *n* - 1 instead of waits - 1 |
+//! | writer | has `owner` | waits until no living slot's mark keeps it out: holds above 0, or waits since a phase other than `phase` |
+//! | | has waited long enough for tasks that may enter, or has no time left | `tasks` to none, since `phase`: those tasks start again when they are polled |
+//! | | leaves | `phase` + 1, then `owner` 0; wakes the waiters |
+//! | | gives up before it was inside | `owner` 0; wakes the waiters |
 //! | | becomes a reader | holds + 1, then leaves |
-//! | reader | becomes a writer | takes `owner` if it is 0 or dead, waits for the others to leave, holds - 1 |
+//! | reader | becomes a writer | takes `owner` if it is 0 or dead, waits for the other readers to leave, holds - 1 |
 //!
 //! # Invariants
 //!
-//! 1. A reader's mark and its look at `owner`, and a writer's `owner` and its look at the marks, are in one order for all (both are
-//!    sequentially consistent): one of the two sees the other.
-//! 2. `phase` is raised only by a writer that was inside, so while every living mark holds 0, and waits, if at all, since `phase`. So
-//!    raising it lets in all who wait, by one store, before the next writer, who will see their marks: readers do not starve. And nobody
-//!    waits since a phase before the last: two bits of it are enough.
-//! 3. A mark that says *waits since p* counts only if `phase` was *p* after it was made: a writer that came later looks at the marks
-//!    after that. One that was late is taken back; meanwhile it may keep a writer out, and lets nobody in.
-//! 4. Threads of one slot wait since one phase only. While some of them have been let in and have not noticed, the others wait without
-//!    a mark.
+//! 1. A reader changes its mark, then loads `owner`. A writer changes `owner`, then loads the
+//!    marks. All four operations are sequentially consistent, so at least one of the two sees the
+//!    other.
+//! 2. Only a writer that was inside raises `phase`. At that time every living mark holds 0, and
+//!    waits, if at all, since `phase`. So:
+//!    - raising `phase` lets in all waiting readers, by one store, before the next writer, which
+//!      sees their marks: readers do not starve;
+//!    - no reader waits since a phase before the last one: two bits of the phase are enough.
+//! 3. A mark that says *waits since p* counts only if `phase` was *p* after the mark was made: a
+//!    later writer loads the marks after that. A reader takes back a mark that was made too late.
+//!    Until then that mark may keep a writer out, and lets no reader in.
+//! 4. All waiting threads of one slot wait since the same phase. While some of them have been let
+//!    in and have not noticed yet, other threads of the slot wait without a mark.
 //! 5. New readers wait while `owner` is held: writers do not starve.
-//! 6. Who waits for readers to leave has stored 1 into `draining`, then looked at the marks; who leaves changes its mark, then looks at
-//!    `draining`.
-//! 7. A reader that sleeps has seen `turn`, then stored 1 into `readers_wait`, then looked at `phase` and `owner`. A writer that leaves
-//!    changes these, then takes the 1 away, then raises `turn`. So a reader whose 1 is taken away does not sleep on.
-//! 8. A writer waits for tasks that may come in, as for readers inside, but not for long: whether a task is polled is not known. A task that
-//!    is polled within [`GRACE`] after it was woken comes in before the next writer that waits; so tasks that are polled do not starve.
-//!    One that is not delays one writer once. A writer that only tries sends tasks away at once: they may be dead. A change of `tasks` decides between a task that comes in and a writer that sends it away.
-//! 9. A task that comes in changes its mark first and `tasks` then; a writer looks at `tasks` first and at the marks then. So it
-//!    misses none.
-//! 10. A task joins `tasks` by a change from what it found there before it looked at `phase`. So after the tasks since *p* were sent away
-//!     nobody joins them, and none of them takes another's place.
+//! 6. A writer that waits for readers has stored 1 into `draining`, then loaded the marks. A reader
+//!    that leaves changes its mark, then loads `draining`.
+//! 7. A reader that sleeps has loaded `turn`, then stored 1 into `readers_wait`, then loaded
+//!    `phase` and `owner`. A writer that leaves changes these two, then takes the 1 away, then
+//!    raises `turn`. So a reader does not sleep on after its 1 was taken away.
+//! 8. A writer waits for tasks that may enter as for readers inside, but not for long, because it
+//!    cannot know whether a task is still polled.
+//!    - A task that is polled within [`GRACE`] after it was woken enters before the next writer
+//!      that waits: tasks that are polled do not starve.
+//!    - A task that is not polled delays one writer once.
+//!    - A writer that only tries sends tasks away at once: they may be dead.
+//!    - A change of `tasks` decides between a task that enters and a writer that sends it away.
+//! 9. A task that enters changes its mark first and `tasks` second. A writer loads `tasks` first
+//!    and the marks second. So the writer misses no task.
+//! 10. A task joins `tasks` by a compare-exchange from the value that it loaded before it loaded
+//!     `phase`. So after the tasks since *p* were sent away no task joins them, and no task takes
+//!     the place of another.
 //!
 //! # Deaths
 //!
-//! | of | leaves | and then |
+//! | death of | leaves | consequence |
 //! |---|---|---|
-//! | a reader, waiting or inside | its mark | a writer proves it dead, and clears the mark |
-//! | a writer, before it raised `phase` | its hold in `owner` | the next writer, or a waiting reader, takes over |
-//! | a writer, after that | the same, and those who waited are inside | the same |
-//! | a reader that took over | the same | the same |
-//! | one about to wake others | them asleep | they look again after their period |
-//! | a task that waits or may come in | a number in `tasks` | a writer sends it away: each number costs at most [`GRACE`], once |
+//! | a reader, waiting or inside | its mark | a writer proves the death, and clears the mark |
+//! | a writer, before it raised `phase` | its ID in `owner` | the next writer, or a waiting reader, takes over |
+//! | a writer, after it raised `phase` | its ID in `owner`; the waiting readers are inside | the next writer, or a waiting reader, takes over |
+//! | a reader that took over | its ID in `owner` | the next writer, or a waiting reader, takes over |
+//! | a process about to wake others | the waiters asleep | they look again after their period |
+//! | a task that waits or may enter | a number in `tasks` | a writer sends it away: each such number costs at most [`GRACE`], once |
 //!
-//! Whoever sleeps here waits for a holder, so that each sleep is bounded: see `protocol`.
+//! A waiter here waits for a holder, which may die, so each sleep is bounded: see `protocol`.
 //!
-//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
+//! The tests in `model` check all of this against every interleaving, and show that each rule is
+//! needed.
 
 use std::time::Duration;
 
 use super::protocol::{FIRST_SLEEP, LONGEST_SLEEP};
 
-/// How long a writer waits for tasks that may come in, and are perhaps polled no more.
+/// How long a writer waits for tasks that may enter but may no longer be polled.
 pub(crate) const GRACE: Duration = LONGEST_SLEEP;
 
-/// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
+/// The steps of the algorithm. Each is indivisible and sequentially consistent, and a process may
+/// die between any two.
 pub(crate) trait Steps {
     /// Loads `owner`.
     fn owner(&self) -> u64;
-    /// Changes `owner` from a hold that is proven dead to this attachment, if it is.
+    /// Changes `owner` from this value to this attachment if the owner is proven dead; returns
+    /// whether it did.
     fn take_over(&self, owner: u64) -> bool;
-    /// Releases `owner`, and wakes a writer that waits for it.
+    /// Releases `owner`, and wakes a writer that waits for that.
     fn free(&self);
     /// Loads `phase`.
     fn phase(&self) -> u32;
     /// Adds 1 to `phase`.
     fn end_phase(&self);
-    /// Changes this attachment's mark, as [`Mark::changed`] says; false, and nothing changed, where it says nothing.
+    /// Changes this attachment's mark by [`Mark::changed`]; false, without a change, where that
+    /// returns `None`.
     fn remark(&self, change: Change) -> bool;
     /// Loads the mark of a slot; `None` beyond the last.
     fn mark(&self, slot: usize) -> Option<Mark>;
-    /// Whether the mark is this attachment's own.
+    /// Whether the slot is this attachment's own.
     fn is_own(&self, slot: usize) -> bool;
-    /// Whether the attachment that made this mark is proven gone; asks the system only if it `may`.
+    /// Whether the attachment that made this mark is proven gone; makes system calls only if it
+    /// `may`.
     fn is_gone(&self, slot: usize, mark: Mark, may: bool) -> bool;
-    /// Clears a mark of one who is gone, if it is still this.
+    /// Clears the mark of an attachment that is gone, if it still has this value.
     fn forget(&self, slot: usize, mark: Mark);
     /// Loads `tasks`.
     fn tasks(&self) -> Tasks;
-    /// Changes `tasks` from one value to another, if it is that one.
+    /// Changes `tasks` from `from` to `to` by compare-exchange.
     fn change_tasks(&self, from: Tasks, to: Tasks) -> bool;
     /// Stores 1 into `readers_wait`.
     fn announce_reader(&self);
-    /// Stores 0 into `readers_wait`; whether it was 1.
+    /// Stores 0 into `readers_wait`; returns whether it was 1.
     fn take_readers(&self) -> bool;
     /// Loads `turn`.
     fn turn(&self) -> u32;
     /// Adds 1 to `turn`.
     fn end_turn(&self);
-    /// Wakes everybody who sleeps on `turn`.
+    /// Wakes all readers that sleep on `turn`.
     fn wake_readers(&self);
     /// Stores 1 into `draining`.
     fn announce_drain(&self);
-    /// Stores 0 into `draining`; whether it was 1. A look comes first, so that mostly nothing is stored.
+    /// Stores 0 into `draining`; returns whether it was 1. A load comes first, so that usually
+    /// nothing is stored.
     fn take_drain(&self) -> bool;
-    /// Wakes whoever sleeps on `draining`.
+    /// Wakes the writer that sleeps on `draining`.
     fn wake_writer(&self);
 }
 
-/// What a slot's threads do with the lock: the slot's generation (its low half), how many hold, how many wait, and since when.
+/// How a slot's threads use the lock: the low half of the slot's generation, how many hold, how
+/// many wait, and since which phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Mark(pub(crate) u64);
 
@@ -137,7 +155,7 @@ impl Mark {
     const HOLDS: u32 = 17;
     const MOST: u64 = (1 << 15) - 1;
 
-    /// Nothing, of the slot in this generation.
+    /// The empty mark of a slot in this generation.
     pub(crate) fn none(generation: u32) -> Mark {
         Mark(u64::from(generation) << 32)
     }
@@ -154,7 +172,7 @@ impl Mark {
         self.0 >> Mark::WAITS & Mark::MOST
     }
 
-    /// Whether its threads wait, if any do, since this phase.
+    /// Whether its waiting threads, if there are any, wait since this phase.
     fn is_since(self, phase: u32) -> bool {
         self.0 & 3 == u64::from(phase) & 3
     }
@@ -169,17 +187,17 @@ impl Mark {
         u32::try_from(self.holds() + let_in).unwrap_or(u32::MAX)
     }
 
-    /// Whether a writer has to wait for it in this phase; so many of those that hold are its own.
+    /// Whether a writer must wait for it in this phase; `own` of its holds belong to that writer.
     fn keeps_out(self, phase: u32, own: u64) -> bool {
         self.holds() > own || self.waits() > 0 && !self.is_since(phase)
     }
 
-    /// Whether another thread can hold or wait; whoever waits can always come to hold.
+    /// Whether another thread can hold or wait; a thread that waits can always change to holding.
     fn has_room(self) -> bool {
         self.holds() + self.waits() < Mark::MOST
     }
 
-    /// What becomes of it; `None` where that cannot be.
+    /// The mark after this change; `None` where the change is not possible.
     pub(crate) fn changed(self, change: Change) -> Option<Mark> {
         const HOLDER: u64 = 1 << Mark::HOLDS;
         const WAITER: u64 = 1 << Mark::WAITS;
@@ -196,26 +214,27 @@ impl Mark {
         }
     }
 
-    /// Whether nothing holds or waits.
+    /// Whether no thread holds or waits.
     #[cfg(test)]
     pub(super) fn is_empty(self) -> bool {
         self.holds() + self.waits() == 0
     }
 }
 
-/// What one of its threads does to a mark.
+/// A change of a mark by one thread of its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Change {
     Holds,
     HoldsNoMore,
-    /// Since this phase.
+    /// It waits since this phase.
     WaitsSince(u32),
     WaitsNoMore,
-    /// It waited, and holds.
+    /// It waited, and now holds.
     IsLetIn,
 }
 
-/// The tasks of all processes that wait to read, or may come in: how many (low half), and since which phase they wait (high half).
+/// The tasks of all processes that wait to read, or may enter: how many (low half), and since which
+/// phase they wait (high half).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Tasks(pub(crate) u64);
 
@@ -232,20 +251,22 @@ impl Tasks {
         (self.0 & 0xffff_ffff) as u32
     }
 
-    /// With one more that waits since this phase; `None` while others may come in.
+    /// This value with one more task that waits since this phase; `None` while other tasks may
+    /// enter.
     pub(super) fn with(self, phase: u32) -> Option<Tasks> {
         let joins = self.count() == 0 || self.since() == phase;
         let count = self.count().checked_add(1).filter(|_| joins)?;
         Some(Tasks::new(phase, count))
     }
 
-    /// Without one that waits since this phase; `None` if they were sent away.
+    /// This value without one task that waits since this phase; `None` if those tasks were sent
+    /// away.
     fn without(self, since: u32) -> Option<Tasks> {
         let count = self.count().checked_sub(1)?;
         (self.since() == since).then(|| Tasks::new(since, count))
     }
 
-    /// Whether they may come in.
+    /// Whether the tasks may enter.
     fn may_come_in(self, phase: u32) -> bool {
         self.count() > 0 && self.since() != phase
     }
@@ -257,7 +278,7 @@ fn wake_drainer(steps: &impl Steps) {
     }
 }
 
-/// Wakes those who wait to read, if there may be any.
+/// Wakes the waiting readers, if there may be any.
 pub(crate) fn wake_waiting(steps: &impl Steps) {
     if steps.take_readers() {
         steps.end_turn();
@@ -265,33 +286,34 @@ pub(crate) fn wake_waiting(steps: &impl Steps) {
     }
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Found {
     Inside,
-    /// A reader is inside, having taken over from this writer, who died.
+    /// The reader is inside, and has taken over from this dead writer.
     TakenOver(u64),
-    /// Sleep: a reader while `turn` is this, a writer while `draining` is 1; at most so long. `None` for a reader that waits for a writer:
-    /// as long as somebody asks from time to time whether that one lives.
+    /// Sleep: a reader while `turn` has this value, a writer while `draining` is 1; at most this
+    /// long. `None` for a reader that waits for a writer: the caller bounds the sleep, so that the
+    /// liveness of the writer is checked from time to time.
     Sleep(u32, Option<Duration>),
 }
 
-/// What one that wants to read has come to.
+/// The result of the first steps of a reader.
 enum Begun {
     Found(Found),
-    /// It waits; a task perhaps without being counted.
+    /// It waits; a task possibly without being counted.
     Waits,
     Again,
 }
 
-/// One that wants to read: what it knows between two looks.
+/// A reader that wants to enter: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Enter {
-    /// Whether it is a task, which may never be polled again: it is let in only when it looks.
+    /// Whether it is a task. A task may never be polled again, so it enters only when it looks.
     is_task: bool,
     /// The phase since which its slot's mark, or `tasks`, says that it waits.
     since: Option<u32>,
-    /// The writer that it slept on last.
+    /// The writer on which it slept last.
     suspect: u64,
 }
 
@@ -304,7 +326,7 @@ impl Enter {
         }
     }
 
-    /// The phase since which a thread waits, whom no writer overtakes.
+    /// The phase since which a thread waits; no writer overtakes it.
     #[cfg(test)]
     pub(super) fn thread_since(self) -> Option<u32> {
         self.since.filter(|_| !self.is_task)
@@ -316,7 +338,7 @@ impl Enter {
         self.since.filter(|_| self.is_task)
     }
 
-    /// Looks once. `now`: there is no other look, so that a writer is asked at once whether it lives.
+    /// Looks once. `now`: this is the only look, so it checks the liveness of the writer at once.
     pub(crate) fn look(&mut self, steps: &impl Steps, now: bool) -> Found {
         loop {
             match self.since {
@@ -354,13 +376,13 @@ impl Enter {
                 }
                 continue;
             }
-            // One that is not counted looks whether it can be by now.
+            // A task that is not counted must look again whether it can be counted.
             let limit = self.since.is_none().then_some(LONGEST_SLEEP);
             return Found::Sleep(turn, limit);
         }
     }
 
-    /// Goes in, or makes a mark that it waits.
+    /// Enters, or makes a mark that it waits.
     fn begin(&mut self, steps: &impl Steps) -> Begun {
         let tasks = self.is_task.then(|| steps.tasks());
         let phase = steps.phase();
@@ -375,12 +397,12 @@ impl Enter {
         }
         match tasks {
             None if steps.remark(Change::WaitsSince(phase)) => {}
-            // Another thread of this process was let in, and is about to notice.
+            // Another thread of this attachment was let in, and has not noticed yet.
             None => return Begun::Found(Found::Sleep(steps.turn(), Some(FIRST_SLEEP))),
             Some(tasks) => match tasks.with(phase) {
                 Some(joined) if steps.change_tasks(tasks, joined) => {}
                 Some(_) => return Begun::Again,
-                // Others may come in, and are perhaps polled no more.
+                // Other tasks may enter, and may no longer be polled.
                 None => return Begun::Waits,
             },
         }
@@ -392,7 +414,7 @@ impl Enter {
         Begun::Waits
     }
 
-    /// Goes in, having been let in; `None` to look on.
+    /// Enters after it was let in; `None` to start again.
     fn step_in(&mut self, steps: &impl Steps, since: u32) -> Option<Found> {
         if !self.is_task {
             self.since = None;
@@ -406,12 +428,12 @@ impl Enter {
         if leave_tasks(steps, since) {
             return Some(Found::Inside);
         }
-        // A writer has sent it away.
+        // A writer has sent this task away.
         leave_reading(steps);
         None
     }
 
-    /// Takes back the mark that it waits.
+    /// Takes its waiting mark back.
     pub(crate) fn give_up(&mut self, steps: &impl Steps) {
         let Some(since) = self.since.take() else {
             return;
@@ -425,7 +447,7 @@ impl Enter {
     }
 }
 
-/// Counts one less that waits since this phase; false if they were sent away.
+/// Removes one task that waits since this phase from `tasks`; false if those tasks were sent away.
 fn leave_tasks(steps: &impl Steps, since: u32) -> bool {
     loop {
         let tasks = steps.tasks();
@@ -438,7 +460,7 @@ fn leave_tasks(steps: &impl Steps, since: u32) -> bool {
     }
 }
 
-/// Leaves, for one who is inside as a reader.
+/// Leaves, for a reader that is inside.
 pub(crate) fn leave_reading(steps: &impl Steps) {
     steps.remark(Change::HoldsNoMore);
     wake_drainer(steps);
@@ -447,7 +469,7 @@ pub(crate) fn leave_reading(steps: &impl Steps) {
 /// A writer that has `owner`, and waits for readers to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Drain {
-    /// How many of its own slot's holds are its own: 1 for a reader that becomes a writer.
+    /// How many of its slot's holds belong to itself: 1 for a reader that becomes a writer.
     own: u64,
     slept: bool,
     period: Duration,
@@ -462,8 +484,8 @@ impl Drain {
         }
     }
 
-    /// Looks once. `now`: there is no other look, so that readers are asked at once whether they live. `is_late`: it has waited for
-    /// [`GRACE`], or has no more time.
+    /// Looks once. `now`: this is the only look, so it checks the liveness of readers at once.
+    /// `is_late`: it has waited for [`GRACE`], or has no time left.
     pub(crate) fn look(&mut self, steps: &impl Steps, now: bool, is_late: bool) -> Found {
         let phase = steps.phase();
         steps.announce_drain();
@@ -474,7 +496,8 @@ impl Drain {
         while let Some(mark) = steps.mark(slot) {
             let own = if steps.is_own(slot) { self.own } else { 0 };
             if mark.keeps_out(phase, own) {
-                // Asking costs system calls: readers are asked only by one who has slept.
+                // A liveness check makes system calls: only a writer that has slept, or looks only
+                // once, makes one.
                 if steps.is_gone(slot, mark, self.slept || now) {
                     steps.forget(slot, mark);
                 } else {
@@ -496,7 +519,7 @@ impl Drain {
         Found::Sleep(1, Some(period))
     }
 
-    /// Itself without what only says how long to sleep.
+    /// This state without the length of its sleep.
     #[cfg(test)]
     pub(super) fn timeless(self) -> Drain {
         let period = FIRST_SLEEP;
@@ -508,13 +531,13 @@ impl Drain {
         self.slept
     }
 
-    /// Whether it is inside as a reader meanwhile.
+    /// Whether it is inside as a reader while it drains.
     #[cfg(test)]
     pub(super) fn is_reader(self) -> bool {
         self.own > 0
     }
 
-    /// A mark that keeps this writer out.
+    /// Returns the first mark that keeps this writer out, with its slot.
     pub(crate) fn kept_out_by(self, steps: &impl Steps) -> Option<(usize, Mark)> {
         let phase = steps.phase();
         let marks = (0..).map_while(|slot| Some((slot, steps.mark(slot)?)));
@@ -539,7 +562,7 @@ pub(crate) fn leave_writing(steps: &impl Steps) {
     wake_waiting(steps);
 }
 
-/// Becomes a reader that is inside, for the writer that is.
+/// Turns the writer that is inside into a reader that is inside; false if its mark has no room.
 pub(crate) fn downgrade(steps: &impl Steps) -> bool {
     let marked = steps.remark(Change::Holds);
     leave_writing(steps);
