@@ -1,57 +1,67 @@
-//! Waiting for a version to change, as an algorithm over indivisible steps: no change is slept through, whoever dies.
+//! Waiting for a version to change, as an algorithm over indivisible steps: no waiter sleeps
+//! through a change, whatever process dies.
 //!
-//! It knows neither shared memory nor the system, nor what has versions: see [`Steps`].
+//! The algorithm knows neither shared memory nor the system, nor what the version belongs to: see
+//! [`CommitSteps`] and [`WatchSteps`].
 //!
 //! # State
 //!
 //! | word | meaning |
 //! |---|---|
-//! | `version` | raised by each commit, by the holder of a lock; sleepers sleep on it |
-//! | `watched` | 1 when somebody may be asleep on `version`, or about to be |
-//! | `owner` | the lock's holder, living or dead; 0 for nobody |
+//! | `version` | raised by each commit, by the owner of a lock; waiters sleep on it |
+//! | `watched` | 1 when a waiter may be asleep on `version`, or about to be |
+//! | `owner` | the owner of the lock, living or dead; 0 while it is free |
 //!
 //! # Protocol
 //!
-//! Who commits looks at `watched`. If it is 0 it stores the version. If it is 1 it takes the 1 away, and then stores the version and
-//! wakes everybody in one step.
+//! | actor | steps |
+//! |---|---|
+//! | committer, `watched` is 0 | stores the version |
+//! | committer, `watched` is 1 | takes the 1 away, then stores the version and wakes all waiters in one step |
+//! | waiter | stores 1 into `watched`, passes a barrier in all processes, loads `owner`, then sleeps while `version` is the one that it has seen |
 //!
-//! Who waits stores 1 into `watched`, passes a barrier in all processes, and looks at `owner`. Then it sleeps while `version` is what
-//! it has seen. While the lock is held it sleeps for bounded periods, until it is not, or its holder is proven dead; otherwise until
-//! it is woken.
+//! While the lock is owned, the waiter sleeps for bounded periods, until the lock is free or its
+//! owner is proven dead. Otherwise it sleeps until it is woken.
 //!
-//! # Why nobody sleeps through a change
+//! # Why no waiter sleeps through a change
 //!
-//! 1. A waiter that sees the lock free, or its holder dead: whoever acquires it later sees the 1, and commits by the one step, unless
-//!    another commit has taken the 1 away, which then woke this waiter, or changed the version before it slept. The barrier
-//!    orders acquiring the lock and looking at `watched`, on the waiter's behalf. Where the system makes no barrier (any more), the waiter
-//!    sleeps for bounded periods.
-//! 2. A waiter that sees the lock held: the holder may have looked at `watched` already. The periods are for that; the longest
-//!    only while one and the same holder stays.
-//! 3. A 1 is taken away only before a commit by the one step, never after one: a waiter that has seen the new version
-//!    announces itself for the next change.
-//! 4. A holder that dies between taking the 1 away and its commit leaves a 0 though somebody sleeps. So whoever takes a lock over
-//!    from the dead stores 1 before it does anything else.
+//! 1. A waiter sees the lock free, or its owner dead. Any later owner then sees the 1, and commits
+//!    by the one step, unless another commit has taken the 1 away. That commit woke this waiter, or
+//!    changed the version before it slept. The barrier orders, on behalf of the waiter, the
+//!    acquisition of the lock and the load of `watched`. Where the system makes no barrier, or no
+//!    longer does, the waiter sleeps for bounded periods.
+//! 2. A waiter sees the lock owned. The owner may have loaded `watched` already. The bounded
+//!    periods cover that case; they grow to the longest only while the same owner stays.
+//! 3. A 1 is taken away only before a commit by the one step, never after a commit: a waiter that
+//!    has seen the new version stores 1 for the next change.
+//! 4. An owner that dies between taking the 1 away and its commit leaves a 0 although a waiter
+//!    sleeps. So a process that takes the lock over from a dead owner stores 1 before it does
+//!    anything else.
 //!
-//! | death of | leaves | and then |
+//! | death of | leaves | consequence |
 //! |---|---|---|
-//! | a committer, before its commit | the old version, and perhaps `watched` 0 | the next one to lock stores 1 (4) |
-//! | a committer, after its commit | the new version; sleepers are awake, or wake up after their period (2) | |
-//! | a committer in two steps, between them | the new version, and somebody asleep | that one looks again after its period |
-//! | a waiter | `watched` 1 | one commit by the one step that wakes nobody |
+//! | a committer, before its commit | the old version, and perhaps `watched` 0 | the next owner stores 1 (4) |
+//! | a committer, after its commit | the new version; waiters are awake, or wake up after their period (2) | none |
+//! | a committer in two steps, between them | the new version, and a waiter asleep | the waiter looks again after its period |
+//! | a waiter | `watched` 1 | one commit by the one step that wakes no waiter |
 //!
-//! Why not look at `watched` again after a plain commit, and wake? It would spare a waiter one period if it comes in the few nanoseconds
-//! between look and commit; and its price is a second load in each commit, and a death between the two.
+//! Why does a plain commit not load `watched` once more, and wake? That would spare a waiter one
+//! period if it comes in the few nanoseconds between load and commit. The price is a second load in
+//! each commit, and a possible death between the two.
 //!
-//! All of this is held against every interleaving, with deaths, by the tests in `model`, which also show how each rule is needed.
+//! The tests in `model` check all of this against every interleaving, with deaths, and show that
+//! each rule is needed.
 
 use std::time::Duration;
 
 /// The first sleep while the lock is held; it doubles from there.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
-/// The longest sleep while the lock is held, without a barrier, and where a commit and its wake-up are two steps.
+/// The longest sleep while the lock is held, without a barrier, and where a commit and its wake-up
+/// are two steps.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 
-/// The steps of who commits, which has the lock; each is indivisible, and a process may die between any two.
+/// The steps of a committer, which owns the lock. Each is indivisible, and a process may die
+/// between any two.
 pub(crate) trait CommitSteps {
     /// Loads `watched`, after everything before it in the program.
     fn is_watched(&self) -> bool;
@@ -59,28 +69,29 @@ pub(crate) trait CommitSteps {
     fn take_announcement(&self);
     /// Stores `version`. A release operation.
     fn store(&self, version: u64);
-    /// Stores `version` and wakes everybody who sleeps on it, in one step. A release operation. (Where the system has no such step, and
-    /// when the low half of the version carries, it is two.)
+    /// Stores `version` and wakes all waiters that sleep on it, in one step. A release operation.
+    /// (It is two steps where the system has no such step, and when the low half of the version
+    /// carries.)
     fn store_and_wake(&self, version: u64);
 }
 
-/// The steps of who waits.
+/// The steps of a waiter.
 pub(crate) trait WatchSteps {
     /// Loads `version`. An acquire operation.
     fn version(&self) -> u64;
     /// Stores 1 into `watched`.
     fn announce(&self);
-    /// Has all processes pass a memory barrier; false when the system did not do it.
+    /// Makes all processes pass a memory barrier; false when the system did not do it.
     fn barrier(&self) -> bool;
     /// Loads `owner`.
     fn owner(&self) -> u64;
-    /// Whether the hold is proven dead.
+    /// Whether the owner is proven dead.
     fn is_gone(&self, owner: u64) -> bool;
-    /// Whether the commit that follows `seen` is one step with its wake-up.
+    /// Whether the commit after version `seen` and its wake-up are one step.
     fn is_one_step(&self, seen: u64) -> bool;
 }
 
-/// Commits `version`, for the holder of the lock.
+/// Commits `version`, for the owner of the lock.
 #[inline(always)]
 pub(crate) fn commit(steps: &impl CommitSteps, version: u64) {
     if steps.is_watched() {
@@ -91,22 +102,22 @@ pub(crate) fn commit(steps: &impl CommitSteps, version: u64) {
     }
 }
 
-/// Waits for a version other than `seen`: what it knows between two looks.
+/// A waiter for a version other than `seen`: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Watch {
     seen: u64,
-    /// The owner at the last look, 0 for nobody.
+    /// The owner at the last look, 0 if the lock was free.
     suspect: u64,
-    /// A hold that is proven dead.
+    /// An owner that is proven dead.
     gone: u64,
     period: Duration,
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Changed,
-    /// Sleep while the version is the one that was seen, at most so long.
+    /// Sleep while the version is the one that was seen, at most this long.
     Same(Option<Duration>),
 }
 
@@ -120,7 +131,7 @@ impl Watch {
         }
     }
 
-    /// The version that is to change.
+    /// The version that the waiter has seen.
     pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
@@ -139,8 +150,8 @@ impl Watch {
             self.gone = owner;
         }
         if owner == 0 || owner == self.gone {
-            // Without a barrier the next committer may miss the announcement; where commit and wake-up are two steps, a death may
-            // come between them.
+            // Without a barrier the next committer may miss the announcement; where commit and
+            // wake-up are two steps, a death may come between them.
             let is_woken = passed && steps.is_one_step(self.seen);
             return Found::Same((!is_woken).then_some(LONGEST_SLEEP));
         }

@@ -1,6 +1,7 @@
-//! The robust event as an algorithm over indivisible steps: a waiter sleeps until the event is set, whatever dies.
+//! The robust event as an algorithm over indivisible steps: a waiter sleeps until the event is set,
+//! whatever process dies.
 //!
-//! It knows neither shared memory nor the system: see [`Steps`].
+//! The algorithm knows neither shared memory nor the system: see [`Steps`].
 //!
 //! # State
 //!
@@ -8,51 +9,60 @@
 //!
 //! | bit | meaning |
 //! |---|---|
-//! | `SET` | the event is set, and nobody sleeps |
-//! | `WAITERS` | while `SET` is 0: somebody may be asleep |
-//! | `OWED` | only if the event resets itself: it was set and then reset before a waiter had taken that |
+//! | `SET` | the event is set, and no waiter sleeps |
+//! | `WAITERS` | while `SET` is 0: a waiter may be asleep |
+//! | `OWED` | only in auto-reset mode: the event was set and then reset before a waiter had taken the signal |
 //!
 //! # Moves
 //!
-//! | move | when | changes |
+//! | move | condition | changes |
 //! |---|---|---|
 //! | set | `SET` 0, `WAITERS` 0 | `SET` to 1, by compare-exchange |
-//! | | `SET` 0, `WAITERS` 1 | `SET` to 1 by an *or*, and wakes everybody in the same step |
-//! | reset | `SET` 1 | raises the generation, `SET` and `WAITERS` to 0; `OWED` to 1 if the event resets itself |
-//! | pass, the event stays set | `SET` 1, or the generation is another than at the first look | nothing |
-//! | take, the event resets itself | `OWED` 1, and the generation is another than at the first look | `OWED` to 0 |
+//! | | `SET` 0, `WAITERS` 1 | `SET` to 1 by an *or*, and wakes all waiters in the same step |
+//! | reset | `SET` 1 | raises the generation, `SET` and `WAITERS` to 0; `OWED` to 1 in auto-reset mode |
+//! | pass (manual reset) | `SET` 1, or the generation differs from that of the first look | nothing |
+//! | take (auto-reset) | `OWED` 1, and the generation differs from that of the first look | `OWED` to 0 |
 //! | | `SET` 1 | `SET` and `WAITERS` to 0 |
-//! | sleep | none of these | `WAITERS` to 1, then sleeps while the word is as it is |
+//! | sleep | none of these | `WAITERS` to 1, then sleeps while the word keeps this value |
 //!
 //! # Invariants
 //!
-//! 1. A waiter sleeps on a word with `WAITERS` and without `SET`.
-//! 2. `SET` comes to such a word only by the one step in which the system changes it and wakes everybody. No death comes between the two, so
-//!    no waiter has to look again by itself, and nothing is polled. The step only adds a bit. So it does no harm when the word is another
-//!    one by then: two that set it at once set it once, and a generation is never lost.
-//! 3. Only a reset of an event that is set raises the generation. So a waiter that finds another generation than at its first look knows
-//!    that the event was set after that look, and passes although it was reset since.
-//! 4. An event that resets itself lets one pass for each time that it is set, by compare-exchange: the waiter that takes `SET`, or after
-//!    a reset one that began to wait before it, which takes `OWED`. The others, which were woken too, wait again; so one
-//!    that is killed as it wakes up keeps nothing from them.
-//! 5. `OWED` is for waiters of an earlier generation. Where none is left it stays, and lets nobody pass who comes later. It is one bit: of two
-//!    sets that are each reset before any waiter has woken up, one counts.
-//! 6. Where the system has no such step it is two, and a death may come between them. There nobody sleeps without end.
+//! 1. A waiter sleeps only on a word with `WAITERS` and without `SET`.
+//! 2. `SET` is added to such a word only by one step, in which the system changes the word and
+//!    wakes all waiters. No death comes between the two, so no waiter has to look again by itself,
+//!    and none polls. The step only adds a bit, so it is harmless if the word has changed by then:
+//!    two processes that set the event at once set it once, and no generation is lost.
+//! 3. Only a reset of an event that is set raises the generation. So a waiter that finds another
+//!    generation than at its first look knows that the event was set after that look, and passes
+//!    although it was reset since.
+//! 4. In auto-reset mode one waiter passes for each set, by compare-exchange: the waiter that takes
+//!    `SET`, or, after a reset, a waiter that began to wait before the reset and takes `OWED`. The
+//!    other waiters, which were woken too, wait again. So a waiter that is killed as it wakes up
+//!    takes nothing from them.
+//! 5. `OWED` is for waiters of an earlier generation. If no such waiter is left the bit stays, and
+//!    lets no later waiter pass. It is one bit: of two sets that are each reset before any waiter
+//!    has woken up, one counts.
+//! 6. On a system without such a step, setting and waking are two steps, and a death may come
+//!    between them. There every sleep is bounded.
 //!
 //! # Deaths
 //!
-//! | of | leaves | and then |
+//! | death of | leaves | consequence |
 //! |---|---|---|
-//! | one that sets it, before the step | the word as it was | |
-//! | one that sets it, after the step | `SET`, and everybody awake | |
-//! | one that sets it in two steps, between them | `SET`, and somebody asleep | the sleeper looks again after its period |
-//! | one that resets it | the word before, or after: one step | |
-//! | one that waits, asleep or awake | `WAITERS`, perhaps `OWED` | one superfluous wake-up |
-//! | one that took it, in it | the word without `SET` or `OWED` | what it took is gone with it: it had happened once |
+//! | a setter, before the step | the word as it was | none |
+//! | a setter, after the step | `SET`, and all waiters awake | none |
+//! | a setter in two steps, between them | `SET`, and a waiter asleep | the waiter looks again after its period |
+//! | a resetter | the word before or after: it is one step | none |
+//! | a waiter, asleep or awake | `WAITERS`, perhaps `OWED` | one superfluous wake-up |
+//! | a waiter that took the signal, in that call | the word without `SET` or `OWED` | the signal is gone with the waiter: it counts as delivered |
 //!
-//! All of this is held against every interleaving by the tests in `model`, which also show how each rule is needed.
-//! (Left out: that the system has the one step for some processes, and a filter keeps it from another one, which dies between its two. And a
-//! generation is 29 bits: a waiter that is not given the processor for exactly so many resets takes the last for none.)
+//! The tests in `model` check all of this against every interleaving, and show that each rule is
+//! needed. Two cases are left out:
+//!
+//! - The system has the one step for some processes, a filter denies it to another process, and
+//!   that process dies between its two steps.
+//! - A generation has 29 bits: a waiter that gets no processor for exactly 2^29 resets takes the
+//!   last one for none.
 
 use std::time::Duration;
 
@@ -64,37 +74,38 @@ pub(crate) const WAITERS: u32 = 1 << 1;
 pub(crate) const OWED: u32 = 1 << 2;
 const BITS: u32 = SET | WAITERS | OWED;
 
-/// What the algorithm is made of; each step is indivisible and sequentially consistent, and a process may die between any two.
+/// The steps of the algorithm. Each is indivisible and sequentially consistent, and a process may
+/// die between any two.
 pub(crate) trait Steps {
-    /// Whether the first waiter that passes resets it.
+    /// Whether the event is in auto-reset mode: the first waiter that passes resets it.
     fn resets(&self) -> bool;
     /// Loads the word.
     fn state(&self) -> u32;
-    /// Changes the word from one value to another, if it is that one.
+    /// Changes the word from `from` to `to` by compare-exchange.
     fn change(&self, from: u32, to: u32) -> bool;
-    /// Whether the system can change the word and wake in one step.
+    /// Whether the system can change the word and wake waiters in one step.
     fn has_one_step(&self) -> bool;
-    /// Adds `SET` to the word and wakes everybody who sleeps on it, in one step; false, with nothing done, where the system has no
-    /// such step.
+    /// Adds `SET` to the word and wakes all waiters that sleep on it, in one step; false, without
+    /// an effect, where the system has no such step.
     fn set_and_wake(&self) -> bool;
     /// Adds `SET` to the word.
     fn set(&self);
-    /// Wakes everybody who sleeps on the word.
+    /// Wakes all waiters that sleep on the word.
     fn wake(&self);
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Happened,
-    /// Sleep while the word is this, at most so long.
+    /// Sleep while the word has this value, at most this long.
     Sleep(u32, Option<Duration>),
 }
 
-/// One that waits: what it knows between two looks.
+/// A waiter for the event: what it knows between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Waiter {
-    /// The generation that it found at its first look.
+    /// The generation at its first look.
     since: Option<u32>,
 }
 
@@ -128,7 +139,8 @@ impl Waiter {
     }
 }
 
-/// The word without what a waiter takes from it; `None` if there is nothing for this one. `was_set`: since it began to wait.
+/// The word without the signal that this waiter takes; `None` if there is none for it. `was_set`:
+/// the event was set after the waiter began to wait.
 fn taken(found: u32, was_set: bool) -> Option<u32> {
     if was_set && found & OWED != 0 {
         Some(found & !OWED)
@@ -137,7 +149,7 @@ fn taken(found: u32, was_set: bool) -> Option<u32> {
     }
 }
 
-/// Sets it.
+/// Sets the event.
 pub(crate) fn set(steps: &impl Steps) {
     loop {
         let found = steps.state();
@@ -157,7 +169,7 @@ pub(crate) fn set(steps: &impl Steps) {
     }
 }
 
-/// Resets it. Of the waiters that it was set for none is forgotten.
+/// Resets the event. The waiters for which it was set still pass (in auto-reset mode: one of them).
 pub(crate) fn reset(steps: &impl Steps) {
     loop {
         let found = steps.state();

@@ -1,32 +1,34 @@
-//! Acquiring and releasing the segment's own lock; what may be done under it is said by those who use this.
+//! Acquiring and releasing the segment's own lock. The callers define what may be done under it.
 //!
-//! It is an `attempt` at the lock in the header, and what goes with that: what the last holder left, and rolling back what it left undone.
+//! It is an `attempt` at the lock in the header, with two additions: it reports how the previous
+//! owner left the data, and rolls back an unfinished transaction.
 //!
 //! # The mark
 //!
-//! `condition` marks data that a holder may have left half written, with the process that did. There are three kinds of
-//! holders:
+//! `condition` marks data that an owner may have left half written, and names the process. There
+//! are three kinds of owners:
 //!
-//! - a *plain* one has a [`Guard`](super::Guard), and writes bytes in place;
-//! - one in a *transaction* writes bytes, too, and keeps the old ones in the log;
-//! - one that *commits* changes a typed value (`lock_value`), by one store.
+//! - a *plain* owner has a [`Guard`](super::Guard), and writes bytes in place;
+//! - an owner in a *transaction* writes bytes, too, and keeps the old ones in the undo log;
+//! - a *committing* owner changes a typed value (`lock_value`), by one store.
 //!
-//! A segment with a type has no bytes to write in place: [`Bytes`](crate::Bytes) refuses there. A plain holder of it
-//! guards something else, such as files. So its death leaves the value whole, and says nothing to one that commits.
+//! A segment with a type has no bytes to write in place: [`Bytes`](crate::Bytes) refuses that. A
+//! plain owner of its lock protects something else, such as files. So its death leaves the value
+//! whole, and does not concern a committing owner.
 //!
-//! | what happens | to the mark |
+//! | event | effect on the mark |
 //! |---|---|
-//! | a plain holder dies or panics | it is set, by the next holder of any kind, or by the panicking thread itself |
-//! | a holder in a transaction dies or panics | none: the changes are rolled back; where the log is damaged, it is set |
-//! | a holder that commits dies or panics | none |
-//! | a holder of any kind dies before it has set the mark for a dead plain one | its word in `owner` is still a plain one: the next holder sets it |
-//! | somebody calls `mark_consistent` | it is cleared, in no other way |
+//! | a plain owner dies or panics | set, by the next owner of any kind, or by the panicking thread itself |
+//! | an owner in a transaction dies or panics | none: the changes are rolled back; if the log is damaged, set |
+//! | a committing owner dies or panics | none |
+//! | an owner of any kind dies before it has set the mark for a dead plain owner | its word in `owner` is still that of a plain owner: the next owner sets the mark |
+//! | a call of `mark_consistent` | cleared; nothing else clears it |
 //!
-//! | the next to lock is | the mark is not set | the mark is set |
+//! | the next owner is | the mark is not set | the mark is set |
 //! |---|---|---|
-//! | plain | has the lock | has the lock, and is told |
-//! | in a transaction | has the lock | is refused, since its changes would stand on half-written bytes |
-//! | one that commits | has the lock | has the lock, and leaves the mark for the next plain one |
+//! | plain | acquires the lock | acquires the lock, and gets the report |
+//! | in a transaction | acquires the lock | is refused, since its changes would rest on half-written bytes |
+//! | committing | acquires the lock | acquires the lock, and leaves the mark for the next plain owner |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,13 +41,13 @@ use crate::segment::undo::UndoLog;
 use crate::segment::{Attachment, Segment};
 use crate::sys;
 
-/// What the data under the lock are worth.
+/// The values of `condition`.
 const CONSISTENT: u32 = 0;
 const HOLDER_DIED: u32 = 1;
 const HOLDER_PANICKED: u32 = 2;
 
 impl Left {
-    /// What the words say; nothing where the data are consistent.
+    /// What the words record; `None` if the data are consistent.
     pub(crate) fn of(words: &LockWords) -> Option<Left> {
         let cause = match words.condition.load(Ordering::Relaxed) {
             CONSISTENT => return None,
@@ -59,16 +61,17 @@ impl Left {
     }
 }
 
-/// What keeps a lock operation from simply succeeding; small enough for registers.
+/// Why a lock operation did not simply succeed; small enough for registers.
 pub(super) enum Trouble {
-    /// The lock is acquired, and somebody left this.
+    /// The lock is acquired, and a previous owner abandoned it.
     Left(Box<Left>),
     NotAcquired(NotAcquired),
 }
 
 impl Segment {
-    // What is always inlined makes no call, spills no register and keeps its result in registers: the
-    // compare-exchange has to wait for every store before it, so that each one costs.
+    // This is always inlined, so that it makes no call, spills no register and keeps its result in
+    // registers: the compare-exchange must wait for every store before it, so each store costs
+    // time.
     #[inline(always)]
     pub(super) fn acquire(&self, manner: Manner, until: Until) -> Result<(), Trouble> {
         let attached = self.attached();
@@ -84,7 +87,7 @@ impl Segment {
         }
     }
 
-    /// Acquires the lock to commit a value: the mark says nothing of it.
+    /// Acquires the lock to commit a value, without a report of the mark.
     #[inline(always)]
     pub(super) fn acquire_unreported(&self, until: Until) -> Result<(), NotAcquired> {
         let attempt = Attempt::new(self, Manner::Atomic);
@@ -112,7 +115,8 @@ impl Segment {
         self.begin(&attempt, acquired, until)
     }
 
-    /// Begins to hold the lock, if it was acquired: puts right what a dead holder left, and says what there is to say.
+    /// Starts to own the lock, if it was acquired: repairs what a dead owner left, and reports a
+    /// mark.
     pub(super) fn begin<L: Lock>(
         &self,
         attempt: &Attempt<'_, L>,
@@ -126,7 +130,8 @@ impl Segment {
                 .map_err(Trouble::NotAcquired)?;
             self.recover(dead);
             attempt.certify_recovery(dead);
-            // Only now may this one's own death leave something else than the dead one's did.
+            // Only from here on may the death of this owner leave other data than the dead owner
+            // did.
             attempt.words.owner.store(attempt.me, Ordering::Release);
         }
         self.report()
@@ -138,8 +143,9 @@ impl Segment {
         self.leave();
     }
 
-    /// Finds out whether a dead owner had replaced the segment, if it had begun to. Then nobody gets this lock any more;
-    /// where that cannot be told, the lock is the dead one's again.
+    /// Finds out whether a dead owner that had begun to replace the segment completed that. If so,
+    /// this lock can no longer be acquired; if the system cannot tell, the lock goes back to the
+    /// dead owner.
     fn settle_replacement(&self, dead: u64) -> Result<(), NotAcquired> {
         let memory = &self.attached().memory;
         let replacing = &memory.header().life.replacing;
@@ -162,10 +168,10 @@ impl Segment {
         }
     }
 
-    /// Closes the lock, which the caller has, for ever: the segment was replaced.
+    /// Closes the lock, which the caller owns, forever: the segment was replaced.
     pub(super) fn close(&self) {
         self.leave_to(Hold::REPLACED.word());
-        // Each of them is told.
+        // Each waiter then gets the error.
         sys::wake_all(&self.words().waiting);
     }
 
@@ -175,8 +181,9 @@ impl Segment {
         self.words().owner.store(owner, Ordering::Release);
     }
 
-    /// Undoes what a dead holder left of a transaction, and records its death where that may not be all that it left.
-    /// Dying in here is the same death again: the next one takes over in the dead one's manner and does it all.
+    /// Rolls back the transaction of a dead owner, and records its death if it may have left more
+    /// than that. A death in this function has no effect of its own: the next owner takes over with
+    /// the dead owner's update mode, and does all of it again.
     fn recover(&self, dead: u64) {
         let undo = UndoLog::of(self.attached());
         let undone = !undo.is_open() || undo.roll_back();
@@ -185,7 +192,7 @@ impl Segment {
         }
     }
 
-    /// Says what somebody left that nobody has vouched for since. Called with the lock.
+    /// Reports a mark that was not cleared since. The caller owns the lock.
     #[cold]
     #[inline(never)]
     fn report(&self) -> Result<(), Trouble> {
@@ -193,20 +200,21 @@ impl Segment {
         left.map_or(Ok(()), |left| Err(Trouble::Left(Box::new(left))))
     }
 
-    /// Records that the calling thread panicked while it changed data. Called with the lock.
+    /// Records that the calling thread panicked while it changed data. The caller owns the lock.
     #[cold]
     #[inline(never)]
     pub(super) fn record_panic(&self) {
         self.record(self.hold(), HOLDER_PANICKED);
     }
 
-    /// Whether the calling thread holds the lock, through whatever handle.
+    /// Whether the calling thread owns the lock, through any handle.
     pub(crate) fn is_locked_by_this_thread(&self) -> bool {
         let attempt = Attempt::new(self, Manner::Plain);
         self.attached().is_ours() && attempt.is_own(attempt.owner())
     }
 
-    /// Vouches for the data: the next one to lock is told nothing of what happened before. Called with the lock.
+    /// Marks the data consistent: later locks no longer report the previous owner. The caller owns
+    /// the lock.
     pub(super) fn vouch(&self) {
         let words = &self.attached().memory.header().lock;
         words.condition.store(CONSISTENT, Ordering::Release);
