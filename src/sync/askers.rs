@@ -1,27 +1,32 @@
-//! Checkers: of all that wait for one thing, a few check every few milliseconds whether its holder lives, and the others rarely.
+//! Checkers: of all waiters for one thing, a few check every few milliseconds whether its holders
+//! live, and the others check rarely.
 //!
-//! So what long waits cost does not grow with the number of waiters. A checker has one of four seats. Nothing but how long a waiter sleeps
-//! depends on seats. A checker may be killed or stopped, or be a task that is no longer polled. So a seat is kept by using it:
+//! So the cost of long waits does not grow with the number of waiters. A checker has one of four
+//! seats. A seat affects only how long its waiter sleeps. A checker may be killed or stopped, or be
+//! a task that is no longer polled, so it keeps its seat only by using it:
 //!
-//! | a seat says | meaning |
+//! | content of a seat | meaning |
 //! |---|---|
-//! | a slot, and a number | a checker of this attachment has it, and raises the number at each of its checks: a beat |
-//! | no slot, and a number | it is free |
+//! | a slot, and a number | a checker of this attachment has the seat, and raises the number at each of its checks: a beat |
+//! | no slot, and a number | the seat is free |
 //!
 //! # Rules
 //!
-//! 1. Every change of a seat is a compare-exchange that raises its number. So a checker that finds another number than it stored has lost its
-//!    seat.
-//! 2. A waiter without a seat takes one that is free, or silent: its number was raised less than once in [`PATIENCE`] since this
-//!    waiter looked last. A checker beats twice as often. The time is the waiter's own, so no two clocks are compared.
-//! 3. Of one attachment only one waiter has a seat, since its threads die and stop together. Another one takes it over when it is silent.
-//! 4. A checker that could not see a death that others could, in another PID namespace, does not beat. So it keeps its seat
-//!    only until another waiter wants it. It takes a seat only if that is silent for twice as long, so that several of its kind,
-//!    which take a seat from each other, do not make it look used.
+//! 1. Every change of a seat is a compare-exchange that raises its number. So a checker that finds
+//!    another number than it stored has lost its seat.
+//! 2. A waiter without a seat takes one that is free, or silent: its number was raised less than
+//!    once in [`PATIENCE`] since this waiter last looked. A checker beats twice as often. The
+//!    waiter measures the time itself, so no two clocks are compared.
+//! 3. At most one waiter of an attachment has a seat, since the threads of an attachment die and
+//!    stop together. Another waiter of the attachment takes the seat over when it is silent.
+//! 4. A checker that could miss a death that other checkers could see, because it is in another PID
+//!    namespace, does not beat. So it keeps its seat only until another waiter wants it. It takes a
+//!    silent seat only after twice the time, so that several such checkers, which take a seat from
+//!    each other, do not make the seat look used.
 //!
-//! A checker that leaves frees its seat, and wakes a waiter that may take it. When a holder and all its checkers die or stop at once, the
-//! others check after their own, longer sleep. All of this is held against every order of looks by the tests in `model`, which also
-//! show how each rule is needed.
+//! A checker that leaves frees its seat, and wakes a waiter that may take it. When a holder and all
+//! checkers die or stop at once, the other waiters check after their own, longer sleep. The tests
+//! in `model` check all of this against every order of looks, and show that each rule is needed.
 
 use std::array;
 use std::cell::Cell;
@@ -33,24 +38,25 @@ use crate::segment::Segment;
 use crate::segment::table::Hold;
 use crate::sys;
 
-/// How long a seat may be without a beat.
+/// How long a seat may stay without a beat.
 const PATIENCE: Duration = LONGEST_SLEEP.saturating_mul(2);
 
-/// How many seats there are.
+/// The number of seats.
 pub(super) const SEATS: usize = 4;
 
-/// The seats of those who wait for one thing.
+/// The seats of the waiters for one thing.
 pub(super) type Seats = [AtomicU64; SEATS];
 
-/// What is done with seats; each step is indivisible, and a process may die or stop between any two.
+/// The steps on seats. Each is indivisible, and a process may die or stop between any two.
 pub(super) trait Steps {
     /// Loads a seat.
     fn seat(&self, index: usize) -> Seat;
-    /// Changes a seat from one value to another, if it is that one.
+    /// Changes a seat from `from` to `to` by compare-exchange.
     fn change(&self, index: usize, from: Seat, to: Seat) -> bool;
 }
 
-/// A seat: the slot of its checker plus 1, or 0 (bits 0 to 12), and how often it was changed (above).
+/// A seat: the slot of its checker plus 1, or 0 if it is free (bits 0 to 12), and how often it was
+/// changed (the bits above).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Seat(pub(super) u64);
 
@@ -69,7 +75,7 @@ impl Seat {
         self.0 % Seat::BEAT == slot as u64 + 1
     }
 
-    /// What it becomes by a step of a checker in this slot, or of one that leaves.
+    /// The seat after a step of a checker in this slot, or after a checker has left it (`None`).
     pub(super) fn changed(self, slot: Option<usize>) -> Seat {
         let who = slot.map_or(0, |slot| slot as u64 + 1);
         Seat((self.0 - self.0 % Seat::BEAT).wrapping_add(Seat::BEAT) | who)
@@ -79,15 +85,16 @@ impl Seat {
 /// What a waiter knows of the seats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Checker {
-    /// The seat that it has, and what it stored there last.
+    /// Its seat, and the value that it stored there last.
     own: Option<(usize, Seat)>,
-    /// What the seats were when it looked for one.
+    /// The seats when it last looked for one.
     seen: [Seat; SEATS],
 }
 
 impl Checker {
-    /// Beats, or looks for a seat, for a waiter of the attachment in this slot; whether it has one. `patience`: how often [`PATIENCE`] has
-    /// passed since it last looked for one that was silent, `None` if it has not looked yet. `sees`: whether it could see every death.
+    /// Beats, or looks for a seat, for a waiter of the attachment in this slot; returns whether it
+    /// has a seat. `patience`: how often [`PATIENCE`] has passed since it last looked for a silent
+    /// seat, `None` if it has not looked yet. `sees`: whether it could see every death.
     pub(super) fn look(
         &mut self,
         steps: &impl Steps,
@@ -141,13 +148,13 @@ impl Checker {
         taken.is_some()
     }
 
-    /// The seat that it believes to have, and what it stored there.
+    /// The seat that it last had, and the value that it stored there.
     #[cfg(test)]
     pub(super) fn own(self) -> Option<(usize, Seat)> {
         self.own
     }
 
-    /// Leaves its seat; whether it had one.
+    /// Leaves its seat; returns whether it had one.
     pub(super) fn leave(&mut self, steps: &impl Steps) -> bool {
         let own = self.own.take();
         own.is_some_and(|(index, stored)| steps.change(index, stored, stored.changed(None)))
@@ -167,11 +174,11 @@ impl Steps for Seats {
     }
 }
 
-/// A waiter that checks for others, while it has a seat.
+/// The part of a waiter that checks liveness on behalf of other waiters, while it has a seat.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Checks {
     checker: Checker,
-    /// When it looked for a seat that was silent.
+    /// When it last looked for a silent seat.
     looked: Option<Instant>,
 }
 
@@ -189,7 +196,7 @@ impl Checks {
         self.checker.look(seats, slot, patience, sees)
     }
 
-    /// Leaves its seat, to a waiter that sleeps on `word`.
+    /// Leaves its seat, and wakes a waiter that sleeps on `word` and may take it.
     pub(super) fn leave(&mut self, seats: &Seats, word: &AtomicU32) {
         if self.checker.leave(seats) {
             sys::wake_one(word);
@@ -197,25 +204,27 @@ impl Checks {
     }
 }
 
-/// Whether this process could see that the process of an attachment has ended, also where a child keeps that one's byte.
+/// Whether this process could see that the process of an attachment has ended, even if a child
+/// keeps that attachment's byte.
 pub(super) fn sees(segment: &Segment, hold: Hold) -> bool {
     let found = segment.recorded(hold).zip(sys::identity().ok());
     found.is_none_or(|(found, me)| me.namespaces != 0 && found.who.namespaces == me.namespaces)
 }
 
-/// One who waits for what several have, of whom any may die: how long it sleeps, and when it asks whether they live. It leaves its seat
-/// when this is dropped.
+/// The liveness checks of a waiter for something that several holders have, any of which may die:
+/// how long the waiter sleeps, and when it checks. Dropping this leaves the seat.
 ///
-/// There may be many to ask about. So whoever looks asks only if nobody else has since it looked last: while one asks every few
-/// milliseconds the others do not, and the next one does when that one is gone, has stopped, or is polled no more. One that could not see
-/// every death asks as well, and does not keep others from asking.
+/// The holders may be numerous. So a waiter checks only if no other waiter has checked since it
+/// looked last. While one waiter checks every few milliseconds the others do not; another one does
+/// when that waiter is gone, has stopped, or is no longer polled. A waiter that could not see every
+/// death checks as well, and does not keep other waiters from checking.
 #[derive(Debug)]
 pub(crate) struct Asker<'a> {
     segment: &'a Segment,
     seats: &'a Seats,
-    /// Raised by whoever asks.
+    /// Raised by each waiter that checks and could see every death.
     asked: &'a AtomicU32,
-    /// What those who wait sleep on.
+    /// The word on which the waiters sleep.
     word: &'a AtomicU32,
     state: Cell<State>,
 }
@@ -224,15 +233,16 @@ pub(crate) struct Asker<'a> {
 struct State {
     period: Duration,
     checks: Checks,
-    /// Whether one of those whom it asked about last is one whose death it might not see.
+    /// Whether its last check found a holder that may die without this process seeing it.
     is_blind: bool,
-    /// What `asked` was when it looked last.
+    /// The value of `asked` at its last look.
     seen: u32,
     looks: u32,
 }
 
-/// Of so many questions about an attachment one looks at its process, too: most answers are that its byte is kept, and that a child keeps it
-/// for a dead one takes a question that is much dearer.
+/// One in this many checks of an attachment looks at its process, too. Mostly the attachment still
+/// keeps its byte; only a far more expensive check shows that a child keeps the byte of a dead
+/// process.
 const THOROUGHLY: usize = 64;
 
 impl<'a> Asker<'a> {
@@ -257,7 +267,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Begins another look, after a sleep; whether to ask in it.
+    /// Begins another look, after a sleep; returns whether to check liveness in it.
     pub(crate) fn asks(&self) -> bool {
         let mut state = self.state.get();
         state.looks = state.looks.wrapping_add(1);
@@ -284,7 +294,7 @@ impl<'a> Asker<'a> {
 
     /// Whether an attachment is proven gone.
     pub(crate) fn is_gone(&self, hold: Hold) -> bool {
-        // Another one each time, if there are many.
+        // The thorough check takes another attachment each time, if there are many.
         let turn = (self.state.get().looks as usize).wrapping_add(hold.index());
         let gone = (turn.is_multiple_of(THOROUGHLY) || !self.segment.is_kept(hold))
             && self.segment.is_gone(hold);
@@ -294,7 +304,7 @@ impl<'a> Asker<'a> {
         gone
     }
 
-    /// Takes note of one that is not proven gone.
+    /// Notes an attachment that is not proven gone.
     pub(crate) fn found(&self, hold: Hold) {
         if !sees(self.segment, hold) {
             let is_blind = true;

@@ -1,6 +1,8 @@
-//! One attempt at a lock of a segment: the steps of `protocol` on the lock's words, and what is known while it waits.
+//! One attempt at a lock of a segment: the steps of `protocol` on the words of the lock, and what
+//! the attempt knows while it waits.
 //!
-//! It does not know what the lock is for: see `hold` for the segment's own, `part` for those of parts.
+//! The attempt does not know what the lock protects: see `hold` for the segment's own lock, and
+//! `part` for the locks of parts.
 
 use std::cell::Cell;
 use std::hint;
@@ -19,22 +21,23 @@ use crate::segment::waits::{self, Note};
 use crate::segment::{Attachment, Segment};
 use crate::sys;
 
-/// Of so many questions whether a holder lives one looks at its process, too.
+/// One in this many liveness checks looks at the process of the owner, too.
 const THOROUGHLY: u32 = 4;
 
-/// How a holder changes data; a bit of the owner word, so that it is known of a dead one from its first moment on.
+/// The update mode of an owner. It is a bit of the owner word, so that it is known from the first
+/// moment of ownership, even if the owner dies then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// In place: its death leaves them half written.
+    /// In place: a death can leave half-written data.
     Plain,
-    /// All or nothing, by one committing store: its death leaves nothing to repair.
+    /// All or nothing, by one committing store: a death leaves nothing to repair.
     Atomic,
 }
 
 impl Manner {
     const ATOMIC: u64 = 1 << 63;
 
-    /// That of the holder whose word it is.
+    /// The update mode in an owner word.
     pub(crate) fn of(owner: u64) -> Manner {
         if owner & Manner::ATOMIC == 0 {
             Manner::Plain
@@ -56,17 +59,17 @@ impl Manner {
 pub(crate) trait Lock {
     fn segment(&self) -> &Segment;
     fn words(&self) -> &LockWords;
-    /// Where the attachment in the slot `index` says which of its threads has the lock; nothing for a lock under which no
-    /// code of the program runs.
+    /// The word in which the attachment in the slot `index` stores which of its threads owns the
+    /// lock; `None` for a lock that does not belong to a thread.
     fn thread_of(&self, index: usize) -> Option<&AtomicU32>;
 
-    /// Where this attachment says so.
+    /// The word of this attachment.
     #[inline(always)]
     fn own_thread(&self) -> Option<&AtomicU32> {
         self.thread_of(self.segment().hold().index())
     }
 
-    /// Notes which thread has the lock that was just acquired.
+    /// Stores that the calling thread owns the lock that was just acquired.
     #[inline(always)]
     fn enter(&self) {
         if let Some(holding_thread) = self.own_thread() {
@@ -75,7 +78,7 @@ pub(crate) trait Lock {
         }
     }
 
-    /// Releases the lock, which the calling thread holds.
+    /// Releases the lock, which the calling thread owns.
     #[inline(always)]
     fn leave(&self) {
         if let Some(holding_thread) = self.own_thread() {
@@ -84,7 +87,8 @@ pub(crate) trait Lock {
         protocol::release(&Attempt::new(self, Manner::Plain));
     }
 
-    /// Says that this one has the lock, at the end of the time allowed; and whether that one waits for the calling thread.
+    /// Returns the error of a wait that ended: names the owner, and the wait cycle if the owner
+    /// waits for the calling thread.
     #[cold]
     fn held_by(&self, hold: Hold, until: Until) -> NotAcquired {
         let segment = self.segment();
@@ -100,7 +104,8 @@ pub(crate) trait Lock {
         }
     }
 
-    /// Notes for whom this thread, or task, sleeps; `note` is what it has noted before.
+    /// Records for which owner this thread, or task, sleeps. `note` is its wait record, if it has
+    /// one.
     fn note(&self, note: Option<Note>, holder: Hold) -> Option<Note> {
         let segment = self.segment();
         let attached = segment.attached();
@@ -118,7 +123,7 @@ pub(crate) trait Lock {
         Some(note)
     }
 
-    /// Wipes out what was noted, by one who waits no more.
+    /// Clears the wait record at the end of a wait.
     fn wipe_out(&self, note: Option<Note>) {
         if let Some(note) = note {
             waits::end(self.segment().attached().memory.own_slot(), note);
@@ -126,16 +131,16 @@ pub(crate) trait Lock {
     }
 }
 
-/// What somebody who waits knows of the holder.
+/// What a waiter knows of the owner.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
-    /// When the holder was last seen to live, or this attempt began to sleep.
+    /// When the owner was last seen alive, or when this attempt began to sleep.
     pub(super) last_sign: Option<Instant>,
-    /// How often a holder was asked about.
+    /// The number of liveness checks.
     times: u32,
-    /// Whether it checks for others, too.
+    /// Its seat as a checker, if it has one.
     checks: Checks,
-    /// Where it has noted that it waits.
+    /// Its wait record.
     note: Option<Note>,
 }
 
@@ -176,7 +181,8 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         acquired
     }
 
-    /// Prepares to sleep: the holder counts as living from here on, and who looks can see who waits for whom.
+    /// Prepares to sleep: the owner counts as alive from here on, and the wait record becomes
+    /// visible.
     pub(super) fn begin_sleep(&self) {
         let asked = self.asked.get();
         if asked.last_sign.is_none() {
@@ -190,7 +196,7 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         }
     }
 
-    /// No longer asks for others, nor says that it waits. Called by one who waits no more.
+    /// Leaves the checker's seat and clears the wait record, at the end of the wait.
     pub(super) fn end_wait(&self) {
         let mut asked = self.asked.get();
         let words = self.words;
@@ -199,7 +205,7 @@ impl<'a, L: Lock + ?Sized> Attempt<'a, L> {
         self.asked.set(asked);
     }
 
-    /// Keeps the certificate of a take-over that this attempt has made.
+    /// Writes the recovery record of a take-over by this attempt.
     pub(super) fn certify_recovery(&self, dead: u64) {
         let last_sign = self.asked.get().last_sign;
         let segment = self.lock.segment();
@@ -237,14 +243,15 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     }
 
     fn try_take_over(&self, dead: u64) -> bool {
-        // In the dead one's manner, since what it left is now this one's to leave.
+        // With the update mode of the dead owner: until recovery is complete, a death of this owner
+        // leaves the same data.
         let me = self.me & !Manner::ATOMIC | dead & Manner::ATOMIC;
         let owner = &self.words.owner;
         let taken = owner
             .compare_exchange(dead, me, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if taken {
-            // The dead one may have taken away what those who wait for a change had stored: see `change`.
+            // The dead owner may have taken away the 1 of waiters for a change: see `change`.
             self.words.watched.store(1, Ordering::Release);
             compiler_fence(Ordering::SeqCst);
         }
@@ -261,7 +268,7 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         let attached = self.lock.segment().attached();
         if attached.memory.header().lock.fenced.load(Ordering::Relaxed) == 0 {
             self.words.owner.store(0, Ordering::Release);
-            // The other half of the fence is the sleeper's `barrier`.
+            // The other half of the fence is the waiter's `barrier`.
             compiler_fence(Ordering::SeqCst);
         } else {
             self.words.owner.store(0, Ordering::Release);
@@ -304,7 +311,8 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
     fn is_gone(&self, owner: u64) -> bool {
         let hold = Hold::from_word(owner);
         let asked = self.asked.get();
-        // Most answers are that its byte is kept. That a child keeps it for a dead one takes dearer questions.
+        // Mostly the owner still keeps its byte. Only an expensive check shows that a child keeps
+        // the byte of a dead owner.
         let segment = self.lock.segment();
         let gone = (asked.times.is_multiple_of(THOROUGHLY) || !segment.is_kept(hold))
             && segment.is_gone(hold);
@@ -337,8 +345,9 @@ impl<L: Lock + ?Sized> Steps for Attempt<'_, L> {
         {
             return false;
         }
-        // The same thread number, but perhaps of another process in another PID namespace, or of the program that this
-        // process executed before: without address randomisation that one recorded the same.
+        // The thread number is the same, but it may belong to another process in another PID
+        // namespace, or to the program that this process executed before: without address
+        // randomisation that program recorded the same number.
         let is_recorded_as_own = || {
             let recorded = segment.recorded(hold).zip(sys::identity().ok());
             recorded.is_some_and(|(found, me)| me.is_known() && found.who == me)

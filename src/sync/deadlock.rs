@@ -1,7 +1,10 @@
-//! Threads that wait for each other in a circle, found by what they have noted. It is for people: nothing ends such a wait but a limit.
+//! Wait cycles: threads that wait for each other, found from their wait records. This is only for
+//! reports: such a wait ends by a timeout or a death.
 //!
-//! A thread waits for one lock at a time and a lock has one holder, so that from each thread at most one way leads on; a circle is a way that comes back.
-//! Tasks are left out, since nobody knows which one has a lock, and so are readers and permits, of which there are several.
+//! A thread waits for one lock at a time, and a lock has one owner. So at most one path leads on
+//! from each thread, and a wait cycle is a path that comes back. The search leaves out tasks,
+//! because it cannot tell which task owns a lock, and readers and permits, which have several
+//! holders.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -21,13 +24,14 @@ pub(crate) struct Party {
 }
 
 impl Party {
-    /// `None` where it is not known which process that is: it would be equal to a thread of another one.
+    /// `None` if the process is not known: the value would equal that of a thread in another
+    /// unknown process.
     fn new(who: Identity, thread: u32) -> Option<Party> {
         who.is_known().then_some(Party { who, thread })
     }
 }
 
-/// That one thread waits for another.
+/// The fact that one thread waits for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edge {
     /// The waiter's attachment.
@@ -38,7 +42,8 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// What an attachment has noted; `None` where a thread is not known, or who it is of is not remembered.
+    /// The edge of a wait record; `None` if one of the threads is not known, or its process is no
+    /// longer recorded.
     pub(crate) fn new(
         hold: Hold,
         noted: Noted,
@@ -54,13 +59,14 @@ impl Edge {
     }
 }
 
-/// The way from one thread to another, of which each waits for the next; `None` where it ends before.
+/// Returns the path from one thread to another, in which each thread waits for the next; `None` if
+/// the path ends before.
 pub(crate) fn way<E: AsRef<Edge>>(edges: &[E], from: Party, to: Party) -> Option<Vec<&E>> {
     let mut way = Vec::new();
     let mut here = from;
     while here != to {
         let next = edges.iter().find(|it| it.as_ref().waiter == here)?;
-        // One that goes round without coming to the end.
+        // The path is a cycle that does not contain `to`.
         if way.len() == edges.len() {
             return None;
         }
@@ -76,8 +82,8 @@ impl AsRef<Edge> for Edge {
     }
 }
 
-/// Says how the holder of a lock waits for this thread in turn, by way of locks of the same segment: `waits for …, held by this thread`.
-/// `None` if it does not.
+/// Describes how the owner of a lock waits in turn for this thread, through locks of the same
+/// segment: `waits for …, held by this thread`. `None` if it does not wait for this thread.
 pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> Option<String> {
     let attached = segment.attached();
     let own_thread = sys::thread_id(attached.generation);
@@ -106,7 +112,8 @@ pub(super) fn explain(segment: &Segment, holder: Hold, holding_thread: u32) -> O
     Some(said + "held by this thread")
 }
 
-/// Who of the segment waits for whom, the living and the dead, as far as what they wait for is held as they have noted.
+/// Returns the wait edges of all attachments of the segment, living and dead, for each wait record
+/// whose lock still has the recorded owner.
 fn edges(segment: &Segment) -> Vec<Edge> {
     let memory = &segment.attached().memory;
     let holds = |noted: &Noted| {

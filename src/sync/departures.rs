@@ -1,7 +1,8 @@
-//! Learning that another attachment has left or died.
+//! Reports that another attachment has left or died.
 //!
-//! There is nobody who could tell: the dead cannot. But the system closes their files, and `sys` says when a file is closed. That is a
-//! hint to look at the slots and their bytes; what counts is the proof of death that every lock stands on.
+//! A dead process cannot announce its death. But the system closes its files, and `sys` reports
+//! when a file is closed. That is a hint to look at the slots and their bytes. The proof is the
+//! same liveness check that every lock uses.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,28 +16,31 @@ use crate::segment::{Attachment, Segment};
 
 const WAIT: &str = "wait for a departure from";
 
-/// After a hint the byte is looked at until it is free; this is the first pause.
+/// After a hint the byte is checked again and again until it is free; this is the first pause.
 const FIRST_PERIOD: Duration = Duration::from_micros(250);
-/// The longest pause where there are hints: for those that were missed.
+/// The longest pause where there are hints; it covers missed hints.
 const LONGEST_PERIOD: Duration = Duration::from_secs(1);
-/// The longest pause where there are none: with waking up and looking, below 10 ms.
+/// The longest pause without hints: with waking up and looking, below 10 ms.
 const LONGEST_WITHOUT_HINTS: Duration = Duration::from_millis(8);
 
-/// A slot remembers two attachments, each of two generations: taken, and given up.
+/// A slot records two attachments, each of two generations: taken, and released.
 const REMEMBERED: u64 = 4;
 
-/// Follows who leaves a segment, in whatever way: detached, ended, killed.
+/// An iterator over the attachments that leave a segment, by detaching, exiting or being killed.
 ///
-/// It reports whoever was attached when it began or came since; of three that come and go in one slot within a moment it may miss
-/// one. Read-only attachments are not reported. As an iterator it waits for each next departure, without end, and gives an error as a value of its own.
+/// It reports every attachment that existed when it was created or was made later. If three
+/// attachments use one slot in quick succession, it may miss one departure. It does not report
+/// read-only attachments. As an iterator it never ends: `next` waits for the next departure, and
+/// returns an error as an item.
 ///
-/// Waiting costs no processor time to speak of. Where a user has as many inotify instances as the system allows, each waiter looks every
-/// 8 ms instead.
+/// Waiting uses hardly any processor time. If the user already has as many inotify instances as the
+/// system allows, each waiter polls every 8 ms instead.
 ///
 /// # When a process dies
 ///
-/// Its attachments are reported within 10 ms, whatever killed it. One whose child keeps its files open, because it was made behind the C
-/// library's back, is reported when the child ends.
+/// Its attachments are reported within 10 ms, whatever killed it. If a child that was created
+/// without the C library's `fork` keeps the files of the process open, they are reported when the
+/// child ends.
 ///
 /// # Examples
 ///
@@ -50,8 +54,8 @@ const REMEMBERED: u64 = 4;
 /// other.detach()?;
 /// let gone = departures.next_departure()?;
 /// assert_eq!(gone.pid, std::process::id());
-/// let nobody = departures.next_departure_timeout(Duration::from_millis(1));
-/// assert_eq!(nobody.unwrap_err().kind(), sharehold::ErrorKind::Timeout);
+/// let none = departures.next_departure_timeout(Duration::from_millis(1));
+/// assert_eq!(none.unwrap_err().kind(), sharehold::ErrorKind::Timeout);
 /// # Ok::<(), sharehold::Error>(())
 /// ```
 #[derive(Debug)]
@@ -59,15 +63,15 @@ pub struct Departures<'a> {
     segment: &'a Segment,
     slots: Vec<Known>,
     gone: VecDeque<Attachment>,
-    /// Raised at each hint.
+    /// A word that each hint raises.
     hints: &'a AtomicU32,
     longest: Duration,
-    /// The hints that were seen at the last look.
+    /// The value of `hints` at the last look.
     seen: u32,
     period: Duration,
 }
 
-/// What was last seen of a slot.
+/// The state of a slot at the last look.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     generation: u64,
@@ -75,7 +79,7 @@ struct Known {
 }
 
 impl Segment {
-    /// Follows who leaves from now on: see [`Departures`].
+    /// Reports the attachments that leave from now on: see [`Departures`].
     ///
     /// # Errors
     ///
@@ -83,7 +87,7 @@ impl Segment {
     pub fn departures(&self) -> Result<Departures<'_>> {
         let attached = self.attached();
         attached.check_fork(WAIT)?;
-        // Those who leave in good order raise a word in the segment.
+        // Attachments that detach raise a word in the segment.
         let raised = &attached.memory.header().life.departures;
         let (hints, longest) = match attached.closings() {
             Ok(closings) => (closings, LONGEST_PERIOD),
@@ -128,7 +132,7 @@ impl Departures<'_> {
         self.until(Instant::now().checked_add(limit))
     }
 
-    /// Returns the next attachment that has left, waiting until `deadline` at most.
+    /// Returns the next attachment that has left, waiting at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -137,7 +141,8 @@ impl Departures<'_> {
         self.until(Some(deadline))
     }
 
-    /// Returns the next attachment that has left, without keeping a thread: see [`Segment::lock_async`].
+    /// Returns the next attachment that has left, without blocking a thread: see
+    /// [`Segment::lock_async`].
     ///
     /// # Errors
     ///
@@ -149,7 +154,7 @@ impl Departures<'_> {
     fn until(&mut self, deadline: Option<Instant>) -> Result<Attachment> {
         let key = self.segment.key();
         block(self, deadline).unwrap_or_else(|| {
-            let detail = "nobody left in time; wait longer, or see who is attached";
+            let detail = "no attachment left in time; wait longer, or list the attachments";
             Err(Error::new(ErrorKind::Timeout, WAIT, detail).with_key(key))
         })
     }
@@ -162,7 +167,7 @@ impl Departures<'_> {
             && (self.segment.is_kept(hold) || !self.segment.is_gone(hold))
     }
 
-    /// Looks who is there, and notes who no longer is.
+    /// Looks at all slots, and notes the attachments that have left.
     fn update(&mut self) {
         let mut slots = std::mem::take(&mut self.slots);
         let generations = table::generations(&self.segment.attached().memory);
@@ -173,7 +178,7 @@ impl Departures<'_> {
                     self.note(index, generation);
                 }
             } else {
-                // Of those who came and went meanwhile, the last are remembered.
+                // Of the attachments that came and left meanwhile, the slot records the last ones.
                 let first = known.generation + u64::from(!known.is_there);
                 let left = first.max(generation.saturating_sub(REMEMBERED))..generation;
                 left.filter(|it| table::is_taken(*it))
