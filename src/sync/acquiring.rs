@@ -1,4 +1,4 @@
-//! Acquiring a lock one look at a time: the segment's own, for a task, or that of a part.
+//! Acquiring a lock one look at a time: the segment's own lock for a task, or the lock of a part.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::waiting::{Look, Wait};
 use crate::memory::format::LockWords;
 use crate::segment::Segment;
 
-/// A lock that is acquired so.
+/// A lock that is acquired one look at a time.
 pub(crate) trait Begin: Lock + Sized {
-    /// What it is to have the lock, or why it is not had.
+    /// The result of an acquisition: the lock, or the reason why it was not acquired.
     type Had;
 
     const MANNER: Manner;
 
-    /// Begins to hold the lock, if it was acquired.
+    /// Starts to own the lock, if it was acquired.
     fn begin(
         &self,
         attempt: &Attempt<'_, Self>,
@@ -26,7 +26,7 @@ pub(crate) trait Begin: Lock + Sized {
     ) -> Self::Had;
 }
 
-/// A segment's own lock, for those who are no thread: a task may go on in another one.
+/// A segment's own lock for tasks, which may move to another thread.
 #[derive(Debug)]
 pub(super) struct Threadless<'a>(pub(super) &'a Segment);
 
@@ -59,16 +59,17 @@ impl Begin for Threadless<'_> {
     }
 }
 
-/// Who waits.
+/// The kind of waiter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Who {
-    /// A thread, so long.
+    /// A thread, which waits until then.
     Thread(Until),
-    /// A task, which gives no processor away, as long as it takes.
+    /// A task, which waits as long as it takes and never yields its processor.
     Task,
 }
 
-/// Waits for a lock. Who drops it before its end leaves nobody asleep.
+/// A wait for a lock. Dropping it before its end passes a wake-up on, so that no other waiter stays
+/// asleep for it.
 #[derive(Debug)]
 pub(crate) struct Acquiring<L: Begin> {
     lock: L,
@@ -89,7 +90,7 @@ impl<L: Begin> Acquiring<L> {
         }
     }
 
-    /// Looks once; `Err` when it has to sleep, at most so long.
+    /// Looks once; `Err` when it must sleep, at most this long.
     fn try_acquire(&mut self) -> Result<L::Had, Duration> {
         let lock = &self.lock;
         let segment = lock.segment();

@@ -1,4 +1,5 @@
-//! The lock for those who change data all or nothing: their death is rolled back, and nobody has to be told.
+//! The lock for owners that change data all or nothing: their death is rolled back, and needs no
+//! report.
 
 use std::marker::PhantomData;
 use std::mem;
@@ -12,9 +13,10 @@ use super::protocol::Until;
 use crate::error::Result;
 use crate::segment::Segment;
 
-/// Holds the segment's lock in the atomic manner; releases it when dropped.
+/// A guard that owns the segment's lock in the atomic update mode; dropping it releases the lock.
 ///
-/// What its owner changes must be decided by one committing store, or be kept in the undo log.
+/// Each change by its owner must be decided by one committing store, or be recorded in the undo
+/// log.
 #[derive(Debug)]
 pub(crate) struct AtomicHold<'a> {
     segment: &'a Segment,
@@ -23,25 +25,27 @@ pub(crate) struct AtomicHold<'a> {
 }
 
 impl Segment {
-    /// Acquires the lock in the atomic manner, for changes of bytes that a plain holder may have left half written.
+    /// Acquires the lock in the atomic update mode, to change bytes that a plain owner may have
+    /// left half written.
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock`], where an abandonment is one by somebody who changed the data in place.
+    /// As [`Segment::lock`]; it reports as abandoned only data that an owner changed in place.
     #[inline(always)]
     pub(crate) fn lock_atomically(&self) -> Result<AtomicHold<'_>> {
         match self.acquire(Manner::Atomic, Until::Acquired) {
             Ok(()) => Ok(AtomicHold::new(self)),
             Err(Trouble::NotAcquired(refusal)) => Err(refusal.into()),
             Err(Trouble::Left(left)) => {
-                // The guard releases the lock as the error is made of it.
+                // The conversion into the error drops the guard, which releases the lock.
                 let guard = Guard::<OneThread>::new(self);
                 Err(LockError::Abandoned(Abandoned::new(guard, left)).into())
             }
         }
     }
 
-    /// Acquires the lock in the atomic manner, also where a dead owner left the data half changed; whether it did not.
+    /// Acquires the lock in the atomic update mode, even if an earlier owner left the data half
+    /// changed; returns whether the data are consistent.
     ///
     /// # Errors
     ///
@@ -55,7 +59,8 @@ impl Segment {
         Ok((AtomicHold::new(self), is_consistent))
     }
 
-    /// Acquires the lock in the atomic manner, for the change of a typed value: see [the mark](super::hold).
+    /// Acquires the lock in the atomic update mode, to change a typed value: see [the
+    /// mark](super::hold).
     ///
     /// # Errors
     ///
@@ -70,7 +75,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock_timeout`], likewise.
+    /// As [`Segment::lock_timeout`], without an abandonment.
     pub(crate) fn lock_value_timeout(&self, limit: Duration) -> Result<AtomicHold<'_>> {
         self.acquire_unreported(Until::after(limit))?;
         Ok(AtomicHold::new(self))
@@ -86,7 +91,7 @@ impl<'a> AtomicHold<'a> {
         }
     }
 
-    /// Ends the hold, and the lock with it: the segment was replaced.
+    /// Gives the lock up and closes it forever: the segment was replaced.
     pub(crate) fn close(self) {
         self.segment.close();
         mem::forget(self);
@@ -96,7 +101,7 @@ impl<'a> AtomicHold<'a> {
 impl Drop for AtomicHold<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // A forked child has a copy of the hold, not the lock.
+        // A forked child has a copy of this guard, but does not own the lock.
         if self.segment.attached().is_ours() {
             self.segment.release();
         }

@@ -1,4 +1,4 @@
-//! Whatever can be waited for, as a future: it needs no runtime, and leaves nothing behind when it is dropped.
+//! Any wait as a future: it needs no runtime, and leaves nothing behind when it is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,10 +11,10 @@ use super::helper::{self, Ticket};
 use super::waiting::{Look, Wait};
 use crate::sys;
 
-/// How long a task sleeps itself when there is no thread to do it: then looking again and again is all that is left.
+/// How long a task itself sleeps between two looks when no helper thread can be started.
 const WITHOUT_THREADS: Duration = Duration::from_millis(1);
 
-/// Waits for what `wait` waits for.
+/// The future of a wait.
 #[derive(Debug)]
 pub(crate) struct Until<W> {
     wait: W,
@@ -48,7 +48,8 @@ impl<W: Wait + Unpin> Future for Until<W> {
     }
 }
 
-/// Leaves a future to the helpers: what of it cannot be done at once they do, as soon as it can be.
+/// Runs a future in the background: as far as possible at once, and the rest on the helper threads,
+/// as soon as it can continue.
 pub(crate) fn leave(future: impl Future<Output = ()> + Send + 'static) {
     let left = Left {
         future: Mutex::new(Some(Box::pin(future))),
@@ -57,7 +58,7 @@ pub(crate) fn leave(future: impl Future<Output = ()> + Send + 'static) {
     Arc::new(left).wake();
 }
 
-/// A future that nobody waits for, and that runs wherever it is woken.
+/// A future that runs in the background, on the thread that wakes it.
 struct Left {
     future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
     is_woken: AtomicBool,
@@ -66,7 +67,7 @@ struct Left {
 impl Wake for Left {
     fn wake(self: Arc<Self>) {
         self.is_woken.store(true, Ordering::SeqCst);
-        // Whoever runs it sees to it that it has run since it was woken last.
+        // The thread that runs it runs it again until it has run after the last wake-up.
         while self.is_woken.load(Ordering::SeqCst)
             && let Ok(mut future) = self.future.try_lock()
         {

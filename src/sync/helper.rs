@@ -1,7 +1,8 @@
-//! Threads that sleep on words for those who must not: the futures of [`super::future`].
+//! Threads that sleep on words on behalf of the futures of [`super::future`].
 //!
-//! They start when they are first needed, and sleep when nobody waits. A forked child starts its own. Each sleeps on as many words
-//! as the system allows at once, of which the first is its own, to be told of new ones.
+//! They start when they are first needed, and sleep while no future waits. A forked child starts
+//! its own. Each thread sleeps on as many words at once as the system allows. The first of them is
+//! its own word, which signals new waiters.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::sys::{self, Address, Generation, PerProcess, Slept, Word};
 
-/// One of them is the helper's own.
+/// The most waiters of a helper: one of its words is its own.
 const MOST: usize = sys::MOST_WORDS - 1;
 
 /// The helpers of this process.
@@ -41,7 +42,8 @@ struct Waiter {
     waker: Waker,
 }
 
-/// Waits for somebody until it is dropped. After the waker was called there is nothing left of it.
+/// The place of a waiter at a helper; dropping it ends the wait. The helper removes the waiter when
+/// it calls the waker.
 #[derive(Debug)]
 pub(super) struct Ticket {
     helper: &'static Helper,
@@ -49,11 +51,12 @@ pub(super) struct Ticket {
     generation: Generation,
 }
 
-/// Has `waker` called when the word is no longer `seen`, when it is woken, or when `limit` is over; once.
+/// Arranges one call of `waker`: when the word is no longer `seen`, when it is woken, or when
+/// `limit` has passed.
 ///
 /// # Errors
 ///
-/// There is no thread for it.
+/// No helper thread could be started.
 pub(super) fn wait(
     word: Word<'_>,
     seen: u32,
@@ -62,7 +65,7 @@ pub(super) fn wait(
 ) -> io::Result<Ticket> {
     let generation = Generation::current()?;
     let until = limit.and_then(|limit| Instant::now().checked_add(limit));
-    // Before anything is locked: a clone may run anything, and wait here itself.
+    // Cloned before anything is locked: the clone may run any code, and may itself wait here.
     let waker = waker.clone();
     let mut helpers = lock(HELPERS.get_or_make(|| Ok(Mutex::default()))?);
     let with_room = helpers
@@ -96,14 +99,16 @@ pub(super) fn wait(
     })
 }
 
-/// Nobody panics while it is locked, except by running out of memory, which leaves the list whole.
+/// Locks a mutex and ignores poisoning: no code panics while it is locked, except when memory runs
+/// out, and that leaves the list whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // In a forked child the thread is not there, and somebody may have had the lock.
+        // In a forked child the helper thread does not exist, and another thread may have had the
+        // mutex locked.
         if self.generation.is_current() {
             drop(self.helper.take(|waiter| waiter.number == self.number));
         }
@@ -117,7 +122,7 @@ impl Helper {
         Ok(helper)
     }
 
-    /// Takes out those waiters that this says.
+    /// Removes and returns the waiters for which `these` is true.
     fn take(&self, mut these: impl FnMut(&Waiter) -> bool) -> Vec<Waiter> {
         lock(&self.waiters)
             .list
@@ -146,7 +151,8 @@ impl Helper {
                     if woken.is_empty()
                         && let Some(&(word, _)) = words.get(index)
                     {
-                        // Nobody waits there any more, and somebody else may have been left asleep for it.
+                        // The waiter of this word was dropped; the wake-up may have been meant for
+                        // another sleeper.
                         sys::wake_one_at(word);
                     }
                     woken
@@ -160,7 +166,8 @@ impl Helper {
                     })
                 }
             };
-            // Not while the list is locked: a waker may run anything. Its panic is not for the other waiters.
+            // The list is unlocked here, since a waker may run any code. A panic of a waker must
+            // not affect the other waiters.
             for waiter in woken {
                 let _ = catch_unwind(AssertUnwindSafe(|| waiter.waker.wake()));
             }
@@ -184,11 +191,11 @@ mod tests {
         }
     }
 
-    /// Waits until a helper sleeps on its own word and another one.
+    /// Waits until a helper sleeps on its own word and one other word.
     fn wait_until_helper_sleeps() {
         let sleeps = |task: fs::DirEntry| {
             let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-            // The number of the call, where the words are, and how many there are.
+            // The number of the system call, the address of the words, and their count.
             let call = read("syscall");
             read("comm").trim() == "sharehold-wait" && call.split(' ').nth(2) == Some("0x2")
         };
@@ -200,11 +207,12 @@ mod tests {
 
     /// The thread sleeps without a limit, on a word that does not change.
     #[test]
-    fn a_wake_up_for_one_who_was_dropped_is_passed_on() {
+    fn a_wake_up_for_a_dropped_waiter_is_passed_on() {
         for _ in 0..20 {
             let word = AtomicU32::new(0);
             let ticket = wait((&word).into(), 0, None, Waker::noop()).expect("there are threads");
-            // Another waiter's word would wake the helper, which would lose its place as the first to be woken.
+            // No word of another waiter is used: it would wake the helper, and the helper would no
+            // longer be the first sleeper on `word`.
             wait_until_helper_sleeps();
             thread::scope(|scope| {
                 let (tell, told) = std::sync::mpsc::channel();

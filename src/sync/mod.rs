@@ -1,13 +1,39 @@
-//! Locks that the death of a holder cannot keep: held by slots, taken over on proof.
+//! Locks and waiting. Attachments own locks; when an owner is proven dead, a waiter takes the lock
+//! over.
 //!
-//! `protocol` is the algorithm over abstract steps, which `model` runs in every interleaving, and so are `sharing`, `permits`, `event` and
-//! `rounds` for the parts of a segment that need more than a lock; `attempt` is its steps on the words
-//! of a lock, `hold` the segment's own lock made of it, `lock` its guard, `atomic` a hold for those whose death leaves nothing; `error` says why a lock was
-//! not had, or what its last holder left; `part` is the lock of a part of a segment, made of the same; `askers` keeps long waits cheap,
-//! `deadlock` finds those that cannot end.
+//! Algorithms over abstract steps, which `model` runs in every interleaving:
 //!
-//! `waiting` is how whatever can be waited for says so; `change` is waiting for a version to change, `departures` for others to
-//! leave, `acquiring` for a lock; `future` makes futures of them, for which `helper` sleeps.
+//! | module | content |
+//! |---|---|
+//! | `protocol` | the lock |
+//! | `sharing` | the read-write lock |
+//! | `permits` | the semaphore |
+//! | `event` | the event |
+//! | `rounds` | the barrier |
+//! | `change` | waiting for a version to change |
+//! | `askers` | the checkers, which keep long waits cheap |
+//!
+//! The lock on shared memory:
+//!
+//! | module | content |
+//! |---|---|
+//! | `attempt` | the steps of `protocol` on the words of a lock |
+//! | `hold` | the segment's own lock |
+//! | `lock` | the guard of the segment's own lock |
+//! | `atomic` | the guard in the atomic update mode |
+//! | `part` | the lock of a part |
+//! | `error` | why a lock was not acquired, or how its previous owner left it |
+//! | `deadlock` | finds wait cycles |
+//!
+//! Waiting:
+//!
+//! | module | content |
+//! |---|---|
+//! | `waiting` | the form in which each wait is described |
+//! | `acquiring` | waiting for a lock |
+//! | `departures` | waiting for other attachments to leave |
+//! | `future` | turns waits into futures |
+//! | `helper` | the threads that sleep for futures |
 
 mod acquiring;
 pub(crate) mod askers;

@@ -1,7 +1,9 @@
-//! The lock of a part of a segment: the same algorithm on words of its own, always held in the atomic manner.
+//! The lock of a part of a segment: the same algorithm on words of the part, always owned in the
+//! atomic update mode.
 //!
-//! Whoever holds it makes changes that one store commits, or that are made anew from what is there. So a death leaves nothing to
-//! vouch for; who comes next is told of it, and does what the part needs then.
+//! Its owners make changes that one store commits, or that can be made anew from what is there. So
+//! a death leaves no data to mark consistent. The next owner learns of the death, and does what the
+//! part then needs.
 
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,17 +18,18 @@ use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
 use crate::segment::table::{self, Hold};
 
-/// Where each slot has the mark of one part: in its own row of a table.
+/// The place of the marks of one part: each slot has its mark in its own row of a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marks {
-    /// The one of slot 0, as an offset in the data.
+    /// The offset of the mark of slot 0 in the data.
     pub(crate) first: usize,
-    /// From one slot's to the next one's.
+    /// The distance from the mark of one slot to that of the next slot.
     pub(crate) row: usize,
 }
 
 impl Marks {
-    /// The mark of a slot; `None` beyond the last slot that was ever taken, or when the segment is too small.
+    /// The mark of a slot; `None` beyond the last slot that was ever taken, or when the segment is
+    /// too small.
     #[inline]
     pub(crate) fn of<B: Block>(self, segment: &Segment, slot: usize) -> Option<&B> {
         let memory = &segment.attached().memory;
@@ -46,7 +49,8 @@ pub(crate) struct PartLock<'a> {
 }
 
 impl<'a> PartLock<'a> {
-    /// A lock that no thread has: a task has it, or no code of the program runs under it.
+    /// A lock that does not belong to a thread: it belongs to a task, or no code of the program
+    /// runs under it.
     #[inline]
     pub(crate) fn threadless(segment: &'a Segment, words: &'a LockWords) -> PartLock<'a> {
         PartLock {
@@ -56,7 +60,8 @@ impl<'a> PartLock<'a> {
         }
     }
 
-    /// A lock that a thread may have while it does anything else; `threads` has room for its number.
+    /// A lock that a thread may own while it runs other code; `threads` are the marks that store
+    /// its number.
     #[inline]
     pub(crate) fn of_threads(
         segment: &'a Segment,
@@ -70,7 +75,7 @@ impl<'a> PartLock<'a> {
         }
     }
 
-    /// Acquires the lock if nobody has it.
+    /// Acquires the lock if it is free.
     #[inline]
     pub(crate) fn try_acquire(self) -> Option<Held<'a>> {
         let attempt = Attempt::new(&self, Manner::Atomic);
@@ -96,7 +101,7 @@ impl<'a> PartLock<'a> {
         complete(&mut Acquiring::new(self, Who::Thread(until)))
     }
 
-    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    /// Acquires the lock, waiting as long as it takes, without blocking a thread.
     ///
     /// # Errors
     ///
@@ -111,13 +116,13 @@ impl<'a> PartLock<'a> {
         Held { lock: self, dead }
     }
 
-    /// The owner word: 0 for nobody.
+    /// The owner word: 0 if the lock is free.
     #[inline]
     pub(crate) fn owner(self) -> u64 {
         self.words.owner.load(Ordering::SeqCst)
     }
 
-    /// Releases the lock, of which the [`Held`] was kept.
+    /// Releases the lock after [`Held::keep`].
     #[inline]
     pub(crate) fn release(self) {
         self.leave();
@@ -173,7 +178,7 @@ impl<'a> Begin for PartLock<'a> {
     }
 }
 
-/// A lock of a part that is held; it is released when this is dropped.
+/// A guard that owns the lock of a part; dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     lock: PartLock<'a>,
@@ -181,7 +186,7 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// From whom it was taken over, if that one died with it.
+    /// The dead owner from which the lock was taken over, if it was.
     #[inline]
     pub(crate) fn dead(&self) -> Option<Hold> {
         self.dead
@@ -196,7 +201,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        // A forked child has a copy of the hold, not the lock.
+        // A forked child has a copy of this guard, but does not own the lock.
         if self.lock.segment.attached().is_ours() {
             self.lock.leave();
         }

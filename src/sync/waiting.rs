@@ -1,20 +1,21 @@
 //! Waiting as a state machine: one look at a time, and what to sleep on between two looks.
 //!
-//! Everything that can be waited for says so in this way once; blocking and asynchronous callers differ only in how they
-//! sleep. Nothing here knows what is waited for.
+//! Each wait is described once, in this form; blocking and asynchronous callers differ only in how
+//! they sleep. This module does not know what a caller waits for.
 
 use std::time::{Duration, Instant};
 
 use crate::sys::{self, Word};
 
-/// Something that is waited for.
+/// A wait.
 pub(crate) trait Wait {
-    /// What is there at the end.
+    /// The result of the wait.
     type Output;
 
-    /// Looks once: acts if it can, else says what to sleep on. Never blocks.
+    /// Looks once: completes the wait if it can, else returns what to sleep on. Never blocks.
     ///
-    /// Before it says [`Look::Sleep`] it has announced itself to those who would wake it, and has looked again after that.
+    /// Before it returns [`Look::Sleep`] it has announced itself to the processes that would wake
+    /// it, and has then looked again.
     fn look(&mut self) -> Look<'_, Self::Output>;
 }
 
@@ -26,17 +27,19 @@ impl<W: Wait> Wait for &mut W {
     }
 }
 
-/// What a look found.
+/// The result of a look.
 pub(crate) enum Look<'a, R> {
     Ready(R),
     /// Sleep while the word has this value, at most for `limit`; then look again.
     Sleep {
         word: Word<'a>,
         seen: u32,
-        /// How long at most, where somebody may have to be asked whether it lives; `None`: until woken.
+        /// The longest sleep, if the waiter must check liveness from time to time; `None`: until
+        /// woken.
         limit: Option<Duration>,
     },
-    /// Sleep likewise, because nothing could be seen; who looks ends that in time itself.
+    /// Sleep likewise, because the look could see nothing. The deadline of the caller does not
+    /// apply: the wait itself ends this state in time.
     Blocked {
         word: Word<'a>,
         seen: u32,
@@ -44,7 +47,7 @@ pub(crate) enum Look<'a, R> {
     },
 }
 
-/// Waits on the calling thread; `None` when the deadline came first.
+/// Waits on the calling thread; returns `None` when the deadline came first.
 pub(crate) fn block<W: Wait>(wait: &mut W, deadline: Option<Instant>) -> Option<W::Output> {
     loop {
         match wait.look() {
