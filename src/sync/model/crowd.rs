@@ -1,21 +1,26 @@
-//! Parts of a segment in all interleavings, with deaths: whatever a few threads of a few processes do with one of them.
+//! A model check of the parts of a segment in all interleavings, with deaths: a few threads of a
+//! few processes use one part in every possible order.
 //!
-//! What all parts have in common is here: the inner lock, sleeping and waking, deaths, and processes that are stopped. `permits`, `event` and
-//! `rounds` say what the words of theirs are, run their code on them, and judge it.
+//! This module has what all parts have in common: the inner lock, sleeping and waking, deaths, and
+//! stopped processes. `permits`, `event` and `rounds` define their words, run their code on them,
+//! and judge the states.
 //!
 //! # What holds
 //!
-//! Besides what each part says of itself:
+//! In addition to what each part states:
 //!
-//! - Only who has the inner lock changes what it guards, and only its owner releases it.
-//! - Without deaths every run ends, though no sleep ever has to end by itself: nobody sleeps who would not have to wait.
-//! - With deaths of any process before any step, and with processes that stop for good, sleeps end in the end, and every run in
-//!   which everybody able to go on does so ends so, too.
+//! - Only the owner of the inner lock changes what it protects, and only its owner releases it.
+//! - Without deaths every run ends, even if no sleep ends by itself: no thread sleeps that need not
+//!   wait.
+//! - With deaths of any process before any step, and with processes that stop for good, every sleep
+//!   ends eventually, and every run in which all threads that can continue do so ends.
 //!
 //! # What is left out
 //!
-//! - The inner lock is one step, which is possible when its owner is nobody or dead: see `program` and `world` for what it is made of.
-//! - Which attachment had a slot before: marks are of the slot's present generation. How long periods are.
+//! - The inner lock is one step, which is possible when the lock is free or its owner dead: see
+//!   `program` and `world` for its parts.
+//! - Earlier attachments of a slot: marks are of the slot's present generation. The lengths of
+//!   periods.
 
 use std::fmt::{self, Debug};
 use std::hash::Hash;
@@ -24,41 +29,41 @@ use std::ops::Range;
 use super::places::{Answers, Code, Places};
 use super::search::{Step, World};
 
-/// The most threads there can be.
+/// The largest number of threads.
 pub(super) const THREADS: usize = 4;
 
-/// What may not happen.
+/// A violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Law {
-    /// What the inner lock guards was changed without it.
+    /// A thread changed protected words without the inner lock.
     Unguarded,
-    /// Somebody released the inner lock of another.
+    /// A thread released the inner lock of another thread.
     FreedAnothers,
-    /// Somebody waits who would not have to, and nothing further is sure to happen.
+    /// A thread waits that need not, and nothing further is sure to happen.
     Stuck,
-    /// Somebody looks again and again, though it would not have to wait.
+    /// A thread looks again and again although it need not wait.
     Starved,
-    /// More than there may be have something, or have passed.
+    /// More threads than allowed hold something, or have passed.
     TooMany,
-    /// Something is lost, or comes from nowhere.
+    /// Something was lost, or was created.
     Miscounted,
-    /// Somebody is told what did not happen.
+    /// A thread got a result that did not happen.
     Untrue,
 }
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Op<W> {
-    /// The answer is whether it was taken over from the dead.
+    /// The answer is whether it was taken over from a dead owner.
     Lock,
     Unlock,
     /// Whether the process in this slot is proven dead.
     IsGone(usize),
-    /// Whether it is the one to ask.
+    /// Whether it checks liveness.
     Asks,
-    /// Sleeps while the word that one sleeps on is this.
+    /// Sleeps while the word has this value.
     Sleep(u32),
-    /// Wakes so many; the answer is how many there were.
+    /// Wakes at most this many; the answer is how many it woke.
     Wake(u32),
     /// Any answer, 0 or 1.
     Either,
@@ -66,7 +71,7 @@ pub(super) enum Op<W> {
     End,
 }
 
-/// Who takes a step, beside whom.
+/// The thread that takes a step, and the other threads.
 #[derive(Clone, Copy)]
 pub(super) struct Who {
     pub(super) thread: usize,
@@ -77,13 +82,13 @@ pub(super) struct Who {
 
 /// A part: its words, its code, and its laws.
 pub(super) trait Part: Sized {
-    /// The words, and what its judge has to remember.
+    /// The words, and what the judge must remember.
     type Words: Copy + Eq + Hash;
     /// A step on them.
     type Word: Copy + Eq + Hash + Debug + Send + 'static;
     type Stage: Copy + Eq + Hash;
 
-    /// How many threads use it.
+    /// The number of threads that use it.
     fn threads(&self) -> usize;
     /// The slot of a thread's process.
     fn slot(&self, thread: usize) -> usize;
@@ -91,19 +96,19 @@ pub(super) trait Part: Sized {
     fn first(&self) -> Self::Stage;
     /// Runs a segment of a thread's program.
     fn run(&self, thread: usize, stage: Self::Stage, answers: &Answers<'_>) -> Option<Self::Stage>;
-    /// What a step does, and its answer.
+    /// Executes a step, and returns its answer.
     fn perform(&self, words: &mut Self::Words, who: Who, step: Self::Word) -> Result<u64, Law>;
     /// Whether only the owner of the inner lock may take this step.
     fn is_guarded(step: Self::Word) -> bool;
-    /// Whether this step also wakes everybody.
+    /// Whether this step also wakes all sleepers.
     fn wakes(_step: Self::Word) -> bool {
         false
     }
-    /// The word that one sleeps on.
+    /// The word on which threads sleep.
     fn bed(words: &Self::Words) -> u32;
     /// Judges a state.
     fn judge(&self, crowd: &Crowd<Self>, state: &State<Self::Words>) -> Result<(), Law>;
-    /// Whether somebody who sleeps has to wait for somebody who lives.
+    /// Whether a sleeping thread must wait for a living one.
     fn has_to_wait(
         &self,
         crowd: &Crowd<Self>,
@@ -145,16 +150,16 @@ pub(super) struct State<W> {
     pub(super) words: W,
     nodes: [u32; THREADS],
     pub(super) lives: [Life; THREADS],
-    /// The thread that has the inner lock, plus one.
+    /// The thread that owns the inner lock, plus one.
     pub(super) owner: u8,
     deaths: u8,
     stops: u8,
 }
 
-/// What a step does; its answer, unless it waits for that.
+/// Executes a step; returns its answer, unless the step must wait.
 type Effect<'a, P> = dyn Fn(&mut State<<P as Part>::Words>) -> Result<Option<u64>, Law> + 'a;
 
-/// Some threads that use one part.
+/// A few threads that use one part.
 pub(super) struct Crowd<P: Part> {
     pub(super) part: Threads<P>,
     places: Places<Threads<P>>,
@@ -163,11 +168,11 @@ pub(super) struct Crowd<P: Part> {
     sleeps: Sleeps,
 }
 
-/// Whose sleeps end by themselves.
+/// Which sleeps end by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sleeps {
     Nobodys,
-    /// Of those who sleep one has to look for all.
+    /// One of the sleeping threads looks for all of them.
     Ones,
     Everybodys,
 }
@@ -183,7 +188,7 @@ impl<P: Part> Crowd<P> {
         }
     }
 
-    /// So many processes may die; all sleeps end in the end.
+    /// This many processes may die; all sleeps end eventually.
     pub(super) fn deaths(self, deaths: u8) -> Crowd<P> {
         Crowd {
             deaths,
@@ -192,7 +197,7 @@ impl<P: Part> Crowd<P> {
         }
     }
 
-    /// So many processes may stop for good, without being dead; all sleeps end in the end.
+    /// This many processes may stop for good, without being dead; all sleeps end eventually.
     pub(super) fn stops(self, stops: u8) -> Crowd<P> {
         Crowd {
             stops,
@@ -201,7 +206,7 @@ impl<P: Part> Crowd<P> {
         }
     }
 
-    /// Sleeps end so, whatever dies.
+    /// Sleeps end in this way, whatever dies.
     pub(super) fn sleeps(self, sleeps: Sleeps) -> Crowd<P> {
         Crowd { sleeps, ..self }
     }
@@ -221,7 +226,7 @@ impl<P: Part> Crowd<P> {
             .any(|it| state.lives[it] == Life::Dead)
     }
 
-    /// What a living thread is doing: its stage, if it has done nothing since that began.
+    /// The stage of a living thread, if the thread has done nothing since the stage began.
     pub(super) fn stage(&self, state: &State<P::Words>, thread: usize) -> Option<P::Stage> {
         if state.lives[thread] == Life::Dead {
             return None;
@@ -245,8 +250,8 @@ impl<P: Part> Crowd<P> {
         state.lives[thread] == Life::Asleep && self.part.0.has_to_wait(self, state, place)
     }
 
-    /// Whether the end of its period wakes this sleeper, and it is time for that: while all have to wait they go on looking and sleeping,
-    /// and that is as it should be.
+    /// Whether the end of its period wakes this sleeper, and it is time for that: while all threads
+    /// must wait they go on looking and sleeping, which is correct.
     fn is_woken(&self, state: &State<P::Words>, thread: usize) -> bool {
         let asleep = |it: &usize| state.lives[*it] == Life::Asleep;
         let mut sleepers = self.threads().filter(asleep);
@@ -343,7 +348,7 @@ impl<P: Part> Crowd<P> {
             Op::Wake(most) => {
                 let sleepers = self.sleepers(from);
                 let count = most.min(sleepers.count_ones());
-                // Any that are so many.
+                // Any choice of this many sleepers.
                 for chosen in (0..=sleepers).filter(|it| it & !sleepers == 0) {
                     if chosen.count_ones() == count {
                         take(Does::Wakes(chosen), &|state| {

@@ -1,13 +1,16 @@
-//! The event in all interleavings, with deaths: `event`, as it is, among those who set, reset and wait.
+//! A model check of the event in all interleavings, with deaths: it runs the code of `event`
+//! itself, with threads that set, reset and wait.
 //!
 //! # What holds
 //!
-//! - Nobody sleeps for long while it is set; where the system stores and wakes in one step, nobody has to look by itself for that, whoever dies.
-//! - An event that resets itself lets at most one pass for each time that it is set; and what was set is taken by somebody who lives, unless
-//!   one has died having taken it.
-//! - One that stays set lets everybody pass.
-//! - Whoever began to wait before it was set does not wait on because it was reset: all pass or, if it resets itself, one. Whoever
-//!   began after the reset does not pass for what was set before.
+//! - No waiter sleeps for long while the event is set. Where the system stores and wakes in one
+//!   step, no waiter has to look by itself for that, whatever process dies.
+//! - In auto-reset mode at most one waiter passes for each set. A living waiter takes each signal,
+//!   unless a waiter has died after it took the signal.
+//! - A manual-reset event that stays set lets all waiters pass.
+//! - A waiter that began to wait before a set does not wait on because of a reset: all of these
+//!   waiters pass or, in auto-reset mode, one of them. A waiter that began after the reset does not
+//!   pass because of the earlier set.
 
 mod tests;
 
@@ -23,40 +26,40 @@ enum Turn {
     Set,
     Reset,
     Wait,
-    /// Gives up before any of its sleeps, or does not.
+    /// May give up before any of its sleeps.
     WaitFor,
 }
 use Turn::{Reset, Set, Wait, WaitFor};
 
-/// A mistake to build in, so that it is seen to be found.
+/// A planted mistake, which the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
-    /// Who is let pass resets it by a store, whatever is there by then.
+    /// A waiter that passes resets the event by a store, whatever the word has become.
     TakeByStore,
-    /// Who waits sleeps without having said so in the word.
+    /// A waiter sleeps without setting `WAITERS`.
     NoAnnouncement,
-    /// Who waits says so by a store, whatever is there by then.
+    /// A waiter sets `WAITERS` by a store, whatever the word has become.
     AnnounceByStore,
-    /// The store and the wake-up are two steps, and nobody looks by itself.
+    /// The store and the wake-up are two steps, and sleeps are not bounded.
     SplitWake,
-    /// Where they are two steps, the wake-up comes first.
+    /// If they are two steps, the wake-up comes first.
     WakeFirst,
-    /// Where they are two steps, there is no wake-up.
+    /// If they are two steps, there is no wake-up.
     NoWake,
-    /// Where they are two steps, there is no store.
+    /// If they are two steps, there is no store.
     NoStore,
-    /// Who sets it takes it for set when somebody waits.
+    /// A setter takes a word with `WAITERS` for set.
     SeesSet,
-    /// A reset is a store, whatever is there by then.
+    /// A reset is a store, whatever the word has become.
     ResetByStore,
     /// A reset leaves the generation as it is.
     KeepsGeneration,
-    /// A reset takes from those who waited before it was set what is theirs.
+    /// A reset takes the signal away from waiters that waited before the set.
     OwesNothing,
-    /// Who begins to wait after a reset takes what others are owed.
+    /// A waiter that begins to wait after a reset takes what earlier waiters are owed.
     TakesOwed,
-    /// The one step wakes one only.
+    /// The one step wakes only one waiter.
     WakesOne,
 }
 
@@ -69,7 +72,7 @@ enum Word {
     /// Adds `SET`.
     Add,
     AddAndWake,
-    /// For the judge: it is about to be set.
+    /// For the judge: the event is about to be set.
     BeginsToSet,
     HasSet,
     Passes,
@@ -79,23 +82,23 @@ enum Word {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Words {
     state: u32,
-    /// How often somebody began, and ended, to set it.
+    /// How often a set began, and ended.
     sets: u8,
     ended: u8,
-    /// How often it was reset by one who passes, and how many have passed.
+    /// How often a passing waiter reset it, and how many waiters have passed.
     taken: u8,
     passed: u8,
     was_reset: bool,
     /// A bit for each thread that waits.
     waits: u8,
-    /// Of them, those for whom it was set: as they began to wait, or since.
+    /// Of these, the threads that saw it set: as they began to wait, or since.
     may_pass: u8,
-    /// Of them, those who waited before it was set, where nobody has taken that since.
+    /// Of these, the threads that waited before a set that no waiter has taken since.
     owed: u8,
 }
 
 impl Words {
-    /// What becomes of `state` by a step of a thread.
+    /// The value of `state` after a step of a thread.
     fn changes(&mut self, to: u32, waits: bool) {
         let gone = self.state & !to;
         if self.state & SET == 0 && to & SET != 0 {
@@ -111,12 +114,12 @@ impl Words {
         self.state = to;
     }
 
-    /// Whether it was set, and nothing is to be seen of that.
+    /// Whether it was set, and no trace of that is left.
     fn is_lost(&self) -> bool {
         self.state & SET == 0 && self.taken == 0 && !self.was_reset
     }
 
-    /// A thread waits no more.
+    /// A thread ends its wait.
     fn ends(&mut self, thread: usize) {
         for threads in [&mut self.waits, &mut self.may_pass, &mut self.owed] {
             *threads &= !(1 << thread);
@@ -129,7 +132,7 @@ struct Stage {
     thread: usize,
     turn: usize,
     waiter: Waiter,
-    /// The word that it sleeps on.
+    /// The word on which it sleeps.
     rests: Option<u32>,
 }
 
@@ -170,7 +173,7 @@ impl Event {
     }
 }
 
-/// Gives the code its answers once more.
+/// Replays the answers to the code.
 struct Replay<'a> {
     part: &'a Event,
     answers: &'a Answers<'a>,
@@ -192,7 +195,7 @@ impl Replay<'_> {
         self.part.mistake == mistake
     }
 
-    /// Where it is at the end: asleep on a word, or, with none, at the end of its turn.
+    /// Its place at the end: asleep on a word, or, with `None`, at the end of its turn.
     fn segment(&self, waiter: &mut Waiter, rests: Option<u32>) -> Option<u32> {
         match self.turn {
             Set => {

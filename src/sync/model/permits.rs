@@ -1,11 +1,13 @@
-//! The semaphore in all interleavings, with deaths: `permits`, as it is, run by a few threads of a few processes.
+//! A model check of the semaphore in all interleavings, with deaths: it runs the code of `permits`
+//! itself, with a few threads of a few processes.
 //!
 //! # What holds
 //!
-//! - Those who live have no more permits than there are.
-//! - While nobody has the inner lock, each mark says what its process has, and marks and `available` add up to all permits.
-//! - Nobody sleeps for long while as many permits as it wants are the living's to have.
-//! - Who gives up, or drops what was woken for it, leaves nobody asleep.
+//! - Living processes hold no more permits than there are.
+//! - While the inner lock is free, each mark says what its process holds, and marks and `available`
+//!   add up to all permits.
+//! - No waiter sleeps for long while the permits that it wants are free or held by the dead.
+//! - A waiter that gives up, or is dropped after a wake-up, leaves no other waiter asleep.
 
 mod tests;
 
@@ -19,17 +21,17 @@ use crate::sync::permits::{self, Found, Steps, Wanted};
 /// One way to use the semaphore once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// Takes so many, and gives them back.
+    /// Takes this many, and releases them.
     Take(u32),
     /// One look.
     Try(u32),
-    /// Gives up before any of its sleeps, or does not.
+    /// May give up before any of its sleeps.
     TakeFor(u32),
-    /// Is dropped after any of its sleeps, or is not.
+    /// May be dropped after any of its sleeps.
     Task(u32),
-    /// Takes so many, and has them to the end.
+    /// Takes this many, and keeps them to the end.
     Keep(u32),
-    /// Asks how many there are.
+    /// Counts the free permits.
     Count,
 }
 use Turn::{Count, Keep, Take, TakeFor, Task, Try};
@@ -43,36 +45,36 @@ impl Turn {
     }
 }
 
-/// A mistake to build in, so that it is seen to be found.
+/// A planted mistake, which the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
-    /// Who takes makes no mark.
+    /// A taker makes no mark.
     NoMark,
-    /// Who takes leaves `available` as it is.
+    /// A taker leaves `available` unchanged.
     NoCount,
-    /// Who gives back keeps its mark.
+    /// A releaser keeps its mark.
     MarkStays,
     /// There is no inner lock.
     NoLock,
-    /// Who takes the inner lock over does not recount.
+    /// A process that takes the inner lock over does not recount.
     NoRecount,
-    /// Nobody is ever taken for dead.
+    /// No process is ever taken for dead.
     NeverGone,
-    /// Everybody else is taken for dead.
+    /// Every other process is taken for dead.
     AlwaysGone,
-    /// Who waits stores nothing into `waiting`.
+    /// A waiter stores nothing into `waiting`.
     NoAnnouncement,
-    /// Who wants more than one permit announces itself as if it wanted one.
+    /// A waiter for several permits announces itself as if it wanted one.
     SmallAnnouncement,
     NoWake,
-    /// Who gives back does not raise `change`.
+    /// A releaser does not raise `change`.
     NoChange,
-    /// The first wake-up takes the announcement away, whoever else sleeps.
+    /// The first wake-up takes the announcement away even if other waiters sleep.
     TakesAnnouncement,
-    /// Who looks no more, though it may have been woken, does not pass that on.
+    /// A waiter that gives up after a wake-up does not pass it on.
     DroppedSilently,
-    /// Who finds that permits of the dead come back keeps that to itself.
+    /// A waiter that recovers permits of the dead wakes no other waiter.
     KeepsToItself,
 }
 
@@ -98,7 +100,7 @@ struct Words {
     marks: [u32; THREADS],
 }
 
-/// Where a thread is: which turn it is, and how far it is with it.
+/// The place of a thread: its turn, and its progress in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Stage {
     turn: usize,
@@ -136,12 +138,12 @@ fn with(permits: u32, turns: &[&'static [Turn]], mistake: Mistake) -> Semaphore 
     }
 }
 
-/// Gives the code its answers once more.
+/// Replays the answers to the code.
 struct Replay<'a> {
     part: &'a Semaphore,
     slot: usize,
     answers: &'a Answers<'a>,
-    /// Whether it has found somebody dead.
+    /// Whether it has found a dead process.
     found_dead: Cell<bool>,
 }
 
@@ -302,7 +304,7 @@ impl Steps for Replay<'_> {
 }
 
 impl Semaphore {
-    /// How many permits a thread has here, as it knows it.
+    /// How many permits a thread holds here, by its own knowledge.
     fn had_at(&self, thread: usize, stage: Stage) -> u32 {
         let turn = self.turns[thread].get(stage.turn);
         let kept = self.turns[thread]

@@ -1,27 +1,28 @@
-//! Where the threads of a model are: code cut into segments, each run anew from its beginning with the answers that its steps have had so
-//! far, until it asks for one more.
+//! The places of a model's threads: code is cut into segments. A segment runs anew from its
+//! beginning, with the answers that its steps have had so far, until it needs one more answer.
 //!
-//! So a thread's state is what the code keeps between two segments, and these answers; here it is a small number.
+//! So the state of a thread is what the code keeps between two segments, and these answers; here it
+//! is a small number.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// What threads do.
+/// The code of the threads.
 pub(super) trait Code {
-    /// What is kept between two segments.
+    /// The state between two segments.
     type Stage: Copy + Eq + Hash;
     /// A step, as it is about to happen.
     type Op: Copy + Eq + Hash + Send + 'static;
-    /// What a thread does that has nothing further to do.
+    /// The step of a thread that has finished.
     const END: Self::Op;
 
     /// Runs a segment to its end; `None` when the program ends before it.
     fn run(&self, thread: usize, stage: Self::Stage, steps: &Answers<'_>) -> Option<Self::Stage>;
 }
 
-/// The answers to the steps of a segment, which end it where they end.
+/// The answers to the steps of a segment; the segment stops where they end.
 pub(super) struct Answers<'a> {
     given: &'a [u64],
     at: Cell<usize>,
@@ -39,14 +40,14 @@ impl Answers<'_> {
     }
 }
 
-/// One of them.
+/// One place.
 #[derive(Clone, Copy)]
 pub(super) struct Place<C: Code> {
     /// What the thread does next.
     pub(super) op: C::Op,
-    /// Where its segment began.
+    /// The state at the beginning of its segment.
     pub(super) stage: C::Stage,
-    /// Whether it has done nothing since.
+    /// Whether it has done nothing since then.
     pub(super) is_at_start: bool,
 }
 
@@ -74,17 +75,17 @@ impl<C: Code> Places<C> {
         }
     }
 
-    /// Where a thread is that begins here.
+    /// The place of a thread that begins in this state.
     pub(super) fn start(&self, code: &C, thread: usize, stage: C::Stage) -> u32 {
         self.number(code, thread, stage, Vec::new())
     }
 
-    /// What is known of a place, looked at in place, since it happens millions of times.
+    /// Reads a place without copying it, since this happens millions of times.
     pub(super) fn at<R>(&self, number: u32, look: impl FnOnce(&Place<C>) -> R) -> R {
         look(&self.known.borrow()[number as usize].place)
     }
 
-    /// Where a thread comes to when its step is answered.
+    /// The place of a thread after the answer to its step.
     pub(super) fn next(&self, code: &C, number: u32, answer: u64) -> u32 {
         let known = self.next.borrow().get(&(number, answer)).copied();
         known.unwrap_or_else(|| {
@@ -99,7 +100,8 @@ impl<C: Code> Places<C> {
         })
     }
 
-    /// Goes on from the beginning of a segment with these answers, and over segments that need none.
+    /// Continues from the beginning of a segment with these answers, and through segments that need
+    /// none.
     fn number(&self, code: &C, thread: usize, stage: C::Stage, answers: Vec<u64>) -> u32 {
         let (mut stage, mut answers) = (stage, answers);
         let op = loop {

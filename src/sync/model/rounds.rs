@@ -1,11 +1,16 @@
-//! The barrier in all interleavings, with deaths: `rounds`, as it is, run by a few threads of a few processes.
+//! A model check of the barrier in all interleavings, with deaths: it runs the code of `rounds`
+//! itself, with a few threads of a few processes.
 //!
 //! # What holds
 //!
-//! - A round that is not broken ends only when every thread has arrived in it, or is dead: where a death breaks the round, dead having arrived.
-//! - Everybody is told how the round ended in which it arrived, however late it looks; one of them that it was the last.
-//! - No more rounds are broken than processes have died; no more are left out than threads have.
-//! - Nobody sleeps for long when its round is over, when all have arrived, or when a participant is dead.
+//! - A round that is not broken ends only when every thread has arrived in it, or is dead. Where a
+//!   death breaks the round, such a dead thread has arrived.
+//! - Every thread learns how the round of its arrival ended, however late it looks; one thread
+//!   learns that it was the last.
+//! - No more rounds are broken than processes have died; no more participants are left out than
+//!   threads have died.
+//! - No thread sleeps for long when its round is over, when all have arrived, or when a participant
+//!   is dead.
 
 mod tests;
 
@@ -20,46 +25,47 @@ use crate::sync::rounds::{self, Arrival, Found, LeftOut, Steps, Threads};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Meet,
-    /// Gives up before any of its sleeps, or does not.
+    /// May give up before any of its sleeps.
     MeetFor,
-    /// Withdraws at the end: its death after that is nothing to the others.
+    /// Withdraws at the end: its death after that has no effect on the others.
     MeetOnce,
 }
 use Turn::{Meet, MeetFor, MeetOnce};
 
-/// A mistake to build in, so that it is seen to be found.
+/// A planted mistake, which the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
     NoLock,
-    /// Who takes the inner lock over does nothing about what is undone.
+    /// A process that takes the inner lock over does not finish what is unfinished.
     NoRecovery,
-    /// Who arrives names the round before its mark says nobody.
+    /// A participant that arrives stores the round before it stores 0 arrivals.
     NamesRoundFirst,
-    /// A mark says only how many have arrived, as if no more took part.
+    /// A mark counts only arrivals, as if no other threads took part.
     ForgetsMembers,
-    /// Who gives up does not take its arrival back.
+    /// A participant that gives up does not take its arrival back.
     StaysArrived,
-    /// Who withdraws is a participant still.
+    /// A thread that withdraws remains a participant.
     StaysMember,
-    /// Who breaks a round does not say so.
+    /// A process that breaks a round does not store that.
     BreaksSilently,
-    /// Marks of those who broke a round are kept.
+    /// The marks of the dead that broke a round are kept.
     KeepsMarks,
-    /// Who breaks a round clears the marks before it says so.
+    /// A process that breaks a round clears the marks before it stores that the round is broken.
     BreaksLate,
-    /// Who leaves a dead one out clears its mark, then says how many are left out.
+    /// A process that leaves a dead participant out clears its mark before it stores the number of
+    /// those left out.
     ClearsFirst,
-    /// It does not say whose mark is still to be cleared.
+    /// It does not store the slot of the mark that is still to be cleared.
     NoPending,
     /// The bit of the next round stays as it was 64 rounds before.
     KeepsBits,
     NoWake,
-    /// Who takes the inner lock over wakes nobody.
+    /// A process that takes the inner lock over wakes no participant.
     NoWakeAfterDeath,
-    /// Nobody is ever taken for dead.
+    /// No process is ever taken for dead.
     NeverGone,
-    /// Everybody else is taken for dead.
+    /// Every other process is taken for dead.
     AlwaysGone,
 }
 
@@ -74,7 +80,7 @@ enum Word {
     SetLeftOut(LeftOut),
     Threads(usize),
     SetOwn(Threads),
-    /// The same, by one who withdraws.
+    /// The same, by a thread that withdraws.
     Withdraw(Threads),
     RoundOf(usize),
     SetOwnRound(u32),
@@ -89,7 +95,7 @@ enum Outcome {
     Broken,
 }
 
-/// How many rounds there are at most.
+/// The largest number of rounds.
 const ROUNDS: usize = 6;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,14 +107,14 @@ struct Words {
     rounds: [u32; THREADS],
     /// A bit for each thread that has arrived in the present round.
     arrived: u8,
-    /// One for each that has ever arrived, and for each whose death has broken a round.
+    /// One for each that has ever arrived, and for each death that has broken a round.
     known: u8,
     accounted: u8,
     /// One for each that has withdrawn and not arrived since.
     withdrawn: u8,
     /// How each round ended.
     ended: [Option<bool>; ROUNDS],
-    /// A bit for each round of which somebody was told to be the last.
+    /// A bit for each round that has reported its last participant.
     lasts: u8,
 }
 
@@ -133,7 +139,7 @@ struct Barrier {
     mistake: Mistake,
 }
 
-/// A barrier of as many as there are, where a death breaks the round.
+/// A barrier for all threads, where a death breaks the round.
 fn strict(turns: &[&'static [Turn]]) -> Barrier {
     Barrier {
         leaves_out: false,
@@ -144,7 +150,7 @@ fn strict(turns: &[&'static [Turn]]) -> Barrier {
     }
 }
 
-/// One where the dead are left out.
+/// A barrier that leaves the dead out.
 fn lenient(turns: &[&'static [Turn]]) -> Barrier {
     Barrier {
         leaves_out: true,
@@ -161,7 +167,7 @@ impl Barrier {
         }
     }
 
-    /// Fewer meet than there are.
+    /// Fewer participants than threads.
     fn of(self, participants: u32) -> Barrier {
         Barrier {
             participants,
@@ -179,7 +185,7 @@ impl Barrier {
     }
 }
 
-/// Gives the code its answers once more.
+/// Replays the answers to the code.
 struct Replay<'a> {
     part: &'a Barrier,
     slot: usize,
@@ -240,7 +246,8 @@ impl Replay<'_> {
             Found::Met(last) => Outcome::Met(last),
             _ => Outcome::Broken,
         };
-        // One that found the round broken before it arrived is told of another one's.
+        // A thread that found the round broken before it arrived gets the outcome of a round in
+        // which it did not arrive.
         if let Some(round) = arrival.round() {
             self.word(Word::Told(round, outcome));
         }
@@ -373,7 +380,7 @@ impl Steps for Replay<'_> {
         match self.part.mistake {
             Mistake::NeverGone => false,
             Mistake::AlwaysGone => may && slot != self.slot,
-            // Nobody has to be asked when another one has the slot of the dead by now.
+            // No check is needed when another attachment has the slot of the dead by now.
             _ => self.ask(Op::IsGone(slot)) == 1 && (may || self.ask(Op::Either) == 1),
         }
     }
@@ -454,7 +461,7 @@ impl Part for Barrier {
             Word::RaiseRound => self.end(words, who)?,
             Word::SetBroken(rounds) => {
                 let breaks = rounds & !words.broken != 0;
-                // The death of one who has withdrawn is nothing to the others.
+                // The death of a withdrawn thread has no effect on the others.
                 if breaks && who.dead & !words.withdrawn == 0 {
                     return Err(Law::Miscounted);
                 }

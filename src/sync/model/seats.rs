@@ -1,17 +1,22 @@
-//! The seats of checkers in every order of looks: `askers`, as it is, among waiters that stop, are polled rarely, or cannot see.
+//! A model check of the checkers' seats in every order of looks: it runs the code of `askers`
+//! itself, with waiters that stop, are polled rarely, or cannot see every death.
 //!
-//! Time passes in sleeps of a checker. A waiter looks when its sleep is over, and time goes on when all have looked that are able to. A look
-//! is two steps, so that others come between its loads and its change of a seat.
+//! Time is counted in sleeps of a checker. A waiter looks when its sleep is over, and time advances
+//! when all waiters that can look have looked. A look is two steps, so that other waiters come
+//! between its loads and its change of a seat.
 //!
 //! # What holds
 //!
-//! - While a waiter is able to check for others, one that is able has a seat and uses it, but for a bounded time after each change.
-//! - No two waiters go on using the same seat.
+//! - While a waiter is able to check for others, an able waiter has a seat and uses it, except for
+//!   a bounded time after each change.
+//! - No two waiters keep using the same seat.
 //!
 //! # What is left out
 //!
-//! - The four loads of a look are one step: a seat that changes in between was loaded before, or after, by the compare-exchange's answer.
-//! - Clocks that run unevenly, and looks that are late by less than makes a checker lose its seat.
+//! - The four loads of a look are one step: a seat that changes in between was loaded before the
+//!   change, or the compare-exchange fails.
+//! - Clocks that run unevenly, and looks that are late by too little to make a checker lose its
+//!   seat.
 
 mod tests;
 
@@ -24,7 +29,8 @@ use crate::sync::askers::{Checker, SEATS, Seat, Steps};
 const WAITERS: usize = 3;
 /// How often time passes.
 const END: u8 = 48;
-/// The longest sleep of a waiter without a seat, and twice that: it may have looked just before a checker stopped.
+/// The longest sleep of a waiter without a seat, and twice that: it may have looked just before a
+/// checker stopped.
 const LONGEST: u8 = 8;
 const PATIENT: u8 = 2 * LONGEST + 2;
 
@@ -32,36 +38,36 @@ const PATIENT: u8 = 2 * LONGEST + 2;
 enum Kind {
     /// Looks whenever its sleep is over, and sees every death.
     Able,
-    /// Likewise, until it stops, at any moment; it may go on at any other.
+    /// Likewise, until it stops at any moment; it may continue at any later moment.
     Stops,
-    /// A task that is polled once in so many sleeps of a checker.
+    /// A task that is polled once in this many sleeps of a checker.
     Rarely(u8),
-    /// Could not see a death that others could.
+    /// Could miss a death that other waiters could see.
     Blind,
 }
 use Kind::{Able, Blind, Rarely, Stops};
 
-/// A mistake to build in, so that it is seen to be found.
+/// A planted mistake, which the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
-    /// A seat is kept for ever.
+    /// A seat is kept forever.
     NoTakeOver,
-    /// One beat is as good as many.
+    /// One beat counts as much as many.
     AnyBeat,
-    /// A checker that cannot see beats.
+    /// A checker that cannot see every death beats.
     BlindBeats,
-    /// It takes a seat from others of its kind as often as it could beat.
+    /// Such a checker takes a seat from others of its kind as often as it could beat.
     BlindHurries,
-    /// A seat is changed by a store, whatever is there by then.
+    /// A seat is changed by a store, whatever it has become.
     ByStore,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Law {
-    /// Waiters that could check for others leave it to those that do not.
+    /// Able waiters rely on checkers that do not check.
     Unchecked,
-    /// Two waiters go on using one seat.
+    /// Two waiters keep using one seat.
     Shared,
     Endless,
 }
@@ -69,7 +75,7 @@ enum Law {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Waiter {
     checker: Checker,
-    /// When it looked for a seat that was silent.
+    /// When it last looked for a silent seat.
     looked: Option<u8>,
     period: u8,
     /// When it looks next.
@@ -84,9 +90,9 @@ struct State {
     now: u8,
     seats: [Seat; SEATS],
     waiters: [Waiter; WAITERS],
-    /// For how long no waiter that is able has used a seat.
+    /// For how long no able waiter has used a seat.
     unchecked: u8,
-    /// For how long two of them have believed that they have the same one.
+    /// For how long two waiters have both taken the same seat for their own.
     shared: u8,
     stops: u8,
 }
@@ -94,7 +100,7 @@ struct State {
 struct Crew {
     /// Each waiter's slot and kind.
     waiters: Vec<(usize, Kind)>,
-    /// So many seats are in use, by checkers of which nothing more is asked.
+    /// This many seats are in use, by checkers outside of the model.
     used: usize,
     mistake: Mistake,
 }
@@ -274,7 +280,7 @@ impl World for Crew {
             loaded: None,
             stopped: false,
         };
-        // One is free, the others are taken, by attachments that do nothing any more.
+        // One seat is free; attachments that do nothing more have taken the others.
         let mut seats = [Seat::default().changed(Some(99)); SEATS];
         seats[self.used] = Seat::default();
         State {
