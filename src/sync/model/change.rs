@@ -1,20 +1,23 @@
-//! Waiting for a change in all interleavings, with deaths: `change`, as it is, among those who commit and those who wait.
+//! A model check of waiting for a change in all interleavings, with deaths: it runs the code of
+//! `change` itself, with committers and waiters.
 //!
-//! A thread's place is what it knows when it begins a look or a commit, and the answers that its steps have got since; the code is
-//! run from there again with one answer more. Plain stores go into the thread's store buffer and become visible later, in
-//! order; a barrier empties the buffers of the others one after another. So does the store by which the lock is acquired: that is a
-//! full fence on some processors only.
+//! The place of a thread is what it knows when it begins a look or a commit, and the answers that
+//! its steps have got since. The code runs from there again with one more answer. Plain stores go
+//! into the thread's store buffer and become visible later, in order; a barrier empties the buffers
+//! of the other threads one after another. The store that acquires the lock goes into the buffer,
+//! too: it is a full fence on some processors only.
 //!
 //! # What holds
 //!
-//! With one or two that wait and one or two that commit, up to three changes, and up to two deaths, of anybody before any step:
+//! With one or two waiters and one or two committers, up to three changes, and up to two deaths, of
+//! any thread before any step:
 //!
-//! - When nothing further is sure to happen, everybody living who waits has seen the last version.
-//! - When nobody living holds the lock, nobody sleeps for bounded periods: every run ends.
+//! - When nothing further is sure to happen, every living waiter has seen the last version.
+//! - When no living thread owns the lock, no waiter sleeps for bounded periods: every run ends.
 //!
 //! # What is left out
 //!
-//! - The lock, which is one step here: free, or proven dead. How long periods are.
+//! - The lock, which is one step here: free, or its owner proven dead. The lengths of periods.
 //! - A system that cannot commit and wake in one step.
 
 mod tests;
@@ -28,12 +31,12 @@ use super::search::{Step, World};
 const THREADS: usize = 3;
 const START: u8 = 1;
 
-/// A mistake to build in, so that it is seen to be found.
+/// A planted mistake, which the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
     NoBarrier,
-    /// Who waits does not notice that there is no barrier.
+    /// A waiter does not notice that there is no barrier.
     TrustsBarriers,
     /// The barrier comes first and the announcement after it.
     BarrierFirst,
@@ -41,26 +44,26 @@ enum Mistake {
     SplitWake,
     /// The announcement is taken away after the commit.
     TakeLate,
-    /// Who takes over does not announce.
+    /// A process that takes the lock over does not announce.
     NoRecovery,
-    /// Nobody sleeps for a bounded period.
+    /// No waiter sleeps for a bounded period.
     NoPeriods,
-    /// The dead are not recognized.
+    /// Deaths are not recognized.
     NeverGone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Law {
-    /// Somebody sleeps through a change.
+    /// A waiter sleeps through a change.
     Missed,
-    /// Somebody looks again and again while nobody living holds the lock.
+    /// A waiter looks again and again while no living thread owns the lock.
     Polls,
 }
 
-/// A step on what is shared.
+/// A step on shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Op {
-    /// Takes the lock if it is free or its holder dead; the answer is whether it was dead.
+    /// Takes the lock if it is free or its owner dead; the answer is whether the owner was dead.
     Acquire,
     LoadVersion,
     LoadWatched,
@@ -71,10 +74,10 @@ enum Op {
     Wake,
     /// Stores 1 into `watched`, as a fence.
     Announce,
-    /// Empties the store buffer of one of the others.
+    /// Empties the store buffer of another thread.
     Barrier(u8),
     IsGone(u8),
-    /// Sleeps while the version is this one; bounded or not.
+    /// Sleeps while the version is this one, for a bounded period or not.
     Sleep(u8, bool),
     End,
 }
@@ -89,7 +92,7 @@ enum Store {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Program {
-    /// So many changes are left to make.
+    /// This many changes are left to make.
     Commits(u8),
     Waits(Watch),
     Absent,
@@ -103,7 +106,7 @@ enum Life {
     Dead,
 }
 
-/// What has been answered since the thread's place.
+/// The answers since the thread's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Answers {
     given: [u8; 12],
@@ -123,7 +126,7 @@ struct State {
     version: u8,
     watched: bool,
     owner: u8,
-    /// Who has the lock, whatever the others see yet.
+    /// The owner of the lock, whatever the other threads see yet.
     holder: u8,
     threads: [Thread; THREADS],
     deaths: u8,
@@ -139,7 +142,7 @@ struct Change {
     has_barriers: bool,
 }
 
-/// Gives the code its answers once more, and stops it at the first step that has none yet.
+/// Replays the answers to the code, and stops it at the first step without an answer.
 struct Replay {
     me: u8,
     mistake: Mistake,
@@ -163,7 +166,7 @@ impl Replay {
         self.ask(Op::Put(store));
     }
 
-    /// A change by one who takes the lock and releases it.
+    /// A change by a committer that takes the lock and releases it.
     fn commit(&self) {
         if self.ask(Op::Acquire) == 1 && self.mistake != Mistake::NoRecovery {
             self.put(Store::Watched(true));
@@ -263,7 +266,7 @@ impl Change {
         }
     }
 
-    /// Where the system makes no barriers, and those who commit make no fences (yet).
+    /// Where the system makes no barriers, and committers make no fences (yet).
     fn without_barriers(self) -> Change {
         Change {
             has_barriers: false,
@@ -271,7 +274,7 @@ impl Change {
         }
     }
 
-    /// Whether looking again and again is allowed: what counts then is that it finds what there is to see.
+    /// Whether looking again and again is allowed: then the waiter must only see the last version.
     fn may_poll(&self) -> bool {
         !self.is_one_step || !self.has_barriers
     }
@@ -344,7 +347,7 @@ impl Thread {
 }
 
 impl State {
-    /// The answer to a step; `None` when it has to wait.
+    /// The answer to a step; `None` when it must wait.
     fn perform(&mut self, me: usize, op: Op) -> Option<u8> {
         let own = self.threads[me].buffer;
         let buffered =
@@ -436,7 +439,7 @@ impl State {
         buffer.rotate_left(1);
     }
 
-    /// Whether there is another version than the one that it waits to see changed.
+    /// Whether the version differs from the one that the waiter has seen.
     fn misses(&self, program: Program) -> bool {
         matches!(program, Program::Waits(watch) if small(watch.seen()) != self.version)
     }

@@ -1,13 +1,15 @@
-//! A thread as a machine with few states, made of the real code by running it again and again.
+//! A thread as a machine with few states, made from the real code by running it again and again.
 //!
-//! What the code does next depends on nothing but the answers that its steps have got so far. So a thread is stopped at a step
-//! by unwinding out of it, and set going again by running the code from the start with the old answers and one more.
-//! Each state is made once and remembered with what follows from each answer.
+//! The next step of the code depends on nothing but the answers that its steps have got so far. So
+//! a thread is stopped at a step by unwinding out of it, and continued by running the code from the
+//! start with the old answers and one more. Each state is made once and stored with its successor
+//! for each answer.
 //!
-//! The answers so far are too many states: a waiter that has slept a hundred times is as good as one that has slept twice. After a
-//! sleep, and at the start of an acquisition, `protocol` remembers nothing but whom it suspects and that it has slept (and how
-//! long to sleep, which is no matter here). That is taken from reading it, so it is checked: a few histories that are
-//! held to be one state are followed side by side, and have to go on the same way.
+//! All answers so far would make too many states: a waiter that has slept a hundred times is
+//! equivalent to one that has slept twice. After a sleep, and at the start of an acquisition,
+//! `protocol` remembers only its suspect and that it has slept (and how long to sleep, which does
+//! not matter here). This is known from reading the code, so the model checks it: it follows a few
+//! histories of each merged state side by side, and they must continue in the same way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,16 +20,16 @@ use std::time::{Duration, Instant};
 
 use super::super::protocol::{self, Acquired, Look, Refused, Steps, Until, Waiter};
 
-/// A step of a thread on what is shared, as it is about to happen. Holds are numbers, 0 is none.
+/// A step of a thread on shared memory, as it is about to happen. Owners are numbers, 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Op {
-    /// The answer is the owner found; 0 when it is acquired now.
+    /// The answer is the owner found; 0 when the lock is now acquired.
     TryAcquire,
-    /// The answer is whether this hold was the owner and is replaced.
+    /// The answer is whether this was the owner and is replaced.
     TryTakeOver(u8),
     /// The answer is the owner.
     LoadOwner,
-    /// Takes the lock by a store: no right step has it.
+    /// Takes the lock by a store: only a planted mistake does so.
     StoreOwner(Option<u8>),
     Free,
     /// The answer is `waiting`.
@@ -38,41 +40,41 @@ pub(super) enum Op {
     Barrier,
     Sleep(Bed),
     Wake,
-    /// The answer is whether the hold is proven dead.
+    /// The answer is whether the owner is proven dead.
     IsGone(u8),
-    /// The answer is whether the calling thread itself has the hold.
+    /// The answer is whether the owner is the calling thread itself.
     IsOwn(u8),
     /// The answer is whether the deadline has passed.
     Now,
-    /// Records that a dead holder left the data.
+    /// Records that a dead owner left the data.
     Record,
     /// Nothing further.
     End,
-    /// The protocol answered what it must not.
+    /// The protocol gave a forbidden result.
     Wrong,
 }
 
-/// What one sleeps on.
+/// What a thread sleeps on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Bed {
     /// `waiting`, while it is 1.
     Waiting,
-    /// `owner`, while it is this hold.
+    /// `owner`, while it has this value.
     Owner(u8),
     /// Nothing: whatever has happened meanwhile.
     Bare,
 }
 
-/// A mistake to build in, so that it is seen to be found.
+/// A planted mistake, which the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mistake {
     None,
     NoBarrier,
     /// The barrier comes first and the announcement after it.
     BarrierFirst,
-    /// No look at the owner between barrier and sleep.
+    /// No load of the owner between barrier and sleep.
     NoSecondLook,
-    /// A woken one that acquires does not announce for those who sleep on.
+    /// A woken waiter that acquires does not announce for the waiters that sleep on.
     NoNewAnnouncement,
     SleepOnOwner,
     SleepAnyway,
@@ -81,22 +83,22 @@ pub(super) enum Mistake {
     /// The release forgets the announcement only after the wake-up.
     WakeThenTake,
     NoWake,
-    /// Everybody is taken for dead.
+    /// Every owner is taken for dead.
     NoProof,
-    /// Nobody is ever taken for dead.
+    /// No owner is ever taken for dead.
     NeverProven,
-    /// The take-over is from whoever owns by now, not from the one proven dead.
+    /// The take-over replaces the present owner, not the owner that is proven dead.
     TakeFromAnyone,
     TakeOverByStore,
     AcquireByStore,
     NoRecord,
     NoFree,
     FreeTwice,
-    /// Who gives up does so when it wakes up, and announces nothing.
+    /// A waiter gives up as it wakes up, and announces nothing.
     LeaveSilently,
-    /// Who wakes up and is still announced takes the owner for the same.
+    /// A waiter that wakes up and is still announced takes the owner for unchanged.
     StayAnyway,
-    /// Nobody is ever taken for dead, nor is anybody given time to sleep.
+    /// No owner is ever taken for dead, and no waiter gets time to sleep.
     NeverProvenAwake,
 }
 
@@ -110,7 +112,7 @@ pub(super) enum Turn {
     /// Waits as a task, which may be dropped after each sleep.
     Task,
     Once,
-    /// Waits, and asks for the lock again while it has it.
+    /// Waits, and acquires the lock again while it owns it.
     Twice,
 }
 
@@ -119,14 +121,15 @@ pub(super) struct Programs {
     mistake: Mistake,
     turns: Vec<&'static [Turn]>,
     nodes: RefCell<Vec<Node>>,
-    /// How each state goes on, once that is known. (Apart from the rest, because it is looked at millions of times.)
+    /// The successors of each state, once they are known. (Separate from the rest, because it is
+    /// read millions of times.)
     next: RefCell<Vec<Next>>,
     numbers: RefCell<HashMap<Place, u16>>,
 }
 
 struct Node {
     place: Place,
-    /// Answers that lead here, by different ways.
+    /// Answers that lead here, by different paths.
     histories: Vec<Vec<u8>>,
 }
 
@@ -137,7 +140,7 @@ struct Next {
     after: [Option<u16>; ANSWERS],
 }
 
-/// What the rest of a thread's run depends on.
+/// The data on which the rest of a thread's run depends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Place {
     program: usize,
@@ -149,9 +152,9 @@ struct Place {
     op: Op,
 }
 
-/// How many ways to a state are compared.
+/// How many paths to a state are compared.
 const WAYS: usize = 4;
-/// How many different answers there are: the holds, and 0.
+/// How many different answers there are: the owners, and 0.
 const ANSWERS: usize = 5;
 
 impl Programs {
@@ -173,7 +176,7 @@ impl Programs {
         self.next.borrow()[usize::from(node)].op
     }
 
-    /// Where a thread comes to when its step is answered.
+    /// The state of a thread after the answer to its step.
     pub(super) fn next(&self, node: u16, answer: u8) -> u16 {
         let known = self.next.borrow()[usize::from(node)].after[usize::from(answer)];
         if let Some(next) = known {
@@ -273,7 +276,7 @@ impl Programs {
     }
 }
 
-/// Gives the protocol its answers once more, and stops it at the first step that has none yet.
+/// Replays the answers to the protocol, and stops it at the first step without an answer.
 struct Replay<'a> {
     history: &'a [u8],
     mistake: Mistake,
@@ -311,7 +314,8 @@ impl Replay<'_> {
         self.known.set(None);
     }
 
-    /// What [`Segment::lock`](crate::Segment::lock) and its guard do, as far as it concerns anybody else.
+    /// What [`Segment::lock`](crate::Segment::lock) and its guard do, as far as other threads can
+    /// see it.
     fn take_turn(&self, how: Turn) {
         let until = match how {
             Turn::Wait | Turn::Twice | Turn::Task => Until::Acquired,
@@ -373,7 +377,7 @@ struct Leaves;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Holds are small numbers here.
+/// Owners are small numbers here.
 fn small(hold: u64) -> u8 {
     u8::try_from(hold).unwrap_or(u8::MAX)
 }
@@ -521,9 +525,9 @@ impl Steps for Replay<'_> {
         *START + Duration::from_secs(2 * u64::from(self.ask(Op::Now)))
     }
 
-    /// Of the tries that make up a spin the first is made, and may come at any time. The others are without effect when they
-    /// find the lock held, and when one of them finds it free the first might as well have been there. The look before it
-    /// is left out, because the try looks too.
+    /// Of the tries that make up a spin the first is made, and may come at any time. The others are
+    /// without effect when they find the lock held, and when one of them finds it free the first
+    /// might as well have been there. The look before it is left out, because the try looks too.
     fn relax(&self, pauses: u32) {
         self.polled.set(Some(pauses == 1));
     }

@@ -1,18 +1,19 @@
-//! Goes through every state that a small world can get into, and judges where it may end up.
+//! Goes through every state that a small world can reach, and judges where it may end.
 //!
-//! It keeps states, not executions: two interleavings that come to the same state are followed on from there once. So
-//! nothing has to be cut off, neither the number of times that threads are interrupted nor the length of a run, and
-//! whether everybody finishes can be asked of endless runs too.
+//! The search keeps states, not executions: it follows two interleavings that reach the same state
+//! only once from there. So nothing has to be cut off, neither the number of times that threads are
+//! interrupted nor the length of a run, and the search can also decide for endless runs whether all
+//! threads finish.
 
 use std::fmt::{self, Debug, Display, Write};
 use std::hash::{Hash, Hasher};
 
-/// Something with states, and steps between them.
+/// A system of states, and steps between them.
 pub(super) trait World {
     type State: Copy + Eq + Hash;
-    /// What may be broken by a step.
+    /// The law that a step may break.
     type Law: Copy + Debug;
-    /// Who does what in a step.
+    /// The actor and the action of a step.
     type Deed: Display;
 
     fn start(&self) -> Self::State;
@@ -20,28 +21,30 @@ pub(super) trait World {
     fn steps(&self, state: Self::State, into: &mut Vec<Step<Self>>);
     /// Judges a state in which nothing further is sure to happen.
     fn end(&self, state: Self::State) -> Result<(), Self::Law>;
-    /// What it is called when a fair run never ends.
+    /// The violation that a fair run never ends.
     fn endless(&self) -> Self::Law;
 }
 
 /// A step out of some state.
 pub(super) struct Step<W: World + ?Sized> {
     pub(super) deed: W::Deed,
-    /// Whose step it is, below [`AGENTS`]: who can go on for ever does so in the end.
+    /// The agent of the step, below [`AGENTS`]: an agent that can always continue does so
+    /// eventually.
     pub(super) agent: u8,
-    /// Whether it happens in the end unless something else does; a death and an early wake-up merely may.
+    /// Whether it happens eventually unless something else does; a death and an early wake-up only
+    /// may happen.
     pub(super) sure: bool,
     pub(super) to: Result<W::State, W::Law>,
 }
 
-/// How many agents there can be.
+/// The largest number of agents.
 pub(super) const AGENTS: u8 = 15;
 
 /// What was seen in a world that keeps its laws.
 pub(super) struct Seen {
     pub(super) states: usize,
     pub(super) steps: usize,
-    /// Whether a run can go on for ever, if only because somebody is never given the processor.
+    /// Whether a run can go on forever, if only because an agent never gets the processor.
     pub(super) endless: bool,
 }
 
@@ -51,14 +54,14 @@ impl Display for Seen {
     }
 }
 
-/// A law that a world breaks, and a way to get there.
+/// A law that a world breaks, and a path that leads there.
 #[derive(Debug)]
 pub(super) struct Broken<L> {
     pub(super) law: L,
     pub(super) way: String,
 }
 
-/// A step as it is kept: the number of the state it leads to, whose it is, and whether it is sure.
+/// A step as it is kept: the number of the state it leads to, its agent, and whether it is sure.
 #[derive(Clone, Copy)]
 struct Kept(u32);
 
@@ -83,11 +86,12 @@ impl Kept {
     }
 }
 
-/// Goes through all states of `world`. Every law holds in each, and every fair run comes to an end that is allowed.
+/// Goes through all states of `world`. Every law holds in each, and every fair run comes to an end
+/// that is allowed.
 ///
 /// # Errors
 ///
-/// The first law that is found broken, by one of the shortest ways.
+/// The first law that is found broken, by one of the shortest paths.
 pub(super) fn search<W: World>(world: &W) -> Result<Seen, Broken<W::Law>> {
     let mut graph = Graph::new(world.start());
     let mut steps = Vec::new();
@@ -131,7 +135,8 @@ pub(super) fn search<W: World>(world: &W) -> Result<Seen, Broken<W::Law>> {
 
 struct Graph<S> {
     states: Vec<S>,
-    /// The numbers of the states, plus one, each at the first place from its hash on that was empty: 0.
+    /// The numbers of the states, plus one, each at the first place from its hash on that was
+    /// empty: 0.
     numbers: Vec<u32>,
     /// From which state each was seen first.
     before: Vec<u32>,
@@ -209,7 +214,7 @@ fn small(count: usize) -> u32 {
     small
 }
 
-/// A shortest way from the start to a state, one step a line.
+/// A shortest path from the start to a state, one step a line.
 fn way<W: World>(world: &W, graph: &Graph<W::State>, state: usize) -> String {
     let mut states = vec![state];
     let mut at = state;
@@ -233,8 +238,9 @@ fn way<W: World>(world: &W, graph: &Graph<W::State>, state: usize) -> String {
     text
 }
 
-/// Whether one can go round in circles by sure steps, and a state of a circle that is fair: everyone who can go on in all of
-/// its states does so in one. (Tarjan's strongly connected components, without recursion.)
+/// Whether the sure steps contain a cycle, and a state of a cycle that is fair: every agent that
+/// can continue in all of its states does so in one of them. (Tarjan's strongly connected
+/// components, without recursion.)
 fn rounds<S: Copy + Eq + Hash>(graph: &Graph<S>) -> (bool, Option<usize>) {
     const NEW: u32 = u32::MAX;
     const DONE: u32 = u32::MAX - 1;
@@ -288,8 +294,8 @@ fn rounds<S: Copy + Eq + Hash>(graph: &Graph<S>) -> (bool, Option<usize>) {
     (endless, None)
 }
 
-/// Whether the component is a circle, and whether a fair run can stay in it. Of its states none is done, and of those
-/// that it leads to outside all are.
+/// Whether the component is a cycle, and whether a fair run can stay in it. Of its states none is
+/// done, and of those that it leads to outside all are.
 fn judge<S: Copy + Eq + Hash>(graph: &Graph<S>, low: &[u32], members: &[usize]) -> (bool, bool) {
     let first = low[members[0]];
     let mut able = u16::MAX;
@@ -308,7 +314,7 @@ fn judge<S: Copy + Eq + Hash>(graph: &Graph<S>, low: &[u32], members: &[usize]) 
     (going != 0, going != 0 && able & !going == 0)
 }
 
-/// A quick mixture of the words of a state; nobody chooses them to collide.
+/// A quick hash of the words of a state; it need not resist chosen collisions.
 #[derive(Default)]
 struct Mix(u64);
 
@@ -347,7 +353,8 @@ impl Hasher for Mix {
     }
 }
 
-/// A world written down: steps from state to state by some agent, sure or not. State 9 is broken, 8 is a good end.
+/// A world written down: steps from state to state by some agent, sure or not. State 9 is broken, 8
+/// is a good end.
 struct Written(&'static [(u8, u8, u8, bool)]);
 
 impl World for Written {
@@ -392,12 +399,12 @@ fn worlds_are_judged() {
     let way = broken.map_err(|broken| broken.way);
     assert_eq!(way, Err("0 to 1\n1 to 9\n".to_owned()));
 
-    // One goes round for ever, and nobody else can go on: fair.
+    // One agent cycles forever, and no other agent can continue: fair.
     assert_eq!(
         law(&[(0, 1, 0, true), (1, 0, 0, true), (1, 8, 0, true)]),
         Err("endless")
     );
-    // Another could always have gone on: unfair.
+    // Another agent could always have continued: unfair.
     let unfair = &[
         (0, 1, 0, true),
         (1, 0, 0, true),
@@ -405,12 +412,12 @@ fn worlds_are_judged() {
         (1, 8, 1, true),
     ];
     assert_eq!(law(unfair), Ok((3, true)));
-    // Another could, but not at every moment: fair.
+    // Another agent could, but not at every moment: fair.
     assert_eq!(
         law(&[(0, 1, 0, true), (1, 0, 0, true), (0, 8, 1, true)]),
         Err("endless")
     );
-    // Who only may go round does not in the end.
+    // An agent that only may cycle does not do so eventually.
     assert_eq!(
         law(&[(0, 1, 0, false), (1, 0, 0, true), (0, 8, 1, true)]),
         Ok((3, false))

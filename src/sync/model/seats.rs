@@ -13,8 +13,8 @@
 //!
 //! # What is left out
 //!
-//! - The four loads of a look are one step: a seat that changes in between was loaded before the
-//!   change, or the compare-exchange fails.
+//! - The four loads of a look are one step: a seat that changes in between counts as loaded before
+//!   or after the change, as the compare-exchange decides.
 //! - Clocks that run unevenly, and looks that are late by too little to make a checker lose its
 //!   seat.
 

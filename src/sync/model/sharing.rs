@@ -1,21 +1,27 @@
-//! The read-write lock in all interleavings, with deaths: `sharing`, as it is, run by a few threads of a few processes.
+//! A model check of the read-write lock in all interleavings, with deaths: it runs the code of
+//! `sharing` itself, with a few threads of a few processes.
 //!
-//! What a thread does is cut into segments: a look, a leave. Each is run anew from its beginning for every step, with the answers that
-//! its steps have had so far, until it asks for one more; so a thread's state is its place in its program, what the algorithm keeps between two
-//! looks, and these answers.
+//! The code of a thread is cut into segments: a look, a leave. For every step its segment runs anew
+//! from its beginning, with the answers that its steps have had so far, until it needs one more
+//! answer. So the state of a thread is its place in its program, what the algorithm keeps between
+//! two looks, and these answers.
 //!
 //! # What holds
 //!
-//! - Nobody is inside beside a living writer. A thread that is let in by a writer that leaves is inside before the next writer is.
-//! - A task that is polled no more keeps nobody out for ever, and leaves nothing in the marks.
-//! - Without deaths and without giving up, every run ends, though no sleep ever has to end by itself.
-//! - With deaths of any process before any step, every run ends with everybody living done, and nothing of theirs left in owner and marks.
+//! - No thread is inside together with a living writer. A thread that a leaving writer lets in is
+//!   inside before the next writer is.
+//! - A task that is no longer polled keeps no thread out forever, and leaves nothing in the marks.
+//! - Without deaths and without giving up, every run ends, even if no sleep ends by itself.
+//! - With deaths of any process before any step, every run ends with all living threads done, and
+//!   nothing of theirs left in `owner` and the marks.
 //!
 //! # What is left out
 //!
-//! - The writers' lock is one step, which is possible when the owner is nobody or dead: see `program` and `world` for what it is made of.
-//! - Steps are sequentially consistent, as the real ones are: those that the lock makes with less are followed by a fence.
-//! - Which attachment had a slot before: marks are of the slot's present generation.
+//! - The writers' lock is one step, which is possible when the lock is free or its owner dead: see
+//!   `program` and `world` for its parts.
+//! - Weaker orderings: steps are sequentially consistent, as the real ones are; where the lock uses
+//!   a weaker ordering, a fence follows.
+//! - Earlier attachments of a slot: marks are of the slot's present generation.
 
 mod program;
 mod tests;
@@ -30,15 +36,15 @@ const THREADS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Law {
-    /// Somebody is inside beside a writer.
+    /// A thread is inside together with a writer.
     Together,
-    /// A writer came in before somebody who had been let in.
+    /// A writer came in before a thread that had been let in.
     Overtaken,
     Robbed,
     FreedAnothers,
     Stuck,
     Starved,
-    /// All are done, and something of theirs is left.
+    /// All threads are done, and something of theirs is left.
     Left,
 }
 
@@ -63,7 +69,7 @@ struct State {
     deaths: u8,
 }
 
-/// Threads that use one lock.
+/// A few threads that use one lock.
 struct Sharing {
     programs: Programs,
     deaths: u8,
@@ -267,7 +273,7 @@ impl Sharing {
     }
 }
 
-/// What a thread of this slot does to the marks, or to `tasks`; the answer.
+/// Executes a step of a thread of this slot on the marks or on `tasks`; returns the answer.
 fn step_on_marks(op: Op, slot: usize, state: &mut State) -> u64 {
     match op {
         Op::Remark(change) => {
@@ -356,7 +362,7 @@ impl World for Sharing {
                     .filter(|&it| self.programs.slots[it] == self.programs.slots[thread])
                 {
                     to.lives[other] = Life::Dead;
-                    // Where it died makes no difference to the others.
+                    // The place of its death makes no difference to the others.
                     to.nodes[other] = 0;
                 }
                 into.push(Step {

@@ -1,12 +1,14 @@
-//! A slot in all interleavings: taking it, giving it up, dying with it, and asking whether who had it is gone.
+//! A model check of a slot in all interleavings: taking it, releasing it, dying with it, and
+//! checking whether its attachment is gone.
 //!
-//! The steps are those of `segment::table`, written down once more, since they are not apart from the system there: what changes
-//! in `try_take`, `give_up` or `is_gone` has to change here. Two attach to the only slot, up to twice each, and one
-//! asks about an attachment that it has seen until it hears that it is gone.
+//! The steps are those of `segment::table`, written down once more, since there they are not
+//! separate from the system. A change of `try_take`, `give_up` or `is_gone` must be repeated here.
+//! Two processes attach to the only slot, up to twice each, and a checker checks an attachment that
+//! it has seen until it finds that it is gone.
 //!
-//! A byte lock and its query are one step, and a death frees the byte, or leaves it to a child that inherited the file. A
-//! record is read in one step: it is valid for its generation or not at all. Loads come in order, as the kernel's locks see to
-//! where it matters.
+//! A byte lock and its query are one step each. A death frees the byte, or leaves it to a child
+//! that inherited the file. A record is read in one step: it is either valid for its generation or
+//! invalid. Loads happen in order, which the kernel's locks ensure where it matters.
 
 use std::fmt::Debug;
 
@@ -15,17 +17,17 @@ use super::search::{Broken, Seen, Step, World, search};
 const ACTORS: usize = 2;
 const ASKER: u8 = 2;
 
-/// What there is, and what can happen.
+/// What the world contains, and what can happen in it.
 #[derive(Clone, Copy)]
 struct Slots {
     deaths: u8,
     /// A living process may close the file.
     closes: bool,
-    /// The dead leave the byte to a child.
+    /// A dead process leaves the byte to a child.
     inherits: bool,
     /// What processes see of each other.
     sight: Sight,
-    /// A mapping keeps the byte whatever is closed, so that there is no veto.
+    /// A mapping keeps the byte whatever file is closed, so that there is no veto.
     mapping_keeps: bool,
     mistake: Mistake,
 }
@@ -33,9 +35,9 @@ struct Slots {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sight {
     Nothing,
-    /// Who lives and who is dead.
+    /// Which processes live and which are dead.
     Fates,
-    /// That all live, also the dead: their processes execute other programs.
+    /// That all processes live, even the dead ones: they execute other programs.
     OnlyLife,
 }
 
@@ -43,9 +45,9 @@ enum Sight {
 enum Mistake {
     None,
     NoVeto,
-    /// Gives the byte up before the generation.
+    /// Releases the byte before the generation.
     ByteFirst,
-    /// Whose byte is taken lives.
+    /// An attachment counts as living while its byte is taken.
     ByteOnly,
     /// Takes a slot by its generation alone.
     NoByte,
@@ -53,20 +55,20 @@ enum Mistake {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Law {
-    /// Somebody attached is said to be gone, or its slot is taken.
+    /// A living attachment counts as gone, or its slot is taken.
     Robbed,
-    /// Two attachments have one name.
+    /// Two attachments have the same ID.
     Shared,
     /// The generation went back.
     Backwards,
-    /// Nobody is told that the dead are gone.
+    /// The checker never finds that a dead attachment is gone.
     NeverGone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct State {
     generation: u8,
-    /// Who has the byte.
+    /// The process that has the byte.
     byte: Option<u8>,
     /// Generation and process; generation 0 while it is written.
     records: [(u8, u8); 2],
@@ -98,16 +100,16 @@ enum At {
     /// It has made the record invalid.
     Recording,
     Attached,
-    /// It has done half of giving up.
+    /// It has done half of the release.
     Leaving,
     Done,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Asker {
-    /// Has not seen anybody.
+    /// It has seen no attachment.
     Idle,
-    /// Asks about this generation.
+    /// It checks this generation.
     Asks(u8),
     /// The generation is still the same.
     Same(u8),
@@ -118,7 +120,7 @@ enum Asker {
     Told,
 }
 
-/// What the byte of a dead process is held by, if a child has it.
+/// The holder of the byte of a dead process, if a child has it.
 const CHILD: u8 = 9;
 
 impl State {
@@ -129,7 +131,7 @@ impl State {
         })
     }
 
-    /// Who is recorded under a generation.
+    /// The process that is recorded under a generation.
     fn recorded(&self, generation: u8) -> Option<Actor> {
         let (valid, who) = self.records[usize::from(generation / 2 % 2)];
         (valid == generation).then(|| self.actors[usize::from(who)])
@@ -155,7 +157,7 @@ impl Slots {
         may && state.recorded(generation).is_some_and(looks_alive)
     }
 
-    /// The next step of one who attaches and detaches.
+    /// The next step of a process that attaches and detaches.
     fn act(self, state: &mut State, who: u8) -> Result<(), Law> {
         let index = usize::from(who);
         let me = state.actors[index];
@@ -406,12 +408,12 @@ fn slots_that_are_robbed_are_found() {
         ..with(Mistake::ByteOnly)
     };
     assert_eq!(law(inherits), Err(Some(Law::NeverGone)));
-    // Why there is no veto where there need not be one.
+    // Shows why there is no veto where none is needed.
     let looks_alive = Slots {
         sight: Sight::OnlyLife,
         ..USUAL
     };
     assert_eq!(law(looks_alive), Err(Some(Law::NeverGone)));
-    // Who closes the file where nobody can see the process has only itself to blame: the veto cannot help.
+    // If a process closes the file where no other can see the process, the veto cannot help.
     assert_eq!(law(hidden(closes(Mistake::None))), Err(Some(Law::Robbed)));
 }

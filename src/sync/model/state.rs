@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use super::program::Op;
 
-/// The most threads there can be.
+/// The largest number of threads.
 pub(super) const THREADS: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) struct State {
     pub(super) threads: [Thread; THREADS],
     pub(super) owner: u8,
     pub(super) waiting: bool,
-    /// Whether a death is recorded for those who acquire.
+    /// Whether a death is recorded for later owners.
     pub(super) recorded: bool,
     /// How many attachments may still die.
     pub(super) deaths: u8,
@@ -21,17 +21,18 @@ pub(super) struct State {
     pub(super) stops: u8,
     /// The thread between acquiring and releasing, plus one; 0 for none. It may be dead.
     pub(super) holder: u8,
-    /// Whether somebody died as the holder.
+    /// Whether a thread died as the owner.
     pub(super) abandoned: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Thread {
-    /// Where it is in its program.
+    /// Its place in its program.
     pub(super) node: u16,
     pub(super) life: Life,
     pub(super) buffer: Buffer,
-    /// For one who waits in a barrier: two bits for each thread, how many of its stores it waits for.
+    /// For a thread that waits in a barrier: two bits for each other thread, with the number of its
+    /// stores that it waits for.
     pub(super) owed: u8,
     /// How often it has gone to sleep since the present owner died.
     pub(super) sleeps: u8,
@@ -47,7 +48,8 @@ pub(super) enum Life {
     Dead,
 }
 
-/// Stores that others do not see yet: a bit each, the oldest the highest, below a 1 that marks the end.
+/// Stores that other threads do not see yet: a bit each, the oldest the highest, below a 1 that
+/// marks the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Buffer(u8);
 
@@ -72,7 +74,7 @@ impl Buffer {
         self.0 = self.0 << 1 | store as u8;
     }
 
-    /// Takes the oldest one out.
+    /// Removes the oldest store.
     pub(super) fn pop(&mut self) -> Option<Store> {
         let last = self.len().checked_sub(1)?;
         let oldest = self.0 >> last & 1;
@@ -100,7 +102,7 @@ impl State {
     }
 }
 
-// By whole words, which is much quicker than by fields.
+// Hashes whole words, which is much quicker than by fields.
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         for thread in self.threads {

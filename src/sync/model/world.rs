@@ -1,13 +1,14 @@
-//! The lock's two words, the store buffers, the sleepers and the dead: what the threads' steps do to each other.
+//! The lock's two words, the store buffers, the sleepers and the dead: the effect of the threads'
+//! steps.
 
 use super::program::{Bed, Mistake, Op, Programs, Turn};
 use super::search::{Step, World};
 use super::state::{Buffer, Deed, Life, State, Store, THREADS, Thread};
 
-/// Some threads that use one lock.
+/// A few threads that use one lock.
 pub(super) struct Lock {
     programs: Programs,
-    /// For each thread its attachment's hold, from 1 on. Threads of one process share one.
+    /// For each thread the number of its attachment, from 1 on. Threads of one process share one.
     holds: Vec<u8>,
     deaths: u8,
     stops: u8,
@@ -15,30 +16,31 @@ pub(super) struct Lock {
     timed: bool,
 }
 
-/// What may not happen.
+/// A violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Law {
-    /// Two are between acquiring and releasing.
+    /// Two threads are between acquiring and releasing.
     TwoHolders,
-    /// A hold was taken over from somebody who lives, or from nobody.
+    /// The lock was taken over from a living owner, or while it was free.
     Robbed,
-    /// A release freed what the releaser did not hold.
+    /// A release freed a lock that the releaser did not own.
     FreedAnothers,
-    /// What a dead holder left was passed on, and nobody will be told.
+    /// What a dead owner left was passed on without a report.
     NotTold,
-    /// Somebody went to sleep too often before asking whether the owner, who is dead, lives.
+    /// A thread went to sleep too often before it checked the liveness of a dead owner.
     AskedLate,
-    /// The protocol's answer makes no sense.
+    /// The protocol gave a forbidden result.
     WrongAnswer,
-    /// Somebody living waits, and nothing further is sure to happen.
+    /// A living thread waits, and nothing further is sure to happen.
     Stuck,
-    /// Somebody living waits for ever, though everybody is given the processor.
+    /// A living thread waits forever, although every thread gets the processor.
     Starved,
-    /// All are done and the lock is held.
+    /// All threads are done and the lock is held.
     LeftHeld,
 }
 
-/// Once with another owner in mind, for whatever its period is by then, and once, shortly, to see whether this one stays.
+/// One sleep with an earlier owner as suspect, of any length, and one short sleep to see whether
+/// this owner stays.
 const MOST_SLEEPS: u8 = 2;
 
 impl Lock {
@@ -58,7 +60,7 @@ impl Lock {
         }
     }
 
-    /// So many attachments may die; sleeps end in the end.
+    /// This many attachments may die; sleeps end eventually.
     pub(super) fn deaths(self, deaths: u8) -> Lock {
         Lock {
             deaths,
@@ -67,7 +69,7 @@ impl Lock {
         }
     }
 
-    /// So many threads may stop for good, without being dead; sleeps end in the end.
+    /// This many threads may stop for good, without being dead; sleeps end eventually.
     pub(super) fn stops(self, stops: u8) -> Lock {
         Lock {
             stops,
@@ -92,7 +94,7 @@ impl Lock {
         }
     }
 
-    /// The attachments' holds, one for each thread.
+    /// The numbers of the attachments, one for each thread.
     pub(super) fn held_by(self, holds: &[u8]) -> Lock {
         Lock {
             holds: holds.to_vec(),
@@ -100,7 +102,7 @@ impl Lock {
         }
     }
 
-    /// Whether sleeps end in the end.
+    /// Whether sleeps end eventually.
     pub(super) fn is_timed(&self) -> bool {
         self.timed
     }
@@ -125,7 +127,8 @@ impl Lock {
             .all(|it| self.holds[it] != hold || state.threads[it].life == Life::Dead)
     }
 
-    /// Moves a thread on, and on over every step that neither changes anything nor could be answered otherwise later.
+    /// Moves a thread on, through every step that changes nothing and would get the same answer
+    /// later.
     fn answer(&self, state: &mut State, thread: usize, answer: u8) {
         let mut answer = Some(answer);
         while let Some(given) = answer {
@@ -203,7 +206,8 @@ impl Lock {
         Ok(())
     }
 
-    /// Waits for this thread's earlier stores to the owner, which is what a compare-exchange on it has to do.
+    /// Waits for this thread's earlier stores to the owner, which is what a compare-exchange on it
+    /// has to do.
     fn catch_up(&self, state: &mut State, thread: usize) -> Result<(), Law> {
         while state.threads[thread].buffer.has(Store::Free) {
             self.drain(state, thread)?;
@@ -260,7 +264,7 @@ impl Lock {
         }
     }
 
-    /// What a step does at once, and its answer.
+    /// Executes a step that need not wait, and returns its answer.
     fn effect(&self, state: &mut State, thread: usize, op: Op, me: u8) -> Result<u8, Law> {
         Ok(match op {
             Op::TryAcquire => {
@@ -325,7 +329,7 @@ impl Lock {
         })
     }
 
-    /// Steps that may have to wait for somebody.
+    /// The steps that may have to wait for another thread.
     fn pause(&self, from: State, thread: usize, op: Op) -> Step<Lock> {
         let mut state = from;
         let waits = match op {
@@ -346,7 +350,8 @@ impl Lock {
         }
     }
 
-    /// The barrier of each other thread comes at a moment of its own, when what it had stored by now has become visible.
+    /// The barrier of each other thread comes at a moment of its own, when what it had stored by
+    /// now has become visible.
     fn enter_barrier(&self, state: &mut State, thread: usize) -> Result<bool, Law> {
         self.fence(state, thread)?;
         if self.fenced {
@@ -436,7 +441,7 @@ impl World for Lock {
     }
 
     fn steps(&self, from: State, into: &mut Vec<Step<Lock>>) {
-        // While a holder is stopped the others go on sleeping and looking, and that is as it should be.
+        // While an owner is stopped the others go on sleeping and looking, which is correct.
         let timed = self.timed && !from.holder_is_stopped();
         for thread in self.threads() {
             let here = from.threads[thread];
