@@ -24,7 +24,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Opens the segment that has the key; one that is stale does not exist.
+    /// Opens the segment that has the key, be it stale or not.
     pub(crate) fn open(options: &Options, key: &str, access: Access) -> Result<Stored> {
         let key = Key::new(key)?;
         let location = Location::of(&key, options.owner);
@@ -32,9 +32,6 @@ impl Stored {
         let file = location
             .open_file(&directory, access, READ)?
             .ok_or_else(|| not_found(READ))?;
-        if stale::is_stale(&file, READ)? {
-            return Err(not_found(READ));
-        }
         let found = header::read_any_of(&file, &key, READ)?;
         Ok(Stored {
             key,
@@ -43,6 +40,11 @@ impl Stored {
             file,
             found,
         })
+    }
+
+    /// Whether it is stale: its key is free, and the next process that attaches removes it.
+    pub(crate) fn is_stale(&self) -> Result<bool> {
+        stale::is_stale(&self.file, READ)
     }
 
     /// What the segment says of the type of its data; nothing for plain bytes.

@@ -9,7 +9,8 @@ use crate::sys::Access;
 
 /// Holds what stood in a segment at one moment: a value and its schema, or plain bytes.
 ///
-/// It is read from the segment's file, whose format may be an older version than this library's, and nothing is attached to.
+/// It is read from the segment's file, whose format may be an older version than this library's, and nothing is attached
+/// to. A stale segment can be read so until somebody removes or replaces it.
 ///
 /// # Examples
 ///
@@ -95,9 +96,14 @@ impl Segment {
     /// Nothing is attached to, locked or changed. A typed value is one that was committed. Plain bytes that somebody
     /// changes meanwhile may be a mixture.
     ///
+    /// # When a process dies
+    ///
+    /// After the death of its last process a segment that is not persistent is stale. This call still reads it.
+    /// Attaching to its key, or creating a segment with it, removes it.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`], also for a stale segment; [`ErrorKind::WrongVersion`] for a format that this version
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongVersion`] for a format that this version
     /// cannot read; [`ErrorKind::TypeMismatch`] for parts; [`ErrorKind::Damaged`], [`ErrorKind::NotTrusted`],
     /// [`ErrorKind::PermissionDenied`].
     pub fn contents(key: &str) -> Result<Contents> {

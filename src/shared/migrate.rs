@@ -154,6 +154,9 @@ impl Options {
         make: &impl Fn(&Contents) -> Result<T>,
     ) -> Result<Option<Shared<T>>> {
         let stored = Stored::open(self, key, Access::ReadWrite)?;
+        if stored.is_stale()? {
+            return Ok(None);
+        }
         let contents = Contents::of(&stored)?;
         let value = make(&contents)?;
         let options = self
