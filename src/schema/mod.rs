@@ -290,6 +290,14 @@ impl Schema {
         Schema::from_description(T::describe())
     }
 
+    /// How many levels of structs, arrays, lists and parts a schema may have.
+    pub(crate) const MAX_LEVELS: usize = lines::MAX_LEVELS;
+
+    /// Returns whether [`Schema::parse`] accepts the text of this schema. That of a Rust type may have too many levels.
+    pub(crate) fn can_be_parsed(&self) -> bool {
+        self.kind.levels() <= Schema::MAX_LEVELS
+    }
+
     pub(crate) fn from_description(Description { name, kind }: Description) -> Schema {
         Schema { name, kind }
     }

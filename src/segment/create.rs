@@ -27,6 +27,7 @@ pub(super) fn create(
     first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
 ) -> Result<Segment> {
     options.checked_sizes(CREATE)?;
+    check_levels(options.schema.as_ref())?;
     options.check_owner(CREATE)?;
     let location = Location::of(key, options.owner);
     let directory = location.open_or_make(CREATE, options.is_shared())?;
@@ -52,6 +53,22 @@ pub(super) fn create(
             let detail = "others keep creating and abandoning it; see who they are, then try again";
             return Err(Error::new(ErrorKind::Busy, CREATE, detail));
         }
+    }
+}
+
+/// Refuses a type whose schema nobody could read.
+fn check_levels(schema: Option<&Schema>) -> Result<()> {
+    match schema {
+        Some(schema) if !schema.can_be_parsed() => {
+            let detail = format!(
+                "{} is nested too deeply: a type has at most {} levels of structs, arrays, lists and parts",
+                schema.name(),
+                Schema::MAX_LEVELS
+            );
+            let error = Error::new(ErrorKind::InvalidOption, CREATE, detail);
+            Err(error.advise("put fields of the inner structs into the outer ones"))
+        }
+        _ => Ok(()),
     }
 }
 

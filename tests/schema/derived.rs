@@ -1,7 +1,7 @@
 //! Derived types: the text that describes them, and values that come back as they went in.
 
 use proptest::prelude::*;
-use sharehold::{List, Schema, Shareable, Shared, Text};
+use sharehold::{ErrorKind, List, Schema, Segment, Shareable, Shared, Text};
 
 use crate::{Cell, Everything, Level, Move, Signed, State, Unsigned};
 
@@ -180,4 +180,27 @@ proptest! {
         shared.set(&second).expect("nobody else is there");
         prop_assert_eq!(shared.get().expect("a value"), second);
     }
+}
+
+type Four<T> = [[[[T; 1]; 1]; 1]; 1];
+type Sixteen<T> = Four<Four<Four<Four<T>>>>;
+
+/// A segment whose schema nobody can read would be of no use.
+#[test]
+fn a_type_that_is_nested_too_deeply_is_refused() {
+    type Deepest = Sixteen<Four<Four<Four<[[[u8; 1]; 1]; 1]>>>>;
+    type TooDeep = Sixteen<Sixteen<u8>>;
+    const KEY: &str = "com.example.deep";
+    let deepest = Shared::create(KEY, &*Deepest::blank()).expect("it has 32 levels");
+    Shared::<Deepest>::attach(KEY).expect("it is there");
+    drop(deepest);
+    for made in [
+        Shared::create(KEY, &*TooDeep::blank()),
+        Shared::open_or_create(KEY, || *TooDeep::blank()),
+    ] {
+        let error = made.err().expect("it has 33 levels");
+        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+        assert!(error.to_string().contains("at most 32 levels"), "{error}");
+    }
+    assert!(!Segment::exists(KEY).expect("it can be looked for"));
 }
