@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::{units, users};
+use crate::{target, units, users};
 
 /// Arrive at a barrier, and wait until all the others have arrived
 ///
@@ -43,7 +43,9 @@ pub(crate) struct Args {
 
 /// Runs `sharehold arrive`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let parts = args.owner.options().attach_any_parts(&args.key)?;
+    let options = args.owner.options();
+    target::expect_users(&options, &args.key)?;
+    let parts = options.attach_any_parts(&args.key)?;
     let barrier = parts.barrier(&args.barrier)?;
     let met = match args.timeout {
         None => barrier.wait(),

@@ -1,15 +1,17 @@
 //! `sharehold create`: a persistent segment, of plain bytes or of named fields.
 
+use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::ArgGroup;
-use sharehold::{Kind, Policy, Schema, Segment, summarize};
+use rustix::fs::statvfs;
+use sharehold::{Kind, Options, Policy, Schema, Segment, summarize};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::seen::SummaryJson;
-use crate::{units, users};
+use crate::{human, units, users};
 
 /// What `sharehold ls` shows as the type of a value whose fields were named here.
 const TYPE: &str = "Fields";
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(fields) = &args.fields {
         let schema =
             schema(fields).map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
+        check_room(&schema, &options)?;
         let blank = schema
             .blank()
             .context("there is not enough memory for such a value")?;
@@ -98,6 +101,41 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         output::document(&SummaryJson::from(&summarize(&args.key)?))?;
     }
     Ok(Exit::Done.into())
+}
+
+/// Refuses a value that cannot have room, before memory is taken for it.
+fn check_room(schema: &Schema, options: &Options) -> Result<()> {
+    // A value has two copies, the old one and the new one.
+    let needed = (schema.size() as u64).saturating_mul(2);
+    let directory = options.directory();
+    // It is made with the first segment. What cannot be asked is found out by creating.
+    let system = directory.ancestors().find_map(|it| statvfs(it).ok());
+    let room = system.map(|it| it.f_bavail.saturating_mul(it.f_frsize));
+    let limits = [
+        room.map(|room| (room, directory.display().to_string())),
+        available_memory().map(|memory| (memory, "this machine".to_owned())),
+    ];
+    let Some((free, place)) = limits.into_iter().flatten().min() else {
+        return Ok(());
+    };
+    if needed <= free {
+        return Ok(());
+    }
+    let detail = format!(
+        "a value of these fields takes {} of memory in its two copies, and {place} has room for {}; use smaller fields",
+        human::bytes(needed),
+        human::bytes(free)
+    );
+    Err(Failure::new(Exit::Failed, detail).into())
+}
+
+/// How much memory programs can have without taking it from each other.
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kibibytes.checked_mul(1024)
 }
 
 /// The schema of a value of these fields.

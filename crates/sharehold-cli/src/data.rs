@@ -8,7 +8,7 @@ use sharehold::{AnyShared, ErrorKind, Options, Segment};
 
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
-use crate::output;
+use crate::{human, output, target};
 
 /// What a segment holds.
 pub(crate) enum Data {
@@ -18,14 +18,20 @@ pub(crate) enum Data {
 
 impl Data {
     pub(crate) fn attach(options: &Options, key: &str) -> Result<Data> {
+        target::expect_users(options, key)?;
         match options.attach_any(key) {
             Ok(shared) => Ok(Data::Typed(shared)),
-            // What has a type and is no value is made of parts, whose words only they themselves may change.
-            Err(error)
-                if error.kind() == ErrorKind::TypeMismatch
-                    && options.summarize(key)?.value_type.is_none() =>
-            {
-                Ok(Data::Plain(options.attach(key)?))
+            Err(error) if error.kind() == ErrorKind::TypeMismatch => {
+                if options.summarize(key)?.value_type.is_none() {
+                    return Ok(Data::Plain(options.attach(key)?));
+                }
+                // What has a type and is no value is made of parts, whose words only they themselves may change.
+                let key = human::visible(key);
+                let detail = format!(
+                    "`{key}` holds parts, whose bytes only they themselves may use; `sharehold get {key} PART` prints one, \
+                     `sharehold set {key} PART VALUE` changes one, `sharehold show {key}` shows all"
+                );
+                Err(Failure::new(Exit::Damaged, detail).into())
             }
             Err(error) => Err(error.into()),
         }

@@ -11,7 +11,8 @@ use crate::{hexdump, output, users, value};
 /// Print what a segment holds, also one of an older format version
 ///
 /// The answer is JSON: the schema, which says in plain text what the value is, and the value; or the bytes, in hexadecimal. Nothing
-/// is attached to, locked or changed, so that a segment can be saved that this version of sharehold does not attach to.
+/// is attached to, locked or changed, so that a segment can be saved that this version of sharehold does not attach to, or whose users
+/// have all died.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::{units, users};
+use crate::{target, units, users};
 
 /// Make a segment larger, for everyone who is attached
 ///
@@ -38,7 +38,9 @@ pub(crate) struct Args {
 
 /// Runs `sharehold grow`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let segment = args.owner.options().attach(&args.key)?;
+    let options = args.owner.options();
+    target::expect_users(&options, &args.key)?;
+    let segment = options.attach(&args.key)?;
     segment.grow(args.size)?;
     let size = segment.size();
     segment.detach()?;

@@ -3,7 +3,7 @@
 //! The library says what failed and why; its own next step is for programmers. Here each kind of error gets the next step for
 //! people at a shell.
 
-use sharehold::{Error, ErrorKind, FieldError, Schema};
+use sharehold::{Error, ErrorKind, FieldError, Schema, Segment};
 
 use crate::{human, users};
 
@@ -55,11 +55,11 @@ fn advice(error: &Error) -> Option<String> {
             "give it to a group that you are in: `id` lists yours, `--group` takes one of them"
                 .to_owned(),
         ),
-        (ErrorKind::PermissionDenied, _) => of_library.map(|_| {
-            "only its owner, or root, can let others in: see `--mode` and `--group` of \
-             `sharehold create`"
-                .to_owned()
-        }),
+        (ErrorKind::PermissionDenied, "create") => of_library,
+        (ErrorKind::PermissionDenied, "destroy") => {
+            Some("only its owner, or root, can remove it: run this as one of them".to_owned())
+        }
+        (ErrorKind::PermissionDenied, _) => Some(for_forbidden(key)),
         (ErrorKind::AlreadyExists, _) => Some(format!(
             "see `sharehold show {key_word}`; `sharehold rm {key_word}` removes it"
         )),
@@ -110,11 +110,29 @@ fn for_missing(key: &str) -> String {
     found.unwrap_or_else(|| "`sharehold ls` lists the keys".to_owned())
 }
 
+/// What to do about a segment that this user may not use as it wants to.
+fn for_forbidden(key: &str) -> String {
+    let owners = sharehold::owners(key).unwrap_or_default();
+    let is_readable = owners
+        .iter()
+        .any(|&owner| Segment::options().owner(owner).summarize(key).is_ok());
+    let readable = if is_readable {
+        "you may only read it: `sharehold get`, `show`, `watch`, `wait` and `export` do that; "
+    } else {
+        ""
+    };
+    format!(
+        "{readable}only its owner, or root, can let others in: see `--mode` and `--group` of \
+         `sharehold create`"
+    )
+}
+
 /// What to do about a segment whose users have all died.
 pub(crate) fn for_stale(key: &str) -> String {
+    let key = shown(key);
     format!(
-        "its users have all died; `sharehold show {}` still shows what it held",
-        shown(key)
+        "nobody is attached to it any more; `sharehold show {key}` shows what it holds, \
+         `sharehold export {key}` saves it, `sharehold rm {key}` removes it"
     )
 }
 

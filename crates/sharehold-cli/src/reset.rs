@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::exit::Exit;
-use crate::users;
+use crate::{target, users};
 
 /// Reset an event, so that those who wait for it wait again
 ///
@@ -29,7 +29,9 @@ pub(crate) struct Args {
 
 /// Runs `sharehold reset`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let parts = args.owner.options().attach_any_parts(&args.key)?;
+    let options = args.owner.options();
+    target::expect_users(&options, &args.key)?;
+    let parts = options.attach_any_parts(&args.key)?;
     parts.event(&args.event)?.reset()?;
     Ok(Exit::Done.into())
 }

@@ -10,7 +10,7 @@ use sharehold::ErrorKind;
 use crate::change;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::{human, users};
+use crate::{human, target, users};
 
 /// Change fields of a typed value, or set an event
 ///
@@ -28,6 +28,7 @@ Examples:
   sharehold set com.example.job name 'import of Monday'
   sharehold set com.example.job name x --timeout 1s           not if somebody has it locked for longer
   sharehold set com.example.job open=true count=7             several fields in one update
+  sharehold set com.example.job open true count=7             the same
   sharehold set com.example.job . '{\"open\": true}' --json     as get --json prints it
   sharehold set com.example.config limits.max 20              in the value of the part `limits`
   sharehold set com.example.config ready                      the event `ready` happens
@@ -63,7 +64,9 @@ pub(crate) struct Args {
 /// Runs `sharehold set`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let Some(pairs) = pairs(args)? else {
-        let parts = args.owner.options().attach_any_parts(&args.key);
+        let options = args.owner.options();
+        target::expect_users(&options, &args.key)?;
+        let parts = options.attach_any_parts(&args.key);
         let parts = parts.map_err(|error| match error.kind() {
             ErrorKind::TypeMismatch => {
                 let (key, field) = (human::visible(&args.key), human::visible(&args.field));
@@ -103,19 +106,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The fields and what each shall be; `None` for an event.
 fn pairs(args: &Args) -> Result<Option<Vec<(&str, &str)>>> {
-    let value = args.value.as_deref();
-    if !args.field.contains('=') && args.more.is_empty() {
-        return Ok(value.map(|value| vec![(args.field.as_str(), value)]));
-    }
-    let words = [args.field.as_str()].into_iter().chain(value);
-    let words = words.chain(args.more.iter().map(String::as_str));
-    let pairs = words.map(|word| {
-        word.split_once('=').ok_or_else(|| {
+    let field = args.field.as_str();
+    let more = args.more.iter().map(String::as_str);
+    let mut pairs = Vec::new();
+    let words: Vec<&str> = match args.value.as_deref() {
+        None if !field.contains('=') => return Ok(None),
+        Some(value) if !field.contains('=') => {
+            pairs.push((field, value));
+            more.collect()
+        }
+        value => [field].into_iter().chain(value).chain(more).collect(),
+    };
+    for word in words {
+        let pair = word.split_once('=').ok_or_else(|| {
             let detail = format!("`{word}` is not FIELD=VALUE, such as count=7");
-            Failure::new(Exit::Usage, detail).into()
-        })
-    });
-    let pairs = pairs.collect::<Result<Vec<_>>>()?;
+            Failure::new(Exit::Usage, detail)
+        })?;
+        pairs.push(pair);
+    }
     let mut seen = HashSet::new();
     if let Some((path, _)) = pairs.iter().find(|(path, _)| !seen.insert(*path)) {
         let detail = format!("`{path}` is named twice; say once what it shall be");

@@ -45,6 +45,25 @@ pub(crate) fn look(options: &Options, key: &str) -> Result<Inspection> {
     Ok(seen)
 }
 
+/// Refuses a stale segment, before a command attaches to it to change it.
+///
+/// Attaching removes a stale segment. That is right for programs, which replace it, but a person may want what it holds.
+pub(crate) fn expect_users(options: &Options, key: &str) -> Result<()> {
+    // An error is told by attaching, too, which then removes nothing.
+    if options.exists(key).unwrap_or(true) {
+        return Ok(());
+    }
+    match options.summarize(key) {
+        Ok(summary) if !summary.is_stale() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        _ => {
+            let (key, hint) = (human::visible(key), hint::for_stale(key));
+            let detail = format!("cannot change `{key}`: {hint}");
+            Err(Failure::new(Exit::NotFound, detail).into())
+        }
+    }
+}
+
 /// What a path leads to in a segment that was looked at; `None` for a part whose value is not made yet.
 pub(crate) fn at(seen: Inspection, path: &str) -> Result<Option<Seen>> {
     let key = human::visible(&seen.summary.key);
@@ -114,6 +133,14 @@ fn no_part(schema: &Schema, path: &str) -> anyhow::Error {
         .iter()
         .filter(|it| matches!(it.kind, Kind::Part { .. }));
     let names: Vec<&str> = parts.map(|it| it.path.as_str()).collect();
+    if path == WHOLE {
+        let detail = format!(
+            "there is no value of all parts together; name one of them: {}. Each is read and changed on its own, as in \
+             `sharehold set KEY PART JSON --json`; `sharehold get KEY` prints all",
+            names.join(", ")
+        );
+        return Failure::new(Exit::Usage, detail).into();
+    }
     let hint = match hint::nearest(path, names.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("its parts are {}", names.join(", ")),
@@ -135,6 +162,7 @@ impl Target {
         key: &str,
         paths: &[&str],
     ) -> Result<(Target, Vec<String>)> {
+        expect_users(options, key)?;
         let parts = match options.attach_any(key) {
             Ok(shared) => {
                 let paths = paths.iter().map(|path| (*path).to_owned()).collect();

@@ -171,6 +171,7 @@ fn part(options: &Options, key: &str, path: &str, left: Option<Duration>) -> Res
     let primitive = schema.and_then(|schema| schema.part_of(path));
     match primitive {
         Some((part, Primitive::Event, rest)) if rest == target::WHOLE => {
+            target::expect_users(options, key)?;
             let event = options.attach_any_parts(key)?.event(&part)?;
             let waited = match left {
                 None => event.wait(),

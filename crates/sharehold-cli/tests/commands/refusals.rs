@@ -37,31 +37,56 @@ fn a_key_that_is_missing() {
     );
 }
 
-/// A key whose users have all died is free, whoever asks for it.
+/// To change a stale segment is refused, and what it holds is still there afterwards.
 #[test]
 fn a_stale_segment() {
-    for words in COMMANDS.iter().chain(&["rm k"]) {
+    for words in COMMANDS {
         let world = World::new();
-        world.leave_stale("k");
+        world.create_job("k");
+        world.ok("set k value 7");
+        world.make_stale("k");
         let said = world.run(words);
-        if *words == "rm k" {
-            assert_eq!(said.code, 0, "{said:?}");
-        } else {
-            assert_eq!(said.code, 3, "{words}: {said:?}");
-            assert!(said.out.is_empty() && !said.err.is_empty(), "{said:?}");
+        assert_refused(&said, 3, "nobody is attached to it any more");
+        for next in ["show", "export", "rm"] {
+            let next = format!("`sharehold {next} k`");
+            assert!(said.err.contains(&next), "{words}: {said:?}");
         }
+        let saved = world.ok("export k");
+        assert!(saved.contains("\"value\": 7"), "{words}: {saved}");
+        world.ok("rm k");
         world.ok("create k --size 8");
     }
 }
 
-/// What is listed is not said to be missing, nor is its own key what somebody may have meant.
+#[test]
+fn stale_bytes_are_exported() {
+    let world = World::new();
+    world.ok("create k --size 5");
+    world.feed("write k", b"Hello");
+    world.make_stale("k");
+    assert_refused(&world.run("read k"), 3, "`sharehold export k`");
+    assert_eq!(world.ok("export --raw k"), "Hello");
+    world.ok("gc");
+    assert!(world.is_empty());
+}
+
+#[test]
+fn a_stale_segment_of_another_version_is_kept() {
+    let world = World::new();
+    world.create_job("k");
+    world.make_stale("k");
+    world.make_foreign("k");
+    let said = world.run("set k value 1");
+    assert_refused(&said, 3, "nobody is attached to it any more");
+    assert!(!world.is_empty());
+    world.ok("rm k");
+}
+
 #[test]
 fn a_stale_segment_says_how_to_see_what_it_held() {
     let world = World::new();
     world.leave_stale("k");
-    for words in ["get k", "export k"] {
-        assert_refused(&world.run(words), 3, "`sharehold show k`");
-    }
+    assert_refused(&world.run("get k"), 3, "`sharehold show k`");
 }
 
 /// Who leaves out the `--` is told of it.
@@ -302,4 +327,14 @@ fn wrong_words_are_told_what_is_right() {
     ] {
         assert_refused(&world.run(words), code, told);
     }
+}
+
+/// It is refused before memory is taken for it.
+#[test]
+fn a_value_without_room() {
+    let world = World::new();
+    let said = world.run("create k --fields name:text1000000000000");
+    assert_refused(&said, 1, "takes 1.8 TiB of memory in its two copies");
+    assert!(said.err.contains("has room for"), "{said:?}");
+    assert!(world.is_empty());
 }

@@ -177,6 +177,8 @@ fn a_group_shares_a_segment() {
     let refused = users.run(place, bob, &format!("rm k --owner {alice}"));
     assert_refused(&refused, 6, "cannot remove `k`");
     assert!(!refused.err.contains("remove the file"), "{refused:?}");
+    let remedy = "only its owner, or root, can remove it";
+    assert!(refused.err.contains(remedy), "{refused:?}");
     let stranger = users.run(place, carol, &format!("get k n --owner {alice}"));
     assert_refused(
         &stranger,
@@ -187,6 +189,28 @@ fn a_group_shares_a_segment() {
     assert_eq!(nobody.code, 2, "{nobody:?}");
 
     users.ok(place, alice, "rm k plain");
+}
+
+/// A group that may only read is told which commands need no more than that, and each of these works.
+#[test]
+fn a_group_that_may_only_read() {
+    let users = Users::new();
+    let (alice, bob) = (users.alice(), users.bob());
+    let place = Place::Default;
+    let group = users.group();
+    users.ok(
+        place,
+        alice,
+        &format!("create k --size 5 --mode 0640 --group {group}"),
+    );
+    for words in ["read k", "write k", "grow k 6"] {
+        let refused = users.run(place, bob, &format!("{words} --owner {alice}"));
+        assert_refused(&refused, 6, "you may only read it: `sharehold get`, `show`");
+    }
+    for words in ["show k", "export --raw k", "wait k"] {
+        users.ok(place, bob, &format!("{words} --owner {alice}"));
+    }
+    users.ok(place, alice, "rm k");
 }
 
 /// Root lists, checks and clears all users' directories; with a directory named, only that one.

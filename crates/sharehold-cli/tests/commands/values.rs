@@ -46,6 +46,18 @@ state  Idle
     );
 }
 
+/// JSON has the fields in the order in which they were declared, as the text has.
+#[test]
+fn json_keeps_the_order_of_fields() {
+    let world = World::new();
+    world.ok("create k --fields zone:u8,area:u8,name:u8");
+    let said = world.ok("get k --json");
+    let at = |name: &str| said.find(&format!("\"{name}\"")).expect("it is there");
+    assert!(at("zone") < at("area") && at("area") < at("name"), "{said}");
+    let changed = world.ok("set k zone=1 area=2 --json");
+    assert!(changed.find("zone") < changed.find("area"), "{changed}");
+}
+
 #[test]
 fn set_changes_one_field() {
     let world = world();
@@ -336,6 +348,10 @@ fn several_fields_in_one_update() {
     assert_eq!(version(&world), before);
     let changed = json(&world.ok("set k value=2 rate=0.5 --json"));
     assert_eq!(changed["value"], json!({"before": 1, "after": 2}));
+    // The first one may have its value beside it.
+    world.ok("set k value 3 limit=-3 rate=1.5");
+    assert_eq!(world.ok("get k limit"), "-3\n");
+    assert_eq!(world.ok("get k value"), "3\n");
     // A text may look like an assignment.
     world.ok("set k name a=b");
     assert_eq!(world.ok("get k name"), "a=b\n");

@@ -143,6 +143,13 @@ impl World {
             .expect("it is ours");
     }
 
+    /// Lets a persistent segment that nobody is attached to be one that goes with its last user.
+    pub(crate) fn make_stale(&self, key: &str) {
+        let file = self.open(key);
+        file.write_all_at(&0_u32.to_ne_bytes(), 12)
+            .expect("it is ours");
+    }
+
     /// Leaves a segment whose only user was killed.
     pub(crate) fn leave_stale(&self, key: &str) {
         self.hold(key).kill();
