@@ -5,13 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use sharehold::{Error, ErrorKind};
 
-use crate::{lock, units, users};
+use crate::exit::{Exit, Failure};
+use crate::lock::{self, Relay};
+use crate::{human, target, units, users};
 
 /// Run a command while holding permits of a semaphore
 ///
 /// The permits come back when the command has ended, or within 10 ms after this command has died, by whatever signal; its COMMAND is then
-/// killed, though not what that one has started in turn. Signals to this command are passed on to COMMAND.
+/// killed, though not what that one has started in turn. Signals are treated as by `sharehold lock`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,15 +49,32 @@ pub(crate) struct Args {
 
 /// Runs `sharehold acquire`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    // Before permits are acquired, as for a lock.
+    let relay = Relay::listen()?;
     let program = lock::program_of(&args.command);
     let options = args.owner.options().program(&program);
+    target::expect_users(&options, &args.key)?;
     let parts = options.attach_any_parts(&args.key)?;
     let semaphore = parts.semaphore(&args.semaphore)?;
-    let permit = match args.timeout {
-        None => semaphore.acquire_many(args.count),
-        Some(limit) => semaphore.acquire_many_timeout(args.count, limit),
-    }?;
-    let code = lock::run_command(&args.command, (lock::ABANDONED, None))?;
+    let permit = relay.wait_for(semaphore.acquire_many_async(args.count), args.timeout)?;
+    let permit = match permit {
+        Some(permit) => permit,
+        // This error says who has permits.
+        None => semaphore.acquire_many_timeout(args.count, Duration::ZERO),
+    };
+    let permit = permit.map_err(|error| not_acquired(args, error))?;
+    let code = lock::run_command(&args.command, (lock::ABANDONED, None), &relay)?;
     drop(permit);
     Ok(ExitCode::from(code))
+}
+
+/// An error of acquiring, which for the library is one of a lock as well.
+fn not_acquired(args: &Args, error: Error) -> anyhow::Error {
+    if error.kind() != ErrorKind::Timeout && error.kind() != ErrorKind::WouldBlock {
+        return error.into();
+    }
+    let (key, semaphore) = (human::visible(&args.key), human::visible(&args.semaphore));
+    let reason = error.reason();
+    let detail = format!("cannot acquire the semaphore `{semaphore}` of `{key}`: {reason}");
+    Failure::new(Exit::Busy, detail).into()
 }

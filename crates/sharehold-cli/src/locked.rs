@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sharehold::{Abandoned, Error, Guard, LockError, Segment};
+use sharehold::{Abandoned, Error, Guard, LockError, OneThread, Segment};
 
 /// The lock, held, with data that are whole or may be half written.
-pub(crate) enum Locked<'a> {
-    Sound(Guard<'a>),
-    Left(Abandoned<'a>),
+pub(crate) enum Locked<'a, B = OneThread> {
+    Sound(Guard<'a, B>),
+    Left(Abandoned<'a, B>),
 }
 
 impl<'a> Locked<'a> {
@@ -20,6 +20,15 @@ impl<'a> Locked<'a> {
             None => segment.lock(),
             Some(limit) => segment.lock_timeout(limit),
         };
+        Locked::of(locked)
+    }
+}
+
+impl<'a, B> Locked<'a, B> {
+    /// The lock, if it was acquired.
+    pub(crate) fn of(
+        locked: Result<Guard<'a, B>, LockError<'a, B>>,
+    ) -> Result<Locked<'a, B>, Error> {
         match locked {
             Ok(guard) => Ok(Locked::Sound(guard)),
             Err(LockError::Abandoned(found)) => Ok(Locked::Left(found)),
@@ -35,7 +44,7 @@ impl<'a> Locked<'a> {
         }
     }
 
-    pub(crate) fn guard(&mut self) -> &mut Guard<'a> {
+    pub(crate) fn guard(&mut self) -> &mut Guard<'a, B> {
         match self {
             Locked::Sound(guard) => guard,
             Locked::Left(found) => found.guard(),

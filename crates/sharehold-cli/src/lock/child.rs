@@ -4,7 +4,7 @@
 //! then becomes the command.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -12,12 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, PidfdFlags, Signal, getpgrp, pidfd_open, pidfd_send_signal};
-use rustix::termios::tcgetpgrp;
-use signal_hook::iterator::Signals;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::relay::Relay;
+use crate::output;
 use crate::process::{self, Parent};
-use crate::{output, signals};
 
 /// What shells say of a command that is not there, or cannot be run.
 pub(crate) const NOT_FOUND: u8 = 127;
@@ -59,47 +58,34 @@ pub(crate) fn become_command(args: &ChildArgs) -> Result<ExitCode> {
 }
 
 /// Runs the command with a variable in its environment that is set or not, and returns its exit code as shells do.
-pub(crate) fn run(command: &[OsString], (name, value): (&str, Option<&str>)) -> Result<u8> {
+///
+/// # Errors
+///
+/// A signal has asked for an end before the command was started, or it cannot be started.
+pub(crate) fn run(
+    command: &[OsString],
+    (name, value): (&str, Option<&str>),
+    relay: &Relay,
+) -> Result<u8> {
     let mut child = process::tied(&[], command)?;
     child.env_remove(name);
     if let Some(value) = value {
         child.env(name, value);
     }
-    // From here on signals are the command's. What was ignored stays so, for the command too.
-    let mut signals = Signals::new(signals::ending()).context("cannot listen to signals")?;
+    relay.check()?;
     let mut child = child.spawn().context("cannot start a process")?;
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .context("cannot watch a process")?;
-    let handle = signals.handle();
-    let ended = thread::scope(|scope| {
-        scope.spawn(|| {
-            for number in signals.forever() {
-                if let Some(signal) = Signal::from_named_raw(number)
-                    && !is_from_terminal(signal)
-                {
-                    // It fails when the command has just ended.
-                    let _ = pidfd_send_signal(&process, signal);
-                }
-            }
-        });
-        let ended = child.wait();
-        handle.close();
-        ended
-    });
-    Ok(code_of(ended.context("cannot wait for the command")?))
+    relay.hand_to(process);
+    Ok(code_of(
+        child.wait().context("cannot wait for the command")?,
+    ))
 }
 
 fn code_of(status: ExitStatus) -> u8 {
     let signal = status.signal().map(|signal| 128 + signal);
     let code = status.code().or(signal);
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-/// Whether the terminal has sent the signal to the command as well: it does so with those of its keys, to all in the foreground.
-fn is_from_terminal(signal: Signal) -> bool {
-    [Signal::INT, Signal::QUIT].contains(&signal)
-        && File::open("/dev/tty")
-            .is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
 }
 
 /// Waits, a second at most, until a process that was killed has ended to its last step, which is to kill its command.

@@ -1,9 +1,10 @@
 //! `sharehold lock`: a command runs while a segment's lock is held.
 //!
-//! Here is what is asked and in which order things happen; `child` is the command as a process: started, told of signals,
-//! and killed with the one that holds the lock for it.
+//! Here is what is asked and in which order things happen; `child` is the command as a process: started, and killed with the
+//! one that holds the lock for it. `relay` is what becomes of signals.
 
 mod child;
+mod relay;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -15,8 +16,9 @@ use sharehold::{ErrorKind, Segment};
 
 use crate::exit::{Exit, Failure};
 use crate::locked::Locked;
-use crate::{output, poll, units, users};
+use crate::{output, poll, target, units, users};
 pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command, run as run_command};
+pub(crate) use relay::Relay;
 
 /// How many may wait for a lock that was made here.
 const SLOTS: usize = 1000;
@@ -28,7 +30,11 @@ pub(crate) const ABANDONED: &str = "SHAREHOLD_ABANDONED";
 ///
 /// Nobody else gets the lock until the command has ended. Whoever dies holding it, this command or another, by whatever
 /// signal, the lock is free again within 10 ms; with this command its COMMAND is killed, though not what that one has started in
-/// turn. Signals to this command are passed on to COMMAND.
+/// turn.
+///
+/// SIGHUP, SIGINT, SIGQUIT and SIGTERM to this command are passed on to COMMAND; before COMMAND runs they end this command, and the lock
+/// is released in good order. Those that a terminal sends, as for Ctrl-C, reach COMMAND from there. A process that signals the
+/// whole process group reaches COMMAND twice: directly, and through this command, as `timeout` does, too.
 ///
 /// If the holder before has died, that is said on standard error and to COMMAND in the environment variable
 /// `SHAREHOLD_ABANDONED`, since the data may be half written. If COMMAND succeeds, they count as repaired.
@@ -82,6 +88,8 @@ pub(crate) struct Args {
 /// Runs `sharehold lock`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
+    // Before the lock is acquired: a signal must not end this process between that and the start of the command.
+    let relay = Relay::listen()?;
     let limit = args.nonblock.then_some(Duration::ZERO).or(args.timeout);
     let in_vain = |error: anyhow::Error| match Exit::of(&error) {
         Exit::Busy => {
@@ -90,15 +98,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         _ => Err(error),
     };
-    let segment = match open_in_time(args, limit) {
+    let segment = match open_in_time(args, limit, &relay) {
         Ok(segment) => segment,
         Err(error) => return in_vain(error),
     };
     let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
-    let locked = match Locked::acquire(&segment, left) {
-        Ok(locked) => locked,
+    let code = match relay.wait_for(segment.lock_async(), left)? {
+        Some(locked) => Locked::of(locked).map(|it| run_under(it, args, &relay)),
+        // This error says who holds it.
+        None => {
+            Locked::acquire(&segment, Some(Duration::ZERO)).map(|it| run_under(it, args, &relay))
+        }
+    };
+    let code = match code {
+        Ok(code) => code?,
         Err(error) => return in_vain(error.into()),
     };
+    if let Err(error) = segment.detach() {
+        // The command has done its work, and how that ended is what counts.
+        output::complain(&error.into());
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Runs the command while the lock is held, and releases the lock.
+fn run_under<B>(locked: Locked<'_, B>, args: &Args, relay: &Relay) -> Result<u8> {
     let left = locked.left();
     if let Some(left) = &left {
         if args.strict {
@@ -114,24 +138,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     {
         child::await_end(culprit.pid);
     }
-    let code = child::run(&args.command, (ABANDONED, left.as_deref()))?;
+    let code = child::run(&args.command, (ABANDONED, left.as_deref()), relay)?;
     if code == 0 {
         locked.vouch();
     } else {
         drop(locked);
     }
-    if let Err(error) = segment.detach() {
-        // The command has done its work, and how that ended is what counts.
-        output::complain(&error.into());
-    }
-    Ok(ExitCode::from(code))
+    Ok(code)
 }
 
 /// Attaches; while all slots are taken, waits for one.
-fn open_in_time(args: &Args, limit: Option<Duration>) -> Result<Segment> {
+fn open_in_time(args: &Args, limit: Option<Duration>, relay: &Relay) -> Result<Segment> {
+    if !args.create {
+        target::expect_users(&args.owner.options(), &args.key)?;
+    }
     let mut full = None;
     let found = poll::until(limit, || match open(args) {
         Err(error) if error.kind() == ErrorKind::TooManyAttachments => {
+            relay.check()?;
             full = Some(error);
             Ok(None)
         }

@@ -145,3 +145,24 @@ fn scripts_meet() {
     // The round after that is as whole as the first.
     assert_refused(&run(&world, "arrive start --timeout 10ms"), 4, "in time");
 }
+
+/// A refusal names the command that does what was wanted.
+#[test]
+fn what_parts_cannot_do_is_told_with_what_can() {
+    let world = World::new();
+    let _peer = some_parts(&world);
+    for line in ["read", "write"] {
+        assert_refused(
+            &run(&world, line),
+            5,
+            &format!("`sharehold get {KEY} PART`"),
+        );
+    }
+    let whole = world.run_with(["set", KEY, ".", "{}", "--json"]);
+    assert_refused(&whole, 2, "`sharehold set KEY PART JSON --json`");
+    let mut holder = world.sharehold(["acquire", KEY, "jobs", "-n", "3", "--", "sleep", "1000"]);
+    let _holder = Holder(holder.spawn().expect("it starts"));
+    until(|| ok(&world, "get jobs") == "0\n");
+    let late = world.run_with(["acquire", KEY, "jobs", "--timeout", "0", "--", "true"]);
+    assert_refused(&late, 4, "cannot acquire the semaphore `jobs`");
+}

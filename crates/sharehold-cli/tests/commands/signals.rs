@@ -389,6 +389,55 @@ fn ctrl_c_ends_a_lock_that_waits() {
     assert_nothing_left(&world);
 }
 
+/// What the kernel sends to the whole group, the command has already. A process may mean the group or this process alone.
+#[test]
+fn a_terminal_that_hangs_up_reaches_the_command_under_a_lock_once() {
+    let world = World::new();
+    let heard = world.path().join("heard");
+    let script = world.path().join("script");
+    let lines = format!(
+        "trap 'echo heard >>{0}' HUP; touch {0}; n=0\n\
+         while [ $n -lt 20 ]; do n=$((n + 1)); sleep 0.05; done",
+        heard.display()
+    );
+    fs::write(&script, lines).expect("there is room");
+    // The shell leads the session, and the lock is in the foreground of its terminal.
+    let mut command = world.command("setsid");
+    command.args(["--ctty", "env", "--default-signal", "bash", "-c"]);
+    let line = format!("sharehold lock --create l -- sh {}; true", script.display());
+    command.arg(line);
+    let screen = Screen::start(command, 24, 100);
+    until(|| heard.exists());
+    // The shell is killed, and the kernel hangs the terminal up.
+    drop(screen);
+    assert_nothing_left(&world);
+    assert_eq!(fs::read_to_string(&heard).expect("it is there"), "heard\n");
+}
+
+/// The signal comes when the lock is held and the command is not yet started: when this program looks for its own file.
+#[test]
+fn a_signal_before_the_command_runs_releases_the_lock_in_good_order() {
+    let world = World::new();
+    world.create_job("l");
+    for words in ["lock l", "lock --timeout 1m l"] {
+        let mut traced = world.command("strace");
+        traced
+            .args(["-f", "-o", "/dev/null", "-e", "trace=/readlink.*"])
+            .args([
+                "-e",
+                "inject=/readlink.*:signal=SIGTERM",
+                "env",
+                "--default-signal",
+            ])
+            .arg("sharehold")
+            .args(words.split(' '))
+            .args(["--", "echo", "ran"]);
+        let said = said(traced);
+        assert_eq!((said.code, said.out.as_str()), (-15, ""), "{said:?}");
+        assert_eq!(world.run("lock --strict l -- true").code, 0, "{words}");
+    }
+}
+
 #[test]
 fn top_is_stopped_and_goes_on() {
     let world = World::new();

@@ -355,13 +355,13 @@ fn whoever_waits_for_the_lock_is_told() {
     }
     let text = world.ok("show k");
     let said = line(&text, "lock ");
-    let held = format!("lock held by {} sh, thread {0}, for ", holder.0.id());
+    let held = format!("lock held by {} sh, for ", holder.0.id());
     assert!(said.starts_with(&held), "{text}");
     assert!(
         said.ends_with("s or longer, changes data in place, 2 waiting"),
         "{text}"
     );
-    let waits = line(&text, &format!("{} true {0} the lock", waiters[0].0.id()));
+    let waits = line(&text, &format!("{} true - the lock", waiters[0].0.id()));
     assert!(waits.ends_with('s'), "{text}");
     let listed: Value = serde_json::from_str(&world.ok("ls --json")).expect("JSON");
     assert_eq!(listed[0]["lock"]["waiters"][1]["pid"], waiters[1].0.id());
