@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Bytes in the largest unit that leaves at least one: `512 B`, `4 KiB`, `1.5 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
@@ -118,6 +118,37 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     text.to_owned()
 }
 
+/// Text cut in its middle to as many columns, so that both ends are seen.
+pub(crate) fn middle(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let Some(room) = columns.checked_sub(1) else {
+        return String::new();
+    };
+    let end = room / 2;
+    let front = within(text.chars(), room - end);
+    let back = within(text.chars().rev(), end);
+    front
+        .into_iter()
+        .chain(['…'])
+        .chain(back.into_iter().rev())
+        .collect()
+}
+
+/// The first ones that fit in as many columns.
+fn within(chars: impl Iterator<Item = char>, columns: usize) -> Vec<char> {
+    let mut left = columns;
+    let fits = |it: &char| match left.checked_sub(it.width().unwrap_or(0)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    chars.take_while(fits).collect()
+}
+
 /// Text that others chose, with what would move a terminal's cursor made visible.
 pub(crate) fn visible(text: &str) -> String {
     text.chars()
@@ -177,6 +208,15 @@ mod tests {
         assert_eq!(cut("abcde", 4), "abc…");
         assert_eq!(cut("日本語", 4), "日…");
         assert_eq!(cut("日本語", 6), "日本語");
+    }
+
+    #[test]
+    fn text_without_its_middle_has_both_ends() {
+        assert_eq!(middle("abcdef", 6), "abcdef");
+        assert_eq!(middle("abcdefg", 6), "abc…fg");
+        assert_eq!(middle("abcdefg", 1), "…");
+        assert_eq!(middle("abcdefg", 0), "");
+        assert_eq!(middle("日本語日本語", 6), "日…語");
     }
 
     #[test]

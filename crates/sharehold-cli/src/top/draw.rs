@@ -61,10 +61,7 @@ pub(super) fn all(frame: &mut Frame, model: &mut Model) {
     frame.render_widget(footline, foot);
     match &model.page {
         Page::List => list(frame, body, model),
-        Page::Help => {
-            let help = Paragraph::new(help()).wrap(Wrap { trim: false });
-            frame.render_widget(help, body);
-        }
+        Page::Help { .. } => help(frame, body, model),
         Page::Fault(fault) => {
             let fault = Paragraph::new(human::visible(fault)).wrap(Wrap { trim: true });
             frame.render_widget(fault.style(style(Tone::Bad)), body);
@@ -119,17 +116,33 @@ fn footline(model: &Model, room: usize) -> String {
             format!("{filter}  {keys}")
         }
         Page::List => keys(KEYS, room),
-        Page::One { .. } => keys(KEYS_OF_ONE, room),
-        Page::Help | Page::Fault(_) => fit::parts(KEYS_OF_TEXT, " ", room),
+        Page::One { .. } | Page::Help { .. } => keys(KEYS_OF_ONE, room),
+        Page::Fault(_) => fit::parts(KEYS_OF_TEXT, " ", room),
     }
 }
 
-fn help() -> Vec<Line<'static>> {
-    let lines = HELP.iter().map(|(keys, what)| {
-        let keys = Span::styled(format!("  {keys:<18}"), bold());
-        Line::from(vec![keys, Span::raw(*what)])
-    });
-    std::iter::once(Line::default()).chain(lines).collect()
+fn help(frame: &mut Frame, area: Rect, model: &mut Model) {
+    const KEYS: usize = 18;
+    let Page::Help { line } = &mut model.page else {
+        return;
+    };
+    let room = usize::from(area.width).saturating_sub(KEYS);
+    let mut lines = Vec::new();
+    for (mut keys, what) in HELP.iter().copied() {
+        for words in fit::wrapped(what, room) {
+            let keys = Span::styled(format!("{:<KEYS$}", std::mem::take(&mut keys)), bold());
+            lines.push(Line::from(vec![keys, Span::raw(words)]));
+        }
+    }
+    scrolled(frame, area, lines, line);
+}
+
+/// Draws lines from the chosen one on, which is brought back where there are no more.
+fn scrolled(frame: &mut Frame, area: Rect, lines: Vec<Line<'_>>, from: &mut usize) {
+    let height = usize::from(area.height);
+    *from = (*from).min(lines.len().saturating_sub(height));
+    let visible: Vec<Line> = lines.into_iter().skip(*from).take(height).collect();
+    frame.render_widget(Paragraph::new(visible), area);
 }
 
 fn list(frame: &mut Frame, area: Rect, model: &Model) {
@@ -166,7 +179,12 @@ fn line(row: &Row, columns: &[(Column, u16)]) -> TableRow<'static> {
             }
             Err(_) => (String::new(), Tone::Plain),
         };
-        Cell::new(human::cut(&text, width.into())).style(style(tone))
+        let text = match (&row.summary, column) {
+            // Keys of one program often begin alike. The file of none ends in a hash.
+            (Ok(_), Column::Key) => human::middle(&text, width.into()),
+            _ => human::cut(&text, width.into()),
+        };
+        Cell::new(text).style(style(tone))
     });
     let line = TableRow::new(cells);
     match row.summary {
@@ -218,7 +236,6 @@ fn holder(summary: &Summary) -> (String, Tone) {
 }
 
 fn one(frame: &mut Frame, area: Rect, model: &mut Model) {
-    let height = usize::from(area.height);
     let Page::One { seen, line, .. } = &mut model.page else {
         return;
     };
@@ -229,9 +246,7 @@ fn one(frame: &mut Frame, area: Rect, model: &mut Model) {
             style(Tone::Bad),
         )],
     };
-    *line = (*line).min(lines.len().saturating_sub(height));
-    let visible: Vec<Line> = lines.into_iter().skip(*line).take(height).collect();
-    frame.render_widget(Paragraph::new(visible), area);
+    scrolled(frame, area, lines, line);
 }
 
 fn lines_of(seen: &Inspection) -> Vec<Line<'static>> {

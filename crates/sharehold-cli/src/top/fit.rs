@@ -30,6 +30,21 @@ pub(super) fn named(words: &str, text: &str, room: usize) -> String {
     format!("{words}  {}", human::cut(text, left))
 }
 
+/// A text in lines of whole words that fit; a word that is longer has a line of its own.
+pub(super) fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The end of a text that is being typed, where it has no room.
 pub(super) fn end(text: &str, room: usize) -> &str {
     let starts = text.char_indices().map(|(at, _)| at);

@@ -34,7 +34,10 @@ pub(super) enum Page {
     },
     /// What is wrong with a file.
     Fault(String),
-    Help,
+    /// What the keys do, from a line on.
+    Help {
+        line: usize,
+    },
 }
 
 /// The column that lines are sorted by.
@@ -247,7 +250,7 @@ impl Model {
         }
         match &mut self.page {
             Page::List => self.press_in_list(key.code),
-            Page::One { line, .. } => match key.code {
+            Page::One { line, .. } | Page::Help { line } => match key.code {
                 KeyCode::Char('q') => Flow::End,
                 KeyCode::Esc | KeyCode::Backspace | KeyCode::Left | KeyCode::Char('h') => {
                     self.back()
@@ -258,7 +261,7 @@ impl Model {
                     Flow::Go
                 }
             },
-            Page::Help | Page::Fault(_) => match key.code {
+            Page::Fault(_) => match key.code {
                 KeyCode::Char('q') => Flow::End,
                 _ => self.back(),
             },
@@ -273,7 +276,7 @@ impl Model {
     fn press_in_list(&mut self, code: KeyCode) -> Flow {
         match code {
             KeyCode::Char('q') => return Flow::End,
-            KeyCode::Char('?') => self.page = Page::Help,
+            KeyCode::Char('?') => self.page = Page::Help { line: 0 },
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Char('s') => {
                 self.order = self.order.next();

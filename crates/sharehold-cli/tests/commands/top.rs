@@ -149,10 +149,45 @@ fn lines_are_filtered_and_sorted() {
     }
     screen.press("?");
     screen.shows(&["sort by key, changes, attached, size, state"]);
-    screen.press("x");
+    screen.press("\x1b");
     screen.shows(&["by key"]);
     screen.press("q");
     assert!(screen.ends().success());
+}
+
+#[test]
+fn help_scrolls_where_it_has_no_room() {
+    let (world, _holder) = world();
+    let mut screen = top(&world);
+    screen.shows(&["com.example.job"]);
+    screen.resize(10, 40);
+    screen.press("?");
+    screen.until(|seen| {
+        let lines = lines(seen);
+        lines[1].starts_with("q Ctrl-C") && lines.iter().any(|line| line.contains("↑↓ scroll"))
+    });
+    screen.press("G");
+    screen.shows(&["Ctrl-Z", "stop for a while"]);
+    screen.press("g");
+    screen.until(|seen| lines(seen)[1].starts_with("q Ctrl-C"));
+    screen.press("q");
+    assert!(screen.ends().success());
+}
+
+/// Keys of one program often begin alike.
+#[test]
+fn a_long_key_is_seen_with_both_ends() {
+    let (world, _holder) = world();
+    let key = format!("com.example.{}last", "long.".repeat(30));
+    world.ok(&format!("create {key} --size 8"));
+    let screen = top(&world);
+    screen.until(|seen| {
+        let lines = lines(seen);
+        let mut keys = lines
+            .iter()
+            .filter_map(|line| line.split_whitespace().next());
+        keys.any(|it| it.starts_with("com.example") && it.contains('…') && it.ends_with("last"))
+    });
 }
 
 #[test]
