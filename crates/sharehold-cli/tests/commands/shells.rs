@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::screen::Screen;
 use crate::world::{World, said};
 
 /// Words, keys, and the fields and parts of the segment whose key stands before.
@@ -39,6 +40,54 @@ fn bash_completes_words_keys_and_fields() {
         (expected, ""),
         "{said:?}"
     );
+}
+
+#[test]
+fn fish_completes_words_keys_and_fields() {
+    let world = World::new();
+    world.create_job("com.example.job");
+    let script = "sharehold completions fish | source; or exit
+                  complete -C 'sharehold lo'
+                  complete -C 'sharehold get com.ex'
+                  complete -C 'sharehold set com.example.job li'";
+    let mut fish = world.command("fish");
+    fish.args(["--no-config", "-c", script]);
+    let said = said(fish);
+    // Behind a tabulator stands what the word is.
+    let words = said.out.lines().filter_map(|it| it.split('\t').next());
+    let words: Vec<&str> = words.collect();
+    assert_eq!(words, ["lock", "com.example.job", "limit"], "{said:?}");
+    assert_eq!(said.err, "");
+}
+
+/// Zsh completes on a terminal only.
+#[test]
+fn zsh_completes_words_keys_and_fields() {
+    let world = World::new();
+    world.create_job("com.example.job");
+    let mut zsh = world.command("zsh");
+    zsh.args(["-f", "-i"]).env("PS1", "$ ");
+    let mut screen = Screen::start(zsh, 24, 100);
+    screen.shows(&["$ "]);
+    let dump = world.path().join("zcompdump");
+    screen.press(&format!(
+        "autoload -U compinit; compinit -u -d {}; source <(sharehold completions zsh); echo re''ady\r",
+        dump.display()
+    ));
+    screen.shows(&["\nready"]);
+    for (typed, completed) in [
+        ("sharehold loc\t", "sharehold lock "),
+        ("sharehold get com.ex\t", "sharehold get com.example.job "),
+        (
+            "sharehold set com.example.job li\t",
+            "sharehold set com.example.job limit",
+        ),
+    ] {
+        screen.press(typed);
+        screen.shows(&[completed]);
+        // Forgets the line.
+        screen.press("\x03");
+    }
 }
 
 #[test]
