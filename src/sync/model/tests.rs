@@ -56,7 +56,7 @@ fn releases_that_are_fences_need_no_barrier() {
 }
 
 #[test]
-fn whoever_gives_up_leaves_nobody_asleep() {
+fn a_waiter_that_gives_up_leaves_no_other_asleep() {
     keeps(&Lock::new(&[WAIT, WAIT, DEADLINE]));
     keeps(&Lock::new(&[WAIT, DEADLINE, DEADLINE]));
     keeps(&Lock::new(&[WAIT, WAIT, ONCE]));
@@ -65,7 +65,7 @@ fn whoever_gives_up_leaves_nobody_asleep() {
 }
 
 #[test]
-fn a_dropped_task_leaves_nobody_asleep() {
+fn a_dropped_task_leaves_no_waiter_asleep() {
     keeps(&Lock::new(&[WAIT, WAIT, TASK]));
     keeps(&Lock::new(&[WAIT, TASK, TASK]));
     keeps(&Lock::new(&[WAIT_2, DEADLINE, TASK]));
@@ -73,7 +73,7 @@ fn a_dropped_task_leaves_nobody_asleep() {
 }
 
 #[test]
-fn the_dead_block_nobody() {
+fn a_dead_owner_does_not_block_waiters() {
     keeps(&Lock::new(&[WAIT; 2]).deaths(1));
     keeps(&Lock::new(&[WAIT_3; 2]).deaths(2));
     keeps(&Lock::new(&[WAIT; 3]).deaths(2));
@@ -81,7 +81,7 @@ fn the_dead_block_nobody() {
 }
 
 #[test]
-fn the_dead_block_nobody_who_has_little_time() {
+fn a_dead_owner_does_not_block_a_short_wait() {
     keeps(&Lock::new(&[WAIT, DEADLINE, ONCE]).deaths(2));
     keeps(&Lock::new(&[WAIT, WAIT, DEADLINE]).deaths(2));
 }
@@ -101,7 +101,7 @@ fn the_stopped_are_not_robbed_and_block_only_as_holders() {
 }
 
 #[test]
-fn asking_again_for_what_one_holds_is_refused() {
+fn acquiring_an_owned_lock_again_is_refused() {
     keeps(&Lock::new(&[TWICE, TWICE, ONCE]));
     keeps(
         &Lock::new(&[TWICE, WAIT, WAIT])

@@ -31,7 +31,7 @@ fn no_change_is_missed() {
 }
 
 #[test]
-fn no_change_is_missed_whoever_dies() {
+fn no_change_is_missed_after_a_death() {
     keeps(&Change::new(&[waits(), commits(2)], Mistake::None).deaths(1));
     keeps(&Change::new(&[waits(), commits(2), commits(1)], Mistake::None).deaths(2));
     keeps(&Change::new(&[waits(), waits(), commits(1)], Mistake::None).deaths(1));

@@ -44,7 +44,7 @@ fn worlds(of: fn(&[&'static [Turn]]) -> Event) -> Vec<Event> {
 }
 
 #[test]
-fn whoever_waits_passes_when_it_is_set() {
+fn each_waiter_passes_when_the_event_is_set() {
     for world in worlds(auto).into_iter().chain(worlds(manual)) {
         keeps(&Crowd::new(world));
     }
@@ -52,7 +52,7 @@ fn whoever_waits_passes_when_it_is_set() {
 
 /// Nobody looks by itself, whoever dies.
 #[test]
-fn no_death_leaves_anybody_asleep() {
+fn no_death_leaves_a_waiter_asleep() {
     for world in worlds(auto).into_iter().chain(worlds(manual)) {
         keeps(&Crowd::new(world).deaths(2).sleeps(Sleeps::Nobodys));
     }
@@ -62,7 +62,7 @@ fn no_death_leaves_anybody_asleep() {
 }
 
 #[test]
-fn without_the_one_step_nobody_sleeps_for_long() {
+fn without_the_one_step_no_waiter_sleeps_for_long() {
     for world in worlds(auto).into_iter().chain(worlds(manual)) {
         keeps(&Crowd::new(world.in_two_steps()));
     }

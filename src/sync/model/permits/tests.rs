@@ -28,7 +28,7 @@ const KEEP: &[Turn] = &[Keep(1)];
 const COUNT: &[Turn] = &[Count];
 
 #[test]
-fn everybody_has_its_permits_in_every_interleaving() {
+fn each_taker_gets_its_permits_in_every_interleaving() {
     keeps(&Crowd::new(of(1, &[TWICE, TWICE])));
     keeps(&Crowd::new(of(1, &[TWICE, TWICE, TWICE])));
     keeps(&Crowd::new(of(1, &[TAKE, TAKE, TAKE, TAKE])));
@@ -39,7 +39,7 @@ fn everybody_has_its_permits_in_every_interleaving() {
 }
 
 #[test]
-fn whoever_gives_up_leaves_nobody_asleep() {
+fn a_waiter_that_gives_up_leaves_no_other_asleep() {
     const FOR: &[Turn] = &[TakeFor(1)];
     const FOR_2: &[Turn] = &[TakeFor(2)];
     const TASK: &[Turn] = &[Task(1)];
@@ -80,7 +80,7 @@ fn the_stopped_keep_what_they_have_and_nothing_else() {
 }
 
 #[test]
-fn one_who_asks_is_enough_for_all() {
+fn one_checker_is_enough_for_all() {
     keeps(
         &Crowd::new(of(1, &[TAKE, TAKE, TAKE]))
             .deaths(2)
@@ -121,7 +121,7 @@ fn permits_that_are_lost_or_made_are_found() {
 }
 
 #[test]
-fn those_that_sleep_on_are_found() {
+fn waiters_that_sleep_on_are_found() {
     const TASK: &[Turn] = &[Task(1)];
     let two: &[&[Turn]] = &[TAKE, TAKE];
     for (mistake, permits, turns) in [

@@ -39,7 +39,7 @@ fn all_meet_in_every_interleaving() {
 }
 
 #[test]
-fn a_death_keeps_nobody() {
+fn a_death_keeps_no_participant() {
     for of in [strict, lenient] {
         keeps(&Crowd::new(of(&[THREE, THREE])).deaths(1));
         keeps(&Crowd::new(of(&[TWO, TWO, TWO])).deaths(2));
@@ -51,7 +51,7 @@ fn a_death_keeps_nobody() {
 }
 
 #[test]
-fn those_who_withdraw_are_not_missed() {
+fn withdrawn_threads_are_not_missed() {
     for of in [strict, lenient] {
         keeps(&Crowd::new(of(&[TWICE, TWICE])).deaths(1));
         keeps(&Crowd::new(of(&[TWICE, TWO])).deaths(1));
@@ -71,7 +71,7 @@ fn the_stopped_are_waited_for_and_keep_nobody_else() {
 }
 
 #[test]
-fn one_who_asks_is_enough_for_all() {
+fn one_checker_is_enough_for_all() {
     for of in [strict, lenient] {
         keeps(
             &Crowd::new(of(&[TWO, TWO, TWO]))

@@ -1,4 +1,5 @@
-//! What threads do with the read-write lock: the states that the code of `sharing` can be in, cut into segments.
+//! The code of the threads that use the read-write lock: the states that the code of `sharing` can
+//! be in, cut into segments.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -7,24 +8,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::THREADS;
 use crate::sync::sharing::{self, Change, Drain, Enter, Found, Mark, Steps, Tasks};
 
-/// One way to have the lock once.
+/// One use of the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     Read,
     /// One look.
     TryRead,
-    /// Gives up at any of its sleeps, or does not.
+    /// May give up at any of its sleeps.
     ReadFor,
     /// In a task.
     ReadTask,
-    /// In a task that is dropped at any of its sleeps, or is not.
+    /// In a task that may be dropped at any of its sleeps.
     DropTask,
-    /// In a task that is polled no more once it has to wait.
+    /// In a task that is no longer polled once it must wait.
     ForgetTask,
     Write,
     TryWrite,
     WriteFor,
-    /// Reads, then writes if nobody else wants to.
+    /// Reads, then writes if no other thread wants to.
     Upgrade,
     /// Writes, then reads.
     Downgrade,
@@ -33,13 +34,13 @@ pub(super) enum Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mistake {
     None,
-    /// A reader does not look again whether a writer has come.
+    /// A reader does not check again whether a writer has come.
     NoSecondLook,
-    /// One that waits does not look whether its mark came in time.
+    /// A waiting reader does not check whether its mark came in time.
     LateMark,
     /// A writer frees the lock before it raises the phase.
     FreeFirst,
-    /// Who gives up raises the phase as well.
+    /// A writer that gives up raises the phase as well.
     PhaseUnused,
     NoWriterWakeUp,
     NoReaderWakeUp,
@@ -52,13 +53,13 @@ pub(super) enum Mistake {
     NoTakeOver,
     /// A writer waits for tasks as for readers.
     KeepTasks,
-    /// A task that was sent away comes in all the same.
+    /// A task that was sent away enters all the same.
     NotSentAway,
-    /// A task that comes in changes `tasks` before its mark.
+    /// A task that enters changes `tasks` before its mark.
     TasksFirst,
-    /// A task that waits does not look whether it was counted in time.
+    /// A task that waits does not check whether it was counted in time.
     LateTask,
-    /// A task joins whatever is there by then.
+    /// A task joins `tasks` whatever its value has become.
     JoinsAny,
 }
 
@@ -96,12 +97,12 @@ pub(super) enum Bed {
     Draining,
 }
 
-/// Where a thread is between two segments.
+/// The place of a thread between two segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     Next,
     Entering(Enter),
-    /// Asleep, or about to.
+    /// Asleep, or about to sleep.
     Resting(Enter, u32),
     Reading,
     Draining(Drain),
@@ -157,7 +158,8 @@ impl Programs {
         }
     }
 
-    /// The phase since which a thread, no task, waits here, asleep or about to sleep: it has seen that its mark was in time.
+    /// The phase since which a thread, not a task, waits here, asleep or about to sleep: it has
+    /// seen that its mark was in time.
     pub(super) fn waits_since(&self, node: u32) -> Option<u32> {
         let places = self.places.borrow();
         let place = &places[node as usize];
@@ -182,7 +184,8 @@ impl Programs {
         })
     }
 
-    /// Goes on from the beginning of a segment with these answers, and over segments that need none.
+    /// Continues from the beginning of a segment with these answers, and through segments that need
+    /// none.
     pub(super) fn run(&self, program: usize, turn: usize, stage: Stage, answers: Vec<u64>) -> u32 {
         let (mut turn, mut stage, mut answers) = (turn, stage, answers);
         let op = loop {
@@ -231,7 +234,7 @@ impl Programs {
     }
 }
 
-/// Gives a segment its answers once more, and stops it at the first step that has none yet.
+/// Replays the answers to a segment, and stops it at the first step without an answer.
 pub(super) struct Replay<'a> {
     answers: &'a [u64],
     at: Cell<usize>,
@@ -263,7 +266,8 @@ impl Replay<'_> {
         self.ask(op) == 1
     }
 
-    /// A writer that has slept has waited long enough for tasks, since any sleep may end early; one that only tries does not wait.
+    /// A writer that has slept has waited long enough for tasks, since any sleep may end early; one
+    /// that only tries does not wait.
     fn is_late(&self, how: Turn, drain: Drain) -> bool {
         (drain.has_slept() || how == Turn::TryWrite) && self.mistake != Mistake::KeepTasks
     }
@@ -334,7 +338,7 @@ impl Replay<'_> {
             }
             Stage::Writing if how == Turn::Downgrade => {
                 sharing::downgrade(self);
-                // It leaves as every reader.
+                // It leaves as any reader does.
                 sharing::leave_reading(self);
                 Stage::Next
             }

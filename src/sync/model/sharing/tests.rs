@@ -51,7 +51,7 @@ fn upgrades_and_downgrades_finish_in_every_interleaving() {
 }
 
 #[test]
-fn whoever_gives_up_leaves_nobody_asleep() {
+fn a_waiter_that_gives_up_leaves_no_other_asleep() {
     const TRY_R: &[Turn] = &[Turn::TryRead];
     const R_FOR: &[Turn] = &[Turn::ReadFor];
     const TRY_W: &[Turn] = &[Turn::TryWrite];
@@ -133,7 +133,7 @@ const GIVES_UP: &[Turn] = &[
 ];
 
 #[test]
-fn somebody_beside_a_writer_is_found() {
+fn a_thread_beside_a_writer_is_found() {
     let worlds: [(Mistake, &[&[Turn]]); 5] = [
         (Mistake::NoSecondLook, &[R, W]),
         (Mistake::LateMark, &[R, W2]),
@@ -166,7 +166,7 @@ fn a_lost_wake_up_of_readers_or_writers_is_found() {
 }
 
 #[test]
-fn those_that_are_kept_out_for_ever_are_found() {
+fn threads_that_are_kept_out_forever_are_found() {
     let kept_out = [Law::Starved, Law::Stuck];
     for mistake in [Mistake::KeepDead, Mistake::NoTakeOver] {
         println!("{mistake:?}");
