@@ -48,6 +48,7 @@
 extern crate self as sharehold; // For derived code in our own tests.
 
 mod error;
+pub mod guide;
 mod inspect;
 mod key;
 mod memory;

@@ -7,6 +7,7 @@ use crate::{Finding, assert_none, lines};
 /// The rows of the library, from the top. Modules on one row do not name each other.
 const ROWS: &[&[&str]] = &[
     &["lib"],
+    &["guide"],
     &["inspect"],
     &["parts"],
     &["shared"],

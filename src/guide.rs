@@ -1,0 +1,102 @@
+//! The guide: how to use this library, a page for each subject.
+//!
+//! The pages are the Markdown files in `docs/guide`. A page links to other pages by their titles,
+//! and defines the targets at its end, for readers of the tree. The definitions here come first, so
+//! in this documentation the same titles lead to modules.
+
+/// Where the titles of the pages lead.
+macro_rules! titles {
+    () => {
+        "\
+[Choosing a tool]: crate::guide::choosing
+[Life of a segment]: crate::guide::life
+[Handling a death]: crate::guide::deaths
+[Values]: crate::guide::values
+[Parts]: crate::guide::parts
+[Transactions]: crate::guide::transactions
+[Waiting, tasks and event loops]: crate::guide::waiting
+[Users, groups and containers]: crate::guide::users
+[Upgrades]: crate::guide::upgrades
+[Testing your own code]: crate::guide::testing
+[Limits]: crate::guide::limits
+[Comparison]: crate::guide::comparison
+
+"
+    };
+}
+
+/// Declares the module of a page, and the items that it is about.
+macro_rules! page {
+    ($name:ident, $file:literal, $items:literal) => {
+        #[doc = titles!()]
+        #[doc = include_str!(concat!("../docs/guide/", $file))]
+        #[doc = concat!("\n# Items on this page\n\n", $items)]
+        pub mod $name {}
+    };
+}
+
+page!(
+    choosing,
+    "choosing.md",
+    "[`Segment`](crate::Segment), [`Shared`](crate::Shared), [`Part`](trait@crate::Part)"
+);
+page!(
+    life,
+    "life.md",
+    "[`Segment`](crate::Segment), [`Options`](crate::Options), [`Policy`](crate::Policy), \
+     [`When`](crate::When)"
+);
+page!(
+    deaths,
+    "deaths.md",
+    "[`LockError`](crate::LockError), [`Abandoned`](crate::Abandoned), \
+     [`MutexGuard`](crate::MutexGuard)"
+);
+page!(
+    values,
+    "values.md",
+    "[`Shared`](crate::Shared), [`Shareable`](trait@crate::Shareable), [`Text`](crate::Text), \
+     [`List`](crate::List)"
+);
+page!(
+    parts,
+    "parts.md",
+    "[`Part`](trait@crate::Part), [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock), \
+     [`Semaphore`](crate::Semaphore), [`Event`](crate::Event), [`Barrier`](crate::Barrier), \
+     [`Once`](crate::Once)"
+);
+page!(
+    transactions,
+    "transactions.md",
+    "[`Segment::transaction`](crate::Segment::transaction), [`Transaction`](crate::Transaction), \
+     [`Options::log`](crate::Options::log)"
+);
+page!(
+    waiting,
+    "waiting.md",
+    "[`Watch`](crate::Watch), [`PollableWatch`](crate::PollableWatch), \
+     [`Departures`](crate::Departures)"
+);
+page!(
+    users,
+    "users.md",
+    "[`Options::mode`](crate::Options::mode), [`Options::group`](crate::Options::group), \
+     [`Options::owner`](crate::Options::owner), [`directory`](crate::directory)"
+);
+page!(
+    upgrades,
+    "upgrades.md",
+    "[`Options::migrate_shared`](crate::Options::migrate_shared), \
+     [`Segment::contents`](crate::Segment::contents), [`Schema`](crate::Schema)"
+);
+page!(
+    testing,
+    "testing.md",
+    "[`Segment`](crate::Segment), [`Shared`](crate::Shared)"
+);
+page!(
+    limits,
+    "limits.md",
+    "[`Options`](crate::Options), [`ErrorKind`](crate::ErrorKind)"
+);
+page!(comparison, "comparison.md", "[`qt`](crate::qt)");
