@@ -91,6 +91,8 @@ impl FileFacts {
     ///
     /// This compares the memory of the whole file with its length. A file with more memory than its
     /// length does not count as whole, because the memory behind its end may make up for a hole.
+    /// Memory that is reserved behind the end and is exactly as large as the holes is not noticed.
+    /// `SEEK_HOLE` does not help: it also reports reserved memory that nobody has written as a hole.
     pub(crate) fn is_whole(&self, len: u64) -> bool {
         self.len >= len && self.reserved == self.len
     }
@@ -155,10 +157,10 @@ impl Eq for Identity {}
 pub(crate) enum Fate {
     /// A process with this PID and start time has a thread that has not ended.
     ///
-    /// It may execute another program than it did: the system shows that only to those who may read its memory.
+    /// It may execute another program than it did: no other process can prove that.
     Living,
     /// The program that recorded itself executes no further instruction: its process has ended, or all of its threads are
-    /// ending, or the process executes another program.
+    /// ending, or the asking process is the same one and executes another program by now.
     ///
     /// Its memory and its files may still be there: while they are released, or because a child inherited them.
     Gone,

@@ -7,11 +7,15 @@
 //! |---|---|---|
 //! | gone | no process has its PID | it recorded this process's PID namespace |
 //! | gone | all threads under its PID have ended | and `/proc` shows that namespace |
-//! | gone | another program runs under its PID | the same |
 //! | gone | another process has its PID: the start time differs | and both times are those of the system |
+//! | gone | it is an earlier program of this very process | |
 //! | living | none of these, and the start time is the same | |
 //!
-//! The second and the third also hold when another process has the PID by now: then the one asked about is gone, too.
+//! The second also holds when another process has the PID by now: then the one asked about is gone, too.
+//!
+//! No process can see that another one executes a new program. It shows other addresses of code and stack then, but a
+//! process may also change these itself and live on (`PR_SET_MM`). So such a process counts as living until it ends.
+//! A process never changes what it has recorded of itself, so it does recognize its own earlier programs.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -32,6 +36,9 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
     if me == *who {
         return Fate::Living;
     }
+    if is_earlier_program(&me, who) {
+        return Fate::Gone;
+    }
     let Some(pid) = i32::try_from(who.pid).ok().and_then(Pid::from_raw) else {
         return Fate::Unknown;
     };
@@ -40,6 +47,13 @@ pub(crate) fn fate_of(who: &Identity) -> Fate {
         return Fate::Gone;
     }
     Procfs::open().map_or(Fate::Unknown, |proc| seen_in(&proc, who))
+}
+
+/// Tells whether `who` is what this process, `me`, recorded before it became the program that it is now.
+fn is_earlier_program(me: &Identity, who: &Identity) -> bool {
+    let process = |it: &Identity| (it.pid, it.namespaces, it.start_time);
+    let are_known = me.start_time != 0 && me.program != 0 && who.program != 0;
+    are_known && process(me) == process(who) && me.program != who.program
 }
 
 /// What `/proc` says of a process whose PID is meant in this process's own namespace.
@@ -52,9 +66,7 @@ fn seen_in(proc: &Procfs, who: &Identity) -> Fate {
         let compare = times_compare(who.namespaces) && proc.own_namespaces() == who.namespaces;
         !same_start && who.start_time != 0 && compare
     };
-    // `exec` ends all threads and the memory of the old program before the new one shows.
-    let runs_another = found.program != 0 && who.program != 0 && found.program != who.program;
-    let gone = runs_another || is_another() || found.has_ended() && proc.all_threads_ended(who.pid);
+    let gone = is_another() || found.has_ended() && proc.all_threads_ended(who.pid);
     match gone {
         true if proc.shows_own_namespace() => Fate::Gone,
         false if same_start => Fate::Living,
@@ -64,6 +76,8 @@ fn seen_in(proc: &Procfs, who: &Identity) -> Fate {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -129,5 +143,25 @@ mod tests {
         for (who, fate) in others {
             assert_eq!(fate_of(&who), fate, "{who:?}");
         }
+    }
+
+    #[test]
+    fn a_living_process_that_shows_other_addresses_lives() {
+        let mut child = Command::new("sleep").arg("600").spawn().expect("it starts");
+        let me = identity().expect("Linux knows its processes");
+        let proc = Procfs::open().expect("/proc is mounted");
+        let seen = proc.process(child.id()).expect("it lives");
+        let recorded = Identity {
+            pid: child.id(),
+            start_time: seen.start_time,
+            program: seen.program ^ 2,
+            ..me
+        };
+        let fates = [fate_of(&recorded), {
+            child.kill().expect("it lives");
+            child.wait().expect("it is a child");
+            fate_of(&recorded)
+        }];
+        assert_eq!(fates, [Fate::Living, Fate::Gone]);
     }
 }
