@@ -11,19 +11,27 @@ use super::helper::{self, Ticket};
 use super::waiting::{Look, Wait};
 use crate::sys;
 
-/// How long a task itself sleeps between two looks when no helper thread can be started.
-const WITHOUT_THREADS: Duration = Duration::from_millis(1);
+/// How long a task itself sleeps at first between two checks when no helper thread can be started.
+const FIRST_WITHOUT_THREAD: Duration = Duration::from_millis(1);
+/// The longest such sleep. The executor's other tasks wait meanwhile, so it is short.
+const LONGEST_WITHOUT_THREAD: Duration = Duration::from_millis(8);
 
 /// The future of a wait.
 #[derive(Debug)]
 pub(crate) struct Until<W> {
     wait: W,
     ticket: Option<Ticket>,
+    /// The next sleep, if no thread can be started.
+    without_thread: Duration,
 }
 
 impl<W: Wait + Unpin> Until<W> {
     pub(crate) fn new(wait: W) -> Until<W> {
-        Until { wait, ticket: None }
+        Until {
+            wait,
+            ticket: None,
+            without_thread: FIRST_WITHOUT_THREAD,
+        }
     }
 }
 
@@ -38,8 +46,9 @@ impl<W: Wait + Unpin> Future for Until<W> {
             Look::Sleep { word, seen, limit } | Look::Blocked { word, seen, limit } => {
                 this.ticket = helper::wait(word, seen, limit, context.waker()).ok();
                 if this.ticket.is_none() {
-                    let most = limit.map_or(WITHOUT_THREADS, |it| it.min(WITHOUT_THREADS));
-                    sys::wait(word, seen, Some(most));
+                    let most = this.without_thread;
+                    this.without_thread = (2 * most).min(LONGEST_WITHOUT_THREAD);
+                    sys::wait(word, seen, Some(limit.map_or(most, |it| it.min(most))));
                     context.waker().wake_by_ref();
                 }
                 Poll::Pending

@@ -7,7 +7,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::sys::{self, Address, Generation, PerProcess, Slept, Word};
 const MOST: usize = sys::MOST_WORDS - 1;
 
 /// The helpers of this process.
-static HELPERS: PerProcess<Mutex<Vec<&'static Helper>>> = PerProcess::new();
+static HELPERS: PerProcess<Mutex<Vec<Arc<Helper>>>> = PerProcess::new();
 
 /// A thread, and what it sleeps on.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ struct Waiter {
 /// it calls the waker.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    helper: &'static Helper,
+    helper: Arc<Helper>,
     number: u64,
     generation: Generation,
 }
@@ -72,10 +72,10 @@ pub(super) fn wait(
         .iter()
         .find(|it| lock(&it.waiters).list.len() < MOST);
     let helper = if let Some(helper) = with_room {
-        helper
+        Arc::clone(helper)
     } else {
         let helper = Helper::start()?;
-        helpers.push(helper);
+        helpers.push(Arc::clone(&helper));
         helper
     };
     let mut waiters = lock(&helper.waiters);
@@ -116,9 +116,10 @@ impl Drop for Ticket {
 }
 
 impl Helper {
-    fn start() -> io::Result<&'static Helper> {
-        let helper: &'static Helper = Box::leak(Box::default());
-        sys::start_thread("sharehold-wait", || helper.run())?;
+    fn start() -> io::Result<Arc<Helper>> {
+        let helper = Arc::new(Helper::default());
+        let of_thread = Arc::clone(&helper);
+        sys::start_thread("sharehold-wait", move || of_thread.run())?;
         Ok(helper)
     }
 
