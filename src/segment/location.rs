@@ -174,6 +174,12 @@ impl Location {
                 ErrorKind::PermissionDenied,
                 format!("this user may not use the directory {shown}; set {VARIABLE} to another"),
             ),
+            io::ErrorKind::ReadOnlyFilesystem => (
+                ErrorKind::PermissionDenied,
+                format!(
+                    "the directory {shown} is on a file system that is mounted read-only; set {VARIABLE} to another"
+                ),
+            ),
             io::ErrorKind::NotFound => (
                 ErrorKind::InvalidOption,
                 format!(

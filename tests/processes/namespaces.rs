@@ -19,6 +19,9 @@ pub(crate) fn suite() -> Suite {
         .test(a_segment_lives_as_long_as_somebody_in_any_namespace)
         .test(a_living_holder_is_not_robbed_where_proc_shows_others_under_equal_pids)
         .test(a_living_holder_is_not_robbed_from_another_time_namespace)
+        .test(a_file_system_that_is_mounted_read_only_is_named_in_the_error)
+        .role(uses_what_is_mounted_read_only)
+        .role(makes_its_directory_where_it_is_read_only)
         .role(holds_and_waits_with_equal_pids)
         .role(moves_to_another_time)
 }
@@ -228,4 +231,47 @@ fn a_living_holder_is_not_robbed_from_another_time_namespace() {
     let said = moved.ask("and now?");
     assert!(said.starts_with("Abandoned"), "{said}");
     moved.ends_well();
+}
+
+/// Finds the tests' segment on a file system that is mounted read-only here.
+fn uses_what_is_mounted_read_only(_: &mut Talk) {
+    let options = Segment::options().size(8);
+    let refused = [
+        Segment::attach(KEY).map(drop),
+        options.create("com.example.new").map(drop),
+        options.open_or_create(KEY).map(drop),
+    ];
+    for refused in refused {
+        let error = refused.expect_err("nothing can be written");
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert!(error.to_string().contains("mounted read-only"), "{error}");
+    }
+}
+
+/// Has to make the directory of its segments there first.
+fn makes_its_directory_where_it_is_read_only(_: &mut Talk) {
+    let error = Segment::create(KEY, 8).expect_err("no directory can be made");
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert!(error.to_string().contains("mounted read-only"), "{error}");
+}
+
+fn a_file_system_that_is_mounted_read_only_is_named_in_the_error() {
+    need_root("mount a file system");
+    let _segment = created();
+    let start = |directory: &str| {
+        let mount = format!(
+            r#"mount --bind "$SHAREHOLD_DIR" "$SHAREHOLD_DIR" &&
+            mount -o remount,bind,ro "$SHAREHOLD_DIR" &&
+            export SHAREHOLD_DIR="$SHAREHOLD_DIR{directory}" && exec "$0" "$@""#
+        );
+        let namespace = ["unshare", "--mount", "--propagation", "private"];
+        let wrapper = namespace.into_iter().chain(["sh", "-c"]);
+        wrapper
+            .map(str::to_owned)
+            .chain([mount])
+            .collect::<Vec<_>>()
+    };
+    Child::under(start(""), uses_what_is_mounted_read_only, [""; 0]).ends_well();
+    let role = makes_its_directory_where_it_is_read_only;
+    Child::under(start("/missing"), role, [""; 0]).ends_well();
 }
