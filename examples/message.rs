@@ -12,7 +12,7 @@
 use std::env;
 use std::io::{self, BufRead};
 
-use sharehold::{Bytes, Guard, LockError, Result, Segment, When};
+use sharehold::{DestroyMode, LockError, Result, Segment, SegmentData, SegmentGuard};
 
 const KEY: &str = "com.example.message";
 const SIZE: usize = 1024;
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
 }
 
 /// Locks the segment; a message that a dead process may have left half written is thrown away.
-fn lock(segment: &Segment) -> Result<Guard<'_>> {
+fn lock(segment: &Segment) -> Result<SegmentGuard<'_>> {
     match segment.lock() {
         Ok(guard) => Ok(guard),
         Err(LockError::Abandoned(found)) => {
@@ -77,7 +77,7 @@ fn lock(segment: &Segment) -> Result<Guard<'_>> {
     }
 }
 
-fn read(message: &Bytes<'_>) -> Result<Option<String>> {
+fn read(message: &SegmentData<'_>) -> Result<Option<String>> {
     let length: u64 = message.read_at(LENGTH)?;
     let mut text = vec![
         0;
@@ -89,7 +89,7 @@ fn read(message: &Bytes<'_>) -> Result<Option<String>> {
     Ok((!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn write(message: &mut Guard<'_>, text: &str) -> Result<()> {
+fn write(message: &mut SegmentGuard<'_>, text: &str) -> Result<()> {
     message.write_at(LENGTH, &(text.len() as u64))?;
     message.write(TEXT, text.as_bytes())
 }
@@ -98,6 +98,6 @@ fn write(message: &mut Guard<'_>, text: &str) -> Result<()> {
 fn create_again(segment: Segment, size: usize) -> Result<Segment> {
     segment.detach()?;
     // Gone already if this was the last one; others who are attached keep the old one to themselves.
-    let _ = Segment::destroy(KEY, When::Now);
+    let _ = Segment::destroy(KEY, DestroyMode::Immediate);
     Segment::options().size(size).max_size(MAX_SIZE).create(KEY)
 }

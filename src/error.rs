@@ -25,7 +25,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 #[derive(thiserror::Error)]
 #[error(transparent)]
-pub struct Error(Box<Facts>);
+pub struct Error(Box<ErrorRepr>);
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +34,7 @@ impl fmt::Debug for Error {
 }
 
 #[derive(Debug, thiserror::Error)]
-struct Facts {
+struct ErrorRepr {
     kind: ErrorKind,
     operation: &'static str,
     key: Option<String>,
@@ -44,7 +44,7 @@ struct Facts {
     system: Option<io::Error>,
 }
 
-impl fmt::Display for Facts {
+impl fmt::Display for ErrorRepr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}", self.operation)?;
         if let Some(key) = &self.key {
@@ -84,7 +84,7 @@ impl Error {
         reason: impl Into<String>,
     ) -> Error {
         let reason = reason.into();
-        Error(Box::new(Facts {
+        Error(Box::new(ErrorRepr {
             kind,
             operation,
             key: None,

@@ -5,12 +5,12 @@
 //!
 //! | you want | use |
 //! |---|---|
-//! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`Guard`] |
+//! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`SegmentGuard`] |
 //! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
-//! | a typed value whose type the program does not have | [`AnyShared`], [`Schema`] |
-//! | a mutex, read-write lock, semaphore, event, barrier or once | [`Mutex`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`Once`] |
+//! | a typed value whose type the program does not have | [`UntypedShared`], [`Schema`] |
+//! | a mutex, read-write lock, semaphore, event, barrier or once | [`Mutex`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`OnceLock`] |
 //! | several of them in one segment | [`Part`] |
-//! | parts whose types the program does not have | [`AnyParts`] |
+//! | parts whose types the program does not have | [`UntypedParts`] |
 //! | many writes that become final together | [`Segment::transaction`] |
 //! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
 //! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`Mutex::lock_async`], [`PollableWatch`] |
@@ -47,41 +47,64 @@
 #[cfg(test)]
 extern crate self as sharehold; // For derived code in our own tests.
 
+mod barrier;
+mod deadline;
+mod departures;
 mod error;
+mod event;
 pub mod guide;
 mod inspect;
 mod key;
+mod lock;
 mod memory;
+#[cfg(test)]
+mod model;
+mod mutex;
+mod once_lock;
 mod parts;
 pub mod qt;
+mod rwlock;
 mod schema;
 mod segment;
-mod shared;
-mod sync;
+mod semaphore;
 mod sys;
+mod timing;
+mod untyped_parts;
+mod value;
+mod wait;
 
+pub use barrier::{Barrier, BarrierOptions, DeathPolicy};
+pub use departures::Departures;
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, ResetMode};
 pub use inspect::{
-    Condition, Deadlock, Foreign, ForeignKind, Holder, Inspection, Listed, LockState, PartSeen,
-    PartState, Recovery, Share, Summary, ValueType, Wait, Waiter, deadlocks, directory, inspect,
-    list, list_all_users, list_foreign, owners, summarize,
+    Consistency, Deadlock, ForeignKind, ForeignObject, Holder, Inspection, ListEntry, LockState,
+    PartInfo, PartState, Recovery, Summary, Usage, ValueType, WaitEdge, Waiter, deadlocks,
+    directory, inspect, list, list_all_users, list_foreign, owners, summarize,
 };
 pub use key::MAX_KEY_LEN;
+pub use lock::{
+    AbandonCause, Abandoned, AcquireError, GuardNoSend, GuardSend, LockError, SegmentGuard,
+};
+pub use mutex::{Mutex, MutexGuard};
+pub use once_lock::OnceLock;
+pub use parts::Part;
 #[doc(hidden)]
 pub use parts::support as __support;
-pub use parts::{
-    AnyGuarded, AnyParts, Barrier, Event, Meeting, Mutex, MutexGuard, OnDeath, Once, Part, Permit,
-    ReadGuard, Reset, RwLock, Semaphore, WriteGuard,
-};
+pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use schema::{
     Difference, Field, FieldError, FieldValue, FieldsError, Kind, List, ListFull, Member, Number,
     ParseKindError, ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
 };
-pub use segment::{Attachment, Bytes, Options, Policy, ReadOnlySegment, Recoveries, Segment, When};
-pub use shared::{
-    AnyShared, Contents, PollableWatch, ReadOnlyAnyShared, ReadOnlyShared, Shared, Transaction,
-    Versioned, Watch,
+pub use segment::{
+    Attachment, DestroyMode, Policy, ReadOnlySegment, RecoveryStats, Segment, SegmentData,
+    SegmentOptions,
 };
+pub use semaphore::{Permit, Semaphore};
 pub use sharehold_derive::{Part, Shareable};
-pub use sync::{Abandoned, AnyThread, Cause, Departures, Guard, LockError, NotAcquired, OneThread};
 pub use sys::Signal;
+pub use untyped_parts::{UntypedGuarded, UntypedParts};
+pub use value::{
+    Contents, PollableWatch, ReadOnlyShared, ReadOnlyUntypedShared, Shared, Transaction,
+    UntypedShared, Versioned, Watch,
+};

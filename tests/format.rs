@@ -9,7 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sharehold::{ErrorKind, LockError, Options, Policy, Schema, Segment, Shared, When};
+use sharehold::{
+    DestroyMode, ErrorKind, LockError, Policy, Schema, Segment, SegmentOptions, Shared,
+};
 use sharehold_testkit::raw::lock_byte;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, wait_until_asleep};
 
@@ -204,7 +206,7 @@ fn nanoseconds(time: SystemTime) -> u64 {
     since.as_nanos().try_into().expect("it is not that late")
 }
 
-fn options() -> Options {
+fn options() -> SegmentOptions {
     Segment::options()
         .slots(3)
         .log(88)
@@ -220,19 +222,19 @@ fn every_field_is_where_the_document_says() {
         .expect("nothing has the key");
     segment.grow(5000).expect("there is memory");
     // Slot 1 will be a dead one's, slot 2 one that was taken twice.
-    let mut culprit = attached();
+    let mut previous_owner = attached();
     attached().ends_well();
     let mut waiter = attached();
     let culprits_record = file_of(KEY)[HEADER + SLOT + 16..HEADER + SLOT + 72].to_vec();
-    let expected_of_culprit = table::record_of(culprit.pid(), 1, &culprits_record);
+    let expected_of_culprit = table::record_of(previous_owner.pid(), 1, &culprits_record);
     assert_block("Record", &[], &culprits_record, &expected_of_culprit);
-    culprit.tell("lock");
-    culprit.hears("locked");
+    previous_owner.tell("lock");
+    previous_owner.hears("locked");
     // Killed while somebody sleeps for the lock, so that the take-over takes time.
     let mut guard = std::thread::scope(|scope| {
         scope.spawn(|| {
             wait_until_asleep(std::process::id());
-            culprit.kill();
+            previous_owner.kill();
         });
         match segment.lock() {
             Err(LockError::Abandoned(found)) => found.into_guard(),
@@ -287,9 +289,9 @@ fn every_field_is_where_the_document_says() {
         ("fenced", number(0)),
         ("condition", number(1)),
         ("watched", number(1)),
-        ("culprit_hold", number((1 << 12) + 1)),
-        ("culprit", bytes(&culprits_record)),
-        ("askers", bytes(&[0; 32])),
+        ("previous_owner_hold", number((1 << 12) + 1)),
+        ("previous_owner", bytes(&culprits_record)),
+        ("checkers", bytes(&[0; 32])),
         ("last_recoveries", bytes(&file[256..HEADER])),
     ];
     assert_block("Header", &[], &file[..HEADER], &header);
@@ -309,7 +311,7 @@ fn every_field_is_where_the_document_says() {
     waiter.hears("locked");
     waiter.ends_well();
     drop(segment);
-    Segment::destroy(KEY, When::Unused).expect("nobody is left");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody is left");
 }
 
 /// The log: two records.
@@ -360,7 +362,7 @@ fn a_typed_value_is_where_the_document_says() {
     ];
     assert_block("Typed data", &words, &file[data_at..], &typed);
     drop(shared);
-    Segment::destroy(KEY, When::Unused).expect("nobody is left");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody is left");
 }
 
 fn blocks_follow_each_other_for_any_sizes() {
@@ -477,10 +479,10 @@ fn attachers_pass_the_gate_together_and_keep_removers_out() {
     assert!(lock_byte(&attacher, lock_bytes("gate").0, false));
     drop(Segment::attach(KEY).expect("attachers pass together"));
     drop(Segment::attach_read_only(KEY).expect("attachers pass together"));
-    let busy = Segment::destroy(KEY, When::Now).map_err(|error| error.kind());
+    let busy = Segment::destroy(KEY, DestroyMode::Immediate).map_err(|error| error.kind());
     assert_eq!(busy, Err(ErrorKind::Busy), "a remover passes alone");
     drop(attacher);
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
 }
 
 fn a_remover_goes_first_and_keeps_attachers_out() {
@@ -496,7 +498,7 @@ fn a_remover_goes_first_and_keeps_attachers_out() {
     let busy = Segment::attach(KEY).map_err(|error| error.kind());
     assert_eq!(busy.err(), Some(ErrorKind::Busy), "a remover passes alone");
     drop(remover);
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
 }
 
 fn another_version_is_refused_by_name() {
@@ -504,17 +506,17 @@ fn another_version_is_refused_by_name() {
     drop(options.create(KEY).expect("nothing has the key"));
     let path = directory().join(&left_in_directory()[0]);
     let mut file = fs::read(&path).expect("it is there");
-    file[8] = 5;
+    file[8] = 6;
     fs::write(&path, file).expect("one may");
     let error = Segment::attach(KEY).expect_err("it is another version");
     assert_eq!(error.kind(), ErrorKind::WrongVersion);
     assert!(
         error
             .to_string()
-            .contains("format version 5, this is version 4"),
+            .contains("format version 6, this is version 5"),
         "{error}"
     );
     let shared = Shared::<u64>::attach(KEY).map_err(|error| error.kind());
     assert_eq!(shared.err(), Some(ErrorKind::WrongVersion));
-    Segment::destroy(KEY, When::Now).expect("it can be destroyed");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it can be destroyed");
 }

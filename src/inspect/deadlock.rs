@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use super::locks::{self, OWN_LOCK, moment, named};
 use crate::error::Result;
-use crate::segment::table::Hold;
-use crate::segment::{Attachment, Care, View, look_at_all_users};
-use crate::sync::deadlock::{Edge, way};
+use crate::lock::deadlock::{Edge, way};
+use crate::segment::table::AttachmentId;
+use crate::segment::{Attachment, LivenessCheck, View, look_at_all_users};
 
 /// Who waits looks at least this often whether the holder is still the same, and notes it.
 const LOOKED_AGAIN: Duration = Duration::from_millis(150);
@@ -18,13 +18,13 @@ const LOOKED_AGAIN: Duration = Duration::from_millis(150);
 #[non_exhaustive]
 pub struct Deadlock {
     /// Each waits for the next one, and the last one for the first.
-    pub waits: Vec<Wait>,
+    pub waits: Vec<WaitEdge>,
 }
 
 /// Says that a thread waits for a lock that another one holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Wait {
+pub struct WaitEdge {
     /// Who waits.
     pub waiter: Attachment,
     /// The thread that does, numbered as its process sees it.
@@ -59,12 +59,12 @@ impl fmt::Display for Deadlock {
 
 /// An edge, and what people call it.
 #[derive(Debug, Clone, PartialEq)]
-struct Seen {
+struct LabelledEdge {
     edge: Edge,
-    wait: Wait,
+    wait: WaitEdge,
 }
 
-impl AsRef<Edge> for Seen {
+impl AsRef<Edge> for LabelledEdge {
     fn as_ref(&self) -> &Edge {
         &self.edge
     }
@@ -73,7 +73,7 @@ impl AsRef<Edge> for Seen {
 /// Finds threads that wait for each other, through the locks of segments and of their parts: this user's, and all others
 /// that [`list_all_users`](crate::list_all_users) lists.
 ///
-/// It follows mutexes, the making of a [`Once`](crate::Once), the writers of an [`RwLock`](crate::RwLock) and the locks of segments, as far as threads have noted
+/// It follows mutexes, the making of a [`OnceLock`](crate::OnceLock), the writers of an [`RwLock`](crate::RwLock) and the locks of segments, as far as threads have noted
 /// that they sleep for them: not tasks, not readers of an `RwLock` that keep a writer out, not permits. Where it seems to find something it looks again after
 /// 150 ms, so that what merely looks like a circle in passing is not told.
 ///
@@ -96,7 +96,7 @@ pub fn deadlocks() -> Result<Vec<Deadlock>> {
     }
     thread::sleep(LOOKED_AGAIN);
     let again = edges()?;
-    let lasts = |circle: &Vec<Seen>| circle.iter().all(|seen| again.contains(seen));
+    let lasts = |circle: &Vec<LabelledEdge>| circle.iter().all(|seen| again.contains(seen));
     let lasting = found.into_iter().filter(lasts);
     let told = lasting.map(|circle| Deadlock {
         waits: circle.into_iter().map(|seen| seen.wait).collect(),
@@ -105,8 +105,8 @@ pub fn deadlocks() -> Result<Vec<Deadlock>> {
 }
 
 /// Each circle once, from the first of its edges on.
-fn circles(edges: &[Seen]) -> Vec<Vec<Seen>> {
-    let mut found: Vec<Vec<Seen>> = Vec::new();
+fn circles(edges: &[LabelledEdge]) -> Vec<Vec<LabelledEdge>> {
+    let mut found: Vec<Vec<LabelledEdge>> = Vec::new();
     for first in edges {
         if found.iter().flatten().any(|seen| seen == first) {
             continue;
@@ -120,23 +120,23 @@ fn circles(edges: &[Seen]) -> Vec<Vec<Seen>> {
     found
 }
 
-fn edges() -> Result<Vec<Seen>> {
+fn edges() -> Result<Vec<LabelledEdge>> {
     let all = look_at_all_users(|view| Ok(edges_of(&view)))?.into_iter();
     let seen = all.filter_map(|it| it.seen.ok());
     Ok(seen.flatten().collect())
 }
 
-fn edges_of(view: &View) -> Vec<Seen> {
-    let notes = locks::notes(view, Care::Exact).into_iter();
+fn edges_of(view: &View) -> Vec<LabelledEdge> {
+    let notes = locks::notes(view, LivenessCheck::Thorough).into_iter();
     let standing = notes.filter(|(_, noted)| view.owner_at(noted.lock) == Some(noted.holder));
-    let recorded = |hold: Hold| view.recorded(hold);
-    let edges = standing.filter_map(|(hold, noted)| Edge::new(hold, noted, recorded));
+    let recorded = |id: AttachmentId| view.recorded(id);
+    let edges = standing.filter_map(|(id, noted)| Edge::new(id, noted, recorded));
     let seen = edges.filter_map(|edge| {
         let of_part = edge.noted.lock != OWN_LOCK;
         let path = || super::parts::path_of(view, &view.schema().ok()??, edge.noted.lock);
-        Some(Seen {
-            wait: Wait {
-                waiter: named(view, edge.hold)?,
+        Some(LabelledEdge {
+            wait: WaitEdge {
+                waiter: named(view, edge.id)?,
                 thread: edge.noted.thread?,
                 key: view.found.key.clone(),
                 part: if of_part { path() } else { None },

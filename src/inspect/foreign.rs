@@ -19,7 +19,7 @@ const QT_SEMAPHORE: &str = "qipc_systemsem_";
 /// Describes a shared object of the system that is no segment of this library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Foreign {
+pub struct ForeignObject {
     /// Which of the system's objects it is.
     pub kind: ForeignKind,
     /// Whether its name is one that Qt makes.
@@ -72,7 +72,7 @@ pub enum ForeignKind {
 /// }
 /// # Ok::<(), sharehold::Error>(())
 /// ```
-pub fn list_foreign() -> Result<Vec<Foreign>> {
+pub fn list_foreign() -> Result<Vec<ForeignObject>> {
     let mut found = system_v().map_err(failed)?;
     found.extend(posix().map_err(failed)?);
     Ok(found)
@@ -92,7 +92,7 @@ fn failed(error: io::Error) -> Error {
     Error::new(kind, LIST, detail).with_system(error)
 }
 
-fn system_v() -> io::Result<Vec<Foreign>> {
+fn system_v() -> io::Result<Vec<ForeignObject>> {
     let all = ipc::all_segments()?;
     if all.is_empty() {
         return Ok(Vec::new());
@@ -102,7 +102,7 @@ fn system_v() -> io::Result<Vec<Foreign>> {
     let segments = all.into_iter().map(|(id, key, facts)| {
         let id = u64::from(id.cast_unsigned());
         let native_key = names.remove(&id);
-        Foreign {
+        ForeignObject {
             kind: ForeignKind::SystemV,
             is_qt: native_key.is_some(),
             name: format!("{key:#010x}"),
@@ -131,7 +131,7 @@ fn native_keys() -> HashMap<u64, NativeIpcKey> {
     found.collect()
 }
 
-fn posix() -> io::Result<Vec<Foreign>> {
+fn posix() -> io::Result<Vec<ForeignObject>> {
     let directory = Path::new(POSIX);
     let mut names = ipc::inodes_in(directory)?;
     names.sort_unstable();
@@ -154,7 +154,7 @@ fn posix() -> io::Result<Vec<Foreign>> {
         let is_qt = bare.starts_with(QT_MEMORY) || bare.starts_with(QT_SEMAPHORE);
         let name = format!("/{bare}");
         let native_key = NativeIpcKey::new(name.clone(), KeyType::Posix);
-        found.push(Foreign {
+        found.push(ForeignObject {
             kind,
             is_qt,
             name,

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 
 use super::locks::Notes;
-use super::parts::{self, PartSeen};
+use super::parts::{self, PartInfo};
 use super::recovery::{self, Recovery};
 use super::summary::Summary;
 use crate::error::Result;
 use crate::schema::Schema;
-use crate::segment::{Care, Options, Segment, View, look_at};
-use crate::shared::look;
+use crate::segment::{LivenessCheck, Segment, SegmentOptions, View, look_at};
+use crate::value::view;
 
 /// How much of plain data is shown.
 const BEGINNING: usize = 4096;
@@ -28,7 +28,7 @@ pub struct Inspection {
     /// cannot be read.
     pub content: Result<Vec<u8>>,
     /// Who uses each part, of a segment of parts.
-    pub parts: Vec<PartSeen>,
+    pub parts: Vec<PartInfo>,
     /// The last times that a lock was taken over from a dead process, at most 16, the latest first.
     pub recoveries: Vec<Recovery>,
 }
@@ -61,7 +61,7 @@ pub fn inspect(key: &str) -> Result<Inspection> {
     Segment::options().inspect(key)
 }
 
-impl Options {
+impl SegmentOptions {
     /// Looks at one segment, whether or not anybody is attached to it. See [`inspect`].
     ///
     /// # Errors
@@ -74,11 +74,11 @@ impl Options {
 
 fn see(key: &str, owner: Option<u32>) -> Result<Inspection> {
     let (file_name, mut view) = look_at(key, owner)?;
-    let mut summary = Summary::of(&mut view, Care::Exact)?;
+    let mut summary = Summary::of(&mut view, LivenessCheck::Thorough)?;
     let schema = view.schema();
     let content = match &schema {
         Ok(Some(schema)) if !schema.is_of_parts() => {
-            look::snapshot(&view, 0, schema.size()).map(|(version, value)| {
+            view::snapshot(&view, 0, schema.size()).map(|(version, value)| {
                 summary.version = Some(version);
                 value
             })
@@ -87,12 +87,12 @@ fn see(key: &str, owner: Option<u32>) -> Result<Inspection> {
     };
     let typed = schema.as_ref().ok().and_then(Option::as_ref);
     let of_parts = typed.filter(|it| it.is_of_parts());
-    let notes = Notes::of(&view, Care::Exact);
+    let notes = Notes::of(&view, LivenessCheck::Thorough);
     let with_key = |error: crate::error::Error| error.with_key(key);
     Ok(Inspection {
         file_name,
         parts: of_parts.map_or_else(Vec::new, |schema| {
-            parts::seen(&view, schema, &notes, Care::Exact)
+            parts::seen(&view, schema, &notes, LivenessCheck::Thorough)
         }),
         recoveries: recovery::last(&view, of_parts),
         summary,

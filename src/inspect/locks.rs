@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::lock::UpdateMode;
 use crate::memory::format::{LockWords, ThreadMark};
-use crate::segment::table::{self, Hold, Presence};
-use crate::segment::waits::{self, Noted};
-use crate::segment::{Attachment, Care, View};
-use crate::sync::Manner;
+use crate::segment::table::{self, AttachmentId, Presence};
+use crate::segment::waits::{self, WaitRecord};
+use crate::segment::{Attachment, LivenessCheck, View};
 
 /// Where the segment's own lock stands, as notes have it.
 pub(super) const OWN_LOCK: u32 = 1;
@@ -73,15 +73,15 @@ impl<'a> Looked<'a> {
         }
     }
 
-    fn thread_of(&self, hold: Hold) -> Option<u32> {
-        let slot = self.view.copied.slot(hold.index())?;
-        if table::holder_of(&slot, hold.index()) != Some(hold) {
+    fn thread_of(&self, id: AttachmentId) -> Option<u32> {
+        let slot = self.view.copied.slot(id.index())?;
+        if table::holder_of(&slot, id.index()) != Some(id) {
             return None;
         }
         let thread = match self.threads {
             None => slot.holding_thread.load(Ordering::Relaxed),
             Some((first, row)) => {
-                let mark: ThreadMark = self.view.data_block(first + hold.index() * row)?;
+                let mark: ThreadMark = self.view.data_block(first + id.index() * row)?;
                 mark.holding_thread.load(Ordering::Relaxed)
             }
         };
@@ -90,19 +90,19 @@ impl<'a> Looked<'a> {
 }
 
 impl LockState {
-    pub(super) fn of(lock: &Looked<'_>, notes: &Notes, care: Care) -> LockState {
+    pub(super) fn of(lock: &Looked<'_>, notes: &Notes, care: LivenessCheck) -> LockState {
         let owner = lock.words.owner.load(Ordering::Relaxed);
         if owner == 0 {
             return LockState::Free;
         }
-        let hold = Hold::from_word(owner);
+        let id = AttachmentId::from_word(owner);
         let holder = Holder {
-            attachment: named(lock.view, hold),
-            thread: lock.thread_of(hold),
-            in_place: Manner::of(owner) == Manner::Plain,
-            seen_since: notes.seen_since(lock.place, hold),
+            attachment: named(lock.view, id),
+            thread: lock.thread_of(id),
+            in_place: UpdateMode::of(owner) == UpdateMode::InPlace,
+            seen_since: notes.seen_since(lock.place, id),
         };
-        match lock.view.presence_of(hold, care) {
+        match lock.view.presence_of(id, care) {
             Presence::There => LockState::Held(holder),
             Presence::Gone => LockState::Abandoned(holder),
         }
@@ -111,13 +111,13 @@ impl LockState {
 
 /// What those who are attached have noted of what they wait for.
 #[derive(Debug)]
-pub(super) struct Notes(Vec<(Attachment, Noted)>);
+pub(super) struct Notes(Vec<(Attachment, WaitRecord)>);
 
 impl Notes {
-    pub(super) fn of(view: &View, care: Care) -> Notes {
+    pub(super) fn of(view: &View, care: LivenessCheck) -> Notes {
         let mut found = Vec::new();
-        for (hold, noted) in notes(view, care) {
-            found.extend(named(view, hold).map(|attachment| (attachment, noted)));
+        for (id, noted) in notes(view, care) {
+            found.extend(named(view, id).map(|attachment| (attachment, noted)));
         }
         found.sort_by_key(|(_, noted)| noted.began);
         Notes(found)
@@ -136,24 +136,24 @@ impl Notes {
         waiters.collect()
     }
 
-    fn seen_since(&self, place: u32, holder: Hold) -> Option<SystemTime> {
+    fn seen_since(&self, place: u32, holder: AttachmentId) -> Option<SystemTime> {
         let waits = self.of_lock(place);
         let met = waits.filter(|(_, noted)| noted.holder == holder);
         moment(met.map(|(_, noted)| noted.met).min()?)
     }
 
-    fn of_lock(&self, place: u32) -> impl Iterator<Item = &(Attachment, Noted)> {
+    fn of_lock(&self, place: u32) -> impl Iterator<Item = &(Attachment, WaitRecord)> {
         self.0.iter().filter(move |(_, noted)| noted.lock == place)
     }
 }
 
 /// What those who are attached have noted. Only of who has noted something the system is asked whether it is there.
-pub(super) fn notes(view: &View, care: Care) -> Vec<(Hold, Noted)> {
+pub(super) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, WaitRecord)> {
     let mut found = Vec::new();
-    for (hold, slot) in view.taken() {
+    for (id, slot) in view.taken() {
         let mut noted = waits::noted(&slot).peekable();
-        if noted.peek().is_some() && view.presence_of(hold, care) == Presence::There {
-            found.extend(noted.map(|noted| (hold, noted)));
+        if noted.peek().is_some() && view.presence_of(id, care) == Presence::There {
+            found.extend(noted.map(|noted| (id, noted)));
         }
     }
     found
@@ -165,6 +165,6 @@ pub(super) fn moment(since: Duration) -> Option<SystemTime> {
 }
 
 /// Who has a hold, if the segment remembers.
-pub(super) fn named(view: &View, hold: Hold) -> Option<Attachment> {
-    Some(Attachment::of(hold, &view.recorded(hold)?))
+pub(super) fn named(view: &View, id: AttachmentId) -> Option<Attachment> {
+    Some(Attachment::of(id, &view.recorded(id)?))
 }

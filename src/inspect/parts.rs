@@ -5,22 +5,22 @@
 use std::sync::atomic::Ordering;
 
 use super::locks::{LockState, Looked, Notes, Waiter, named};
+use crate::barrier::protocol::Threads;
+use crate::event::protocol;
 use crate::memory::format::{
-    BarrierWords, EventWords, LockWords, Mark as MarkWord, ReadWriteWords, SemaphoreWords,
+    BarrierWords, EventWords, LockWords, MarkWord, ReadWriteWords, SemaphoreWords,
 };
 use crate::parts::{low, row_len};
+use crate::rwlock::protocol::Mark;
 use crate::schema::{Primitive, Schema};
 use crate::segment::table::Presence;
-use crate::segment::{Attachment, Care, View};
-use crate::shared::look;
-use crate::sync::event;
-use crate::sync::rounds::Threads;
-use crate::sync::sharing::Mark;
+use crate::segment::{Attachment, LivenessCheck, View};
+use crate::value::view;
 
 /// Says who uses a part of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PartSeen {
+pub struct PartInfo {
     /// Its path in the schema, such as `limits` or `inner.limits`; `.` for a segment that is one part.
     pub path: String,
     /// What it is, and who has it.
@@ -42,8 +42,8 @@ pub enum PartState {
         /// Whether it is held.
         lock: LockState,
     },
-    /// A [`Once`](crate::Once).
-    Once {
+    /// A [`OnceLock`](crate::OnceLock).
+    OnceLock {
         /// Whether somebody makes the value.
         lock: LockState,
         /// Whether there is a value.
@@ -54,14 +54,14 @@ pub enum PartState {
         /// The writer, inside or on its way in.
         writer: LockState,
         /// Who reads, and in how many threads.
-        readers: Vec<Share>,
+        readers: Vec<Usage>,
     },
     /// A [`Semaphore`](crate::Semaphore).
     Semaphore {
         /// How many permits there are.
         permits: u32,
         /// Who has how many of them.
-        holders: Vec<Share>,
+        holders: Vec<Usage>,
     },
     /// An [`Event`](crate::Event).
     Event {
@@ -73,14 +73,14 @@ pub enum PartState {
         /// How many meet.
         participants: u32,
         /// Who has arrived in this round, in how many threads.
-        arrived: Vec<Share>,
+        arrived: Vec<Usage>,
     },
 }
 
 /// Says how much of a part an attachment has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Share {
+pub struct Usage {
     /// The attachment; dead ones that nobody has noticed yet are left out.
     pub attachment: Attachment,
     /// How much it has: threads, or permits.
@@ -88,7 +88,12 @@ pub struct Share {
 }
 
 /// All parts, in the order of the schema; none of a segment that is not of parts.
-pub(super) fn seen(view: &View, schema: &Schema, notes: &Notes, care: Care) -> Vec<PartSeen> {
+pub(super) fn seen(
+    view: &View,
+    schema: &Schema,
+    notes: &Notes,
+    care: LivenessCheck,
+) -> Vec<PartInfo> {
     let mut found = Vec::new();
     let mut number = 0;
     let marks = schema.parts().map(|(_, _, primitive)| primitive.marks());
@@ -108,7 +113,7 @@ pub(super) fn seen(view: &View, schema: &Schema, notes: &Notes, care: Care) -> V
         found.extend(part.state(primitive).map(|state| {
             let value = guarded.and_then(|guarded| part.value(primitive, guarded.size()));
             let (version, value) = value.unzip();
-            PartSeen {
+            PartInfo {
                 path,
                 state,
                 value,
@@ -138,7 +143,7 @@ struct PartView<'a> {
     view: &'a View,
     offset: usize,
     notes: &'a Notes,
-    care: Care,
+    care: LivenessCheck,
     /// Where the first of its marks stands in the row of slot 0, and how long a row is.
     marks: usize,
     row: usize,
@@ -151,7 +156,7 @@ impl PartView<'_> {
             Primitive::Mutex => PartState::Mutex {
                 lock: self.lock(&self.view.data_block(self.offset)?, 0),
             },
-            Primitive::Once => PartState::Once {
+            Primitive::OnceLock => PartState::OnceLock {
                 lock: self.lock(&self.view.data_block(self.offset)?, 0),
                 is_made: self.is_made()?,
             },
@@ -173,7 +178,7 @@ impl PartView<'_> {
             Primitive::Event => {
                 let words: EventWords = self.view.data_block(self.offset)?;
                 PartState::Event {
-                    is_set: words.state.load(relaxed) & event::SET != 0,
+                    is_set: words.state.load(relaxed) & protocol::SET != 0,
                 }
             }
             Primitive::Barrier => {
@@ -197,8 +202,8 @@ impl PartView<'_> {
     /// The value that it guards, once there is one; `None` also where it cannot be read.
     fn value(&self, primitive: Primitive, size: usize) -> Option<(u64, Vec<u8>)> {
         let at = self.offset.checked_add(primitive.head())?;
-        let (version, value) = look::snapshot(self.view, at, size).ok()?;
-        let is_there = version != 0 || primitive != Primitive::Once;
+        let (version, value) = view::snapshot(self.view, at, size).ok()?;
+        let is_there = version != 0 || primitive != Primitive::OnceLock;
         is_there.then_some((version, value))
     }
 
@@ -218,33 +223,33 @@ impl PartView<'_> {
     }
 
     fn is_made(&self) -> Option<bool> {
-        let head = Primitive::Once.head();
+        let head = Primitive::OnceLock.head();
         let version: MarkWord = self.view.data_block(self.offset.checked_add(head)?)?;
         Some(version.word.load(Ordering::Relaxed) != 0)
     }
 
     /// What the living have, as `of` reads it from a slot's first mark and the word behind it.
-    fn shares(&self, of: impl Fn(u64, u64) -> u32) -> Vec<Share> {
+    fn shares(&self, of: impl Fn(u64, u64) -> u32) -> Vec<Usage> {
         let mut found = Vec::new();
-        for (hold, _) in self.view.taken() {
+        for (id, _) in self.view.taken() {
             let at = self
                 .row
-                .saturating_mul(hold.index())
+                .saturating_mul(id.index())
                 .saturating_add(self.marks);
             let word = |at| {
                 let mark: Option<MarkWord> = self.view.data_block(at);
                 mark.map_or(0, |mark| mark.word.load(Ordering::Relaxed))
             };
             let first = word(at);
-            let is_of_this = (first >> 32) as u32 == low(hold);
+            let is_of_this = (first >> 32) as u32 == low(id);
             let count = if is_of_this {
                 of(first, word(at.saturating_add(MARK)))
             } else {
                 0
             };
-            if count > 0 && self.view.presence_of(hold, self.care) == Presence::There {
-                let attachment = named(self.view, hold);
-                found.extend(attachment.map(|attachment| Share { attachment, count }));
+            if count > 0 && self.view.presence_of(id, self.care) == Presence::There {
+                let attachment = named(self.view, id);
+                found.extend(attachment.map(|attachment| Usage { attachment, count }));
             }
         }
         found

@@ -29,10 +29,10 @@ pub struct Recovery {
 pub(super) fn last(view: &View, schema: Option<&Schema>) -> Vec<Recovery> {
     let header = view.copied.header();
     let certified = recoveries::numbers(header).filter_map(|number| {
-        let (at, found) = recoveries::certificate(header, number)?;
+        let (at, found) = recoveries::record(header, number)?;
         let dead = found
-            .culprit
-            .map(|culprit| Attachment::of(found.dead, &culprit));
+            .previous_owner
+            .map(|previous_owner| Attachment::of(found.dead, &previous_owner));
         let of_part = (found.lock != OWN_LOCK).then_some(found.lock);
         Some(Recovery {
             number,

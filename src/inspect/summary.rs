@@ -6,17 +6,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::locks::{LockState, Looked, Notes, OWN_LOCK, Waiter, named};
 use crate::error::{Error, Result};
+use crate::lock::{AbandonCause, Abandonment};
 use crate::memory::Memory;
 use crate::memory::format::Header;
 use crate::schema::Schema;
 use crate::segment::table::Presence;
 use crate::segment::{
-    self, Attachment, Care, Options, Policy, Recoveries, Segment, View, is_stale_file, look_at,
-    look_at_all, look_at_all_users, remove_stale_file,
+    self, Attachment, LivenessCheck, Policy, RecoveryStats, Segment, SegmentOptions, View,
+    is_stale_file, look_at, look_at_all, look_at_all_users, remove_stale_file,
 };
-use crate::shared::look::{self, ReadData};
-use crate::sync::{Cause, Left};
 use crate::sys;
+use crate::value::view::{self, ReadData};
 
 /// How often a segment that changes while it is looked at is looked at again.
 const TRIES: usize = 3;
@@ -60,11 +60,11 @@ pub struct Summary {
     /// Who sleeps for the lock, the longest first: of each process no more than two threads.
     pub waiters: Vec<Waiter>,
     /// Whether the data are what the last holder meant them to be.
-    pub condition: Condition,
+    pub condition: Consistency,
     /// Whether a transaction is under way, or was when its process died: the next holder of the lock rolls it back then.
     pub in_transaction: bool,
     /// How often the lock was taken over from a holder that had died.
-    pub recoveries: Recoveries,
+    pub recoveries: RecoveryStats,
 }
 
 /// Names the type of a segment's value.
@@ -80,21 +80,21 @@ pub struct ValueType {
 /// Says what the data under a lock are worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Condition {
+pub enum Consistency {
     /// They are what the last holder meant them to be.
     Consistent,
     /// A holder did not come to its end, and nobody has vouched for the data since.
     Abandoned {
         /// Whether it died or panicked.
-        cause: Cause,
+        cause: AbandonCause,
         /// Who it was, if that is remembered.
-        culprit: Option<Attachment>,
+        previous_owner: Option<Attachment>,
     },
 }
 
 impl Summary {
     /// Gathers what can be seen, again if the segment changed meanwhile in a way that matters.
-    pub(super) fn of(view: &mut View, care: Care) -> Result<Summary> {
+    pub(super) fn of(view: &mut View, care: LivenessCheck) -> Result<Summary> {
         let mut tries = TRIES;
         loop {
             let summary = Summary::once(view, care)?;
@@ -105,14 +105,14 @@ impl Summary {
         }
     }
 
-    fn once(view: &View, care: Care) -> Result<Summary> {
+    fn once(view: &View, care: LivenessCheck) -> Result<Summary> {
         let header = view.copied.header();
         let mut attachments = Vec::new();
         let mut departed = Vec::new();
-        for (hold, presence) in view.attachments(care) {
+        for (id, presence) in view.attachments(care) {
             match presence {
-                Presence::There => attachments.extend(named(view, hold)),
-                Presence::Gone => departed.extend(named(view, hold)),
+                Presence::There => attachments.extend(named(view, id)),
+                Presence::Gone => departed.extend(named(view, id)),
             }
         }
         attachments.extend(view.readers()?.into_iter().map(Attachment::read_only));
@@ -134,7 +134,7 @@ impl Summary {
             version: value_type
                 .as_ref()
                 .filter(|_| !is_of_parts(view))
-                .map(|_| look::version(view, 0))
+                .map(|_| view::version(view, 0))
                 .transpose()?,
             value_type,
             attachments,
@@ -142,9 +142,9 @@ impl Summary {
             lock: LockState::of(&lock, &notes, care),
             is_awaited: header.lock.waiting.load(Ordering::Relaxed) != 0,
             waiters: notes.waiters(OWN_LOCK),
-            condition: Condition::of(header),
+            condition: Consistency::of(header),
             in_transaction: header.life.logged.load(Ordering::Relaxed) != 0,
-            recoveries: Recoveries::of(header),
+            recoveries: RecoveryStats::of(header),
         })
     }
 
@@ -169,13 +169,13 @@ impl Summary {
     }
 }
 
-impl Condition {
-    fn of(header: &Header) -> Condition {
-        match Left::of(&header.lock) {
-            None => Condition::Consistent,
-            Some(left) => Condition::Abandoned {
+impl Consistency {
+    fn of(header: &Header) -> Consistency {
+        match Abandonment::of(&header.lock) {
+            None => Consistency::Consistent,
+            Some(left) => Consistency::Abandoned {
                 cause: left.cause,
-                culprit: left.culprit,
+                previous_owner: left.previous_owner,
             },
         }
     }
@@ -215,7 +215,7 @@ impl ReadData for View {
 /// Says what stands in the directory under one name.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Listed {
+pub struct ListEntry {
     /// The number of the user whose segments it is among.
     pub owner: u32,
     /// The file's name.
@@ -224,7 +224,7 @@ pub struct Listed {
     pub summary: Result<Summary, Error>,
 }
 
-impl Listed {
+impl ListEntry {
     /// Tells whether it is a segment that nobody uses and nobody wants kept, whatever its version and contents.
     pub fn is_stale(&self) -> bool {
         match &self.summary {
@@ -265,10 +265,10 @@ impl Listed {
 /// }
 /// # Ok::<(), sharehold::Error>(())
 /// ```
-pub fn list() -> Result<Vec<Listed>> {
-    let seen = look_at_all(|mut view| Summary::of(&mut view, Care::Quick))?.into_iter();
+pub fn list() -> Result<Vec<ListEntry>> {
+    let seen = look_at_all(|mut view| Summary::of(&mut view, LivenessCheck::Quick))?.into_iter();
     let owner = sys::effective_user();
-    let listed = seen.map(|(file_name, summary)| Listed {
+    let listed = seen.map(|(file_name, summary)| ListEntry {
         owner,
         file_name,
         summary,
@@ -295,9 +295,10 @@ pub fn list() -> Result<Vec<Listed>> {
 /// }
 /// # Ok::<(), sharehold::Error>(())
 /// ```
-pub fn list_all_users() -> Result<Vec<Listed>> {
-    let seen = look_at_all_users(|mut view| Summary::of(&mut view, Care::Quick))?.into_iter();
-    let listed = seen.map(|it| Listed {
+pub fn list_all_users() -> Result<Vec<ListEntry>> {
+    let seen =
+        look_at_all_users(|mut view| Summary::of(&mut view, LivenessCheck::Quick))?.into_iter();
+    let listed = seen.map(|it| ListEntry {
         owner: it.owner,
         file_name: it.name,
         summary: it.seen,
@@ -307,7 +308,7 @@ pub fn list_all_users() -> Result<Vec<Listed>> {
 
 /// Returns the users who have a file for this key, by number and in no order, as far as this user may see.
 ///
-/// To attach to a segment of another user, name that user as the [owner](Options::owner), if you trust it.
+/// To attach to a segment of another user, name that user as the [owner](SegmentOptions::owner), if you trust it.
 ///
 /// # Errors
 ///
@@ -332,7 +333,7 @@ pub fn summarize(key: &str) -> Result<Summary> {
     Segment::options().summarize(key)
 }
 
-impl Options {
+impl SegmentOptions {
     /// Returns the summary of one segment. See [`summarize`].
     ///
     /// # Errors
@@ -340,7 +341,7 @@ impl Options {
     /// As [`summarize`].
     pub fn summarize(&self, key: &str) -> Result<Summary> {
         let looked = look_at(key, self.named_owner());
-        let summary = looked.and_then(|(_, mut view)| Summary::of(&mut view, Care::Quick));
+        let summary = looked.and_then(|(_, mut view)| Summary::of(&mut view, LivenessCheck::Quick));
         summary.map_err(|error| error.with_key(key))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// The first bytes of every segment file.
 pub(crate) const MAGIC: [u8; 8] = *b"sharehld";
 /// The version of the shared bytes; a process attaches to its own version only.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// The oldest version whose contents can be read: its header, blocks, typed data and log are laid out as in this one.
 pub(crate) const OLDEST: u32 = 3;
 /// Data begin at a multiple of this, and a file's length is one.
@@ -29,7 +29,7 @@ pub(crate) struct Header {
     pub(crate) created_at: AtomicU64,
     pub(crate) schema_len: AtomicU64,
     pub(crate) log_len: AtomicU64,
-    pub(crate) life: Life,
+    pub(crate) life: MutableHeader,
     pub(crate) lock: LockWords,
     /// The last take-overs from the dead; number *n* has the place *n* - 1 modulo their number.
     pub(crate) last_recoveries: [RecoveryWords; 16],
@@ -38,7 +38,7 @@ pub(crate) struct Header {
 /// What changes while a segment lives, other than its lock and its data.
 #[repr(C, align(64))]
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct MutableHeader {
     /// Bytes of data there are; only grows.
     pub(crate) size: AtomicU64,
     /// Raised, and woken, whenever an attachment leaves.
@@ -73,11 +73,11 @@ pub(crate) struct LockWords {
     pub(crate) watched: AtomicU32,
     pub(crate) reserved: [AtomicU32; 2],
     /// The hold that was abandoned, as it stood in `owner`.
-    pub(crate) culprit_hold: AtomicU64,
+    pub(crate) previous_owner_id: AtomicU64,
     /// Who had that hold.
-    pub(crate) culprit: Record,
-    /// The seats of those waiters that check often whether the owner lives: see `sync::askers`.
-    pub(crate) askers: [AtomicU64; 4],
+    pub(crate) previous_owner: Record,
+    /// The seats of those waiters that check often whether the owner lives: see `sync::checkers`.
+    pub(crate) checkers: [AtomicU64; 4],
 }
 
 /// A lock that was taken over from a dead process. Valid while `number` is the same before and after reading.
@@ -91,7 +91,7 @@ pub(crate) struct RecoveryWords {
     /// How long after the dead one's last sign of life, in nanoseconds.
     pub(crate) took: AtomicU64,
     /// The hold that was taken over.
-    pub(crate) hold: AtomicU64,
+    pub(crate) id: AtomicU64,
     /// The hold of who took it over.
     pub(crate) by: AtomicU64,
     /// Which lock: its offset in the file, divided by 128.
@@ -183,7 +183,7 @@ pub(crate) struct SemaphoreWords {
     /// 1 when somebody may be asleep on `change` who wants one permit, 2 when also one who wants more.
     pub(crate) waiting: AtomicU32,
     /// The seats of those waiters that check often whether others live.
-    pub(crate) askers: [AtomicU64; 4],
+    pub(crate) checkers: [AtomicU64; 4],
     /// Raised by whoever asks.
     pub(crate) asked: AtomicU32,
     pub(crate) reserved: [AtomicU32; 19],
@@ -193,7 +193,7 @@ pub(crate) struct SemaphoreWords {
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct EventWords {
-    /// Whether it is set, whether somebody may be asleep on this, and the generation: see `sync::event`.
+    /// Whether it is set, whether somebody may be asleep on this, and the generation: see `event::protocol`.
     pub(crate) state: AtomicU32,
     /// 0: it stays set until it is reset; 1: the first who waits resets it.
     pub(crate) auto: AtomicU32,
@@ -217,7 +217,7 @@ pub(crate) struct BarrierWords {
     /// Which of the last rounds were broken, a bit each.
     pub(crate) broken: AtomicU64,
     /// The seats of those waiters that check often whether others live.
-    pub(crate) askers: [AtomicU64; 4],
+    pub(crate) checkers: [AtomicU64; 4],
     /// Raised by whoever asks.
     pub(crate) asked: AtomicU32,
     pub(crate) reserved: [AtomicU32; 15],
@@ -226,7 +226,7 @@ pub(crate) struct BarrierWords {
 /// What an attachment has of one part: a word of its own in the row of its slot.
 #[repr(C)]
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct MarkWord {
     /// The low half of the slot's generation (high half), and what it has (low half).
     pub(crate) word: AtomicU64,
 }
@@ -262,12 +262,12 @@ unsafe impl Block for EventWords {}
 // SAFETY: all fields are atomics; the sizes below leave no padding.
 unsafe impl Block for BarrierWords {}
 // SAFETY: its field is an atomic.
-unsafe impl Block for Mark {}
+unsafe impl Block for MarkWord {}
 // SAFETY: its fields are atomics, four bytes each.
 unsafe impl Block for ThreadMark {}
 
 const _: () = {
-    assert!(size_of::<Life>() == 64);
+    assert!(size_of::<MutableHeader>() == 64);
     assert!(size_of::<Record>() == 56);
     assert!(size_of::<LockWords>() == 128);
     assert!(size_of::<RecoveryWords>() == 112);
@@ -278,6 +278,6 @@ const _: () = {
     assert!(size_of::<SemaphoreWords>() == 256);
     assert!(size_of::<EventWords>() == 128);
     assert!(size_of::<BarrierWords>() == 256);
-    assert!(size_of::<Mark>() == 8);
+    assert!(size_of::<MarkWord>() == 8);
     assert!(size_of::<ThreadMark>() == 8);
 };

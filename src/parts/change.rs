@@ -3,25 +3,25 @@
 use std::time::Instant;
 
 use super::copies_at;
-use super::place::Place;
+use super::layout::PartRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Primitive;
-use crate::shared::waiting::Steps;
-use crate::sync::change::{Found, Watch};
-use crate::sync::future;
-use crate::sync::waiting::{Look, Wait, block};
 use crate::sys::{Word, low_half_of};
+use crate::value::change::{ChangeOutcome, VersionWatch};
+use crate::value::wait::VersionWords;
+use crate::wait::future;
+use crate::wait::poll::{Polled, Wait, block};
 
 const WAIT: &str = "wait for a change of";
 
 /// Waits until the version is no more the one that was seen.
-pub(super) fn wait_for_change(
-    place: &Place,
+pub(crate) fn wait_for_change(
+    place: &PartRef,
     primitive: Primitive,
     seen: u64,
     deadline: Option<Instant>,
 ) -> Result<()> {
-    block(&mut Change::new(place, primitive, seen), deadline).unwrap_or_else(|| {
+    block(&mut PartVersionWait::new(place, primitive, seen), deadline).unwrap_or_else(|| {
         let detail = "it was not made in time; wait longer, or see who should make it";
         let error = Error::new(ErrorKind::Timeout, WAIT, detail);
         Err(error.with_key(place.segment().key()))
@@ -29,20 +29,20 @@ pub(super) fn wait_for_change(
 }
 
 /// The same, without keeping a thread.
-pub(super) async fn changed_async(place: &Place, primitive: Primitive, seen: u64) -> Result<()> {
-    future::Until::new(Change::new(place, primitive, seen)).await
+pub(crate) async fn changed_async(place: &PartRef, primitive: Primitive, seen: u64) -> Result<()> {
+    future::WaitFuture::new(PartVersionWait::new(place, primitive, seen)).await
 }
 
-struct Change<'a> {
-    place: &'a Place,
+struct PartVersionWait<'a> {
+    place: &'a PartRef,
     primitive: Primitive,
-    watch: Watch,
+    watch: VersionWatch,
 }
 
-impl Change<'_> {
-    fn new(place: &Place, primitive: Primitive, seen: u64) -> Change<'_> {
-        let watch = Watch::new(seen);
-        Change {
+impl PartVersionWait<'_> {
+    fn new(place: &PartRef, primitive: Primitive, seen: u64) -> PartVersionWait<'_> {
+        let watch = VersionWatch::new(seen);
+        PartVersionWait {
             place,
             primitive,
             watch,
@@ -50,21 +50,21 @@ impl Change<'_> {
     }
 }
 
-impl Wait for Change<'_> {
+impl Wait for PartVersionWait<'_> {
     type Output = Result<()>;
 
-    fn look(&mut self) -> Look<'_, Result<()>> {
+    fn look(&mut self) -> Polled<'_, Result<()>> {
         let copies = match copies_at(self.place, self.primitive, 0, WAIT) {
             Ok(copies) => copies,
-            Err(error) => return Look::Ready(Err(error)),
+            Err(error) => return Polled::Ready(Err(error)),
         };
-        let steps = Steps {
+        let steps = VersionWords {
             place: &copies,
             segment: self.place.segment(),
         };
         match self.watch.look(&steps) {
-            Found::Changed => Look::Ready(Ok(())),
-            Found::Same(limit) => Look::Sleep {
+            ChangeOutcome::Changed => Polled::Ready(Ok(())),
+            ChangeOutcome::Same(limit) => Polled::Sleep {
                 word: Word::low_half(copies.version),
                 seen: low_half_of(self.watch.seen()),
                 limit,

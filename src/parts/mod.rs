@@ -3,98 +3,78 @@
 //! A struct of parts is a struct of handles; [`Part`] says how they are laid out, created and attached together. Each primitive has
 //! a file of its own; the algorithms of those that have one of their own are in `sync`, where the model checker runs them.
 
-mod any;
-mod barrier;
-mod change;
-mod event;
-mod inner;
-mod mutex;
-mod once;
-mod open;
-mod place;
-mod room;
-mod rwlock;
-mod semaphore;
+pub(crate) mod change;
+pub(crate) mod inner_lock;
+pub(crate) mod layout;
+mod part;
 pub mod support;
 
-pub use any::{AnyGuarded, AnyParts};
-pub use barrier::{Barrier, Meeting, OnDeath};
-pub use event::{Event, Reset};
-pub use mutex::{Mutex, MutexGuard};
-pub use once::Once;
-pub use open::Part;
+pub use part::Part;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use place::{Draft, Place, Walk};
-pub(crate) use place::{low, row_len};
-pub use rwlock::{ReadGuard, RwLock, WriteGuard};
-pub use semaphore::{Permit, Semaphore};
+pub(crate) use layout::{Initializer, LayoutCursor, PartRef};
+pub(crate) use layout::{low, row_len};
 
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::AcquireError;
 use crate::memory::format::LockWords;
 use crate::schema::{Primitive, Shareable};
-use crate::segment::table::Hold;
+use crate::segment::table::AttachmentId;
 use crate::segment::{Attached, Attachment, Segment};
-use crate::shared::value;
-use crate::sync::{NotAcquired, Until};
+use crate::value::copies;
 
-const READ: &str = "read";
-
-/// The moment that a limit ends; `None` when it is beyond all time.
-fn end_of(limit: Duration) -> Option<Instant> {
-    Instant::now().checked_add(limit)
-}
-
-/// How long a lock is waited for with such a limit.
-fn until(limit: Duration) -> Until {
-    end_of(limit).map_or(Until::Acquired, Until::Deadline)
-}
+pub(crate) const READ: &str = "read";
 
 /// Who had a hold, as far as it is remembered.
-fn named(segment: &Segment, hold: Hold) -> Option<Attachment> {
-    let recorded = segment.recorded(hold)?;
-    Some(Attachment::of(hold, &recorded))
+pub(crate) fn named(segment: &Segment, id: AttachmentId) -> Option<Attachment> {
+    let recorded = segment.recorded(id)?;
+    Some(Attachment::of(id, &recorded))
 }
 
 /// Says that somebody who lives was in the way, at the end of the time allowed.
 #[cold]
-fn refused(segment: &Segment, holder: Option<Hold>, until: Until) -> Error {
-    let holder = holder.and_then(|hold| named(segment, hold));
-    NotAcquired::held(segment, holder, until == Until::Now).into()
+pub(crate) fn refused(
+    segment: &Segment,
+    holder: Option<AttachmentId>,
+    deadline: Deadline,
+) -> Error {
+    let holder = holder.and_then(|id| named(segment, id));
+    AcquireError::held(segment, holder, deadline == Deadline::Now).into()
 }
 
 /// The words and copies of the value that a part guards.
 #[inline]
-fn copies_at<'a>(
-    place: &'a Place,
+pub(crate) fn copies_at<'a>(
+    place: &'a PartRef,
     primitive: Primitive,
     size: usize,
     operation: &'static str,
-) -> Result<value::Place<'a>> {
+) -> Result<copies::Copies<'a>> {
     let segment = place.segment();
     let lock: &LockWords = place.words(operation)?;
     let memory = &segment.attached().memory;
-    let copies = value::Place::at(memory, place.behind(primitive.head()), size, lock);
+    let copies = copies::Copies::at(memory, place.behind(primitive.head()), size, lock);
     copies.ok_or_else(|| damaged(segment.attached(), operation))
 }
 
 /// Reads a value that others change all the time: as soon as they are slow enough, or `locked` has kept them out, which may take so long.
 /// Who has the lock and changes nothing is not waited for.
 #[cold]
-fn read_contended<T: Shareable>(
+pub(crate) fn read_contended<T: Shareable>(
     attached: &Attached,
-    copies: &value::Place<'_>,
-    locked: impl Fn(Until) -> Result<T>,
+    copies: &copies::Copies<'_>,
+    locked: impl Fn(Deadline) -> Result<T>,
 ) -> Result<T> {
     const CALM: Duration = Duration::from_millis(1);
     loop {
-        let read = value::read_patiently(attached, copies, || copies.try_read());
+        let read = copies::read_patiently(attached, copies, || copies.try_read());
         let is_busy = |error: &Error| error.kind() == ErrorKind::Busy;
         if !read.as_ref().is_err_and(is_busy) {
             return read;
         }
-        let read = locked(Until::after(CALM));
+        let read = locked(Deadline::after(CALM));
         let is_late = |error: &Error| error.kind() == ErrorKind::Timeout;
         if !read.as_ref().is_err_and(is_late) {
             return read;
@@ -104,6 +84,6 @@ fn read_contended<T: Shareable>(
 
 /// Says that a part's bytes are not what they must be.
 #[cold]
-fn damaged(attached: &Attached, operation: &'static str) -> Error {
-    value::damaged(attached, operation)
+pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
+    copies::damaged(attached, operation)
 }

@@ -1,4 +1,4 @@
 //! What the code that the derives generate stands on.
 
-pub use super::place::{Draft, Walk};
+pub use super::layout::{Initializer, LayoutCursor};
 pub use crate::schema::support::*;

@@ -3,13 +3,13 @@
 use std::fmt::Debug;
 
 use super::error::Result;
-use super::until::Until;
+use crate::deadline::Deadline;
 use crate::sys::Access;
 use crate::sys::ipc::IpcMapping;
 
 /// A segment that exists.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct ExistingSegment {
     /// The system's identity: another segment of the same name has another one.
     pub(super) id: u64,
     pub(super) size: usize,
@@ -26,7 +26,7 @@ pub(super) struct Found {
 /// The name of a segment, whether or not there is one.
 pub(super) trait SegmentName: Debug + Send + Sync {
     /// The segment that has the name now.
-    fn find(&self) -> Result<Option<Found>>;
+    fn find(&self) -> Result<Option<ExistingSegment>>;
 
     /// Makes a segment, all zero; `AlreadyExists` when there is one.
     fn make(&self, size: usize) -> Result<u64>;
@@ -58,7 +58,7 @@ pub(super) struct LockFacts {
 /// The name of a semaphore, whether or not there is one.
 pub(super) trait SemaphoreName: Debug + Send + Sync {
     /// Finds the semaphore, or makes it with the value `initial`.
-    fn open(&self, initial: u16, until: Until) -> Result<Box<dyn Set>>;
+    fn open(&self, initial: u16, deadline: Deadline) -> Result<Box<dyn Set>>;
 
     /// What can be seen of the semaphore that has the name now.
     fn look(&self) -> Result<Option<LockFacts>>;
@@ -90,7 +90,7 @@ pub(super) enum Released {
 /// One semaphore, which may have lost its name since.
 pub(super) trait Set: Debug + Send + Sync {
     /// Takes one, which the system gives back when this process dies, if it can.
-    fn take(&self, until: Until) -> Result<Taken>;
+    fn take(&self, deadline: Deadline) -> Result<Taken>;
 
     /// Gives back the only one that there is.
     fn give_back(&self) -> Result<Released>;

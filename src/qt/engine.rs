@@ -8,15 +8,15 @@ use std::ptr::NonNull;
 use std::thread;
 use std::time::Duration;
 
-use super::backend::{Found, SegmentName};
+use super::backend::{ExistingSegment, SegmentName};
 use super::error::{Error, ErrorKind, Result};
 use super::key::NativeIpcKey;
-use super::lock::Lock;
+use super::lock::QtLock;
 use super::memory::{Destroy, Opened};
 use super::names;
 use super::options::Options;
 use super::status::{LockStatus, Status};
-use super::until::Until;
+use crate::deadline::Deadline;
 use crate::memory::region::Region;
 use crate::sys::Access;
 
@@ -26,7 +26,7 @@ const NAP: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Engine {
     segment: Box<dyn SegmentName>,
-    lock: Lock,
+    lock: QtLock,
     attached: Option<Attached>,
     access: Access,
     patience: Duration,
@@ -55,7 +55,7 @@ impl Engine {
         let semaphore = names::semaphore(lock_key, options.trust)?;
         Ok(Engine {
             segment: names::segment(key, options.trust)?,
-            lock: Lock::new(semaphore, options.patience),
+            lock: QtLock::new(semaphore, options.patience),
             attached: None,
             access: options.access,
             patience: options.patience,
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     /// Unmaps; then, if nobody else is attached, removes what goes with its users.
-    pub(super) fn detach(&mut self, until: Until) -> Result<()> {
+    pub(super) fn detach(&mut self, deadline: Deadline) -> Result<()> {
         let Some(Attached { region, id, .. }) = self.attached.take() else {
             let detail = "this handle is not attached; attach it first";
             return Err(Error::new(ErrorKind::NotFound, detail));
@@ -153,7 +153,7 @@ impl Engine {
         if !goes || self.segment.is_used(id)? {
             return Ok(());
         }
-        self.while_locked_until(until, |engine| {
+        self.while_locked_until(deadline, |engine| {
             if engine.segment.is_used(id)? {
                 Ok(())
             } else {
@@ -186,8 +186,8 @@ impl Engine {
     }
 
     /// Takes the lock for the caller; false when it was not to be had in time.
-    pub(super) fn lock(&mut self, until: Until) -> Result<bool> {
-        if !self.lock.take(until)? {
+    pub(super) fn lock(&mut self, deadline: Deadline) -> Result<bool> {
+        if !self.lock.take(deadline)? {
             return Ok(false);
         }
         let whole = self.memory_is_whole();
@@ -292,18 +292,18 @@ impl Engine {
 
     /// Does something under the lock, which is taken within the handle's patience unless it is held already.
     fn while_locked<T>(&mut self, action: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
-        self.while_locked_until(Until::after(self.patience), action)
+        self.while_locked_until(Deadline::after(self.patience), action)
     }
 
     fn while_locked_until<T>(
         &mut self,
-        until: Until,
+        deadline: Deadline,
         action: impl FnOnce(&mut Engine) -> Result<T>,
     ) -> Result<T> {
         if self.lock.is_held() {
             return action(self);
         }
-        if !self.lock.take(until)? {
+        if !self.lock.take(deadline)? {
             return Err(self.busy());
         }
         let done = action(self);
@@ -321,7 +321,7 @@ impl Engine {
         Error::new(ErrorKind::LockError, detail)
     }
 
-    fn found(&self) -> Result<Found> {
+    fn found(&self) -> Result<ExistingSegment> {
         let none = || {
             Error::new(
                 ErrorKind::NotFound,
@@ -354,7 +354,7 @@ impl Engine {
         if error.kind() != ErrorKind::AlreadyExists {
             return error;
         }
-        let unused = |found: Found| matches!(self.segment.is_used(found.id), Ok(false));
+        let unused = |found: ExistingSegment| matches!(self.segment.is_used(found.id), Ok(false));
         let detail = match self.segment.find() {
             Ok(Some(found)) if unused(found) => {
                 "it exists, but nobody is attached: attach to find its data, or replace it with replace_stale"

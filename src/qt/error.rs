@@ -17,15 +17,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// let error = SharedMemory::new("").create(1024).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::KeyError);
-/// assert_eq!(error.kind().number(), 3);
+/// assert_eq!(error.kind().code(), 3);
 /// assert_eq!(error.operation(), "create");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(Box<Facts>);
+pub struct Error(Box<ErrorRepr>);
 
 #[derive(Debug, thiserror::Error)]
-struct Facts {
+struct ErrorRepr {
     kind: ErrorKind,
     operation: &'static str,
     key: String,
@@ -34,7 +34,7 @@ struct Facts {
     system: Option<io::Error>,
 }
 
-impl fmt::Display for Facts {
+impl fmt::Display for ErrorRepr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}", self.operation)?;
         if !self.key.is_empty() {
@@ -51,7 +51,7 @@ impl fmt::Display for Facts {
 impl Error {
     pub(super) fn new(kind: ErrorKind, detail: impl Into<String>) -> Error {
         let (key, detail) = (String::new(), detail.into());
-        Error(Box::new(Facts {
+        Error(Box::new(ErrorRepr {
             kind,
             operation: "use",
             key,
@@ -177,7 +177,7 @@ impl ErrorKind {
     ];
 
     /// Returns Qt's number for it.
-    pub fn number(self) -> u8 {
+    pub fn code(self) -> u8 {
         self as u8
     }
 
@@ -194,6 +194,6 @@ impl ErrorKind {
     pub fn from_number(number: u8) -> Option<ErrorKind> {
         ErrorKind::ALL
             .into_iter()
-            .find(|kind| kind.number() == number)
+            .find(|kind| kind.code() == number)
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, ErrorKind, Result};
 use super::trust::Trust;
-use crate::sys::FileFacts;
+use crate::sys::FileMetadata;
 use crate::sys::ipc::{self, NamedFile};
 
 /// How many inodes are tried before the directory is called full of doubles.
@@ -42,7 +42,7 @@ impl KeyFile {
     }
 
     /// What `ftok` computes.
-    fn key_of(&self, file: &FileFacts) -> i32 {
+    fn key_of(&self, file: &FileMetadata) -> i32 {
         let [device, ..] = file.id.0.to_le_bytes();
         let [low, high, ..] = file.id.1.to_le_bytes();
         i32::from_le_bytes([low, high, device, self.project])

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use super::backend::{LockFacts, Released, SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
-use super::until::Until;
+use crate::deadline::Deadline;
 use crate::sys::Generation;
 
 /// How often a semaphore that loses its name while it is being taken is replaced before giving up.
 const TRIES: usize = 100;
 
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct QtLock {
     name: Box<dyn SemaphoreName>,
     /// How long making the semaphore may take, whatever the caller's patience with its holder.
     patience: Duration,
@@ -35,9 +35,9 @@ struct Known {
     held: bool,
 }
 
-impl Lock {
-    pub(super) fn new(name: Box<dyn SemaphoreName>, patience: Duration) -> Lock {
-        Lock {
+impl QtLock {
+    pub(super) fn new(name: Box<dyn SemaphoreName>, patience: Duration) -> QtLock {
+        QtLock {
             name,
             patience,
             known: Vec::new(),
@@ -51,7 +51,7 @@ impl Lock {
     }
 
     /// Takes the lock; false when it was not to be had in time. What is held already stays held.
-    pub(super) fn take(&mut self, until: Until) -> Result<bool> {
+    pub(super) fn take(&mut self, deadline: Deadline) -> Result<bool> {
         if self.is_held() {
             return Ok(true);
         }
@@ -60,7 +60,7 @@ impl Lock {
             self.known.clear();
         }
         let holder = Generation::current()?;
-        let taken = self.take_all(until);
+        let taken = self.take_all(deadline);
         if matches!(taken, Ok(true)) {
             self.holder = Some(holder);
         } else {
@@ -70,11 +70,11 @@ impl Lock {
         taken
     }
 
-    fn take_all(&mut self, until: Until) -> Result<bool> {
+    fn take_all(&mut self, deadline: Deadline) -> Result<bool> {
         let mut index = 0;
         for _ in 0..TRIES {
             while let Some(known) = self.known.get_mut(index) {
-                match known.set.take(until)? {
+                match known.set.take(deadline)? {
                     Taken::Yes => {
                         known.held = true;
                         index += 1;
@@ -88,7 +88,7 @@ impl Lock {
             {
                 return Ok(true);
             }
-            let opened = self.name.open(1, Until::after(self.patience))?;
+            let opened = self.name.open(1, Deadline::after(self.patience))?;
             match self
                 .known
                 .iter()
@@ -162,7 +162,7 @@ impl Lock {
                 // Nobody else may have it open, and neither may this handle.
                 self.known
                     .retain(|known| !matches!(known.set.is_named(), Ok(true)));
-                self.name.open(1, Until::after(self.patience))?.recover()
+                self.name.open(1, Deadline::after(self.patience))?.recover()
             }
             _ => Ok(false),
         }
@@ -173,7 +173,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for QtLock {
     fn drop(&mut self) {
         // There is nobody to tell; the kernel gives back at the end of the process what could not be given back here.
         let _ = self.give_back();

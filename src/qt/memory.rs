@@ -9,7 +9,7 @@ use super::guard::Guard;
 use super::key::NativeIpcKey;
 use super::options::Options;
 use super::status::Status;
-use super::until::Until;
+use crate::deadline::Deadline;
 
 /// How long `drop` may wait for the lock in order to remove what nobody else uses.
 const PARTING: Duration = Duration::from_millis(100);
@@ -224,8 +224,8 @@ impl SharedMemory {
     /// [`ErrorKind::NotFound`] when this handle is not attached; [`ErrorKind::LockError`] when this was the last one and
     /// somebody held the lock for longer than [`Options::patience`]: the segment stays then, stale.
     pub fn detach(&mut self) -> Result<()> {
-        let until = Until::after(self.patience);
-        self.doing("detach from", |engine| engine.detach(until))
+        let deadline = Deadline::after(self.patience);
+        self.doing("detach from", |engine| engine.detach(deadline))
     }
 
     /// Takes the lock, waiting for as long as it takes.
@@ -241,7 +241,7 @@ impl SharedMemory {
     /// [`ErrorKind::PermissionDenied`], [`ErrorKind::OutOfResources`], [`ErrorKind::KeyError`] as for
     /// [`create`](Self::create); [`ErrorKind::InvalidSize`] when attached memory was cut.
     pub fn lock(&mut self) -> Result<Guard<'_>> {
-        self.doing("lock", |engine| engine.lock(Until::Forever))?;
+        self.doing("lock", |engine| engine.lock(Deadline::Never))?;
         Ok(Guard::new(self))
     }
 
@@ -260,7 +260,7 @@ impl SharedMemory {
     ///
     /// As [`lock`](Self::lock).
     pub fn lock_timeout(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
-        let locked = self.doing("lock", |engine| engine.lock(Until::after(wait)))?;
+        let locked = self.doing("lock", |engine| engine.lock(Deadline::after(wait)))?;
         Ok(if locked { Some(Guard::new(self)) } else { None })
     }
 
@@ -310,7 +310,9 @@ impl Drop for SharedMemory {
     fn drop(&mut self) {
         if self.is_attached() {
             // There is nobody to tell; what stays is stale, and healed by the next one who asks for it.
-            let _ = self.doing("detach from", |engine| engine.detach(Until::after(PARTING)));
+            let _ = self.doing("detach from", |engine| {
+                engine.detach(Deadline::after(PARTING))
+            });
         }
     }
 }

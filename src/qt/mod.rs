@@ -34,7 +34,6 @@ mod solutions;
 mod status;
 mod system_v;
 mod trust;
-mod until;
 
 pub use error::{Error, ErrorKind, Result};
 pub use guard::Guard;

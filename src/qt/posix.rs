@@ -7,12 +7,14 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use super::backend::{Found, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken};
+use super::backend::{
+    ExistingSegment, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken,
+};
 use super::error::{Error, ErrorKind, Result};
 use super::trust::Trust;
-use super::until::Until;
+use crate::deadline::Deadline;
 use crate::sys::ipc::{self, FileSemaphore, IpcMapping};
-use crate::sys::{Access, Directory, FileFacts};
+use crate::sys::{Access, Directory, FileMetadata};
 
 /// Where the C library keeps both.
 pub(super) const DIRECTORY: &str = "/dev/shm";
@@ -64,21 +66,21 @@ impl PosixName {
         })
     }
 
-    fn facts(&self) -> Result<Option<FileFacts>> {
+    fn facts(&self) -> Result<Option<FileMetadata>> {
         Ok(directory()?.facts_of(&self.name)?)
     }
 
-    fn trusted(&self, what: &str, facts: &FileFacts) -> Result<()> {
+    fn trusted(&self, what: &str, facts: &FileMetadata) -> Result<()> {
         self.trust
             .object(what, facts.owner, facts.owner, facts.mode)
     }
 
-    fn semaphore_trusted(&self, facts: &FileFacts) -> Result<()> {
+    fn semaphore_trusted(&self, facts: &FileMetadata) -> Result<()> {
         self.trusted("the semaphore", facts)
     }
 
     /// Does something while nobody has the semaphore, in any process; `None` when somebody has, or there is none.
-    fn while_unused<T>(&self, action: impl FnOnce(&FileFacts) -> T) -> Result<Option<T>> {
+    fn while_unused<T>(&self, action: impl FnOnce(&FileMetadata) -> T) -> Result<Option<T>> {
         let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
@@ -91,7 +93,7 @@ impl PosixName {
         Ok(ipc::while_alone(&file, || action(facts))?)
     }
 
-    fn remove_if(&self, is_it: impl FnOnce(&FileFacts) -> bool) -> Result<()> {
+    fn remove_if(&self, is_it: impl FnOnce(&FileMetadata) -> bool) -> Result<()> {
         if !self.facts()?.is_some_and(|facts| is_it(&facts)) {
             return Ok(());
         }
@@ -103,12 +105,12 @@ impl PosixName {
 }
 
 impl SegmentName for PosixName {
-    fn find(&self) -> Result<Option<Found>> {
+    fn find(&self) -> Result<Option<ExistingSegment>> {
         let Some(facts) = self.facts()?.filter(|facts| facts.regular) else {
             return Ok(None);
         };
         self.trusted("the segment", &facts)?;
-        Ok(Some(Found {
+        Ok(Some(ExistingSegment {
             id: facts.id.1,
             size: usize::try_from(facts.len).unwrap_or(0),
             owner: facts.owner,
@@ -181,10 +183,10 @@ impl SegmentName for PosixName {
 }
 
 impl SemaphoreName for PosixName {
-    fn open(&self, initial: u16, _until: Until) -> Result<Box<dyn Set>> {
+    fn open(&self, initial: u16, _until: Deadline) -> Result<Box<dyn Set>> {
         let directory = directory()?;
         loop {
-            let trusted = |facts: &FileFacts| self.semaphore_trusted(facts);
+            let trusted = |facts: &FileMetadata| self.semaphore_trusted(facts);
             let semaphore = match FileSemaphore::open(&directory, &self.name, trusted) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     match FileSemaphore::make(&directory, &self.name, initial.into()) {
@@ -204,7 +206,7 @@ impl SemaphoreName for PosixName {
     }
 
     fn look(&self) -> Result<Option<LockFacts>> {
-        let trusted = |facts: &FileFacts| self.semaphore_trusted(facts);
+        let trusted = |facts: &FileMetadata| self.semaphore_trusted(facts);
         match FileSemaphore::open(&directory()?, &self.name, trusted) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -224,7 +226,7 @@ impl SemaphoreName for PosixName {
     }
 
     fn remove_unused(&self) -> Result<bool> {
-        let remove = |known: &FileFacts| self.remove_if(|facts| facts.id == known.id);
+        let remove = |known: &FileMetadata| self.remove_if(|facts| facts.id == known.id);
         self.while_unused(remove)?
             .map_or(Ok(false), |removed| removed.map(|()| true))
     }
@@ -239,7 +241,7 @@ struct PosixSet {
 }
 
 impl Set for PosixSet {
-    fn take(&self, until: Until) -> Result<Taken> {
+    fn take(&self, deadline: Deadline) -> Result<Taken> {
         let mut lost = false;
         // Without a name nobody new comes, and with no other user nobody is left to give it back.
         let still_worth_it = || {
@@ -247,7 +249,7 @@ impl Set for PosixSet {
             lost = nameless && matches!(self.has_waiters(), Ok(false));
             !lost
         };
-        match self.semaphore.take(until.deadline(), still_worth_it)? {
+        match self.semaphore.take(deadline.instant(), still_worth_it)? {
             true => Ok(Taken::Yes),
             false if lost => Ok(Taken::Gone),
             false => Ok(Taken::NotInTime),

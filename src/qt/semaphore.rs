@@ -8,7 +8,7 @@ use super::key::NativeIpcKey;
 use super::names;
 use super::options::Options;
 use super::status::LockStatus;
-use super::until::Until;
+use crate::deadline::Deadline;
 use crate::sys::Generation;
 
 /// How often a semaphore that is removed while it is being taken is replaced before giving up.
@@ -82,7 +82,7 @@ impl SystemSemaphore {
     ///
     /// As [`SharedMemory::lock`](super::SharedMemory::lock).
     pub fn acquire(&mut self) -> Result<Permit<'_>> {
-        self.acquire_until(Until::Forever)?;
+        self.acquire_until(Deadline::Never)?;
         Permit::of(self)
     }
 
@@ -101,7 +101,7 @@ impl SystemSemaphore {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_timeout(&mut self, wait: Duration) -> Result<Option<Permit<'_>>> {
-        let taken = self.acquire_until(Until::after(wait))?;
+        let taken = self.acquire_until(Deadline::after(wait))?;
         if taken {
             Permit::of(self).map(Some)
         } else {
@@ -203,11 +203,11 @@ impl SystemSemaphore {
         action(self).map_err(|error| error.during(operation, self.key.label()))
     }
 
-    fn acquire_until(&mut self, until: Until) -> Result<bool> {
+    fn acquire_until(&mut self, deadline: Deadline) -> Result<bool> {
         self.doing("acquire", |semaphore| {
             for _ in 0..TRIES {
                 let set = semaphore.set()?;
-                match set.take(until)? {
+                match set.take(deadline)? {
                     Taken::NotInTime => return Ok(false),
                     Taken::Yes if set.is_named()? => return Ok(true),
                     // A permit of a semaphore that newcomers do not find is worth nothing.
@@ -229,8 +229,8 @@ impl SystemSemaphore {
     }
 
     fn open(&self, initial: u16) -> Result<Box<dyn Set>> {
-        let until = Until::after(self.patience);
-        self.name()?.open(initial, until)
+        let deadline = Deadline::after(self.patience);
+        self.name()?.open(initial, deadline)
     }
 }
 

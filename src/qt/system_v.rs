@@ -4,10 +4,12 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use super::backend::{Found, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken};
+use super::backend::{
+    ExistingSegment, LockFacts, Released, SegmentName, SemaphoreName, Set, Taken,
+};
 use super::error::{Error, ErrorKind, Result};
 use super::key_file::KeyFile;
-use super::until::Until;
+use crate::deadline::Deadline;
 use crate::sys::Access;
 use crate::sys::ipc::{self, IpcMapping, NamedFile, SetFacts};
 
@@ -43,7 +45,7 @@ fn widened(id: i32) -> u64 {
 }
 
 impl SegmentName for KeyFile {
-    fn find(&self) -> Result<Option<Found>> {
+    fn find(&self) -> Result<Option<ExistingSegment>> {
         let Some(key) = self.key()? else {
             return Ok(None);
         };
@@ -51,7 +53,7 @@ impl SegmentName for KeyFile {
             return Ok(None);
         };
         let facts = present(ipc::segment_facts(id))?;
-        Ok(facts.map(|facts| Found {
+        Ok(facts.map(|facts| ExistingSegment {
             id: widened(id),
             size: facts.size,
             owner: facts.owner,
@@ -137,12 +139,12 @@ struct SystemVSet {
 }
 
 impl SemaphoreName for KeyFile {
-    fn open(&self, initial: u16, until: Until) -> Result<Box<dyn Set>> {
+    fn open(&self, initial: u16, deadline: Deadline) -> Result<Box<dyn Set>> {
         loop {
-            if let Some(set) = self.find_or_make_set(initial, until)? {
+            if let Some(set) = self.find_or_make_set(initial, deadline)? {
                 return Ok(Box::new(set));
             }
-            if until.is_over() {
+            if deadline.is_over() {
                 let detail = "its semaphore is removed again and again; find out which program does so, and end it";
                 return Err(Error::new(ErrorKind::LockError, detail));
             }
@@ -181,14 +183,14 @@ fn was_forgotten(facts: &SetFacts) -> bool {
 
 impl KeyFile {
     /// The set; `None` when file or set were removed meanwhile.
-    fn find_or_make_set(&self, initial: u16, until: Until) -> Result<Option<SystemVSet>> {
+    fn find_or_make_set(&self, initial: u16, deadline: Deadline) -> Result<Option<SystemVSet>> {
         self.make_file(ipc::find_set)?;
         let Some(key) = self.key()? else {
             return Ok(None);
         };
         let id = match present(ipc::find_set(key))? {
             Some(id) => id,
-            None => match self.make_set(key, initial, until)? {
+            None => match self.make_set(key, initial, deadline)? {
                 Some(id) => id,
                 None => return Ok(None),
             },
@@ -199,7 +201,7 @@ impl KeyFile {
         self.trust
             .object("the semaphore", facts.owner, facts.maker, facts.mode)?;
         if initial > 0 && was_forgotten(&facts) {
-            self.finish_making(id, initial, until)?;
+            self.finish_making(id, initial, deadline)?;
         }
         self.refuse_double()?;
         Ok(Some(SystemVSet {
@@ -213,8 +215,8 @@ impl KeyFile {
     ///
     /// The file's lock is held from before the set exists until it has its value: whoever gets that lock and still
     /// finds the set without a value knows that its maker is dead, if the maker was one of ours.
-    fn make_set(&self, key: i32, initial: u16, until: Until) -> Result<Option<i32>> {
-        let Some(_making) = self.lock_file(until)? else {
+    fn make_set(&self, key: i32, initial: u16, deadline: Deadline) -> Result<Option<i32>> {
+        let Some(_making) = self.lock_file(deadline)? else {
             return Ok(None);
         };
         match ipc::make_set(key, OWN_SET) {
@@ -225,13 +227,13 @@ impl KeyFile {
     }
 
     /// Takes the lock of the file; `None` when the file is gone.
-    fn lock_file(&self, until: Until) -> Result<Option<NamedFile>> {
+    fn lock_file(&self, deadline: Deadline) -> Result<Option<NamedFile>> {
         let file = match NamedFile::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
         while !file.try_lock()? {
-            if until.is_over() {
+            if deadline.is_over() {
                 let path = self.path.display();
                 let detail = format!(
                     "a process that makes its lock holds {path} and is stuck; let it go on, or end it"
@@ -244,9 +246,9 @@ impl KeyFile {
     }
 
     /// Waits until the set has its value; gives it one when its maker is proven dead.
-    fn finish_making(&self, id: i32, initial: u16, until: Until) -> Result<()> {
+    fn finish_making(&self, id: i32, initial: u16, deadline: Deadline) -> Result<()> {
         loop {
-            let Some(_making) = self.lock_file(until)? else {
+            let Some(_making) = self.lock_file(deadline)? else {
                 return Ok(());
             };
             let Some(facts) = present(ipc::set_facts(id))? else {
@@ -258,7 +260,7 @@ impl KeyFile {
             if facts.mode == OWN_SET {
                 return Ok(ipc::set_value(id, initial)?);
             }
-            if until.is_over() {
+            if deadline.is_over() {
                 return Err(Error::new(
                     ErrorKind::LockError,
                     "a program without this library made its semaphore and never gave it a value; if that program is \
@@ -271,8 +273,8 @@ impl KeyFile {
 }
 
 impl Set for SystemVSet {
-    fn take(&self, until: Until) -> Result<Taken> {
-        match ipc::take(self.id, until.deadline()) {
+    fn take(&self, deadline: Deadline) -> Result<Taken> {
+        match ipc::take(self.id, deadline.instant()) {
             Ok(true) => Ok(Taken::Yes),
             Ok(false) => Ok(Taken::NotInTime),
             Err(error) if ipc::is_removed(&error) => Ok(Taken::Gone),

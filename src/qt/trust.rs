@@ -17,7 +17,7 @@ const OTHERS_MAY_USE: u32 = 0o077;
 
 impl Trust {
     /// Accepts or refuses a file that stands for an object.
-    pub(super) fn file(self, file: &sys::FileFacts) -> Result<()> {
+    pub(super) fn file(self, file: &sys::FileMetadata) -> Result<()> {
         self.accept(file.owner, file.mode, OTHERS_MAY_WRITE, "the key file")
     }
 

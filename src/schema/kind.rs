@@ -95,7 +95,7 @@ pub struct Member {
 pub enum Primitive {
     Mutex,
     RwLock,
-    Once,
+    OnceLock,
     Semaphore,
     Event,
     Barrier,
@@ -105,7 +105,7 @@ impl Primitive {
     pub(super) const ALL: [Primitive; 6] = [
         Primitive::Mutex,
         Primitive::RwLock,
-        Primitive::Once,
+        Primitive::OnceLock,
         Primitive::Semaphore,
         Primitive::Event,
         Primitive::Barrier,
@@ -116,7 +116,7 @@ impl Primitive {
         match self {
             Primitive::Mutex => "Mutex",
             Primitive::RwLock => "RwLock",
-            Primitive::Once => "Once",
+            Primitive::OnceLock => "OnceLock",
             Primitive::Semaphore => "Semaphore",
             Primitive::Event => "Event",
             Primitive::Barrier => "Barrier",
@@ -125,13 +125,16 @@ impl Primitive {
 
     /// Returns whether it guards a value.
     pub fn guards(self) -> bool {
-        matches!(self, Primitive::Mutex | Primitive::RwLock | Primitive::Once)
+        matches!(
+            self,
+            Primitive::Mutex | Primitive::RwLock | Primitive::OnceLock
+        )
     }
 
     /// How many bytes its own words have; a value's words and copies follow.
     pub(crate) const fn head(self) -> usize {
         match self {
-            Primitive::Mutex | Primitive::Once | Primitive::Event => 128,
+            Primitive::Mutex | Primitive::OnceLock | Primitive::Event => 128,
             Primitive::RwLock | Primitive::Semaphore | Primitive::Barrier => 256,
         }
     }
@@ -140,7 +143,7 @@ impl Primitive {
     pub(crate) const fn marks(self) -> usize {
         match self {
             Primitive::Event => 0,
-            Primitive::Mutex | Primitive::Once | Primitive::Semaphore => 1,
+            Primitive::Mutex | Primitive::OnceLock | Primitive::Semaphore => 1,
             Primitive::RwLock | Primitive::Barrier => 2,
         }
     }

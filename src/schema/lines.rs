@@ -20,7 +20,7 @@
 //!
 //! A kind is a number (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), `bool`, `Text<capacity>`, `[kind; count]`,
 //! `List<kind, capacity>`, `enum number {Name=1, Other=2}`, `struct`, or `struct version 2` where the version is
-//! not 1. In a segment of parts it is `Mutex<kind>`, `RwLock<kind>`, `Once<kind>`, `Semaphore`, `Event`, `Barrier`, or a struct of
+//! not 1. In a segment of parts it is `Mutex<kind>`, `RwLock<kind>`, `OnceLock<kind>`, `Semaphore`, `Event`, `Barrier`, or a struct of
 //! them. Texts and lists begin with eight bytes of length. There is no padding.
 //!
 //! There is one way to write a schema, so that equal texts mean equal schemas. Its hash is the first eight bytes of the
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn the_beginning_says_whether_it_is_of_parts() {
-        let inner = "size 1280 version 1 type Config\n0 512 inner struct\n0 512 inner.limits RwLock<[u64; 2]>\n512 384 total Mutex<u64>\n896 384 more Once<u64>\n";
+        let inner = "size 1280 version 1 type Config\n0 512 inner struct\n0 512 inner.limits RwLock<[u64; 2]>\n512 384 total Mutex<u64>\n896 384 more OnceLock<u64>\n";
         let whole = "size 384 version 1 type Mutex\n0 384 . Mutex<u64>\n";
         let value = "size 16 version 1 type Value\n0 8 inner struct\n0 8 inner.a u64\n8 8 b enum u64 {Mutex=0}\n";
         for (text, of_parts) in [(inner, true), (whole, true), (value, false)] {

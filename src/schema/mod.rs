@@ -271,7 +271,7 @@ impl Description {
 ///
 /// // Whoever has only the text knows as much.
 /// let found = Schema::parse(&schema.to_text())?;
-/// assert_eq!(found.hash(), schema.hash());
+/// assert_eq!(found.fingerprint(), schema.fingerprint());
 ///
 /// let mut bytes = [0; 72];
 /// found.set(&mut bytes, "by_worker[3]", "7")?;
@@ -365,7 +365,7 @@ impl Schema {
     }
 
     /// Returns the first 8 bytes of the SHA-256 of the text without the name, the first one highest.
-    pub fn hash(&self) -> u64 {
+    pub fn fingerprint(&self) -> u64 {
         let digest = Sha256::digest(lines::write(self, false));
         digest
             .iter()
@@ -406,10 +406,10 @@ impl Schema {
     /// # Examples
     ///
     /// ```
-    /// use sharehold::{Mutex, Once, Part};
+    /// use sharehold::{Mutex, OnceLock, Part};
     ///
     /// # #[derive(Part)]
-    /// # struct Family { total: Mutex<u64>, table: Once<[u32; 2]> }
+    /// # struct Family { total: Mutex<u64>, table: OnceLock<[u32; 2]> }
     /// # let family = Family::open_or_create("com.example.guarded", || FamilyFirst { total: 7, table: () })?;
     /// let seen = sharehold::inspect("com.example.guarded")?;
     /// let schema = seen.schema?.expect("it is of parts");

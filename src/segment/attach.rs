@@ -1,9 +1,9 @@
 //! Attaching to what exists: needed by somebody, checked before it is mapped, present before it is used.
 
-use super::header::{self, Found, Policy, damaged};
+use super::header::{self, ParsedHeader, Policy, damaged};
 use super::location::{Location, not_found, system};
-use super::options::Options;
-use super::presence::{Gate, Passage, Patience, reader_byte};
+use super::options::SegmentOptions;
+use super::presence::{GateMode, Patience, RemovalGate, reader_byte};
 use super::remove::{self, Name};
 use super::{Attached, ReadOnlySegment, Segment, stale, table};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,16 +14,16 @@ use crate::sys::{self, Access, Generation, Mapping, SegmentFile};
 
 const ATTACH: &str = "attach to";
 
-pub(super) fn attach(options: &Options, key: &Key) -> Result<Segment> {
-    let (attached, hold) = enter(options, key, Access::ReadWrite, |memory, file| {
-        let hold = table::take(memory, file, options.program.as_deref(), ATTACH)?;
-        table::disown(&memory.header().lock.owner, hold);
-        Ok(hold)
+pub(super) fn attach(options: &SegmentOptions, key: &Key) -> Result<Segment> {
+    let (attached, id) = enter(options, key, Access::ReadWrite, |memory, file| {
+        let id = table::take(memory, file, options.program.as_deref(), ATTACH)?;
+        table::disown(&memory.header().lock.owner, id);
+        Ok(id)
     })?;
-    Ok(Segment::new(attached, hold))
+    Ok(Segment::new(attached, id))
 }
 
-pub(super) fn attach_read_only(options: &Options, key: &Key) -> Result<ReadOnlySegment> {
+pub(super) fn attach_read_only(options: &SegmentOptions, key: &Key) -> Result<ReadOnlySegment> {
     let (attached, ()) = enter(options, key, Access::ReadOnly, |_, file| {
         let failed = |error| system(ATTACH, error);
         let me = sys::identity().map_err(failed)?;
@@ -42,7 +42,7 @@ pub(super) fn attach_read_only(options: &Options, key: &Key) -> Result<ReadOnlyS
 /// Whether anybody needs the segment is asked before anything else: a stale one does not exist, whatever it contains.
 /// All of it happens in the gate, so that the answer holds until this process is present.
 fn enter<P>(
-    options: &Options,
+    options: &SegmentOptions,
     key: &Key,
     access: Access,
     appear: impl Fn(&Memory, &SegmentFile) -> Result<P>,
@@ -55,7 +55,7 @@ fn enter<P>(
         let file = location
             .open_file(&directory, access, ATTACH)?
             .ok_or_else(|| not_found(ATTACH))?;
-        let gate = Gate::pass(&file, Passage::Shared, ATTACH)?;
+        let gate = RemovalGate::pass(&file, GateMode::Shared, ATTACH)?;
         let is_named = directory
             .names_file(location.name(), &file)
             .map_err(failed)?;
@@ -96,7 +96,7 @@ fn enter<P>(
 
 /// Maps an opened file, if it is a whole segment and the key's own.
 fn map_checked(
-    options: &Options,
+    options: &SegmentOptions,
     file: &SegmentFile,
     key: &Key,
     access: Access,
@@ -130,7 +130,12 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
 
 /// Reserves the memory that creation had reserved, if a program that copied the file left holes where there were zeros: on a
 /// full file system a store there would fault, and on one in memory a load, too.
-fn fill_holes(file: &SegmentFile, found: &Found, memory: &Memory, access: Access) -> Result<()> {
+fn fill_holes(
+    file: &SegmentFile,
+    found: &ParsedHeader,
+    memory: &Memory,
+    access: Access,
+) -> Result<()> {
     let len = found.layout.file_len(found.size).unwrap_or(0) as u64;
     if file.as_opened().is_whole(len) {
         return Ok(());
@@ -149,7 +154,7 @@ fn fill_holes(file: &SegmentFile, found: &Found, memory: &Memory, access: Access
 /// Maps a file whose header was found good.
 pub(super) fn map(
     file: &SegmentFile,
-    found: &Found,
+    found: &ParsedHeader,
     access: Access,
     operation: &'static str,
 ) -> Result<Memory> {

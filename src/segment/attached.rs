@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::header::{self, Policy};
 use super::location::{Location, system};
-use super::table::{self, Hold};
+use super::table::{self, AttachmentId};
 use super::{Attachment, presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::{Area, Memory, load_acquire};
 use crate::schema::Schema;
-use crate::sys::{self, Access, FileFacts, Generation, SegmentFile};
+use crate::sys::{self, Access, FileMetadata, Generation, SegmentFile};
 
 /// What both kinds of handle have.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Attached {
     }
 
     /// What its file was when it was opened.
-    pub(crate) fn file_facts(&self) -> &FileFacts {
+    pub(crate) fn file_facts(&self) -> &FileMetadata {
         self.file.as_opened()
     }
 
@@ -159,11 +159,11 @@ impl Attached {
         self.file.facts().is_ok().then_some(&self.file)
     }
 
-    pub(super) fn attachments(&self, own: Option<Hold>) -> Result<Vec<Attachment>> {
+    pub(super) fn attachments(&self, own: Option<AttachmentId>) -> Result<Vec<Attachment>> {
         self.check_fork("look at")?;
         let mut found = Vec::new();
-        for hold in table::present(&self.memory, &self.file, own) {
-            found.extend(table::recorded(&self.memory, hold).map(|it| Attachment::of(hold, &it)));
+        for id in table::present(&self.memory, &self.file, own) {
+            found.extend(table::recorded(&self.memory, id).map(|it| Attachment::of(id, &it)));
         }
         for pid in presence::readers(&self.file).map_err(|error| system("look at", error))? {
             found.push(Attachment::read_only(pid));

@@ -20,14 +20,14 @@ const WRITE: &str = "write to";
 /// a mixture, never undefined behaviour. The data of a segment with a type are not for it: every access by offset is a
 /// [`TypeMismatch`](ErrorKind::TypeMismatch) there.
 #[derive(Debug)]
-pub struct Bytes<'a> {
+pub struct SegmentData<'a> {
     attached: &'a Attached,
 }
 
-impl<'a> Bytes<'a> {
+impl<'a> SegmentData<'a> {
     #[inline]
-    pub(crate) fn new(attached: &'a Attached) -> Bytes<'a> {
-        Bytes { attached }
+    pub(crate) fn new(attached: &'a Attached) -> SegmentData<'a> {
+        SegmentData { attached }
     }
 
     pub(crate) fn attached(&self) -> &'a Attached {
@@ -140,7 +140,7 @@ impl<'a> Bytes<'a> {
             return Ok(number);
         }
         let mut value = T::new_zeroed();
-        Bytes::new(attached).read(offset, value.as_mut_bytes())?;
+        SegmentData::new(attached).read(offset, value.as_mut_bytes())?;
         Ok(value)
     }
 
@@ -180,7 +180,7 @@ fn refused(attached: &Attached, operation: &'static str, offset: usize, len: usi
         return forked(operation).with_key(key);
     }
     if !attached.memory.is_plain() {
-        let detail = "it has a type, and its data are not used by offset; use Shared, AnyShared, or its parts";
+        let detail = "it has a type, and its data are not used by offset; use Shared, UntypedShared, or its parts";
         return Error::new(ErrorKind::TypeMismatch, operation, detail).with_key(key);
     }
     let detail = format!(

@@ -8,11 +8,11 @@
 
 use super::header::{self, Policy};
 use super::location::{Location, system};
-use super::options::Options;
+use super::options::SegmentOptions;
 use super::presence::Patience;
 use super::remove::{self, Name};
-use super::table::{self, Hold};
-use super::{Attached, Bytes, Segment, attach};
+use super::table::{self, AttachmentId};
+use super::{Attached, Segment, SegmentData, attach};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::{Layout, Memory, Sizes};
@@ -22,9 +22,9 @@ use crate::sys::{Access, Directory, Generation, Mapping};
 const CREATE: &str = "create";
 
 pub(super) fn create(
-    options: &Options,
+    options: &SegmentOptions,
     key: &Key,
-    first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
 ) -> Result<Segment> {
     options.checked_sizes(CREATE)?;
     check_levels(options.schema.as_ref())?;
@@ -38,11 +38,11 @@ pub(super) fn create(
     };
     // Before the work of making one: mostly the answer is already there.
     free(remove::clear_name(&location, &directory, CREATE)?)?;
-    let (draft, hold) = draft(options, key, &location, &directory, first)?;
+    let (draft, id) = draft(options, key, &location, &directory, first)?;
     let mut patience = Patience::new();
     loop {
         match directory.give_name(&draft.file, location.name()) {
-            Ok(()) => return Ok(Segment::new(draft, hold)),
+            Ok(()) => return Ok(Segment::new(draft, id)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 free(remove::clear_name(&location, &directory, CREATE)?)?;
             }
@@ -73,9 +73,9 @@ fn check_levels(schema: Option<&Schema>) -> Result<()> {
 }
 
 pub(super) fn open_or_create(
-    options: &Options,
+    options: &SegmentOptions,
     key: &Key,
-    first: impl Fn(&mut Bytes<'_>) -> Result<()>,
+    first: impl Fn(&mut SegmentData<'_>) -> Result<()>,
 ) -> Result<Segment> {
     let mut patience = Patience::new();
     loop {
@@ -91,7 +91,7 @@ pub(super) fn open_or_create(
 }
 
 /// Grows plain data that are fewer than the options want. The size of a typed value was checked with its type.
-fn large_enough(options: &Options, segment: Segment) -> Result<Segment> {
+fn large_enough(options: &SegmentOptions, segment: Segment) -> Result<Segment> {
     if options.schema.is_none() && segment.size() < options.size {
         segment.grow(options.size)?;
     }
@@ -100,12 +100,12 @@ fn large_enough(options: &Options, segment: Segment) -> Result<Segment> {
 
 /// Makes a whole segment without a name, with this process in its first slot.
 pub(super) fn draft(
-    options: &Options,
+    options: &SegmentOptions,
     key: &Key,
     location: &Location,
     directory: &Directory,
-    first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
-) -> Result<(Attached, Hold)> {
+    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
+) -> Result<(Attached, AttachmentId)> {
     let failed = |error| system(CREATE, error);
     let (size, max_size) = options.checked_sizes(CREATE)?;
     let too_large = || {
@@ -149,12 +149,12 @@ pub(super) fn draft(
         memory,
         file,
     };
-    first(&mut Bytes::new(&attached))?;
+    first(&mut SegmentData::new(&attached))?;
     // Whoever forked in there has two processes now, of which one has the memory.
     attached.check_fork(CREATE)?;
     let name = options.program.as_deref();
-    let hold = table::take(&attached.memory, &attached.file, name, CREATE)?;
-    Ok((attached, hold))
+    let id = table::take(&attached.memory, &attached.file, name, CREATE)?;
+    Ok((attached, id))
 }
 
 /// Says that a living or persistent segment has the key.

@@ -42,7 +42,7 @@ impl Policy {
 
 /// The constant part of a header, checked against the file's length.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct ParsedHeader {
     pub(crate) layout: Layout,
     pub(crate) policy: Policy,
     pub(crate) size: usize,
@@ -56,9 +56,9 @@ pub(crate) struct Found {
     pub(crate) is_consistent: bool,
 }
 
-impl Found {
+impl ParsedHeader {
     /// Refuses a segment of another version of the format than this library's own.
-    pub(crate) fn of_own_version(self, operation: &'static str) -> Result<Found> {
+    pub(crate) fn of_own_version(self, operation: &'static str) -> Result<ParsedHeader> {
         if self.version == VERSION {
             return Ok(self);
         }
@@ -83,7 +83,7 @@ pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, si
     let header = memory.header();
     let layout = memory.layout();
     let sizes = layout.sizes;
-    // The narrow ones are far below 2^32: see `Options` and `Key`.
+    // The narrow ones are far below 2^32: see `SegmentOptions` and `Key`.
     let narrow = |size: usize| u32::try_from(size).unwrap_or(0);
     header
         .magic
@@ -112,12 +112,20 @@ pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, si
 }
 
 /// Reads and checks the header of the file that stands under the name of `key`, and that it is that key's.
-pub(crate) fn read_of(file: &SegmentFile, key: &Key, operation: &'static str) -> Result<Found> {
+pub(crate) fn read_of(
+    file: &SegmentFile,
+    key: &Key,
+    operation: &'static str,
+) -> Result<ParsedHeader> {
     read_any_of(file, key, operation)?.of_own_version(operation)
 }
 
 /// The same of any version of the format that can be read.
-pub(crate) fn read_any_of(file: &SegmentFile, key: &Key, operation: &'static str) -> Result<Found> {
+pub(crate) fn read_any_of(
+    file: &SegmentFile,
+    key: &Key,
+    operation: &'static str,
+) -> Result<ParsedHeader> {
     let found = read_any(file, operation)?;
     if found.key == key.as_str() {
         Ok(found)
@@ -127,12 +135,12 @@ pub(crate) fn read_any_of(file: &SegmentFile, key: &Key, operation: &'static str
 }
 
 /// Reads and checks the header of a file of this version of the format.
-pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<Found> {
+pub(crate) fn read(file: &SegmentFile, operation: &'static str) -> Result<ParsedHeader> {
     read_any(file, operation)?.of_own_version(operation)
 }
 
 /// Reads and checks the header of a file, each field once.
-fn read_any(file: &SegmentFile, operation: &'static str) -> Result<Found> {
+fn read_any(file: &SegmentFile, operation: &'static str) -> Result<ParsedHeader> {
     let mut bytes = [0; size_of::<Header>()];
     let read = file.read_at(&mut bytes, 0);
     let read = read.map_err(|error| system(operation, error))?;
@@ -143,12 +151,12 @@ fn read_any(file: &SegmentFile, operation: &'static str) -> Result<Found> {
         check(bytes, facts.len, operation)
     })?;
     let key = read_text(file, found.layout.key, operation)?;
-    Ok(Found { key, ..found })
+    Ok(ParsedHeader { key, ..found })
 }
 
 /// Checks a header, of any version that can be read, that was read from the beginning of a file which was as long then or
 /// later; without the key, which stands elsewhere.
-pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<Found> {
+pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<ParsedHeader> {
     let Some(bytes) = bytes.first_chunk() else {
         return Err(damaged(operation, "its file is shorter than a header"));
     };
@@ -169,7 +177,7 @@ pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<F
 /// Reads what the segment says of the type of its data; nothing for plain bytes.
 pub(crate) fn read_schema(
     file: &SegmentFile,
-    found: &Found,
+    found: &ParsedHeader,
     operation: &'static str,
 ) -> Result<Option<Schema>> {
     read_schema_at(file, found.layout.schema, operation)
@@ -233,7 +241,7 @@ pub(crate) fn is_plausible(
     Ok(len as u64 <= facts.reserved)
 }
 
-fn checked(fields: &Fields, len: u64) -> Option<Found> {
+fn checked(fields: &Fields, len: u64) -> Option<ParsedHeader> {
     let wide = |offset| usize::try_from(fields.u64(offset)).ok();
     let policy = Policy::from_code(fields.u32(12))?;
     let sizes = Sizes {
@@ -252,7 +260,7 @@ fn checked(fields: &Fields, len: u64) -> Option<Found> {
     let whole = layout.data_offset == wide(24)?
         && (1..=sizes.max_data).contains(&size)
         && layout.file_len(size)? as u64 <= len;
-    whole.then(|| Found {
+    whole.then(|| ParsedHeader {
         layout,
         policy,
         size,

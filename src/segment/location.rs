@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
-use crate::sys::{self, Access, Directory, FileFacts, SegmentFile};
+use crate::sys::{self, Access, Directory, FileMetadata, SegmentFile};
 
 /// The environment variable that moves the directory, for tests and containers.
 const VARIABLE: &str = "SHAREHOLD_DIR";
@@ -135,7 +135,7 @@ impl Location {
     }
 
     /// Refuses a directory in which another user could have put or replaced files.
-    fn trusted(&self, directory: &Directory, operation: &'static str) -> Result<FileFacts> {
+    fn trusted(&self, directory: &Directory, operation: &'static str) -> Result<FileMetadata> {
         let facts = directory
             .facts()
             .map_err(|error| self.unusable(operation, error))?;
@@ -267,7 +267,7 @@ impl Location {
         Ok(Some(file))
     }
 
-    fn trusted_file(&self, facts: &FileFacts, operation: &'static str) -> Result<()> {
+    fn trusted_file(&self, facts: &FileMetadata, operation: &'static str) -> Result<()> {
         let refuse = |reason: String| Error::new(ErrorKind::NotTrusted, operation, reason);
         let shown = self.directory.join(&self.name);
         if !facts.regular {

@@ -6,17 +6,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::attach::map;
-use super::header::{self, Found, damaged};
+use super::header::{self, ParsedHeader, damaged};
 use super::location::{self, Location, not_found, system};
 use super::presence;
-use super::table::{self, Hold, Presence, Recorded};
+use super::table::{self, AttachmentId, Presence, Recorded};
 use super::{remove, replace, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::format::{Block, Header, LockWords, Slot};
 use crate::memory::{Area, Copied, Memory, block_from};
 use crate::schema::Schema;
-use crate::sys::{self, Access, Directory, FileFacts, SegmentFile};
+use crate::sys::{self, Access, Directory, FileMetadata, SegmentFile};
 
 const LOOK: &str = "look at";
 const LIST: &str = "list segments";
@@ -28,19 +28,19 @@ const HEADLINE: usize = 512;
 /// A segment that is looked at: not counted among its attachments.
 #[derive(Debug)]
 pub(crate) struct View {
-    pub(crate) found: Found,
-    pub(crate) facts: FileFacts,
+    pub(crate) found: ParsedHeader,
+    pub(crate) facts: FileMetadata,
     pub(crate) copied: Copied,
     file: SegmentFile,
 }
 
 /// How carefully a slot whose byte is taken is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Care {
+pub(crate) enum LivenessCheck {
     /// The byte is taken: somebody is there.
     Quick,
     /// The byte may be kept by a forked child of one that has died.
-    Exact,
+    Thorough,
 }
 
 impl View {
@@ -83,13 +83,16 @@ impl View {
     }
 
     /// The attachments with a slot, other than those who left in good order.
-    pub(crate) fn attachments(&self, care: Care) -> impl Iterator<Item = (Hold, Presence)> + '_ {
+    pub(crate) fn attachments(
+        &self,
+        care: LivenessCheck,
+    ) -> impl Iterator<Item = (AttachmentId, Presence)> + '_ {
         self.taken()
-            .map(move |(hold, slot)| (hold, self.presence(&slot, hold, care)))
+            .map(move |(id, slot)| (id, self.presence(&slot, id, care)))
     }
 
     /// The slots that are taken, by the living or the dead.
-    pub(crate) fn taken(&self) -> impl Iterator<Item = (Hold, Slot)> + '_ {
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (AttachmentId, Slot)> + '_ {
         (0..self.found.layout.sizes.slots).filter_map(|index| {
             // Mostly few are, and each is a copy.
             let generation = self.copied.generation(index)?;
@@ -102,30 +105,30 @@ impl View {
     }
 
     /// Whether the attachment that is named is there.
-    pub(crate) fn presence_of(&self, hold: Hold, care: Care) -> Presence {
-        let slot = self.copied.slot(hold.index());
-        slot.map_or(Presence::Gone, |slot| self.presence(&slot, hold, care))
+    pub(crate) fn presence_of(&self, id: AttachmentId, care: LivenessCheck) -> Presence {
+        let slot = self.copied.slot(id.index());
+        slot.map_or(Presence::Gone, |slot| self.presence(&slot, id, care))
     }
 
-    fn presence(&self, slot: &Slot, hold: Hold, care: Care) -> Presence {
+    fn presence(&self, slot: &Slot, id: AttachmentId, care: LivenessCheck) -> Presence {
         match care {
-            Care::Quick => table::seen_at_a_glance(slot, &self.file, hold),
-            Care::Exact => table::seen(slot, &self.file, hold),
+            LivenessCheck::Quick => table::seen_at_a_glance(slot, &self.file, id),
+            LivenessCheck::Thorough => table::seen(slot, &self.file, id),
         }
     }
 
     /// What the attachment recorded that is named, if that is remembered.
-    pub(crate) fn recorded(&self, hold: Hold) -> Option<Recorded> {
-        let slot = self.copied.slot(hold.index())?;
-        table::recorded_in(&slot, hold.generation())
+    pub(crate) fn recorded(&self, id: AttachmentId) -> Option<Recorded> {
+        let slot = self.copied.slot(id.index())?;
+        table::recorded_in(&slot, id.generation())
     }
 
     /// Who has the lock that stands there, as notes have it, now; `None` where there is none.
-    pub(crate) fn owner_at(&self, lock: u32) -> Option<Hold> {
+    pub(crate) fn owner_at(&self, lock: u32) -> Option<AttachmentId> {
         let at = u64::from(lock) * align_of::<LockWords>() as u64;
         let mut owner = [0; size_of::<u64>()];
         let read = self.file.read_at(&mut owner, at).ok()?;
-        (read == owner.len()).then(|| Hold::from_word(u64::from_ne_bytes(owner)))
+        (read == owner.len()).then(|| AttachmentId::from_word(u64::from_ne_bytes(owner)))
     }
 
     /// The processes that are attached read-only.
@@ -186,8 +189,8 @@ impl View {
 /// Maps a file, only to look. A hole would take memory when it is loaded from, and fault where there is none.
 pub(super) fn map_whole(
     file: &SegmentFile,
-    found: &Found,
-    facts: &FileFacts,
+    found: &ParsedHeader,
+    facts: &FileMetadata,
     operation: &'static str,
 ) -> Result<Memory> {
     let len = found.layout.file_len(found.size).unwrap_or(0);

@@ -30,25 +30,25 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use attached::{Attached, forked};
-pub use bytes::Bytes;
+pub use bytes::SegmentData;
 pub use header::Policy;
 pub(crate) use header::damaged;
 pub(crate) use location::directory_of;
 pub(crate) use look::{
-    Care, View, all as look_at_all, all_users as look_at_all_users, is_stale_file, one as look_at,
-    owners, remove_stale_file,
+    LivenessCheck, View, all as look_at_all, all_users as look_at_all_users, is_stale_file,
+    one as look_at, owners, remove_stale_file,
 };
-pub use options::Options;
-pub use recoveries::Recoveries;
-pub use remove::When;
+pub use options::SegmentOptions;
+pub use recoveries::RecoveryStats;
+pub use remove::DestroyMode;
 pub(crate) use replace::{MIGRATE, replace, replace_unused};
 pub(crate) use stored::Stored;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 use location::system;
-use table::{Hold, Recorded};
-use waits::Noted;
+use table::{AttachmentId, Recorded};
+use waits::WaitRecord;
 
 /// Holds a place on a keyed piece of memory that any number of processes share.
 ///
@@ -79,53 +79,53 @@ use waits::Noted;
 #[derive(Debug)]
 pub struct Segment {
     attached: Attached,
-    hold: Hold,
+    id: AttachmentId,
     left: bool,
 }
 
 impl Segment {
-    fn new(attached: Attached, hold: Hold) -> Segment {
+    fn new(attached: Attached, id: AttachmentId) -> Segment {
         if sys::join_barriers().is_err() {
             attached.ask_for_fences();
         }
-        attached.memory.own_slot_is(hold.index());
+        attached.memory.own_slot_is(id.index());
         Segment {
             attached,
-            hold,
+            id,
             left: false,
         }
     }
 
     /// Starts to describe a segment to create or attach to.
-    pub fn options() -> Options {
-        Options::new()
+    pub fn options() -> SegmentOptions {
+        SegmentOptions::new()
     }
 
-    /// Creates a segment of `size` bytes, all zero, and attaches to it. See [`Options::create`].
+    /// Creates a segment of `size` bytes, all zero, and attaches to it. See [`SegmentOptions::create`].
     ///
     /// # Errors
     ///
-    /// As [`Options::create`].
+    /// As [`SegmentOptions::create`].
     #[doc(alias = "shm_open")]
     pub fn create(key: &str, size: usize) -> Result<Segment> {
         Segment::options().size(size).create(key)
     }
 
-    /// Attaches to an existing segment. See [`Options::attach`].
+    /// Attaches to an existing segment. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
-    /// As [`Options::attach`].
+    /// As [`SegmentOptions::attach`].
     #[doc(alias = "shmat")]
     pub fn attach(key: &str) -> Result<Segment> {
         Segment::options().attach(key)
     }
 
-    /// Attaches to an existing segment, only to look. See [`Options::attach_read_only`].
+    /// Attaches to an existing segment, only to look. See [`SegmentOptions::attach_read_only`].
     ///
     /// # Errors
     ///
-    /// As [`Options::attach_read_only`].
+    /// As [`SegmentOptions::attach_read_only`].
     pub fn attach_read_only(key: &str) -> Result<ReadOnlySegment> {
         Segment::options().attach_read_only(key)
     }
@@ -134,7 +134,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// Those of [`Options::attach`] other than `NotFound`.
+    /// Those of [`SegmentOptions::attach`] other than `NotFound`.
     pub fn exists(key: &str) -> Result<bool> {
         Segment::options().exists(key)
     }
@@ -148,7 +148,7 @@ impl Segment {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] when it was still in use at the end of the time allowed;
     /// [`ErrorKind::NotTrusted`] and [`ErrorKind::PermissionDenied`]. A damaged segment can be destroyed.
     #[doc(alias = "shm_unlink")]
-    pub fn destroy(key: &str, when: When) -> Result<()> {
+    pub fn destroy(key: &str, when: DestroyMode) -> Result<()> {
         Segment::options().destroy(key, when)
     }
 
@@ -158,7 +158,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// Those of [`Options::attach`] other than `NotFound`.
+    /// Those of [`SegmentOptions::attach`] other than `NotFound`.
     pub fn remove_stale(key: &str) -> Result<bool> {
         Segment::options().remove_stale(key)
     }
@@ -190,7 +190,7 @@ impl Segment {
     /// [`ErrorKind::Forked`], [`ErrorKind::System`].
     #[doc(alias = "nattch")]
     pub fn attachments(&self) -> Result<Vec<Attachment>> {
-        self.attached.attachments(Some(self.hold))
+        self.attached.attachments(Some(self.id))
     }
 
     /// Returns how often the lock was taken over from a holder that had died.
@@ -198,9 +198,9 @@ impl Segment {
     /// # Errors
     ///
     /// [`ErrorKind::Forked`].
-    pub fn recoveries(&self) -> Result<Recoveries> {
+    pub fn recoveries(&self) -> Result<RecoveryStats> {
         self.attached.check_fork("look at")?;
-        Ok(Recoveries::of(self.attached.memory.header()))
+        Ok(RecoveryStats::of(self.attached.memory.header()))
     }
 
     /// Makes the segment at least `new_size` bytes long, for everyone attached; the new bytes are zero.
@@ -303,7 +303,7 @@ impl Segment {
         }
         let attached = &self.attached;
         let file = attached.open_file();
-        table::give_up(&attached.memory, file, self.hold);
+        table::give_up(&attached.memory, file, self.id);
         remove::last_out(attached, file).map_err(|error| error.with_key(self.key()))
     }
 
@@ -313,41 +313,41 @@ impl Segment {
     }
 
     #[inline]
-    pub(crate) fn hold(&self) -> Hold {
-        self.hold
+    pub(crate) fn id(&self) -> AttachmentId {
+        self.id
     }
 
     /// The attachment that has a slot, or had it last.
-    pub(crate) fn hold_in(&self, slot: usize) -> Option<Hold> {
-        table::hold_in(&self.attached.memory, slot)
+    pub(crate) fn id_in(&self, slot: usize) -> Option<AttachmentId> {
+        table::id_in(&self.attached.memory, slot)
     }
 
     /// What another attachment recorded, while it is remembered.
-    pub(crate) fn recorded(&self, other: Hold) -> Option<Recorded> {
+    pub(crate) fn recorded(&self, other: AttachmentId) -> Option<Recorded> {
         table::recorded(&self.attached.memory, other)
     }
 
     /// What those who have slots have noted of what they wait for, the living and the dead.
-    pub(crate) fn noted(&self) -> Vec<(Hold, Noted)> {
+    pub(crate) fn noted(&self) -> Vec<(AttachmentId, WaitRecord)> {
         let memory = &self.attached.memory;
         let slots = 0..memory.layout().sizes.slots;
         let slots = slots.filter_map(|index| Some((index, memory.slot(index)?)));
         let noted = slots.filter_map(|(index, slot)| {
-            let hold = table::holder_of(slot, index)?;
-            Some(waits::noted(slot).map(move |noted| (hold, noted)))
+            let id = table::holder_of(slot, index)?;
+            Some(waits::noted(slot).map(move |noted| (id, noted)))
         });
         noted.flatten().collect()
     }
 
     /// Tells whether somebody keeps the byte of another attachment. False is no proof; true is mostly proof of life, at a tenth of
     /// the price: see [`table::is_kept`].
-    pub(crate) fn is_kept(&self, other: Hold) -> bool {
+    pub(crate) fn is_kept(&self, other: AttachmentId) -> bool {
         table::is_kept(&self.attached.memory, &self.attached.file, other)
     }
 
     /// Tells whether an attachment is proven gone; this handle's own never is.
-    pub(crate) fn is_gone(&self, other: Hold) -> bool {
-        other != self.hold && table::is_gone(&self.attached.memory, &self.attached.file, other)
+    pub(crate) fn is_gone(&self, other: AttachmentId) -> bool {
+        other != self.id && table::is_gone(&self.attached.memory, &self.attached.file, other)
     }
 }
 
@@ -440,7 +440,7 @@ pub struct Attachment {
     pub slot: Option<usize>,
     /// Its process, numbered as that process sees itself.
     pub pid: u32,
-    /// The file name of its executable, or the name set with [`Options::program`], cut to 16 bytes; `None` for a read-only
+    /// The file name of its executable, or the name set with [`SegmentOptions::program`], cut to 16 bytes; `None` for a read-only
     /// attachment.
     pub executable: Option<String>,
     /// When it attached; `None` for a read-only attachment.
@@ -457,14 +457,14 @@ impl Attachment {
         }
     }
 
-    pub(crate) fn of(hold: Hold, found: &Recorded) -> Attachment {
+    pub(crate) fn of(id: AttachmentId, found: &Recorded) -> Attachment {
         let name = &found.who.name;
         let len = name
             .iter()
             .position(|&byte| byte == 0)
             .unwrap_or(name.len());
         Attachment {
-            slot: Some(hold.index()),
+            slot: Some(id.index()),
             pid: found.who.pid,
             executable: Some(String::from_utf8_lossy(&name[..len]).into_owned()),
             since: UNIX_EPOCH.checked_add(Duration::from_nanos(found.since)),

@@ -3,21 +3,21 @@
 use super::header::Policy;
 use super::location::Location;
 use super::table::MAX_SLOTS;
-use super::{Bytes, ReadOnlySegment, Segment, When, attach, create, look, remove};
+use super::{DestroyMode, ReadOnlySegment, Segment, SegmentData, attach, create, look, remove};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::schema::Schema;
-use crate::sys::{self, FileFacts};
+use crate::sys::{self, FileMetadata};
 
 const DEFAULT_SLOTS: usize = 128;
 const OWNER_ONLY: u32 = 0o600;
 
 /// Says what a segment shall be like; the builder behind [`Segment::options`].
 ///
-/// An attacher takes the segment as it is: only [`owner`](Options::owner) and
-/// [`program`](Options::program) matter to it, and to [`open_or_create`](Options::open_or_create) also
-/// [`size`](Options::size). To [`exists`](Options::exists), [`inspect`](Options::inspect),
-/// [`destroy`](Options::destroy) and the like only the owner matters.
+/// An attacher takes the segment as it is: only [`owner`](SegmentOptions::owner) and
+/// [`program`](SegmentOptions::program) matter to it, and to [`open_or_create`](SegmentOptions::open_or_create) also
+/// [`size`](SegmentOptions::size). To [`exists`](SegmentOptions::exists), [`inspect`](SegmentOptions::inspect),
+/// [`destroy`](SegmentOptions::destroy) and the like only the owner matters.
 ///
 /// # Examples
 ///
@@ -31,11 +31,11 @@ const OWNER_ONLY: u32 = 0o600;
 ///     .open_or_create("com.example.options")?;
 /// assert_eq!(segment.size(), 1024);
 /// # drop(segment);
-/// # Segment::destroy("com.example.options", sharehold::When::Now)?;
+/// # Segment::destroy("com.example.options", sharehold::DestroyMode::Immediate)?;
 /// # Ok::<(), sharehold::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct SegmentOptions {
     pub(super) size: usize,
     pub(super) max_size: Option<usize>,
     pub(super) slots: usize,
@@ -50,9 +50,9 @@ pub struct Options {
     row: usize,
 }
 
-impl Options {
-    pub(super) fn new() -> Options {
-        Options {
+impl SegmentOptions {
+    pub(super) fn new() -> SegmentOptions {
+        SegmentOptions {
             size: 0,
             max_size: None,
             slots: DEFAULT_SLOTS,
@@ -67,9 +67,9 @@ impl Options {
         }
     }
 
-    /// Sets how many bytes of data there are, at least 1; needed to create. To [`open_or_create`](Options::open_or_create) it
+    /// Sets how many bytes of data there are, at least 1; needed to create. To [`open_or_create`](SegmentOptions::open_or_create) it
     /// is how many there are at least.
-    pub fn size(mut self, bytes: usize) -> Options {
+    pub fn size(mut self, bytes: usize) -> SegmentOptions {
         self.size = bytes;
         self
     }
@@ -77,26 +77,26 @@ impl Options {
     /// Sets how far the data may [grow](Segment::grow), in bytes; the size itself unless set.
     ///
     /// It costs address space in every process, no memory.
-    pub fn max_size(mut self, bytes: usize) -> Options {
+    pub fn max_size(mut self, bytes: usize) -> SegmentOptions {
         self.max_size = Some(bytes);
         self
     }
 
     /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 192 bytes.
-    pub fn slots(mut self, slots: usize) -> Options {
+    pub fn slots(mut self, slots: usize) -> SegmentOptions {
         self.slots = slots;
         self
     }
 
     /// Sets how many bytes a [transaction](Segment::transaction) may log, for what it overwrites and 16 bytes a write;
     /// none unless set.
-    pub fn log(mut self, bytes: usize) -> Options {
+    pub fn log(mut self, bytes: usize) -> SegmentOptions {
         self.log = bytes;
         self
     }
 
     /// Sets when the segment is removed.
-    pub fn policy(mut self, policy: Policy) -> Options {
+    pub fn policy(mut self, policy: Policy) -> SegmentOptions {
         self.policy = policy;
         self
     }
@@ -104,21 +104,21 @@ impl Options {
     /// Sets who may attach, as permission bits for `chmod`; `0o600`, the owner alone, unless set.
     ///
     /// The umask has no say. Others need both read and write to attach, read alone to attach read-only, and name
-    /// the [owner](Options::owner). Sharing makes the owner's [directory](crate::directory) searchable for them (mode 0711), also one that
+    /// the [owner](SegmentOptions::owner). Sharing makes the owner's [directory](crate::directory) searchable for them (mode 0711), also one that
     /// `SHAREHOLD_DIR` names, and it stays so.
-    pub fn mode(mut self, mode: u32) -> Options {
+    pub fn mode(mut self, mode: u32) -> SegmentOptions {
         self.mode = mode;
         self
     }
 
     /// Sets the group that the mode's middle bits speak of, by number.
-    pub fn group(mut self, group: u32) -> Options {
+    pub fn group(mut self, group: u32) -> SegmentOptions {
         self.group = Some(group);
         self
     }
 
     /// Looks for the key among the segments of another user, by number, and trusts that user. Nobody creates for another.
-    pub fn owner(mut self, user: u32) -> Options {
+    pub fn owner(mut self, user: u32) -> SegmentOptions {
         self.owner = Some(user);
         self
     }
@@ -139,7 +139,7 @@ impl Options {
     /// assert_eq!(name.as_deref(), Some("nightly-backup"));
     /// # Ok::<(), sharehold::Error>(())
     /// ```
-    pub fn program(mut self, name: &str) -> Options {
+    pub fn program(mut self, name: &str) -> SegmentOptions {
         self.program = Some(name.to_owned());
         self
     }
@@ -164,11 +164,11 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// As [`Options::create`], or the error of `first`; then there is no segment.
+    /// As [`SegmentOptions::create`], or the error of `first`; then there is no segment.
     pub fn create_with(
         &self,
         key: &str,
-        first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+        first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
     ) -> Result<Segment> {
         let checked = Key::new(key)?;
         create::create(self, &checked, first).map_err(|error| error.with_key(key))
@@ -179,7 +179,7 @@ impl Options {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`], also for a stale segment, which is removed on the way; [`ErrorKind::TooManyAttachments`];
-    /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`], for which see [`Options::migrate_shared`];
+    /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`], for which see [`SegmentOptions::migrate_shared`];
     /// [`ErrorKind::NotTrusted`]; [`ErrorKind::PermissionDenied`].
     pub fn attach(&self, key: &str) -> Result<Segment> {
         let checked = Key::new(key)?;
@@ -190,7 +190,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// As [`Options::attach`], except that it takes no slot.
+    /// As [`SegmentOptions::attach`], except that it takes no slot.
     pub fn attach_read_only(&self, key: &str) -> Result<ReadOnlySegment> {
         let checked = Key::new(key)?;
         attach::attach_read_only(self, &checked).map_err(|error| error.with_key(key))
@@ -198,12 +198,12 @@ impl Options {
 
     /// Attaches to the segment, or creates it if there is none; of any number of processes that ask at once, one creates.
     ///
-    /// A segment that is there and has fewer bytes than [`size`](Options::size) says is [grown](Segment::grow) to so many; one
+    /// A segment that is there and has fewer bytes than [`size`](SegmentOptions::size) says is [grown](Segment::grow) to so many; one
     /// that has more is taken as it is, since somebody may have grown it.
     ///
     /// # Errors
     ///
-    /// As [`Options::attach`] and [`Options::create`], without their `NotFound` and `AlreadyExists`; and those of
+    /// As [`SegmentOptions::attach`] and [`SegmentOptions::create`], without their `NotFound` and `AlreadyExists`; and those of
     /// [`Segment::grow`], which name both sizes, when the segment cannot have so many bytes.
     pub fn open_or_create(&self, key: &str) -> Result<Segment> {
         self.open_or_create_with(key, |_| Ok(()))
@@ -214,11 +214,11 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// As [`Options::open_or_create`], or the error of `first`.
+    /// As [`SegmentOptions::open_or_create`], or the error of `first`.
     pub fn open_or_create_with(
         &self,
         key: &str,
-        first: impl Fn(&mut Bytes<'_>) -> Result<()>,
+        first: impl Fn(&mut SegmentData<'_>) -> Result<()>,
     ) -> Result<Segment> {
         let checked = Key::new(key)?;
         create::open_or_create(self, &checked, first).map_err(|error| error.with_key(key))
@@ -239,7 +239,7 @@ impl Options {
     /// # Errors
     ///
     /// As [`Segment::destroy`].
-    pub fn destroy(&self, key: &str, when: When) -> Result<()> {
+    pub fn destroy(&self, key: &str, when: DestroyMode) -> Result<()> {
         let checked = Key::new(key)?;
         remove::destroy(&checked, self.owner, when).map_err(|error| error.with_key(key))
     }
@@ -261,23 +261,23 @@ impl Options {
     }
 
     /// The same for a segment that holds `size` bytes of values of one type.
-    pub(crate) fn typed(&self, schema: Schema, size: usize) -> Options {
+    pub(crate) fn typed(&self, schema: Schema, size: usize) -> SegmentOptions {
         let options = self.clone().size(size).max_size(size);
-        Options {
+        SegmentOptions {
             schema: Some(schema),
             ..options
         }
     }
 
     /// The same for a segment of `size` bytes and, behind them, `row` for each slot.
-    pub(crate) fn typed_by_slot(&self, schema: Schema, size: usize, row: usize) -> Options {
+    pub(crate) fn typed_by_slot(&self, schema: Schema, size: usize, row: usize) -> SegmentOptions {
         let options = self.typed(schema, size);
-        Options { row, ..options }
+        SegmentOptions { row, ..options }
     }
 
     /// The same with the policy and the permissions of a segment that is there.
-    pub(crate) fn as_for(&self, facts: &FileFacts, policy: Policy) -> Options {
-        Options {
+    pub(crate) fn as_for(&self, facts: &FileMetadata, policy: Policy) -> SegmentOptions {
+        SegmentOptions {
             policy,
             mode: facts.mode & 0o666 | OWNER_ONLY,
             group: Some(facts.group),

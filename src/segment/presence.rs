@@ -45,7 +45,7 @@ const READER_BYTES: Range<u64> = READERS..READERS + PIDS;
 
 /// Somebody whose byte is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Present {
     /// Whoever has the slot with this index.
     InSlot(usize),
     /// A read-only attachment.
@@ -54,7 +54,7 @@ pub(crate) enum Seen {
 
 /// Looks for anybody who has a byte through another handle; whoever stands in the gate is not counted. The file was just opened, or
 /// asked for its facts.
-pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Seen>> {
+pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Present>> {
     // Mostly one question will do for all the bytes there are.
     let Some(byte) = file.first_locked(SLOTS..READER_BYTES.end)? else {
         return Ok(None);
@@ -74,52 +74,52 @@ pub(crate) fn any_reader(file: &SegmentFile) -> bool {
     !matches!(file.first_locked(READER_BYTES), Ok(None))
 }
 
-fn seen(byte: u64) -> Option<Seen> {
+fn seen(byte: u64) -> Option<Present> {
     if SLOT_BYTES.contains(&byte) {
-        return usize::try_from(byte - SLOTS).ok().map(Seen::InSlot);
+        return usize::try_from(byte - SLOTS).ok().map(Present::InSlot);
     }
-    READER_BYTES.contains(&byte).then_some(Seen::Reader)
+    READER_BYTES.contains(&byte).then_some(Present::Reader)
 }
 
 /// How to pass the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passage {
+pub(crate) enum GateMode {
     /// With other attachers.
     Shared,
     /// Alone, to remove or replace.
-    Alone,
+    Exclusive,
 }
 
 /// Standing in the gate of a segment file; left when dropped, or when the process ends.
 #[derive(Debug)]
-pub(crate) struct Gate<'a> {
+pub(crate) struct RemovalGate<'a> {
     file: &'a SegmentFile,
 }
 
-impl<'a> Gate<'a> {
+impl<'a> RemovalGate<'a> {
     /// Passes the gate of a file that was just opened, or asked for its facts, waiting a bounded time for those inside.
     ///
     /// Attachers share it, so that on a busy segment one of them might be inside at any time: they let a waiting remover
     /// go first.
     pub(crate) fn pass(
         file: &'a SegmentFile,
-        passage: Passage,
+        passage: GateMode,
         operation: &'static str,
-    ) -> Result<Gate<'a>> {
+    ) -> Result<RemovalGate<'a>> {
         let failed = |error| system(operation, error);
         let mut patience = Patience::new();
         let mut wish = None;
         loop {
             let passed = match passage {
-                Passage::Alone => file.try_lock(GATE),
-                Passage::Shared if patience.is_below(COURTESY) && is_wished(file) => Ok(false),
-                Passage::Shared => file.try_lock_shared(GATE),
+                GateMode::Exclusive => file.try_lock(GATE),
+                GateMode::Shared if patience.is_below(COURTESY) && is_wished(file) => Ok(false),
+                GateMode::Shared => file.try_lock_shared(GATE),
             };
             if passed.map_err(failed)? {
-                return Ok(Gate { file });
+                return Ok(RemovalGate { file });
             }
-            if passage == Passage::Alone && wish.is_none() {
-                wish = Some(Wish::make(file).map_err(failed)?);
+            if passage == GateMode::Exclusive && wish.is_none() {
+                wish = Some(RemovalIntent::make(file).map_err(failed)?);
             }
             if !patience.rest() {
                 let detail = "another process has been attaching to or removing it for seconds; see whether it is stopped, or try again";
@@ -131,7 +131,7 @@ impl<'a> Gate<'a> {
     }
 }
 
-impl Drop for Gate<'_> {
+impl Drop for RemovalGate<'_> {
     fn drop(&mut self) {
         // If it fails the file is closed, and the lock with it.
         let _ = self.file.unlock(GATE);
@@ -139,18 +139,18 @@ impl Drop for Gate<'_> {
 }
 
 /// A remover's wish to pass the gate alone; given up when dropped, or when the process ends.
-struct Wish<'a> {
+struct RemovalIntent<'a> {
     file: &'a SegmentFile,
 }
 
-impl<'a> Wish<'a> {
-    fn make(file: &'a SegmentFile) -> std::io::Result<Wish<'a>> {
+impl<'a> RemovalIntent<'a> {
+    fn make(file: &'a SegmentFile) -> std::io::Result<RemovalIntent<'a>> {
         // Nobody takes this byte alone, so that it is never refused.
-        file.try_lock_shared(WISH).map(|_| Wish { file })
+        file.try_lock_shared(WISH).map(|_| RemovalIntent { file })
     }
 }
 
-impl Drop for Wish<'_> {
+impl Drop for RemovalIntent<'_> {
     fn drop(&mut self) {
         // If it fails the file is closed, and the lock with it.
         let _ = self.file.unlock(WISH);
@@ -237,8 +237,8 @@ mod tests {
         for byte in [GATE, WISH] {
             for gate_first in [true, false] {
                 for (present, seen) in [
-                    (slot_byte(3999), Seen::InSlot(3999)),
-                    (reader_byte(77), Seen::Reader),
+                    (slot_byte(3999), Present::InSlot(3999)),
+                    (reader_byte(77), Present::Reader),
                 ] {
                     let [asker, other, standing] = handles();
                     assert_eq!(anybody(&asker).expect("one may ask"), None);

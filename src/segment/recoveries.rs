@@ -6,24 +6,24 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::table::{Hold, Recorded, read_record, write_record};
+use super::table::{AttachmentId, Recorded, read_record, write_record};
 use crate::memory::format::{Header, RecoveryWords};
 use crate::sys;
 
 /// Says how often a lock was taken over from the dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Recoveries {
+pub struct RecoveryStats {
     /// How often, since the segment was created.
     pub count: u64,
     /// The longest time it took, from the holder's last sign of life to the take-over by one who slept for the lock.
     pub longest: Duration,
 }
 
-impl Recoveries {
-    pub(crate) fn of(header: &Header) -> Recoveries {
+impl RecoveryStats {
+    pub(crate) fn of(header: &Header) -> RecoveryStats {
         let life = &header.life;
-        Recoveries {
+        RecoveryStats {
             count: life.recoveries.load(Ordering::Relaxed),
             longest: Duration::from_nanos(life.longest_recovery.load(Ordering::Relaxed)),
         }
@@ -32,23 +32,23 @@ impl Recoveries {
 
 /// The certificate of one take-over.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Certificate {
+pub(crate) struct RecoveryRecord {
     /// Which lock it was: see [`Memory::place_of`](crate::memory::Memory::place_of).
     pub(crate) lock: u32,
     /// Whose hold it was.
-    pub(crate) dead: Hold,
+    pub(crate) dead: AttachmentId,
     /// What that one had recorded of itself, if it was still remembered.
-    pub(crate) culprit: Option<Recorded>,
+    pub(crate) previous_owner: Option<Recorded>,
     /// Who took it over.
-    pub(crate) by: Hold,
+    pub(crate) by: AttachmentId,
     /// How long after the dead one's last sign of life.
     pub(crate) took: Duration,
 }
 
 /// Counts a take-over and keeps its certificate.
-pub(crate) fn certify(header: &Header, certificate: &Certificate) {
+pub(crate) fn append(header: &Header, record: &RecoveryRecord) {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let took = nanos(certificate.took);
+    let took = nanos(record.took);
     let life = &header.life;
     let before = life.recoveries.fetch_add(1, Ordering::Relaxed);
     life.longest_recovery.fetch_max(took, Ordering::Relaxed);
@@ -57,11 +57,11 @@ pub(crate) fn certify(header: &Header, certificate: &Certificate) {
     fence(Ordering::Release);
     words.at.store(sys::now_since_epoch(), Ordering::Relaxed);
     words.took.store(took, Ordering::Relaxed);
-    words.hold.store(certificate.dead.word(), Ordering::Relaxed);
-    words.by.store(certificate.by.word(), Ordering::Relaxed);
-    words.lock.store(certificate.lock, Ordering::Relaxed);
-    match &certificate.culprit {
-        Some(found) => write_record(&words.record, certificate.dead.generation(), found),
+    words.id.store(record.dead.word(), Ordering::Relaxed);
+    words.by.store(record.by.word(), Ordering::Relaxed);
+    words.lock.store(record.lock, Ordering::Relaxed);
+    match &record.previous_owner {
+        Some(found) => write_record(&words.record, record.dead.generation(), found),
         None => words.record.generation.store(0, Ordering::Relaxed),
     }
     words
@@ -70,23 +70,23 @@ pub(crate) fn certify(header: &Header, certificate: &Certificate) {
 }
 
 /// The certificate with a number, counted from 1, and when it was made; `None` when it is there no more, or not whole.
-pub(crate) fn certificate(header: &Header, number: u64) -> Option<(SystemTime, Certificate)> {
+pub(crate) fn record(header: &Header, number: u64) -> Option<(SystemTime, RecoveryRecord)> {
     let words = place_of(header, number.checked_sub(1)?);
     if words.number.load(Ordering::Acquire) != number {
         return None;
     }
-    let dead = Hold::from_word(words.hold.load(Ordering::Relaxed));
+    let dead = AttachmentId::from_word(words.id.load(Ordering::Relaxed));
     let at = Duration::from_nanos(words.at.load(Ordering::Relaxed));
-    let certificate = Certificate {
+    let record = RecoveryRecord {
         lock: words.lock.load(Ordering::Relaxed),
         dead,
-        culprit: read_record(&words.record, dead.generation()),
-        by: Hold::from_word(words.by.load(Ordering::Relaxed)),
+        previous_owner: read_record(&words.record, dead.generation()),
+        by: AttachmentId::from_word(words.by.load(Ordering::Relaxed)),
         took: Duration::from_nanos(words.took.load(Ordering::Relaxed)),
     };
     fence(Ordering::Acquire);
     (words.number.load(Ordering::Relaxed) == number)
-        .then_some((UNIX_EPOCH.checked_add(at)?, certificate))
+        .then_some((UNIX_EPOCH.checked_add(at)?, record))
 }
 
 /// The numbers of the take-overs whose certificates can still be there, the last one first.

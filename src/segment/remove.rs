@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use super::attach::map;
 use super::header::{self, Policy};
 use super::location::{Location, system};
-use super::presence::{Gate, Passage, Patience};
+use super::presence::{GateMode, Patience, RemovalGate};
 use super::{Attached, replace, stale};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::sys::{self, Access, Directory, SegmentFile};
+use crate::timing::LONGEST_SLEEP;
 
 const DESTROY: &str = "destroy";
 const DETACH: &str = "detach from";
@@ -93,7 +95,7 @@ fn remove_unless(
     in_use: impl FnOnce() -> bool,
 ) -> Result<Removal> {
     let failed = |error| system(operation, error);
-    let _gate = Gate::pass(file, Passage::Alone, operation)?;
+    let _gate = RemovalGate::pass(file, GateMode::Exclusive, operation)?;
     if !directory
         .names_file(location.name(), file)
         .map_err(failed)?
@@ -155,23 +157,21 @@ pub(super) fn remove_stale(location: &Location) -> Result<bool> {
 /// When [`destroy`](crate::Segment::destroy) takes the segment away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum When {
+pub enum DestroyMode {
     /// At once, whoever is attached: they keep their memory, and the key is free.
-    Now,
+    Immediate,
     /// When everyone has detached or died, however long that takes.
-    Unused,
+    WhenUnused,
     /// When everyone has detached or died, if that happens within the time.
-    UnusedWithin(Duration),
+    WhenUnusedWithin(Duration),
 }
 
-pub(super) fn destroy(key: &Key, owner: Option<u32>, when: When) -> Result<()> {
-    /// Between two looks whether somebody died; who detaches wakes us.
-    const LOOK_AGAIN: Duration = Duration::from_millis(8);
+pub(super) fn destroy(key: &Key, owner: Option<u32>, when: DestroyMode) -> Result<()> {
     let location = Location::of(key, owner);
     let directory = location.open(DESTROY)?;
     let end = match when {
-        When::UnusedWithin(limit) => Instant::now().checked_add(limit),
-        When::Now | When::Unused => None,
+        DestroyMode::WhenUnusedWithin(limit) => Deadline::after(limit).instant(),
+        DestroyMode::Immediate | DestroyMode::WhenUnused => None,
     };
     let mut seen = false;
     loop {
@@ -191,7 +191,7 @@ pub(super) fn destroy(key: &Key, owner: Option<u32>, when: When) -> Result<()> {
             .as_ref()
             .map(|memory| &memory.header().life.departures);
         let before = departures.map(|word| word.load(std::sync::atomic::Ordering::Acquire));
-        let in_use = || when != When::Now && stale::is_used(&file);
+        let in_use = || when != DestroyMode::Immediate && stale::is_used(&file);
         match remove_unless(&location, &directory, &file, DESTROY, in_use)? {
             Removal::Removed => return Ok(()),
             Removal::NotNamed => continue,
@@ -202,7 +202,7 @@ pub(super) fn destroy(key: &Key, owner: Option<u32>, when: When) -> Result<()> {
             let error = Error::new(ErrorKind::Busy, DESTROY, "others are still attached to it");
             return Err(error.advise("have them detach, or destroy it with `When::Now`"));
         }
-        let pause = left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+        let pause = left.map_or(LONGEST_SLEEP, |left| left.min(LONGEST_SLEEP));
         match departures.zip(before) {
             Some((word, before)) => sys::wait(word, before, Some(pause)),
             None => thread::sleep(pause),

@@ -21,10 +21,10 @@ use std::ffi::{OsStr, OsString};
 use std::sync::atomic::Ordering;
 
 use super::location::system;
-use super::options::Options;
-use super::presence::{Gate, Passage};
+use super::options::SegmentOptions;
+use super::presence::{GateMode, RemovalGate};
 use super::stored::Stored;
-use super::{Attached, Bytes, Segment, create, stale};
+use super::{Attached, Segment, SegmentData, create, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{Directory, SegmentFile};
 
@@ -70,8 +70,8 @@ fn rename(directory: &Directory, name: &OsStr, new: &SegmentFile) -> std::io::Re
 /// `tell` wakes those who wait for a change of the old one, after they can see that it is being replaced.
 pub(crate) fn replace(
     old: &Segment,
-    options: &Options,
-    first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+    options: &SegmentOptions,
+    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
     tell: impl FnOnce(),
 ) -> Result<Option<Segment>> {
     let failed = |error| system(MIGRATE, error);
@@ -86,9 +86,9 @@ pub(crate) fn replace(
         ..
     } = attached;
     let directory = location.open(MIGRATE)?;
-    let (draft, hold) = create::draft(options, key, location, &directory, first)?;
+    let (draft, id) = create::draft(options, key, location, &directory, first)?;
     file.facts().map_err(failed)?;
-    let gate = Gate::pass(file, Passage::Alone, MIGRATE)?;
+    let gate = RemovalGate::pass(file, GateMode::Exclusive, MIGRATE)?;
     if !directory
         .names_file(location.name(), file)
         .map_err(failed)?
@@ -103,15 +103,15 @@ pub(crate) fn replace(
         return Err(failed(error));
     }
     drop(gate);
-    Ok(Some(Segment::new(draft, hold)))
+    Ok(Some(Segment::new(draft, id)))
 }
 
 /// Puts a new segment in the place of one that nobody is attached to; `None` when another one has its name by now, or it has
 /// changed since its contents were read.
 pub(crate) fn replace_unused(
     old: &Stored,
-    options: &Options,
-    first: impl FnOnce(&mut Bytes<'_>) -> Result<()>,
+    options: &SegmentOptions,
+    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
     is_as_read: impl FnOnce() -> Result<bool>,
 ) -> Result<Option<Segment>> {
     let failed = |error| system(MIGRATE, error);
@@ -123,9 +123,9 @@ pub(crate) fn replace_unused(
         file,
         ..
     } = old;
-    let (draft, hold) = create::draft(options, key, location, directory, first)?;
+    let (draft, id) = create::draft(options, key, location, directory, first)?;
     file.facts().map_err(failed)?;
-    let gate = Gate::pass(file, Passage::Alone, MIGRATE)?;
+    let gate = RemovalGate::pass(file, GateMode::Exclusive, MIGRATE)?;
     if !directory
         .names_file(location.name(), file)
         .map_err(failed)?
@@ -142,7 +142,7 @@ pub(crate) fn replace_unused(
     }
     rename(directory, location.name(), &draft.file).map_err(failed)?;
     drop(gate);
-    Ok(Some(Segment::new(draft, hold)))
+    Ok(Some(Segment::new(draft, id)))
 }
 
 impl Attached {

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering;
 
 use super::header::damaged;
 use super::location::system;
-use super::presence::{self, Seen};
-use super::table::{self, Hold, MAX_SLOTS, Presence};
+use super::presence::{self, Present};
+use super::table::{self, AttachmentId, MAX_SLOTS, Presence};
 use crate::error::Result;
 use crate::memory::format::{Header, MAGIC, Slot, VERSION};
 use crate::memory::{Copied, block_from};
@@ -75,13 +75,13 @@ fn beginning(file: &SegmentFile) -> std::io::Result<Vec<u8>> {
 }
 
 /// The same of a file whose beginning was read after somebody was seen in it: who takes a slot has its byte first.
-fn is_used_as(file: &SegmentFile, seen: &std::io::Result<Option<Seen>>, bytes: Vec<u8>) -> bool {
+fn is_used_as(file: &SegmentFile, seen: &std::io::Result<Option<Present>>, bytes: Vec<u8>) -> bool {
     let table = Table::of(file, bytes);
     match seen {
-        Err(_) | Ok(Some(Seen::Reader)) => true,
+        Err(_) | Ok(Some(Present::Reader)) => true,
         Ok(None) => table.is_some_and(|table| table.has_anybody()),
         // Mostly this one lives.
-        Ok(Some(Seen::InSlot(index))) => table.is_none_or(|table| {
+        Ok(Some(Present::InSlot(index))) => table.is_none_or(|table| {
             table.is_kept_by_the_living(*index) || presence::any_reader(file) || table.has_anybody()
         }),
     }
@@ -116,19 +116,19 @@ impl<'a> Table<'a> {
     /// Whether the slot has an attachment that is not proven gone.
     fn is_present(&self, index: usize) -> bool {
         let taken = self.taken(index);
-        taken.is_some_and(|(hold, slot)| table::seen(&slot, self.file, hold) == Presence::There)
+        taken.is_some_and(|(id, slot)| table::seen(&slot, self.file, id) == Presence::There)
     }
 
     /// The same, of a slot whose byte somebody has.
     fn is_kept_by_the_living(&self, index: usize) -> bool {
         let taken = self.taken(index);
-        taken.is_some_and(|(hold, slot)| !table::has_ended(&slot, hold))
+        taken.is_some_and(|(id, slot)| !table::has_ended(&slot, id))
     }
 
-    fn taken(&self, index: usize) -> Option<(Hold, Slot)> {
+    fn taken(&self, index: usize) -> Option<(AttachmentId, Slot)> {
         let slot = self.copied.slot(index).or_else(|| self.read(index))?;
-        let hold = table::holder_of(&slot, index)?;
-        (index < self.slots).then_some((hold, slot))
+        let id = table::holder_of(&slot, index)?;
+        (index < self.slots).then_some((id, slot))
     }
 
     fn read(&self, index: usize) -> Option<Slot> {

@@ -1,15 +1,15 @@
 //! A segment as it stands in its file, of any version that can be read: not attached to, and not mapped.
 
-use super::header::{self, Found, damaged};
+use super::header::{self, ParsedHeader, damaged};
 use super::location::{Location, not_found, system};
 use super::look::map_whole;
-use super::options::Options;
+use super::options::SegmentOptions;
 use super::{stale, undo};
 use crate::error::Result;
 use crate::key::Key;
 use crate::memory::{Area, Memory};
 use crate::schema::Schema;
-use crate::sys::{Access, Directory, FileFacts, SegmentFile};
+use crate::sys::{Access, Directory, FileMetadata, SegmentFile};
 
 const READ: &str = "read";
 
@@ -20,12 +20,12 @@ pub(crate) struct Stored {
     pub(super) location: Location,
     pub(super) directory: Directory,
     pub(super) file: SegmentFile,
-    pub(crate) found: Found,
+    pub(crate) found: ParsedHeader,
 }
 
 impl Stored {
     /// Opens the segment that has the key, be it stale or not.
-    pub(crate) fn open(options: &Options, key: &str, access: Access) -> Result<Stored> {
+    pub(crate) fn open(options: &SegmentOptions, key: &str, access: Access) -> Result<Stored> {
         let key = Key::new(key)?;
         let location = Location::of(&key, options.owner);
         let directory = location.open(READ)?;
@@ -53,7 +53,7 @@ impl Stored {
     }
 
     /// What its file was when it was opened.
-    pub(crate) fn facts(&self) -> &FileFacts {
+    pub(crate) fn facts(&self) -> &FileMetadata {
         self.file.as_opened()
     }
 

@@ -24,7 +24,7 @@ use super::waits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::{Record, Slot};
 use crate::memory::{Memory, load_acquire};
-use crate::sys::{self, Fate, Identity, SegmentFile};
+use crate::sys::{self, Identity, ProcessState, SegmentFile};
 
 /// The most slots a segment can have.
 pub(crate) const MAX_SLOTS: usize = 4000;
@@ -37,22 +37,23 @@ const _: () = assert!(MAX_SLOTS < 1 << INDEX_BITS);
 
 /// One attachment, named for ever: slot index and generation in one word, never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hold(u64);
+pub(crate) struct AttachmentId(u64);
 
-impl Hold {
-    pub(crate) fn new(index: usize, generation: u64) -> Hold {
-        Hold(generation << INDEX_BITS | index as u64)
+impl AttachmentId {
+    pub(crate) fn new(index: usize, generation: u64) -> AttachmentId {
+        AttachmentId(generation << INDEX_BITS | index as u64)
     }
 
     /// An attachment that never was: no segment has so many slots.
-    const NOBODY: Hold = Hold(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
+    const NOBODY: AttachmentId = AttachmentId(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
     /// The owner of the lock of a segment that was replaced under its key: nobody acquires it any more.
-    pub(crate) const REPLACED: Hold = Hold(3 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
+    pub(crate) const REPLACED: AttachmentId =
+        AttachmentId(3 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
     /// Reads a word from a segment, which may be anything. Its highest bit is not the hold's: see [`GENERATIONS`].
-    pub(crate) fn from_word(word: u64) -> Hold {
-        Hold(word & !(1 << 63))
+    pub(crate) fn from_word(word: u64) -> AttachmentId {
+        AttachmentId(word & !(1 << 63))
     }
 
     #[inline]
@@ -84,7 +85,7 @@ pub(crate) fn take(
     file: &SegmentFile,
     name: Option<&str>,
     operation: &'static str,
-) -> Result<Hold> {
+) -> Result<AttachmentId> {
     let mut who = sys::identity().map_err(|error| system(operation, error))?;
     if let Some(name) = name {
         who.name = Identity::fitting(name);
@@ -108,14 +109,14 @@ pub(crate) fn take(
             }
             // Before it is taken: whoever looks for those present looks no further than this.
             next.fetch_max(narrow(index + 1), Ordering::SeqCst);
-            if let Some(hold) =
+            if let Some(id) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
                 if !want_free {
                     // The table is nearly full: spare the next one the search among the living.
                     next.store(narrow(slots + index + 1), Ordering::SeqCst);
                 }
-                return Ok(hold);
+                return Ok(id);
             }
         }
     }
@@ -127,10 +128,10 @@ pub(crate) fn take(
 
 /// Takes a lock from an attachment that has only just come into being, and so never acquired it: somebody has overwritten the
 /// owner word. From here on it is somebody's who is gone, and is taken over as from the dead.
-pub(crate) fn disown(owner: &AtomicU64, new: Hold) {
+pub(crate) fn disown(owner: &AtomicU64, new: AttachmentId) {
     let found = owner.load(Ordering::Relaxed);
-    if Hold::from_word(found) == new {
-        let nobody = Hold::NOBODY.word() | (found & !Hold::from_word(found).word());
+    if AttachmentId::from_word(found) == new {
+        let nobody = AttachmentId::NOBODY.word() | (found & !AttachmentId::from_word(found).word());
         let _ = owner.compare_exchange(found, nobody, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
@@ -138,7 +139,7 @@ pub(crate) fn disown(owner: &AtomicU64, new: Hold) {
 /// How many slots were ever taken, from the first one on: a look at the others would only bring untouched memory in.
 ///
 /// Sequentially consistent, as the raising is. So who passes a fence after telling others something, and then looks at the slots, misses
-/// none whose attachment has not been told: see `sync::sharing`.
+/// none whose attachment has not been told: see `rwlock::protocol`.
 #[inline]
 pub(crate) fn ever_taken(memory: &Memory) -> usize {
     let next = memory.header().life.next_slot.load(Ordering::SeqCst);
@@ -155,7 +156,7 @@ fn try_take(
     index: usize,
     file: &SegmentFile,
     who: &Identity,
-) -> std::io::Result<Option<Hold>> {
+) -> std::io::Result<Option<AttachmentId>> {
     if !file.try_lock(slot_byte(index))? {
         return Ok(None);
     }
@@ -177,20 +178,20 @@ fn try_take(
             since: sys::now_since_epoch(),
         },
     );
-    Ok(Some(Hold::new(index, generation)))
+    Ok(Some(AttachmentId::new(index, generation)))
 }
 
 /// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned. The file is none if somebody has closed it.
-pub(crate) fn give_up(memory: &Memory, file: Option<&SegmentFile>, hold: Hold) {
-    if let Some(slot) = memory.slot(hold.index()) {
+pub(crate) fn give_up(memory: &Memory, file: Option<&SegmentFile>, id: AttachmentId) {
+    if let Some(slot) = memory.slot(id.index()) {
         // Unless somebody has taken it, which can happen to one that closed its descriptors and cannot be seen.
-        let (own, free) = (hold.generation(), hold.generation() + 1);
+        let (own, free) = (id.generation(), id.generation() + 1);
         let _ = slot
             .generation
             .compare_exchange(own, free, Ordering::Release, Ordering::Relaxed);
     }
     // If it fails the file is about to be closed, and the lock with it.
-    let _ = file.map(|file| file.unlock(slot_byte(hold.index())));
+    let _ = file.map(|file| file.unlock(slot_byte(id.index())));
     let departures = &memory.header().life.departures;
     departures.fetch_add(1, Ordering::Release);
     sys::wake_all(departures);
@@ -207,12 +208,12 @@ pub(crate) fn give_up(memory: &Memory, file: Option<&SegmentFile>, hold: Hold) {
 ///   files are still being released, or a forked child inherited them.
 ///
 /// "Not proven" may become "gone" at the next question.
-pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
-    let Some(slot) = memory.slot(hold.index()) else {
+pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, id: AttachmentId) -> bool {
+    let Some(slot) = memory.slot(id.index()) else {
         // No attachment was ever named by such a word: the segment was overwritten.
         return true;
     };
-    seen(slot, file, hold) == Presence::Gone
+    seen(slot, file, id) == Presence::Gone
 }
 
 /// Whether an attachment is there.
@@ -225,21 +226,21 @@ pub(crate) enum Presence {
 }
 
 /// What [`is_gone`] asks, of a slot.
-pub(crate) fn seen(slot: &Slot, file: &SegmentFile, hold: Hold) -> Presence {
-    let generation = hold.generation();
-    match seen_at_a_glance(slot, file, hold) {
-        Presence::There if fate_in(slot, generation) == Some(Fate::Gone) => Presence::Gone,
+pub(crate) fn seen(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
+    let generation = id.generation();
+    match seen_at_a_glance(slot, file, id) {
+        Presence::There if fate_in(slot, generation) == Some(ProcessState::Gone) => Presence::Gone,
         seen => seen,
     }
 }
 
 /// The same, where a byte that somebody has is taken for the attachment's own. It asks of a process only if the byte is free.
-pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, hold: Hold) -> Presence {
-    let generation = hold.generation();
+pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
+    let generation = id.generation();
     if !is_taken(generation) || load_acquire(&slot.generation) != generation {
         return Presence::Gone;
     }
-    let byte = slot_byte(hold.index());
+    let byte = slot_byte(id.index());
     match first_locked(file, byte) {
         Ok(None)
             if load_acquire(&slot.generation) != generation
@@ -254,11 +255,10 @@ pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, hold: Hold) -> P
 
 /// Tells whether the attachment named by `hold` keeps its slot, as far as the slot and its byte say: it lives, or a child of
 /// the dead one inherited its files.
-pub(crate) fn is_kept(memory: &Memory, file: &SegmentFile, hold: Hold) -> bool {
-    let byte = slot_byte(hold.index());
-    let has_slot = |slot: &Slot| slot.generation.load(Ordering::Acquire) == hold.generation();
-    memory.slot(hold.index()).is_some_and(has_slot)
-        && matches!(first_locked(file, byte), Ok(Some(_)))
+pub(crate) fn is_kept(memory: &Memory, file: &SegmentFile, id: AttachmentId) -> bool {
+    let byte = slot_byte(id.index());
+    let has_slot = |slot: &Slot| slot.generation.load(Ordering::Acquire) == id.generation();
+    memory.slot(id.index()).is_some_and(has_slot) && matches!(first_locked(file, byte), Ok(Some(_)))
 }
 
 /// Asks about one byte through a file that may have been open for long.
@@ -268,9 +268,9 @@ fn first_locked(file: &SegmentFile, byte: u64) -> std::io::Result<Option<u64>> {
 }
 
 /// The attachment that a slot is taken by.
-pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<Hold> {
+pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<AttachmentId> {
     let generation = load_acquire(&slot.generation);
-    is_taken(generation).then(|| Hold::new(index, generation & (GENERATIONS - 1)))
+    is_taken(generation).then(|| AttachmentId::new(index, generation & (GENERATIONS - 1)))
 }
 
 /// The veto: a process that is visibly alive is not robbed although its byte is free, since a daemon may have
@@ -279,18 +279,18 @@ pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<Hold> {
 /// There is none where the mapping keeps the byte. There a free byte is the whole proof, and what is seen of the process
 /// could only be wrong: it may execute another program. The file was just opened, or asked for its facts.
 fn is_vetoed(slot: &Slot, file: &SegmentFile, generation: u64) -> bool {
-    !file.mapping_keeps_locks() && fate_in(slot, generation) == Some(Fate::Living)
+    !file.mapping_keeps_locks() && fate_in(slot, generation) == Some(ProcessState::Living)
 }
 
 /// What has become of the process that recorded itself.
-fn fate_in(slot: &Slot, generation: u64) -> Option<Fate> {
+fn fate_in(slot: &Slot, generation: u64) -> Option<ProcessState> {
     let found = recorded_in(slot, generation)?;
     Some(sys::fate_of(&found.who))
 }
 
 /// Tells whether the process of an attachment is seen to have ended, whoever has its byte.
-pub(crate) fn has_ended(slot: &Slot, hold: Hold) -> bool {
-    fate_in(slot, hold.generation()) == Some(Fate::Gone)
+pub(crate) fn has_ended(slot: &Slot, id: AttachmentId) -> bool {
+    fate_in(slot, id.generation()) == Some(ProcessState::Gone)
 }
 
 /// How often each slot has been taken and given up, odd while it is taken, by the living or the dead.
@@ -305,29 +305,29 @@ pub(crate) fn generations(memory: &Memory) -> impl Iterator<Item = u64> + '_ {
 pub(crate) fn present<'a>(
     memory: &'a Memory,
     file: &'a SegmentFile,
-    own: Option<Hold>,
-) -> impl Iterator<Item = Hold> + 'a {
+    own: Option<AttachmentId>,
+) -> impl Iterator<Item = AttachmentId> + 'a {
     // As `ever_taken`, for one who may only load: of those who come meanwhile it may miss some.
     let next = memory.header().life.next_slot.load(Ordering::Relaxed);
     fence(Ordering::Acquire);
     let ever_taken = memory.layout().sizes.slots.min(next as usize);
     (0..ever_taken).filter_map(move |index| {
         let generation = load_acquire(&memory.slot(index)?.generation);
-        let hold = Hold::new(index, generation);
-        let there = is_taken(generation) && (Some(hold) == own || !is_gone(memory, file, hold));
-        there.then_some(hold)
+        let id = AttachmentId::new(index, generation);
+        let there = is_taken(generation) && (Some(id) == own || !is_gone(memory, file, id));
+        there.then_some(id)
     })
 }
 
 /// The attachment that has a slot, or had it last; `None` beyond the last slot.
-pub(crate) fn hold_in(memory: &Memory, index: usize) -> Option<Hold> {
+pub(crate) fn id_in(memory: &Memory, index: usize) -> Option<AttachmentId> {
     let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
-    Some(Hold::new(index, generation))
+    Some(AttachmentId::new(index, generation))
 }
 
 /// What the attachment named by `hold` recorded; `None` once two later ones had the slot.
-pub(crate) fn recorded(memory: &Memory, hold: Hold) -> Option<Recorded> {
-    recorded_in(memory.slot(hold.index())?, hold.generation())
+pub(crate) fn recorded(memory: &Memory, id: AttachmentId) -> Option<Recorded> {
+    recorded_in(memory.slot(id.index())?, id.generation())
 }
 
 /// What the slot's attachment of that generation recorded; `None` once two later ones had the slot.

@@ -30,7 +30,7 @@ pub(crate) struct UndoLog<'a> {
 
 /// What a record keeps.
 #[derive(Debug, Clone, Copy)]
-struct Record {
+struct UndoEntry {
     /// Where the kept bytes stand in the log.
     kept_at: usize,
     offset: usize,
@@ -115,7 +115,7 @@ impl<'a> UndoLog<'a> {
         true
     }
 
-    fn records(self) -> Option<Vec<Record>> {
+    fn records(self) -> Option<Vec<UndoEntry>> {
         let end = usize::try_from(self.logged().load(Ordering::Acquire)).ok()?;
         records(end, self.attached.data().len, |at| self.number(at))
     }
@@ -132,7 +132,7 @@ fn records(
     end: usize,
     size: usize,
     number: impl Fn(usize) -> Option<usize>,
-) -> Option<Vec<Record>> {
+) -> Option<Vec<UndoEntry>> {
     let mut records = Vec::new();
     let mut at = 0;
     while at < end {
@@ -143,7 +143,7 @@ fn records(
         if at > end || offset.checked_add(len)? > size {
             return None;
         }
-        records.push(Record {
+        records.push(UndoEntry {
             kept_at,
             offset,
             len,

@@ -7,17 +7,17 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use super::table::Hold;
+use super::table::AttachmentId;
 use crate::memory::format::{Slot, WaitWords};
 use crate::sys;
 
 /// A note of one's own, until it is wiped out.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Note(usize);
+pub(crate) struct WaitHandle(usize);
 
 /// What a note says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Noted {
+pub(crate) struct WaitRecord {
     /// Which lock: see [`Memory::place_of`](crate::memory::Memory::place_of).
     pub(crate) lock: u32,
     /// The thread that waits; `None` for a task.
@@ -25,7 +25,7 @@ pub(crate) struct Noted {
     /// Since when, in time since 1970.
     pub(crate) began: Duration,
     /// Whom it waits for.
-    pub(crate) holder: Hold,
+    pub(crate) holder: AttachmentId,
     /// The thread of that one that has the lock, if that is known.
     pub(crate) holding_thread: Option<u32>,
     /// Since when it waits for this one, in time since 1970.
@@ -33,7 +33,7 @@ pub(crate) struct Noted {
 }
 
 /// Notes that a thread, 0 for a task, waits for a lock; `None` when there is no room.
-pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<Note> {
+pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<WaitHandle> {
     let takes = |words: &WaitWords| {
         let free = &words.lock;
         free.compare_exchange(0, lock, Ordering::Relaxed, Ordering::Relaxed)
@@ -43,11 +43,11 @@ pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<Note> {
     let words = slot.waits.get(index)?;
     words.thread.store(thread, Ordering::Relaxed);
     words.began.store(sys::now_since_epoch(), Ordering::Relaxed);
-    Some(Note(index))
+    Some(WaitHandle(index))
 }
 
 /// Notes whom it waits for: a hold, and the thread that has the lock, 0 for none that is known.
-pub(crate) fn meet(slot: &Slot, note: Note, holder: Hold, holding_thread: u32) {
+pub(crate) fn meet(slot: &Slot, note: WaitHandle, holder: AttachmentId, holding_thread: u32) {
     let Some(words) = slot.waits.get(note.0) else {
         return;
     };
@@ -69,7 +69,7 @@ pub(crate) fn meet(slot: &Slot, note: Note, holder: Hold, holding_thread: u32) {
 }
 
 /// Wipes a note out.
-pub(crate) fn end(slot: &Slot, note: Note) {
+pub(crate) fn end(slot: &Slot, note: WaitHandle) {
     if let Some(words) = slot.waits.get(note.0) {
         wipe(words);
     }
@@ -81,7 +81,7 @@ pub(super) fn end_all(slot: &Slot) {
 }
 
 /// The notes in a slot. They are as good as the attachment that has it.
-pub(crate) fn noted(slot: &Slot) -> impl Iterator<Item = Noted> + '_ {
+pub(crate) fn noted(slot: &Slot) -> impl Iterator<Item = WaitRecord> + '_ {
     slot.waits.iter().filter_map(read)
 }
 
@@ -90,15 +90,15 @@ fn wipe(words: &WaitWords) {
     words.lock.store(0, Ordering::Release);
 }
 
-fn read(words: &WaitWords) -> Option<Noted> {
+fn read(words: &WaitWords) -> Option<WaitRecord> {
     let holder = words.holder.load(Ordering::Acquire);
     let some = |number: u32| (number != 0).then_some(number);
     let began = Duration::from_nanos(words.began.load(Ordering::Relaxed));
-    let noted = Noted {
+    let noted = WaitRecord {
         lock: some(words.lock.load(Ordering::Relaxed))?,
         thread: some(words.thread.load(Ordering::Relaxed)),
         began,
-        holder: Hold::from_word(holder),
+        holder: AttachmentId::from_word(holder),
         holding_thread: some(words.holding_thread.load(Ordering::Relaxed)),
         met: began + Duration::from_millis(words.met.load(Ordering::Relaxed).into()),
     };

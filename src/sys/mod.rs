@@ -14,7 +14,7 @@
 //! - **Byte locks**: never block; conflict between any two `SegmentFile`s, also of one process; a file does not see its own.
 //!   Where `mapping_keeps_locks`, they also stay while the file is mapped, whatever closes its descriptor.
 //! - **Fates**: `fate_of` says `Gone` on proof only, whatever `/proc` is mounted and wherever the asking process has moved;
-//!   see [`Fate`].
+//!   see [`ProcessState`].
 //! - **Mapping**: shared, at one address for its whole life, not inherited by a forked child. Bytes beyond the end of the
 //!   file become usable as soon as the file has grown. `populate` needs no open file: it gives bytes memory, or says
 //!   that there is none, where a load or store would raise a signal.
@@ -67,7 +67,7 @@ pub(crate) use word::{Address, Slept, Word, low_half_of};
 
 /// What the system says about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileFacts {
+pub(crate) struct FileMetadata {
     /// Whether it is a regular file; a directory, pipe, device or link is not.
     pub(crate) regular: bool,
     /// The user it belongs to.
@@ -86,7 +86,7 @@ pub(crate) struct FileFacts {
     pub(crate) id: (u64, u64),
 }
 
-impl FileFacts {
+impl FileMetadata {
     /// Whether the first `len` bytes exist and have memory.
     ///
     /// This compares the memory of the whole file with its length. A file with more memory than its
@@ -154,7 +154,7 @@ impl Eq for Identity {}
 ///
 /// No answer depends on a process being visible: one that cannot be seen is `Unknown`, never `Gone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ProcessState {
     /// A process with this PID and start time has a thread that has not ended.
     ///
     /// It may execute another program than it did: no other process can prove that.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sharehold::{AnyShared, Error, ErrorKind, LockError, Policy, Segment, Shared, When};
+use sharehold::{DestroyMode, Error, ErrorKind, LockError, Policy, Segment, Shared, UntypedShared};
 use sharehold_testkit::{Suite, directory, left_in_directory};
 
 fn main() -> ExitCode {
@@ -150,7 +150,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     ]
 }
 
-fn options() -> sharehold::Options {
+fn options() -> sharehold::SegmentOptions {
     Segment::options()
         .size(200)
         .max_size(1 << 20)
@@ -158,7 +158,7 @@ fn options() -> sharehold::Options {
         .log(256)
 }
 
-fn persistent() -> sharehold::Options {
+fn persistent() -> sharehold::SegmentOptions {
     Segment::options().policy(Policy::Persistent)
 }
 
@@ -171,7 +171,7 @@ fn path() -> PathBuf {
             .expect("nothing has the key"),
     );
     let path = directory().join(left_in_directory().remove(0));
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
     path
 }
 
@@ -186,7 +186,7 @@ fn whole(policy: Policy, typed: bool) -> Vec<u8> {
     let bytes = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
     drop((segment, shared));
     // Gone with its last user, or not.
-    let _ = Segment::destroy(KEY, When::Now);
+    let _ = Segment::destroy(KEY, DestroyMode::Immediate);
     bytes
 }
 
@@ -207,13 +207,13 @@ fn asked(ask: Ask) -> Result<(), Error> {
             }
         }
         Ask::AttachAny => {
-            let reader = AnyShared::attach_read_only(KEY)?;
+            let reader = UntypedShared::attach_read_only(KEY)?;
             let read = reader.get();
             if let Ok(value) = &read {
                 reader.schema().check(value).expect("only values are read");
             }
             drop(reader);
-            let any = AnyShared::attach(KEY)?;
+            let any = UntypedShared::attach(KEY)?;
             if free_of_others(any.segment()) {
                 let schema = any.schema();
                 let first = any.update(|bytes| schema.get(bytes, "."))?;
@@ -238,8 +238,8 @@ fn asked(ask: Ask) -> Result<(), Error> {
                 let _ = schema.get(&seen.content?, ".");
             }
         }
-        Ask::DestroyNow => Segment::destroy(KEY, When::Now)?,
-        Ask::DestroyUnused => Segment::destroy(KEY, When::UnusedWithin(SHORT))?,
+        Ask::DestroyNow => Segment::destroy(KEY, DestroyMode::Immediate)?,
+        Ask::DestroyUnused => Segment::destroy(KEY, DestroyMode::WhenUnusedWithin(SHORT))?,
     }
     Ok(())
 }
@@ -321,7 +321,7 @@ fn try_file(path: &Path, bytes: &[u8], asks: &[Ask]) {
             assert_ne!(error.kind(), ErrorKind::System, "{ask:?}: {error}");
         }
     }
-    match Segment::destroy(KEY, When::Now) {
+    match Segment::destroy(KEY, DestroyMode::Immediate) {
         Ok(()) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
     }
@@ -455,7 +455,7 @@ fn a_slot_that_claims_to_have_had_too_many_owners_is_not_used() {
             }
         }
     }
-    Segment::destroy(KEY, When::Unused).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("it is there");
 }
 
 /// Changes the bytes of a file that processes have mapped, without cutting it.
@@ -507,7 +507,7 @@ fn a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs() {
             let _ = segment.detach();
             let _ = other.detach();
             drop(reader);
-            match Segment::destroy(KEY, When::Now) {
+            match Segment::destroy(KEY, DestroyMode::Immediate) {
                 Ok(()) => {}
                 Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
             }
@@ -537,5 +537,5 @@ fn a_value_that_seems_to_change_all_the_time_is_damaged() {
         assert_eq!(read, Err(ErrorKind::Damaged));
     });
     drop(guard);
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
 }

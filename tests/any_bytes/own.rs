@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use sharehold::{
-    Barrier, ErrorKind, LockError, Meeting, Mutex, OnDeath, Once, Part, RwLock, Semaphore,
+    Barrier, BarrierOptions, DeathPolicy, ErrorKind, LockError, Mutex, OnceLock, Part, RwLock,
+    Semaphore,
 };
 use sharehold_testkit::{Suite, directory, left_in_directory};
 
@@ -45,12 +46,12 @@ fn a_lock_that_claims_to_be_the_next_attachments_is_taken_over() {
             Ok(_) => assert_ne!(atomic, 0, "nobody vouched for the data"),
             Err(LockError::Abandoned(found)) => {
                 assert_eq!(atomic, 0, "{found}");
-                assert_eq!(found.culprit(), None);
+                assert_eq!(found.previous_owner(), None);
             }
             Err(error) => panic!("{error}"),
         }
         drop(segment);
-        sharehold::Segment::destroy(KEY, sharehold::When::Now).expect("it is there");
+        sharehold::Segment::destroy(KEY, sharehold::DestroyMode::Immediate).expect("it is there");
     }
 }
 
@@ -58,7 +59,7 @@ fn a_lock_that_claims_to_be_the_next_attachments_is_taken_over() {
 struct All {
     mutex: Mutex<u64>,
     rwlock: RwLock<u64>,
-    once: Once<u64>,
+    once: OnceLock<u64>,
     permits: Semaphore,
     barrier: Barrier,
 }
@@ -78,9 +79,9 @@ fn parts_that_claim_to_be_the_next_attachments_come_free() {
         rwlock: 1,
         once: (),
         permits: 2,
-        barrier: Meeting {
+        barrier: BarrierOptions {
             participants: 1,
-            on_death: OnDeath::LeaveOut,
+            death_policy: DeathPolicy::RemoveParticipant,
         },
     };
     let options = persistent().slots(1);
@@ -114,5 +115,5 @@ fn parts_that_claim_to_be_the_next_attachments_come_free() {
         Err(error) => assert_eq!(error.kind(), ErrorKind::Broken, "{error}"),
     }
     drop(all);
-    sharehold::Segment::destroy(KEY, sharehold::When::Now).expect("it is there");
+    sharehold::Segment::destroy(KEY, sharehold::DestroyMode::Immediate).expect("it is there");
 }

@@ -11,8 +11,8 @@ use std::thread;
 
 use proptest::prelude::*;
 use sharehold::{
-    Barrier, Error, ErrorKind, Event, Meeting, Mutex, OnDeath, Once, Options, Part, Policy, Reset,
-    RwLock, Segment, Semaphore, When,
+    Barrier, BarrierOptions, DeathPolicy, DestroyMode, Error, ErrorKind, Event, Mutex, OnceLock,
+    Part, Policy, ResetMode, RwLock, Segment, SegmentOptions, Semaphore,
 };
 use sharehold_testkit::{Suite, directory, left_in_directory};
 
@@ -32,7 +32,7 @@ type Flags = [bool; 8];
 struct All {
     mutex: Mutex<Flags>,
     rwlock: RwLock<Flags>,
-    once: Once<Flags>,
+    once: OnceLock<Flags>,
     permits: Semaphore,
     manual: Event,
     auto: Event,
@@ -41,23 +41,23 @@ struct All {
 }
 
 fn first() -> AllFirst {
-    let meeting = |on_death| Meeting {
+    let meeting = |death_policy| BarrierOptions {
         participants: 2,
-        on_death,
+        death_policy,
     };
     AllFirst {
         mutex: [true; 8],
         rwlock: [true; 8],
         once: (),
         permits: 2,
-        manual: Reset::Manual,
-        auto: Reset::Auto,
-        strict: meeting(OnDeath::Break),
-        lenient: meeting(OnDeath::LeaveOut),
+        manual: ResetMode::Manual,
+        auto: ResetMode::Auto,
+        strict: meeting(DeathPolicy::BreakRound),
+        lenient: meeting(DeathPolicy::RemoveParticipant),
     }
 }
 
-fn options() -> Options {
+fn options() -> SegmentOptions {
     Segment::options().slots(SLOTS).policy(Policy::Persistent)
 }
 
@@ -67,7 +67,7 @@ fn whole() -> (Vec<u8>, Range<usize>) {
     used(&all);
     let bytes = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
     drop(all);
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
     let data = u64::from_le_bytes(bytes[24..32].try_into().expect("eight bytes"));
     let data = usize::try_from(data).expect("it is in the file");
     let parts = data..bytes.len();
@@ -113,7 +113,7 @@ fn looked<T: Debug>(future: impl Future<Output = Result<T, Error>>) {
 fn used(all: &All) {
     told(all.mutex.get());
     if let Some(mut guard) = told(all.mutex.lock_timeout(SHORT)) {
-        let _ = format!("{:?}", guard.taken_over_from());
+        let _ = format!("{:?}", guard.recovered_from());
         guard[0] = !guard[0];
         told(guard.wait_while_timeout(SHORT, |it| it[1]).map(drop));
     }
@@ -156,7 +156,7 @@ fn used(all: &All) {
 }
 
 fn destroyed() {
-    match Segment::destroy(KEY, When::Now) {
+    match Segment::destroy(KEY, DestroyMode::Immediate) {
         Ok(()) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
     }
@@ -227,5 +227,5 @@ fn a_value_that_seems_to_change_all_the_time_is_damaged() {
         assert_eq!(kind(first), Err(ErrorKind::Damaged));
         assert_eq!(kind(second), Err(ErrorKind::Damaged));
     });
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
 }

@@ -1,6 +1,6 @@
 //! Deaths in create, attach, grow, detach and destroy: the segment is there whole or not at all, and nothing is left over.
 
-use sharehold::{Policy, Segment, When};
+use sharehold::{DestroyMode, Policy, Segment};
 use sharehold_sweep::{Outcome, Scenario, World};
 
 use super::{
@@ -57,7 +57,7 @@ fn create_persistent() -> Scenario {
                 }
                 drop(bytes);
                 drop(segment);
-                Segment::destroy(&key, When::Now)?;
+                Segment::destroy(&key, DestroyMode::Immediate)?;
             } else if death.completed() {
                 return Err("a created segment is not there".into());
             }
@@ -191,7 +191,7 @@ fn destroy() -> Scenario {
         "destroy",
         |world| {
             let key = key(world);
-            move || Segment::destroy(&key, When::Now)
+            move || Segment::destroy(&key, DestroyMode::Immediate)
         },
         |world, victim| {
             let survivor = create_in(world, 100)?;

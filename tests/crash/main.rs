@@ -3,18 +3,18 @@
 //! `cargo test --test crash -- --every` kills after all instructions; without it, after those that others can notice and a
 //! sample of the rest. Each death has a world of its own, whose path is also the segment's key.
 
+mod cancellation;
 mod data;
 mod life;
 mod lock;
 mod parts;
-mod patience;
 mod value;
 
 use std::env;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use sharehold::{ErrorKind, Guard, LockError, Segment};
+use sharehold::{ErrorKind, LockError, Segment, SegmentGuard};
 use sharehold_sweep::{Death, Outcome, World};
 
 /// Far more than anything here takes: a hang is a finding, a slow machine is not.
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     scenarios.extend(data::scenarios());
     scenarios.extend(value::scenarios());
     scenarios.extend(parts::scenarios());
-    scenarios.extend(patience::scenarios());
+    scenarios.extend(cancellation::scenarios());
     sharehold_sweep::main(&scenarios)
 }
 
@@ -71,13 +71,17 @@ fn attach(world: &World) -> sharehold::Result<Segment> {
 }
 
 /// The lock, whatever a dead holder left; checks that it is this one, if any, that is reported.
-fn lock_after(segment: &Segment, death: Death) -> Result<(Guard<'_>, bool), String> {
+fn lock_after(segment: &Segment, death: Death) -> Result<(SegmentGuard<'_>, bool), String> {
     match segment.lock_timeout(LONG) {
         Ok(guard) => Ok((guard, false)),
         Err(LockError::Abandoned(found)) => {
-            let culprit = found.culprit().ok_or("nobody knows who died")?;
-            if culprit.pid != death.pid() || culprit.executable.as_deref() != Some(executable()) {
-                return Err(format!("the wrong one is said to have died: {culprit:?}"));
+            let previous_owner = found.previous_owner().ok_or("nobody knows who died")?;
+            if previous_owner.pid != death.pid()
+                || previous_owner.executable.as_deref() != Some(executable())
+            {
+                return Err(format!(
+                    "the wrong one is said to have died: {previous_owner:?}"
+                ));
             }
             Ok((found.mark_consistent(), true))
         }

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use sharehold::{
-    AnyGuarded, AnyParts, Attachment, Barrier, ErrorKind, Event, Meeting, Mutex, OnDeath, Once,
-    Part, Reset, RwLock, Segment, Semaphore,
+    Attachment, Barrier, BarrierOptions, DeathPolicy, ErrorKind, Event, Mutex, OnceLock, Part,
+    ResetMode, RwLock, Segment, Semaphore, UntypedGuarded, UntypedParts,
 };
 use sharehold_sweep::{Death, Outcome, Scenario, World};
 
@@ -25,7 +25,7 @@ pub(super) struct Parts {
     pub(super) permits: Semaphore,
     pub(super) manual: Event,
     pub(super) auto: Event,
-    pub(super) once: Once<Value>,
+    pub(super) once: OnceLock<Value>,
     pub(super) strict: Barrier,
     pub(super) lenient: Barrier,
 }
@@ -57,19 +57,19 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 fn first() -> PartsFirst {
-    let meeting = |on_death| Meeting {
+    let meeting = |death_policy| BarrierOptions {
         participants: 2,
-        on_death,
+        death_policy,
     };
     PartsFirst {
         mutex: OLD,
         rwlock: OLD,
         permits: 2,
-        manual: Reset::Manual,
-        auto: Reset::Auto,
+        manual: ResetMode::Manual,
+        auto: ResetMode::Auto,
         once: (),
-        strict: meeting(OnDeath::Break),
-        lenient: meeting(OnDeath::LeaveOut),
+        strict: meeting(DeathPolicy::BreakRound),
+        lenient: meeting(DeathPolicy::RemoveParticipant),
     }
 }
 
@@ -205,7 +205,7 @@ fn create() -> Scenario {
                     return Err("what they begin with is not there".into());
                 }
                 usable(&parts)?;
-                Segment::destroy(&key, sharehold::When::Now)?;
+                Segment::destroy(&key, sharehold::DestroyMode::Immediate)?;
             } else if death.completed() {
                 return Err("created parts are not there".into());
             }
@@ -224,7 +224,7 @@ fn mutex_change() -> Scenario {
         |parts, death| {
             old_or_new(parts.mutex.get()?, death)?;
             let guard = parts.mutex.lock_timeout(LONG)?;
-            is_culprit(guard.taken_over_from(), death)?;
+            is_culprit(guard.recovered_from(), death)?;
             old_or_new(*guard, death)
         },
     )
@@ -239,9 +239,9 @@ fn untyped_change(
     Scenario::new(
         name,
         move |world| {
-            let parts = AnyParts::attach(&key(world)).expect("the survivor created it");
+            let parts = UntypedParts::attach(&key(world)).expect("the survivor created it");
             let guarded = parts.guarded(path).expect("it guards a value");
-            let guarded: &AnyGuarded = Box::leak(Box::new(guarded));
+            let guarded: &UntypedGuarded = Box::leak(Box::new(guarded));
             move || {
                 let change = |bytes: &mut [u8]| {
                     for (to, word) in bytes.chunks_mut(size_of::<u64>()).zip(NEW) {
@@ -296,7 +296,7 @@ fn rwlock_write() -> Scenario {
         |parts, death| {
             old_or_new(parts.rwlock.get()?, death)?;
             let guard = parts.rwlock.read_timeout(LONG)?;
-            is_culprit(guard.taken_over_from(), death)?;
+            is_culprit(guard.recovered_from(), death)?;
             old_or_new(*guard, death)
         },
     )
@@ -328,7 +328,7 @@ fn rwlock_upgrade_downgrade() -> Scenario {
         },
         |parts, death| {
             let guard = parts.rwlock.write_timeout(LONG)?;
-            is_culprit(guard.taken_over_from(), death)?;
+            is_culprit(guard.recovered_from(), death)?;
             old_or_new(*guard, death)
         },
     )

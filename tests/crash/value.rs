@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use sharehold::{AnyShared, ErrorKind, Policy, Segment, Shared, When};
+use sharehold::{DestroyMode, ErrorKind, Policy, Segment, Shared, UntypedShared};
 use sharehold_sweep::{Outcome, Scenario, Victim, World};
 
 use super::{LONG, key, nothing_left};
@@ -80,7 +80,7 @@ fn migrate() -> Scenario {
                 Ok::<(), Box<dyn std::error::Error>>(())
             })?;
             drop(old);
-            Segment::destroy(&key, When::Now)?;
+            Segment::destroy(&key, DestroyMode::Immediate)?;
             nothing_left(world)
         },
     )
@@ -124,7 +124,7 @@ fn update_any<const N: usize>(name: &str) -> Scenario {
     Scenario::new(
         name,
         move |world| {
-            let value = AnyShared::attach(&key(world)).expect("the survivor created it");
+            let value = UntypedShared::attach(&key(world)).expect("the survivor created it");
             move || {
                 value.update(|bytes| {
                     for word in bytes.as_chunks_mut().0 {
@@ -179,7 +179,7 @@ fn first<const N: usize>(name: &str) -> Scenario {
                     return Err("the first value is not there".into());
                 }
                 changeable(&value)?;
-                Segment::destroy(&key, When::Now)?;
+                Segment::destroy(&key, DestroyMode::Immediate)?;
             } else if death.completed() {
                 return Err("a created value is not there".into());
             }

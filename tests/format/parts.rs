@@ -1,7 +1,8 @@
 //! The parts of a segment, and what each attachment marks in them.
 
 use sharehold::{
-    Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLock, Segment, Semaphore,
+    Barrier, BarrierOptions, DeathPolicy, Event, Mutex, OnceLock, Part, ResetMode, RwLock, Segment,
+    Semaphore,
 };
 
 use super::{HEADER, KEY, SLOT, Value, assert_block, bytes, cells, file_of, number, u64_at};
@@ -12,7 +13,7 @@ type Words = [u64; 3];
 struct All {
     mutex: Mutex<Words>,
     rwlock: RwLock<Words>,
-    once: Once<Words>,
+    once: OnceLock<Words>,
     permits: Semaphore,
     event: Event,
     barrier: Barrier,
@@ -22,7 +23,7 @@ const SCHEMA: &str = "\
 size 1920 version 1 type All
 0 384 mutex Mutex<[u64; 3]>
 384 512 rwlock RwLock<[u64; 3]>
-896 384 once Once<[u64; 3]>
+896 384 once OnceLock<[u64; 3]>
 1280 256 permits Semaphore
 1536 128 event Event
 1664 256 barrier Barrier
@@ -45,10 +46,10 @@ pub(crate) fn parts_are_where_the_document_says() {
         rwlock: [2; 3],
         once: (),
         permits: 5,
-        event: Reset::Auto,
-        barrier: Meeting {
+        event: ResetMode::Auto,
+        barrier: BarrierOptions {
             participants: 3,
-            on_death: OnDeath::LeaveOut,
+            death_policy: DeathPolicy::RemoveParticipant,
         },
     };
     let all: All = Segment::options()
@@ -102,7 +103,7 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("available", number(3)),
         ("change", number(1)),
         ("waiting", number(0)),
-        ("askers", bytes(&[0; 32])),
+        ("checkers", bytes(&[0; 32])),
         ("asked", number(0)),
     ];
     assert_block("Semaphore", &[], part(1280), &words);
@@ -118,7 +119,7 @@ pub(crate) fn parts_are_where_the_document_says() {
         ("round", number(0)),
         ("left_out", number(0)),
         ("broken", number(0)),
-        ("askers", bytes(&[0; 32])),
+        ("checkers", bytes(&[0; 32])),
         ("asked", number(u64_at(part(1664), 192) & 0xffff_ffff)),
     ];
     assert_block("Barrier", &[], part(1664), &words);

@@ -8,7 +8,7 @@ use sharehold::{Segment, Shared};
 use sharehold_testkit::raw::forbid_system_call;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, created};
+use crate::roles::{KEY, created};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()

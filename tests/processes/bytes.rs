@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use sharehold::{Error, ErrorKind, Mutex, Segment};
 use sharehold_testkit::Suite;
 
-use crate::peers::{KEY, kind};
+use crate::roles::{KEY, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -126,7 +126,7 @@ impl Read for Dribble<'_> {
 
 /// Does it to the segment and to the model, which must agree.
 fn agree(
-    bytes: &mut sharehold::Guard<'_>,
+    bytes: &mut sharehold::SegmentGuard<'_>,
     model: &mut [u8],
     access: Access,
 ) -> Result<(), TestCaseError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sharehold::{ErrorKind, LockError, Policy, Result, Segment};
 use sharehold_testkit::{Child, Suite, Talk, left_in_directory};
 
-use crate::peers::{KEY, kind};
+use crate::roles::{KEY, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -220,7 +220,8 @@ fn what_is_created_is_zero_unless_the_creator_writes_it() {
 }
 
 fn a_creator_that_gives_up_leaves_nothing() {
-    let too_much = |bytes: &mut sharehold::Bytes<'_>| -> Result<()> { bytes.write(0, b"too long") };
+    let too_much =
+        |bytes: &mut sharehold::SegmentData<'_>| -> Result<()> { bytes.write(0, b"too long") };
     let created = Segment::options().size(4).create_with(KEY, too_much);
     assert_eq!(kind(created), Some(ErrorKind::OutOfBounds));
     assert!(!Segment::exists(KEY).expect("one may look"));
@@ -251,7 +252,7 @@ fn a_living_segment_is_not_created_again() {
         Some(ErrorKind::AlreadyExists)
     );
     assert_eq!(kind(persistent.create(KEY)), Some(ErrorKind::AlreadyExists));
-    Segment::destroy(KEY, sharehold::When::Now).expect("it is there");
+    Segment::destroy(KEY, sharehold::DestroyMode::Immediate).expect("it is there");
 }
 
 fn options_that_nobody_can_have_are_refused() {

@@ -11,7 +11,7 @@ use sharehold::{ErrorKind, LockError, Segment};
 use sharehold_testkit::raw::{Fork, close_all_descriptors};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, LONG, attached, created, describe, kind};
+use crate::roles::{KEY, LONG, attached, created, describe, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -48,7 +48,7 @@ fn a_daemon_that_closed_its_descriptors_is_not_robbed_until_it_dies() {
     let segment = created();
     let mut child = Child::of(daemon);
     child.hears("closed");
-    let Err(LockError::NotAcquired(refused)) = segment.lock_timeout(Duration::from_millis(300))
+    let Err(LockError::AcquireError(refused)) = segment.lock_timeout(Duration::from_millis(300))
     else {
         panic!("the daemon was robbed")
     };
@@ -75,7 +75,10 @@ fn a_daemon_that_closed_its_descriptors_is_not_robbed_until_it_dies() {
     let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
         panic!("the dead daemon still holds it")
     };
-    assert_eq!(found.culprit().expect("it is known").pid, child.pid());
+    assert_eq!(
+        found.previous_owner().expect("it is known").pid,
+        child.pid()
+    );
 }
 
 /// Closes all descriptors and then waits for the lock.
@@ -236,7 +239,10 @@ fn a_process_that_becomes_another_program_holds_nothing() {
     let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
         panic!("the program that is no more still holds it")
     };
-    assert_eq!(found.culprit().expect("it is known").pid, child.pid());
+    assert_eq!(
+        found.previous_owner().expect("it is known").pid,
+        child.pid()
+    );
     drop(found.mark_consistent());
     assert_eq!(segment.attachments().expect("one may look").len(), 1);
     segment.detach().expect("it can leave");

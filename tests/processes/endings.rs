@@ -9,7 +9,7 @@ use sharehold_testkit::raw::{end_thread, trace};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, need_root};
 
 use crate::daemons::daemon;
-use crate::peers::{KEY, LONG, created, describe};
+use crate::roles::{KEY, LONG, created, describe};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -81,7 +81,10 @@ fn a_killed_holder_is_dead_although_a_debugger_keeps_a_thread_of_it() {
     let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
         panic!("the dead one still holds it")
     };
-    assert_eq!(found.culprit().expect("it is known").pid, holder.pid());
+    assert_eq!(
+        found.previous_owner().expect("it is known").pid,
+        holder.pid()
+    );
     drop(found.mark_consistent());
     assert_eq!(segment.attachments().expect("one may look").len(), 1);
     // Nobody can reap the process as long as its thread is there.

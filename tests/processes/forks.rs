@@ -12,8 +12,8 @@ use sharehold_testkit::raw::{
 };
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, LONG, created, describe, holding, kind};
 use crate::read_only::reading;
+use crate::roles::{KEY, LONG, created, describe, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -78,7 +78,10 @@ fn a_forked_child_neither_holds_nor_keeps_alive() {
         let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
             panic!("{fork:?}: the dead parent still holds it")
         };
-        assert_eq!(found.culprit().expect("it is known").pid, parent.pid());
+        assert_eq!(
+            found.previous_owner().expect("it is known").pid,
+            parent.pid()
+        );
         drop(found.mark_consistent());
         assert_eq!(
             segment.attachments().expect("one may look").len(),

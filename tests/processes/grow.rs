@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use sharehold::{ErrorKind, Segment};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, attached, kind};
+use crate::roles::{KEY, attached, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()

@@ -8,7 +8,7 @@ use sharehold::{ErrorKind, Policy, Segment, Shared};
 use sharehold_testkit::raw::load;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, kind};
+use crate::roles::{KEY, kind};
 use crate::shortage::{fill_up, free_memory, in_little_memory, make_room};
 
 pub(crate) fn suite() -> Suite {
@@ -32,7 +32,7 @@ fn path() -> PathBuf {
     directory().join(&left_in_directory()[0])
 }
 
-fn persistent() -> sharehold::Options {
+fn persistent() -> sharehold::SegmentOptions {
     Segment::options().policy(Policy::Persistent)
 }
 

@@ -7,13 +7,13 @@ use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sharehold::{
-    Cause, Condition, ErrorKind, Holder, LockError, LockState, Policy, Segment, Shared, Summary,
-    When, inspect, list,
+    AbandonCause, Consistency, DestroyMode, ErrorKind, Holder, LockError, LockState, Policy,
+    Segment, Shared, Summary, inspect, list,
 };
 use sharehold_testkit::{Child, Suite, directory, left_in_directory};
 
 use crate::forks::forks_holding;
-use crate::peers::{KEY, attached, created, holding, kind};
+use crate::roles::{KEY, attached, created, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -77,7 +77,7 @@ fn who_looks_learns_everything_and_is_not_there() {
         (&summary.lock, summary.is_awaited),
         (&LockState::Free, false)
     );
-    assert_eq!(summary.condition, Condition::Consistent);
+    assert_eq!(summary.condition, Consistency::Consistent);
     let schema = seen.schema.expect("it is whole").expect("it is typed");
     let content = seen.content.expect("it is whole");
     assert_eq!(
@@ -163,7 +163,7 @@ fn a_dead_holder_is_named_until_somebody_vouches_for_the_data() {
         assert_eq!(summary.attachments.len(), 1);
         assert_eq!(
             (summary.condition, summary.recoveries.count),
-            (Condition::Consistent, 0)
+            (Consistency::Consistent, 0)
         );
     }
     match segment.lock() {
@@ -172,18 +172,22 @@ fn a_dead_holder_is_named_until_somebody_vouches_for_the_data() {
     }
     let after = summary();
     assert_eq!((after.lock, after.recoveries.count), (LockState::Free, 1));
-    let Condition::Abandoned { cause, culprit } = after.condition else {
+    let Consistency::Abandoned {
+        cause,
+        previous_owner,
+    } = after.condition
+    else {
         panic!("nobody has vouched for the data");
     };
     assert_eq!(
-        (cause, culprit.map(|it| it.pid)),
-        (Cause::Died, Some(child.pid()))
+        (cause, previous_owner.map(|it| it.pid)),
+        (AbandonCause::Died, Some(child.pid()))
     );
     match segment.lock() {
         Err(LockError::Abandoned(found)) => drop(found.mark_consistent()),
         other => panic!("{other:?}"),
     }
-    assert_eq!(summary().condition, Condition::Consistent);
+    assert_eq!(summary().condition, Consistency::Consistent);
 }
 
 fn a_holder_that_panicked_is_named() {
@@ -196,12 +200,16 @@ fn a_holder_that_panicked_is_named() {
         thread.join()
     });
     assert!(panicked.is_err());
-    let Condition::Abandoned { cause, culprit } = summary().condition else {
+    let Consistency::Abandoned {
+        cause,
+        previous_owner,
+    } = summary().condition
+    else {
         panic!("it panicked");
     };
     assert_eq!(
-        (cause, culprit.map(|it| it.pid)),
-        (Cause::Panicked, Some(process::id()))
+        (cause, previous_owner.map(|it| it.pid)),
+        (AbandonCause::Panicked, Some(process::id()))
     );
 }
 
@@ -330,7 +338,7 @@ fn there_may_be_more_segments_than_open_files() {
     listed.sort();
     assert_eq!(listed, keys);
     for key in &keys {
-        Segment::destroy(key, When::Now).expect("it is there");
+        Segment::destroy(key, DestroyMode::Immediate).expect("it is there");
     }
 }
 

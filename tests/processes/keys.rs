@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use sharehold::{ErrorKind, MAX_KEY_LEN, Policy, Segment, When};
+use sharehold::{DestroyMode, ErrorKind, MAX_KEY_LEN, Policy, Segment};
 use sharehold_testkit::{Suite, directory, left_in_directory};
 
-use crate::peers::kind;
+use crate::roles::kind;
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -104,7 +104,10 @@ fn no_text_and_too_much_text_are_errors() {
             expected
         );
         assert_eq!(kind(Segment::exists(key)), expected);
-        assert_eq!(kind(Segment::destroy(key, When::Now)), expected);
+        assert_eq!(
+            kind(Segment::destroy(key, DestroyMode::Immediate)),
+            expected
+        );
     }
     assert!(left_in_directory().is_empty());
 }
@@ -131,7 +134,7 @@ fn a_file_under_another_keys_name_is_refused() {
     assert_eq!(kind(options.create("other")), expected);
     assert_eq!(kind(Segment::attach("one")), Some(ErrorKind::NotFound));
     assert!(!Segment::exists("one").expect("one may look"));
-    Segment::destroy("other", When::Now).expect("what is damaged can be destroyed");
+    Segment::destroy("other", DestroyMode::Immediate).expect("what is damaged can be destroyed");
     assert!(left_in_directory().is_empty());
 }
 

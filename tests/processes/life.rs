@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sharehold::{ErrorKind, Policy, Segment, When};
+use sharehold::{DestroyMode, ErrorKind, Policy, Segment};
 use sharehold_testkit::{Child, Suite, Talk, left_in_directory};
 
-use crate::peers::{KEY, attached, created, kind};
+use crate::roles::{KEY, attached, created, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -41,7 +41,7 @@ fn when_the_last_ones_die_together_the_next_one_who_asks_finds_nothing() {
     for ask in [
         |()| kind(Segment::attach(KEY)),
         |()| kind(Segment::attach_read_only(KEY)),
-        |()| kind(Segment::destroy(KEY, When::Unused)),
+        |()| kind(Segment::destroy(KEY, DestroyMode::WhenUnused)),
         |()| kind(Segment::create(KEY, 1).map(drop)),
     ] {
         let segment = created();
@@ -88,9 +88,9 @@ fn a_persistent_segment_outlives_its_users_and_keeps_its_data() {
     assert_eq!(bytes.read_at::<u64>(0).expect("there is room"), 4711);
     drop(bytes);
     segment.detach().expect("it can leave");
-    Segment::destroy(KEY, When::Unused).expect("nobody uses it");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody uses it");
     assert_eq!(
-        kind(Segment::destroy(KEY, When::Now)),
+        kind(Segment::destroy(KEY, DestroyMode::Immediate)),
         Some(ErrorKind::NotFound)
     );
     assert!(left_in_directory().is_empty());
@@ -104,7 +104,7 @@ fn destroy_now_frees_the_key_and_leaves_those_attached_their_memory() {
         child
     };
     let mut other = attached();
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
     assert!(!Segment::exists(KEY).expect("one may look"));
     assert_eq!(kind(Segment::attach(KEY)), Some(ErrorKind::NotFound));
 
@@ -129,7 +129,7 @@ fn destroy_now_frees_the_key_and_leaves_those_attached_their_memory() {
 /// Destroys the segment when nobody uses it any more.
 fn destroyer(test: &mut Talk) {
     test.say("begins");
-    match kind(Segment::destroy(KEY, When::Unused)) {
+    match kind(Segment::destroy(KEY, DestroyMode::WhenUnused)) {
         // Whoever was last removed it before this one looked.
         None | Some(ErrorKind::NotFound) => test.say("destroyed"),
         Some(other) => test.say(format!("{other:?}")),
@@ -160,7 +160,10 @@ fn destroy_waits_for_those_attached_to_leave_or_die() {
     let mut waiting = Child::of(destroyer);
     waiting.hears("begins");
     assert_eq!(
-        kind(Segment::destroy(KEY, When::UnusedWithin(Duration::ZERO))),
+        kind(Segment::destroy(
+            KEY,
+            DestroyMode::WhenUnusedWithin(Duration::ZERO)
+        )),
         Some(ErrorKind::Busy)
     );
     drop(segment);
@@ -172,7 +175,8 @@ fn destroy_does_not_wait_longer_than_it_may() {
     let segment = created();
     let limit = Duration::from_millis(30);
     let start = Instant::now();
-    let error = Segment::destroy(KEY, When::UnusedWithin(limit)).expect_err("it is in use");
+    let error =
+        Segment::destroy(KEY, DestroyMode::WhenUnusedWithin(limit)).expect_err("it is in use");
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(start.elapsed() >= limit);
     assert!(Segment::exists(KEY).expect("one may look"));
@@ -180,12 +184,12 @@ fn destroy_does_not_wait_longer_than_it_may() {
     let reader = Segment::attach_read_only(KEY).expect("it is there");
     drop(segment);
     assert_eq!(
-        kind(Segment::destroy(KEY, When::UnusedWithin(limit))),
+        kind(Segment::destroy(KEY, DestroyMode::WhenUnusedWithin(limit))),
         Some(ErrorKind::Busy)
     );
     drop(reader);
     assert_eq!(
-        kind(Segment::destroy(KEY, When::Now)),
+        kind(Segment::destroy(KEY, DestroyMode::Immediate)),
         Some(ErrorKind::NotFound)
     );
 }
@@ -210,18 +214,18 @@ fn destroy_gets_through_a_storm_of_attachers() {
         visitor.hears("visiting");
     }
     for _ in 0..20 {
-        Segment::destroy(KEY, When::Now).expect("it is there");
+        Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
         drop(options.create(KEY).expect("nothing has the key"));
     }
     drop(storm);
-    Segment::destroy(KEY, When::Unused).expect("nobody is left");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody is left");
 }
 
 /// What a segment holds from the first moment on.
 const WHOLE: u64 = 0x5ade_5ade_5ade_5ade;
 
 /// Locks, whoever died holding it: nobody leaves anything half written here.
-fn locked(segment: &Segment) -> sharehold::Guard<'_> {
+fn locked(segment: &Segment) -> sharehold::SegmentGuard<'_> {
     match segment.lock() {
         Ok(bytes) => bytes,
         Err(sharehold::LockError::Abandoned(found)) => found.mark_consistent(),
@@ -236,7 +240,7 @@ fn citizen(test: &mut Talk) {
         let options = Segment::options().size(4096).slots(16);
         let mine = u64::from(round) << 32 | u64::from(std::process::id());
         // What it is told by, and what shows that it is whole.
-        let first = |bytes: &mut sharehold::Bytes<'_>| {
+        let first = |bytes: &mut sharehold::SegmentData<'_>| {
             bytes.write_at(1024, &mine)?;
             bytes.write_at(2048, &WHOLE)
         };

@@ -4,10 +4,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use sharehold::{Abandoned, Cause, ErrorKind, Guard, LockError, NotAcquired, Segment};
+use sharehold::{
+    AbandonCause, Abandoned, AcquireError, ErrorKind, LockError, Segment, SegmentGuard,
+};
 use sharehold_testkit::{Child, Suite, Talk};
 
-use crate::peers::{KEY, LONG, attached, created, describe, holding};
+use crate::roles::{KEY, LONG, attached, created, describe, holding};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -32,7 +34,7 @@ pub(crate) fn suite() -> Suite {
 
 /// What was left behind, where a lock must report it.
 #[track_caller]
-fn left<'a>(locked: Result<Guard<'a>, LockError<'a>>) -> Abandoned<'a> {
+fn left<'a>(locked: Result<SegmentGuard<'a>, LockError<'a>>) -> Abandoned<'a> {
     match locked {
         Err(LockError::Abandoned(found)) => found,
         other => panic!("{}", describe(other)),
@@ -41,9 +43,9 @@ fn left<'a>(locked: Result<Guard<'a>, LockError<'a>>) -> Abandoned<'a> {
 
 /// Why it was refused, where it must be.
 #[track_caller]
-fn refusal(locked: Result<Guard<'_>, LockError<'_>>) -> NotAcquired {
+fn refusal(locked: Result<SegmentGuard<'_>, LockError<'_>>) -> AcquireError {
     match locked {
-        Err(LockError::NotAcquired(refusal)) => refusal,
+        Err(LockError::AcquireError(refusal)) => refusal,
         other => panic!("{}", describe(other)),
     }
 }
@@ -64,12 +66,16 @@ fn a_killed_holders_lock_is_taken_over_and_says_who_died() {
     child.kill();
 
     let found = left(segment.lock_timeout(LONG));
-    assert_eq!(found.cause(), Cause::Died);
-    let culprit = found.culprit().expect("nobody had its slot since");
-    assert_eq!(culprit.pid, child.pid());
-    assert_eq!(culprit.slot, Some(slot));
-    assert_eq!(culprit.executable, Some(own_name()));
-    assert!(culprit.since.is_some_and(|since| since.elapsed().is_ok()));
+    assert_eq!(found.cause(), AbandonCause::Died);
+    let previous_owner = found.previous_owner().expect("nobody had its slot since");
+    assert_eq!(previous_owner.pid, child.pid());
+    assert_eq!(previous_owner.slot, Some(slot));
+    assert_eq!(previous_owner.executable, Some(own_name()));
+    assert!(
+        previous_owner
+            .since
+            .is_some_and(|since| since.elapsed().is_ok())
+    );
     assert_eq!(
         found.to_string(),
         format!("pid {} ({}) died holding it", child.pid(), own_name())
@@ -94,7 +100,10 @@ fn a_death_is_reported_until_somebody_vouches_for_the_data() {
     other.ends_well();
     let late = Segment::attach(KEY).expect("it is there");
     assert_eq!(
-        left(late.lock()).culprit().expect("it is remembered").pid,
+        left(late.lock())
+            .previous_owner()
+            .expect("it is remembered")
+            .pid,
         dead
     );
     let error = sharehold::Error::from(late.lock().expect_err("nobody has vouched"));
@@ -130,7 +139,7 @@ fn mortal(test: &mut Talk) {
     let (before, mut bytes) = match segment.lock() {
         Ok(bytes) => (0, bytes),
         Err(LockError::Abandoned(found)) => {
-            let before = found.culprit().expect("it is remembered").pid;
+            let before = found.previous_owner().expect("it is remembered").pid;
             (before, found.mark_consistent())
         }
         Err(other) => panic!("{other}"),
@@ -217,9 +226,9 @@ fn a_holder_that_panicked_is_reported_and_the_lock_is_free() {
         "{told}"
     );
     let found = left(segment.lock());
-    assert_eq!(found.cause(), Cause::Panicked);
+    assert_eq!(found.cause(), AbandonCause::Panicked);
     assert_eq!(
-        found.culprit().expect("it is this one").pid,
+        found.previous_owner().expect("it is this one").pid,
         std::process::id()
     );
     drop(found.mark_consistent());
@@ -255,7 +264,7 @@ fn a_stopped_holder_is_not_robbed_as_long_as_it_is_stopped() {
     assert_eq!(child.ask("lock"), "locked");
     child.stop();
     child.kill();
-    assert_eq!(left(segment.lock_timeout(LONG)).cause(), Cause::Died);
+    assert_eq!(left(segment.lock_timeout(LONG)).cause(), AbandonCause::Died);
 }
 
 fn a_timeout_names_the_living_holder() {

@@ -8,7 +8,6 @@ mod bytes;
 mod create;
 mod daemons;
 mod endings;
-mod evidence;
 mod forks;
 mod grow;
 mod holes;
@@ -18,9 +17,10 @@ mod life;
 mod locks;
 mod migrate;
 mod namespaces;
-mod peers;
+mod observability;
 mod qt;
 mod read_only;
+mod roles;
 mod shortage;
 mod slots;
 mod squatters;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         create::suite(),
         daemons::suite(),
         endings::suite(),
-        evidence::suite(),
+        observability::suite(),
         forks::suite(),
         grow::suite(),
         holes::suite(),
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         locks::suite(),
         migrate::suite(),
         namespaces::suite(),
-        peers::suite(),
+        roles::suite(),
         qt::suite(),
         read_only::suite(),
         shortage::suite(),

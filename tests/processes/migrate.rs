@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sharehold::{
-    Contents, ErrorKind, Mutex, Options, Policy, Result, Segment, Shareable, Shared, When,
+    Contents, DestroyMode, ErrorKind, Mutex, Policy, Result, Segment, SegmentOptions, Shareable,
+    Shared,
 };
 use sharehold_testkit::raw::lock_byte;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, LONG, attached, created, describe, holding, kind};
+use crate::roles::{KEY, LONG, attached, created, describe, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -48,7 +49,7 @@ struct New {
     failed: u64,
 }
 
-fn options() -> Options {
+fn options() -> SegmentOptions {
     Segment::options().policy(Policy::Persistent).mode(0o640)
 }
 
@@ -78,7 +79,7 @@ fn path() -> PathBuf {
 }
 
 fn destroyed() {
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
     assert!(left_in_directory().is_empty());
 }
 
@@ -422,7 +423,7 @@ fn dies_in_a_transaction(test: &mut Talk) {
 }
 
 fn an_older_format_is_exported_as_of_the_last_commit() {
-    let first = |bytes: &mut sharehold::Bytes<'_>| bytes.fill(0..100, 7);
+    let first = |bytes: &mut sharehold::SegmentData<'_>| bytes.fill(0..100, 7);
     let options = options().size(100).log(256);
     drop(
         options

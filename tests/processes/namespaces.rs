@@ -7,7 +7,7 @@ use sharehold_testkit::raw::{enter_new_time_namespace, start_with_equal_pids};
 use sharehold_testkit::{Child, Suite, Talk, left_in_directory, need_root};
 
 use crate::daemons::daemon;
-use crate::peers::{KEY, LONG, created, describe, holding, peer};
+use crate::roles::{KEY, LONG, created, describe, holding, peer};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -113,7 +113,7 @@ fn a_death_in_another_namespace_is_seen() {
         let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
             panic!("the dead one still holds it")
         };
-        assert_eq!(found.culprit().expect("it is known").pid, 1);
+        assert_eq!(found.previous_owner().expect("it is known").pid, 1);
         drop(found.mark_consistent());
     }
     // And the other way round.

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use sharehold::{ErrorKind, Segment};
 use sharehold_testkit::{Child, Suite, Talk, left_in_directory, raw};
 
-use crate::peers::{KEY, attached, created, kind};
+use crate::roles::{KEY, attached, created, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()

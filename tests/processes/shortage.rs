@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use sharehold::{ErrorKind, LockError, Policy, Segment, When};
+use sharehold::{DestroyMode, ErrorKind, LockError, Policy, Segment};
 use sharehold_testkit::raw::{Fork, end_after, interrupt_every};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, need_root};
 
-use crate::peers::{KEY, LONG, created, kind};
+use crate::roles::{KEY, LONG, created, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -161,7 +161,7 @@ fn goes_on_when_full(_: &mut Talk) {
     bytes.fill(0..1 << 18, 7).expect("there is room");
     drop(bytes);
     drop(segment);
-    Segment::destroy(KEY, When::Unused).expect("nobody is left");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody is left");
 
     // A copy that keeps no page of zeros, as copying programs make it, has no memory for them.
     let file = File::create(&path).expect("there is room now");

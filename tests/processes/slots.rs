@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use sharehold::{ErrorKind, LockError, Policy, Segment, When};
+use sharehold::{DestroyMode, ErrorKind, LockError, Policy, Segment};
 use sharehold_testkit::raw::Fork;
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, LONG, attached, holding, kind};
+use crate::roles::{KEY, LONG, attached, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -41,7 +41,12 @@ fn four_slots_serve_two_thousand_attachers_that_are_killed() {
             Ok(_) => assert_eq!(round % 2, 1),
             Err(LockError::Abandoned(found)) => {
                 // Its slot may have been the very one of the two before it.
-                assert_eq!(found.culprit().map(|culprit| culprit.pid), Some(pid));
+                assert_eq!(
+                    found
+                        .previous_owner()
+                        .map(|previous_owner| previous_owner.pid),
+                    Some(pid)
+                );
                 drop(found.mark_consistent());
                 reported += 1;
             }
@@ -70,8 +75,11 @@ fn who_gets_a_dead_ones_slot_does_not_get_what_it_held() {
     let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
         panic!("the heir of its slot holds it now")
     };
-    let culprit = found.culprit().expect("one has had its slot since");
-    assert_eq!((culprit.pid, culprit.slot), (dead.pid(), Some(1)));
+    let previous_owner = found.previous_owner().expect("one has had its slot since");
+    assert_eq!(
+        (previous_owner.pid, previous_owner.slot),
+        (dead.pid(), Some(1))
+    );
     drop(found.mark_consistent());
     assert_eq!(heir.ask("lock"), "locked");
     heir.kill();
@@ -81,7 +89,7 @@ fn who_gets_a_dead_ones_slot_does_not_get_what_it_held() {
     let Err(LockError::Abandoned(found)) = segment.lock_timeout(LONG) else {
         panic!("it is forgotten that somebody died")
     };
-    assert_eq!(found.culprit(), None);
+    assert_eq!(found.previous_owner(), None);
     let said = "a process that is no longer remembered died holding it";
     assert_eq!(found.to_string(), said);
 }
@@ -145,7 +153,7 @@ fn four_thousand_can_be_attached_at_once() {
     );
     drop(segment.lock().expect("nobody died holding it"));
     drop((again, crowds, segment));
-    Segment::destroy(KEY, When::Unused).expect("nobody is left");
+    Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody is left");
 }
 
 fn a_table_that_was_used_four_billion_times_still_shows_who_is_there() {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::Mode;
-use sharehold::{ErrorKind, Policy, Segment, When};
+use sharehold::{DestroyMode, ErrorKind, Policy, Segment};
 use sharehold_testkit::raw::{become_user, before_each_system_call};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory, need_root};
 
-use crate::peers::{KEY, kind};
+use crate::roles::{KEY, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -43,8 +43,14 @@ fn answers() -> Vec<(&'static str, Option<ErrorKind>)> {
         ("exists", kind(Segment::exists(KEY))),
         ("create", kind(options.create(KEY))),
         ("open or create", kind(options.open_or_create(KEY))),
-        ("destroy", kind(Segment::destroy(KEY, When::Now))),
-        ("destroy unused", kind(Segment::destroy(KEY, When::Unused))),
+        (
+            "destroy",
+            kind(Segment::destroy(KEY, DestroyMode::Immediate)),
+        ),
+        (
+            "destroy unused",
+            kind(Segment::destroy(KEY, DestroyMode::WhenUnused)),
+        ),
     ]
 }
 

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use sharehold::{ErrorKind, Mutex, Part, Policy, Segment, Shared, When};
+use sharehold::{DestroyMode, ErrorKind, Mutex, Part, Policy, Segment, Shared};
 use sharehold_testkit::{Child, Suite, Talk, directory, left_in_directory};
 
-use crate::peers::{KEY, kind};
+use crate::roles::{KEY, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -108,7 +108,7 @@ fn what_the_dead_left_does_not_exist_whatever_it_contains() {
         || Segment::attach_read_only(KEY).map(drop),
         || Shared::<u32>::attach(KEY).map(drop),
         || Shared::<u32>::attach_read_only(KEY).map(drop),
-        || sharehold::AnyShared::attach(KEY).map(drop),
+        || sharehold::UntypedShared::attach(KEY).map(drop),
         || Mutex::<u64>::attach(KEY).map(drop),
     ];
     everything(|what, fate| {
@@ -133,7 +133,7 @@ fn what_the_dead_left_is_replaced_by_any_other_type() {
             let persistent = Segment::options().policy(Policy::Persistent);
             let shared = persistent.open_or_create_shared(KEY, || [1_u8; 9])?;
             assert_eq!(shared.get()?, [1; 9]);
-            Segment::destroy(KEY, When::Now)
+            Segment::destroy(KEY, DestroyMode::Immediate)
         },
     ];
     everything(|what, fate| {
@@ -219,7 +219,7 @@ fn what_is_persistent_stays_whatever_it_contains() {
     everything(|what, fate| {
         used(what, "persistent", fate).kill();
         is_refused_and_stays(what, fate);
-        Segment::destroy(KEY, When::Unused).expect("it can be destroyed");
+        Segment::destroy(KEY, DestroyMode::WhenUnused).expect("it can be destroyed");
     });
 }
 
@@ -248,5 +248,5 @@ fn what_is_no_segment_is_never_taken_for_stale() {
         assert_eq!(kind(listed.remove_stale()), damaged);
         assert_eq!(fs::read(&path).expect("it is there"), bytes);
     }
-    Segment::destroy(KEY, When::Now).expect("it can be destroyed");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it can be destroyed");
 }

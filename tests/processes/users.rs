@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::fs::Mode;
-use sharehold::{LockError, ReadOnlySegment, Result, Segment, When};
+use sharehold::{DestroyMode, LockError, ReadOnlySegment, Result, Segment};
 use sharehold_testkit::raw::become_user;
 use sharehold_testkit::{Child, Suite, Talk, directory, need_root};
 
-use crate::peers::{KEY, LONG, describe, kind};
+use crate::roles::{KEY, LONG, describe, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
@@ -108,7 +108,7 @@ fn user(test: &mut Talk) {
                 test.say(outcome(&left));
             }
             "become" => panic!("{}", Command::new(argument).arg("600").exec()),
-            "destroy" => test.say(outcome(&Segment::destroy(KEY, When::Now))),
+            "destroy" => test.say(outcome(&Segment::destroy(KEY, DestroyMode::Immediate))),
             other => panic!("no such order: {other}"),
         }
     }

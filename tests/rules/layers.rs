@@ -9,21 +9,31 @@ const ROWS: &[&[&str]] = &[
     &["lib"],
     &["guide"],
     &["inspect"],
+    &["untyped_parts"],
+    &[
+        "mutex",
+        "once_lock",
+        "rwlock",
+        "semaphore",
+        "event",
+        "barrier",
+    ],
     &["parts"],
-    &["shared"],
-    &["qt"],
-    &["sync"],
+    &["value"],
+    &["qt", "departures"],
+    &["lock"],
+    &["wait"],
     &["segment"],
     &["schema", "key"],
     &["memory"],
     &["sys"],
-    &["error"],
+    &["error", "deadline", "timing", "model"],
 ];
 
 /// The modules that may name only these, whatever stands on lower rows.
 const NARROWED: &[(&str, &[&str])] = &[
     // A Qt segment has neither our header nor our locks.
-    ("qt", &["memory", "sys", "key", "error"]),
+    ("qt", &["memory", "sys", "key", "deadline", "error"]),
 ];
 
 /// What a file that only documents and re-exports has no use for.
@@ -94,7 +104,7 @@ fn root_defines_nothing(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// `src/sync/mutex.rs` is `sync::mutex`; the root is the empty path.
+/// `src/lock/guard.rs` is `lock::guard`; the root is the empty path.
 fn module_of(path: &str) -> Vec<String> {
     let inside = path.trim_start_matches("src/").trim_end_matches(".rs");
     let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
@@ -185,7 +195,7 @@ use crate::{
     error::Error,
     segment::{Segment, Slot},
 };
-use super::super::sync;
+use super::super::lock;
 fn a() { crate::memory::b(); crate::Segment::c() }
 mod inner { use super::super::super::qt::{self, Key}; use super::*; }
 ",
@@ -197,7 +207,7 @@ mod inner { use super::super::super::qt::{self, Key}; use super::*; }
         "\
 use crate::key::Key;
 use crate::segment::Segment;
-use super::sync;
+use super::lock;
 ",
     );
     assert_eq!(lines(&layers(&qt)), [2, 3]);
@@ -211,8 +221,8 @@ use super::sync;
     let top = Source::parse(
         "src/lib.rs",
         "\
-mod sync;
-pub use crate::sync::Mutex;
+mod mutex;
+pub use crate::mutex::Mutex;
 pub use self::error::Error;
 ",
     );

@@ -65,7 +65,8 @@ impl Source {
 
     /// The indices of the tokens that stand in items that are compiled for tests only.
     pub(crate) fn test_code(&self) -> HashSet<usize> {
-        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+        let path = &self.path;
+        if path.ends_with("/tests.rs") || path.ends_with("/model.rs") || path.contains("/tests/") {
             return (0..self.tokens.len()).collect();
         }
         let mut inside = HashSet::new();

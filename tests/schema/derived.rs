@@ -46,7 +46,7 @@ size 192 version 3 type Everything
     assert_eq!(schema.name(), "Everything");
     assert_eq!(schema.version(), 3);
     // As `sha256sum` has it.
-    assert_eq!(schema.hash(), 0x3cb4_d717_53f5_be65);
+    assert_eq!(schema.fingerprint(), 0x3cb4_d717_53f5_be65);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn the_name_plays_no_part_in_the_hash() {
     }
     let (here, there) = (Schema::of::<Move>(), Schema::of::<other::Renamed>());
     assert_ne!(here, there);
-    assert_eq!(here.hash(), there.hash());
+    assert_eq!(here.fingerprint(), there.fingerprint());
     assert_eq!(here.first_difference(&there), None);
 }
 
@@ -198,7 +198,7 @@ fn a_type_that_is_nested_too_deeply_is_refused() {
         Shared::create(KEY, &*TooDeep::blank()),
         Shared::open_or_create(KEY, || *TooDeep::blank()),
     ] {
-        let error = made.err().expect("it has 33 levels");
+        let error = made.expect_err("it has 33 levels");
         assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
         assert!(error.to_string().contains("at most 32 levels"), "{error}");
     }

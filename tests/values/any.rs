@@ -1,4 +1,4 @@
-//! Values without their type: `AnyShared` beside programs that have it, by schemas that nobody wrote, and against bytes that are no value.
+//! Values without their type: `UntypedShared` beside programs that have it, by schemas that nobody wrote, and against bytes that are no value.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use sharehold::{
-    AnyShared, ErrorKind, Kind, List, Policy, Schema, Segment, Shareable, Shared, Text, When,
+    DestroyMode, ErrorKind, Kind, List, Policy, Schema, Segment, Shareable, Shared, Text,
+    UntypedShared,
 };
 use sharehold_testkit::{Child, Suite, Talk, directory};
 
@@ -71,8 +72,8 @@ fn check<S: Strategy>(strategy: &S, property: impl Fn(S::Value) -> TestCaseResul
 
 fn agrees_with_a_program_that_has_the_type() {
     let typed = Shared::create(KEY, &first()).expect("the key is free");
-    let untyped = AnyShared::attach(KEY).expect("it is there");
-    let reader = AnyShared::attach_read_only(KEY).expect("it is there");
+    let untyped = UntypedShared::attach(KEY).expect("it is there");
+    let reader = UntypedShared::attach_read_only(KEY).expect("it is there");
     assert_eq!(untyped.schema(), &Schema::of::<Account>());
     assert_eq!(untyped.schema(), reader.schema());
     let blank = untyped.schema().blank().expect("it is small");
@@ -161,8 +162,8 @@ fn any_schema_has_a_segment_and_values() {
         });
         let schema = Schema::from_fields("Any", fields.collect())?;
         let mut expected = schema.blank().expect("it is small");
-        let made = AnyShared::create(KEY, &schema, &expected)?;
-        let found = AnyShared::attach(KEY)?;
+        let made = UntypedShared::create(KEY, &schema, &expected)?;
+        let found = UntypedShared::attach(KEY)?;
         prop_assert_eq!(found.schema(), &schema);
         // Reserved bytes may be anything: a copy that leaves them out shows.
         for field in schema
@@ -195,7 +196,7 @@ fn any_schema_has_a_segment_and_values() {
 
 fn what_is_no_value_is_not_committed() {
     let any = Shared::create(KEY, &first()).expect("the key is free");
-    let found = AnyShared::attach(KEY).expect("it is there");
+    let found = UntypedShared::attach(KEY).expect("it is there");
     let schema = found.schema();
     let at = |path: &str| schema.field(path).expect("there is such a field").offset;
     let before = found.get().expect("a value");
@@ -228,7 +229,7 @@ fn what_is_no_value_is_not_committed() {
     let limit = Duration::from_secs(30);
     drop(found.segment().lock_timeout(limit).expect("it is free"));
 
-    let error = AnyShared::create("com.example.other", schema, &[1; 64]).unwrap_err();
+    let error = UntypedShared::create("com.example.other", schema, &[1; 64]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TypeMismatch);
     assert!(!Segment::exists("com.example.other").expect("the directory is fine"));
 }
@@ -260,8 +261,8 @@ fn word(file: &File, offset: u64) -> u64 {
 
 fn what_was_overwritten_is_an_error() {
     let found = Shared::create(KEY, &first()).expect("the key is free");
-    let any = AnyShared::attach(KEY).expect("it is there");
-    let reader = AnyShared::attach_read_only(KEY).expect("it is there");
+    let any = UntypedShared::attach(KEY).expect("it is there");
+    let reader = UntypedShared::attach_read_only(KEY).expect("it is there");
     let file = file();
     let data = word(&file, 24);
     file.write_all_at(&[7; 256], data + 64)
@@ -278,12 +279,12 @@ fn what_was_overwritten_is_an_error() {
 }
 
 fn plain_bytes_and_missing_keys_are_errors() {
-    let error = AnyShared::attach(KEY).unwrap_err();
+    let error = UntypedShared::attach(KEY).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let _plain = Segment::create(KEY, 100).expect("the key is free");
-    let error = AnyShared::attach(KEY).unwrap_err();
+    let error = UntypedShared::attach(KEY).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TypeMismatch);
-    let error = AnyShared::attach_read_only(KEY).unwrap_err();
+    let error = UntypedShared::attach_read_only(KEY).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TypeMismatch);
     assert_eq!(error.key(), Some(KEY));
 }
@@ -303,20 +304,20 @@ fn data_too_small_for_their_type_are_refused() {
     let refused = [
         Shared::<Large>::attach(KEY).map(drop),
         Shared::<Large>::attach_read_only(KEY).map(drop),
-        AnyShared::attach(KEY).map(drop),
-        AnyShared::attach_read_only(KEY).map(drop),
+        UntypedShared::attach(KEY).map(drop),
+        UntypedShared::attach_read_only(KEY).map(drop),
     ];
     for result in refused {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Damaged);
     }
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
 }
 
 const WORDS: usize = 512;
 
 /// Raises all words of the value, for ever.
 fn counter(_: &mut Talk) {
-    let any = AnyShared::attach(KEY).expect("it is there");
+    let any = UntypedShared::attach(KEY).expect("it is there");
     loop {
         any.update(|bytes| {
             for word in bytes.as_chunks_mut::<8>().0 {

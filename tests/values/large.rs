@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use sharehold::{
-    AnyShared, ErrorKind, List, Mutex, Once, Part, RwLock, Schema, Segment, Shareable, Shared,
-    Text, Versioned,
+    ErrorKind, List, Mutex, OnceLock, Part, RwLock, Schema, Segment, Shareable, Shared, Text,
+    UntypedShared, Versioned,
 };
 use sharehold_testkit::{Suite, directory};
 
@@ -171,7 +171,7 @@ fn a_boxed_value_in_parts() {
         assert_eq!(writer.downgrade().expect("nobody else reads").number, 6);
         drop(rwlock);
 
-        let once = Once::<Box<Frame>>::open_or_create(KEY, || ()).expect("there is room");
+        let once = OnceLock::<Box<Frame>>::open_or_create(KEY, || ()).expect("there is room");
         let made = once.get_or_init(full).expect("it is made");
         assert_eq!(made, expected);
         assert_eq!(once.get().expect("it is whole"), Some(expected));
@@ -215,7 +215,7 @@ fn a_value_by_value_takes_a_few_times_its_size() {
 fn a_large_value_without_its_type() {
     on_a_small_stack(|| {
         let shared = Shared::create(KEY, &Frame::blank()).expect("there is room");
-        let any = AnyShared::attach(KEY).expect("it is there");
+        let any = UntypedShared::attach(KEY).expect("it is there");
         let schema = any.schema().clone();
         assert_eq!(schema, Schema::of::<Frame>());
         let blank = any.get().expect("it is whole");
@@ -242,7 +242,7 @@ fn a_large_value_without_its_type() {
 fn a_large_value_that_is_none_is_an_error() {
     on_a_small_stack(|| {
         let shared = Shared::create(KEY, &Frame::blank()).expect("there is room");
-        let any = AnyShared::attach(KEY).expect("it is there");
+        let any = UntypedShared::attach(KEY).expect("it is there");
         let states = any.schema().field("states[1000000]").expect("it is there");
         let mut entries = std::fs::read_dir(directory()).expect("it is readable");
         let path = entries

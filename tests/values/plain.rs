@@ -1,7 +1,8 @@
 //! Plain locks of a segment with a type: whose death they are told of, and what they cannot do to its value.
 
 use sharehold::{
-    AnyShared, Cause, ErrorKind, LockError, Mutex, Part, Policy, Segment, Shared, When,
+    AbandonCause, DestroyMode, ErrorKind, LockError, Mutex, Part, Policy, Segment, Shared,
+    UntypedShared,
 };
 use sharehold_testkit::{Child, Suite, Talk};
 
@@ -46,7 +47,7 @@ fn holder_of_bytes(test: &mut Talk) {
 }
 
 /// The lock, whatever was left.
-fn locked(segment: &Segment) -> sharehold::Guard<'_> {
+fn locked(segment: &Segment) -> sharehold::SegmentGuard<'_> {
     match segment.lock() {
         Ok(guard) => guard,
         Err(LockError::Abandoned(found)) => found.into_guard(),
@@ -56,10 +57,12 @@ fn locked(segment: &Segment) -> sharehold::Guard<'_> {
 
 /// Who left the mark that the next plain lock is told of.
 #[track_caller]
-fn marked_by(segment: &Segment) -> Option<(Cause, Option<u32>)> {
+fn marked_by(segment: &Segment) -> Option<(AbandonCause, Option<u32>)> {
     match segment.lock() {
         Ok(_) => None,
-        Err(LockError::Abandoned(found)) => Some((found.cause(), found.culprit().map(|it| it.pid))),
+        Err(LockError::Abandoned(found)) => {
+            Some((found.cause(), found.previous_owner().map(|it| it.pid)))
+        }
         Err(other) => panic!("{other}"),
     }
 }
@@ -74,7 +77,7 @@ fn change_in_all_ways(value: &Shared<u64>) {
     assert_eq!(before, old + 2);
     let exchanged = value.compare_exchange(&(old + 3), &(old + 4));
     assert_eq!(exchanged.expect("it goes through"), Ok(old + 3));
-    let any = AnyShared::attach(KEY).expect("it is there");
+    let any = UntypedShared::attach(KEY).expect("it is there");
     any.update(|it| it[0] += 1)
         .expect("any update goes through");
     let mut bytes = any.get().expect("it is whole");
@@ -95,7 +98,7 @@ fn a_dead_plain_holder_keeps_nobody_from_changing_the_value() {
         let mut holder = Child::of(plain_holder);
         holder.hears("holds");
         holder.kill();
-        let dead = Some((Cause::Died, Some(holder.pid())));
+        let dead = Some((AbandonCause::Died, Some(holder.pid())));
         // It is a change that takes the lock over from the dead one.
         change_in_all_ways(&value);
         assert_eq!(marked_by(value.segment()), dead);
@@ -127,7 +130,7 @@ fn whoever_dies_in_a_change_leaves_the_mark_of_a_plain_holder() {
     // It takes over from the dead plain holder, and dies itself.
     die_in_change();
     change_in_all_ways(&value);
-    let dead = Some((Cause::Died, Some(holder.pid())));
+    let dead = Some((AbandonCause::Died, Some(holder.pid())));
     assert_eq!(marked_by(value.segment()), dead);
     die_in_change();
     assert_eq!(marked_by(value.segment()), dead);
@@ -144,7 +147,7 @@ fn a_panicked_plain_holder_keeps_nobody_from_changing_the_value() {
     });
     panicked.expect_err("it panics");
     change_in_all_ways(&value);
-    let own = Some((Cause::Panicked, Some(std::process::id())));
+    let own = Some((AbandonCause::Panicked, Some(std::process::id())));
     assert_eq!(marked_by(value.segment()), own);
 }
 
@@ -171,7 +174,7 @@ fn a_typed_segment_has_no_bytes_to_read_or_write() {
     assert_eq!(value.get().expect("it is whole"), [7; 4]);
     drop(value);
     drop(plain);
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
 
     let mutex = Mutex::create(KEY, 7_u64).expect("nothing has the key");
     refuses_bytes(mutex.segment());

@@ -1,9 +1,10 @@
 //! Which handles and guards may be sent to other threads, and which may be used by several at once.
 
 use sharehold::{
-    Abandoned, AnyShared, AnyThread, Barrier, Departures, Event, Guard, Mutex, MutexGuard, Once,
-    OneThread, Permit, PollableWatch, ReadGuard, ReadOnlyAnyShared, ReadOnlySegment,
-    ReadOnlyShared, RwLock, Segment, Semaphore, Shared, Transaction, Versioned, Watch, WriteGuard,
+    Abandoned, Barrier, Departures, Event, GuardNoSend, GuardSend, Mutex, MutexGuard, OnceLock,
+    Permit, PollableWatch, ReadGuard, ReadOnlySegment, ReadOnlyShared, ReadOnlyUntypedShared,
+    RwLock, Segment, SegmentGuard, Semaphore, Shared, Transaction, UntypedShared, Versioned, Watch,
+    WriteGuard,
 };
 use sharehold_testkit::Suite;
 
@@ -45,11 +46,11 @@ fn handles_and_guards_go_where_they_may() {
         ReadOnlySegment,
         Shared<u64>,
         ReadOnlyShared<u64>,
-        AnyShared,
-        ReadOnlyAnyShared,
+        UntypedShared,
+        ReadOnlyUntypedShared,
         Mutex<u64>,
         RwLock<u64>,
-        Once<u64>,
+        OnceLock<u64>,
         Semaphore,
         Event,
         Barrier,
@@ -60,19 +61,19 @@ fn handles_and_guards_go_where_they_may() {
     );
     // What a thread locked is its own. Others may look through it meanwhile.
     only_shared!(
-        OneThread,
-        Guard<'static>,
+        GuardNoSend,
+        SegmentGuard<'static>,
         Abandoned<'static>,
         MutexGuard<'static, u64>,
         WriteGuard<'static, u64>,
     );
     // These belong to a task, or to any thread.
     both!(
-        AnyThread,
-        Guard<'static, AnyThread>,
-        Abandoned<'static, AnyThread>,
-        MutexGuard<'static, u64, AnyThread>,
-        WriteGuard<'static, u64, AnyThread>,
+        GuardSend,
+        SegmentGuard<'static, GuardSend>,
+        Abandoned<'static, GuardSend>,
+        MutexGuard<'static, u64, GuardSend>,
+        WriteGuard<'static, u64, GuardSend>,
         ReadGuard<'static, u64>,
         Permit<'static>,
     );

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sharehold::{AnyShared, ErrorKind, Segment, Shared, When};
+use sharehold::{DestroyMode, ErrorKind, Segment, Shared, UntypedShared};
 use sharehold_testkit::{Child, Suite, Talk};
 
 use super::{KEY, LONG, wait_until_idle};
@@ -55,7 +55,7 @@ fn reader(test: &mut Talk) {
 
 /// The same without the type.
 fn any_waiter(test: &mut Talk) {
-    let shared = AnyShared::attach(KEY).expect("it is there");
+    let shared = UntypedShared::attach(KEY).expect("it is there");
     test.say("ready");
     let found = shared.wait_while(|bytes| bytes[0] != 9);
     test.say(found.expect("it can wait")[0]);
@@ -160,7 +160,7 @@ fn a_watch_begins_where_it_is_told() {
     assert_eq!((found.value, found.version), (1, 2));
     let mut present = shared.watch_since(0);
     assert_eq!(present.changed().expect("it is there"), found);
-    assert_eq!(present.seen(), 2);
+    assert_eq!(present.last_version(), 2);
     let mut later = shared.watch().expect("it is ours");
     let nothing = later.changed_timeout(Duration::from_millis(5));
     assert_eq!(
@@ -267,7 +267,7 @@ fn those_who_are_attached_go_on_after_it_was_destroyed() {
     let mut child = Child::of(waiter);
     child.hears("0");
     child.waits_for_memory();
-    Segment::destroy(KEY, When::Now).expect("it is there");
+    Segment::destroy(KEY, DestroyMode::Immediate).expect("it is there");
     shared.set(&9).expect("it can be changed");
     child.hears("9");
     child.ends_well();

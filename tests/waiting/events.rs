@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use sharehold::{ErrorKind, Event, Mutex, Part, Reset};
+use sharehold::{ErrorKind, Event, Mutex, Part, ResetMode};
 use sharehold_testkit::{Child, Suite, Talk};
 
 use super::{KEY, LONG};
@@ -28,7 +28,7 @@ struct Gate {
     passed: Mutex<u64>,
 }
 
-fn create(reset: Reset) -> Gate {
+fn create(reset: ResetMode) -> Gate {
     let first = GateFirst {
         event: reset,
         passed: 0,
@@ -108,7 +108,7 @@ fn asleep(pid: u32) -> usize {
 
 fn every_waiter_passes_an_event_that_is_reset_at_once() {
     for _ in 0..ROUNDS {
-        let gate = create(Reset::Manual);
+        let gate = create(ResetMode::Manual);
         let mut children = start();
         wait_until_all_sleep(&children);
         gate.set_and_reset();
@@ -121,7 +121,7 @@ fn every_waiter_passes_an_event_that_is_reset_at_once() {
 }
 
 fn one_waiter_passes_an_event_that_resets_itself_and_is_reset_at_once() {
-    let gate = create(Reset::Auto);
+    let gate = create(ResetMode::Auto);
     let mut children = start();
     wait_until_all_sleep(&children);
     for passed in 1..=WAITERS {
@@ -142,7 +142,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 fn a_task_passes_what_was_set_and_reset_between_two_polls() {
-    let gate = create(Reset::Manual);
+    let gate = create(ResetMode::Manual);
     let mut before = pin!(gate.event.wait_async());
     assert!(poll(before.as_mut()).is_pending(), "it is not set");
     gate.set_and_reset();
@@ -154,7 +154,7 @@ fn a_task_passes_what_was_set_and_reset_between_two_polls() {
 }
 
 fn one_task_of_two_has_what_was_set_and_reset() {
-    let gate = create(Reset::Auto);
+    let gate = create(ResetMode::Auto);
     let mut first = pin!(gate.event.wait_async());
     let mut second = pin!(gate.event.wait_async());
     assert!(poll(first.as_mut()).is_pending(), "it is not set");
@@ -176,7 +176,7 @@ fn one_task_of_two_has_what_was_set_and_reset() {
 }
 
 fn a_reset_leaves_nothing_for_later_waiters() {
-    for reset in [Reset::Manual, Reset::Auto] {
+    for reset in [ResetMode::Manual, ResetMode::Auto] {
         let gate = create(reset);
         let mut dropped = Box::pin(gate.event.wait_async());
         assert!(poll(dropped.as_mut()).is_pending(), "it is not set");

@@ -1,7 +1,7 @@
 //! Waiting among real processes that are stopped and killed: nobody misses what happened, and nobody polls.
 
-mod askers;
 mod changes;
+mod checkers;
 mod departures;
 mod events;
 mod storm;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     sharehold_testkit::main([
-        askers::suite(),
+        checkers::suite(),
         changes::suite(),
         departures::suite(),
         events::suite(),

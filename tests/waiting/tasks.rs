@@ -137,7 +137,7 @@ fn a_task_has_the_lock_after_a_dead_holder() {
         child.kill();
         match timeout(LONG, waiting).await.expect("in time") {
             Err(LockError::Abandoned(found)) => {
-                assert_eq!(found.culprit().map(|it| it.pid), Some(child.pid()));
+                assert_eq!(found.previous_owner().map(|it| it.pid), Some(child.pid()));
                 drop(found.mark_consistent());
             }
             other => panic!("the dead holder is not reported: {other:?}"),

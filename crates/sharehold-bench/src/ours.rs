@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use sharehold::{Guard, LockError, Policy, Segment, When};
+use sharehold::{DestroyMode, LockError, Policy, Segment, SegmentGuard};
 
 use crate::harness::{self, Held, Peer, now, say, start_line, times};
 use crate::parts::Primitive;
@@ -57,14 +57,14 @@ pub(crate) fn work(worker: &Worker) -> Result<()> {
 struct Ours(Segment);
 
 impl Peer for Ours {
-    type Held<'a> = Guard<'a>;
+    type Held<'a> = SegmentGuard<'a>;
 
     fn make(key: &str) -> Result<()> {
         make_persistent(key, 4096)
     }
 
     fn unmake(key: &str) -> Result<()> {
-        Ok(Segment::destroy(key, When::Now)?)
+        Ok(Segment::destroy(key, DestroyMode::Immediate)?)
     }
 
     fn join(key: &str) -> Result<Ours> {
@@ -73,7 +73,7 @@ impl Peer for Ours {
 
     // As the peers in C have it: no call in the loop that is measured.
     #[inline(always)]
-    fn lock(&self) -> Result<Guard<'_>> {
+    fn lock(&self) -> Result<SegmentGuard<'_>> {
         match self.0.lock() {
             Ok(guard) => Ok(guard),
             Err(error) => recover(error),
@@ -82,14 +82,14 @@ impl Peer for Ours {
 }
 
 #[cold]
-fn recover(error: LockError<'_>) -> Result<Guard<'_>> {
+fn recover(error: LockError<'_>) -> Result<SegmentGuard<'_>> {
     match error {
         LockError::Abandoned(found) => Ok(found.mark_consistent()),
         other => Err(sharehold::Error::from(other).into()),
     }
 }
 
-impl Held for Guard<'_> {
+impl Held for SegmentGuard<'_> {
     #[inline(always)]
     fn get(&self) -> Result<u64> {
         Ok(self.read_at(0)?)
@@ -143,7 +143,7 @@ fn attach(key: &str, number: u64) -> Result<()> {
     say(&times(begin, number))
 }
 
-fn recovered(segment: &Segment) -> Result<Guard<'_>> {
+fn recovered(segment: &Segment) -> Result<SegmentGuard<'_>> {
     segment.lock().or_else(recover)
 }
 
@@ -219,7 +219,7 @@ fn keys(prefix: &str, number: u64, present: usize) -> Result<()> {
     let list = now() - t0;
     let times = times(begin, number);
     for other in 0..present {
-        Segment::destroy(&format!("{prefix}.{other}"), When::Now)?;
+        Segment::destroy(&format!("{prefix}.{other}"), DestroyMode::Immediate)?;
     }
     if listed != present {
         bail!("listed {listed} segments of {present}");

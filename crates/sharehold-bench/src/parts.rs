@@ -4,8 +4,8 @@
 
 use anyhow::Result;
 use sharehold::{
-    Barrier, Event, Meeting, Mutex, MutexGuard, OnDeath, Part, Permit, Policy, ReadGuard, Reset,
-    RwLock, Segment, Semaphore, When, WriteGuard,
+    Barrier, BarrierOptions, DeathPolicy, DestroyMode, Event, Mutex, MutexGuard, Part, Permit,
+    Policy, ReadGuard, ResetMode, RwLock, Segment, Semaphore, WriteGuard,
 };
 
 use crate::harness::{self, Held, Peer, say, start_line, times, wait_for_end_of_input};
@@ -52,14 +52,14 @@ impl Primitive {
     }
 }
 
-fn make<P: Part>(key: &str, first: P::First) -> Result<()> {
+fn make<P: Part>(key: &str, first: P::Init) -> Result<()> {
     let options = Segment::options().policy(Policy::Persistent);
     options.create_part::<P>(key, first)?;
     Ok(())
 }
 
 fn unmake(key: &str) -> Result<()> {
-    Ok(Segment::destroy(key, When::Now)?)
+    Ok(Segment::destroy(key, DestroyMode::Immediate)?)
 }
 
 /// Sets an event that is set already.
@@ -219,7 +219,7 @@ impl Peer for Event {
     type Held<'a> = Taken<'a>;
 
     fn make(key: &str) -> Result<()> {
-        make::<Event>(key, Reset::Auto)?;
+        make::<Event>(key, ResetMode::Auto)?;
         Ok(Event::attach(key)?.set()?)
     }
 
@@ -263,9 +263,9 @@ impl Peer for Barrier {
     type Held<'a> = Passed;
 
     fn make(key: &str) -> Result<()> {
-        let first = Meeting {
+        let first = BarrierOptions {
             participants: PARTICIPANTS,
-            on_death: OnDeath::Break,
+            death_policy: DeathPolicy::BreakRound,
         };
         make::<Barrier>(key, first)
     }

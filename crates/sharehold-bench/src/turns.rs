@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 
 use anyhow::Result;
-use sharehold::{Event, Part, Policy, Reset, Segment, Shared};
+use sharehold::{Event, Part, Policy, ResetMode, Segment, Shared};
 
 use crate::harness::{say, start_line, times};
 
@@ -57,7 +57,7 @@ impl Turns {
 
 pub(crate) fn make_events(key: &str) -> Result<()> {
     let options = Segment::options().policy(Policy::Persistent);
-    let (first, second) = (Reset::Auto, Reset::Auto);
+    let (first, second) = (ResetMode::Auto, ResetMode::Auto);
     let turns: Turns = options.create_part(key, TurnsFirst { first, second })?;
     Ok(turns.first.set()?)
 }

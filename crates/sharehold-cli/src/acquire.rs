@@ -9,7 +9,7 @@ use sharehold::{Error, ErrorKind};
 
 use crate::exit::{Exit, Failure};
 use crate::lock::{self, Relay};
-use crate::{human, target, units, users};
+use crate::{format, target, units, users};
 
 /// Run a command while holding permits of a semaphore
 ///
@@ -73,7 +73,7 @@ fn not_acquired(args: &Args, error: Error) -> anyhow::Error {
     if error.kind() != ErrorKind::Timeout && error.kind() != ErrorKind::WouldBlock {
         return error.into();
     }
-    let (key, semaphore) = (human::visible(&args.key), human::visible(&args.semaphore));
+    let (key, semaphore) = (format::visible(&args.key), format::visible(&args.semaphore));
     let reason = error.reason();
     let detail = format!("cannot acquire the semaphore `{semaphore}` of `{key}`: {reason}");
     Failure::new(Exit::Busy, detail).into()

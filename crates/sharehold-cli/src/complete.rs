@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap_complete::engine::CompletionCandidate;
-use sharehold::{Kind, Options, Primitive, Schema};
+use sharehold::{Kind, Primitive, Schema, SegmentOptions};
 
 use crate::users::{self, Owner};
 
@@ -75,7 +75,7 @@ fn schema() -> Option<Schema> {
     seen.next()
 }
 
-fn look(options: &Options, key: &str) -> Option<Schema> {
+fn look(options: &SegmentOptions, key: &str) -> Option<Schema> {
     options.inspect(key).ok()?.schema.ok()?
 }
 

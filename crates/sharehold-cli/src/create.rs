@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::ArgGroup;
 use rustix::fs::statvfs;
-use sharehold::{Kind, Options, Policy, Schema, Segment, summarize};
+use sharehold::{Kind, Policy, Schema, Segment, SegmentOptions, summarize};
 
+use crate::describe::SummaryJson;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::seen::SummaryJson;
-use crate::{human, units, users};
+use crate::{format, units, users};
 
 /// What `sharehold ls` shows as the type of a value whose fields were named here.
 const TYPE: &str = "Fields";
@@ -90,7 +90,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let blank = schema
             .blank()
             .context("there is not enough memory for such a value")?;
-        options.create_any(&args.key, &schema, &blank)?.detach()?;
+        options
+            .create_untyped(&args.key, &schema, &blank)?
+            .detach()?;
     } else {
         let size = args.size.unwrap_or(0);
         let max_size = args.max_size.unwrap_or(size);
@@ -104,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Refuses a value that cannot have room, before memory is taken for it.
-fn check_room(schema: &Schema, options: &Options) -> Result<()> {
+fn check_room(schema: &Schema, options: &SegmentOptions) -> Result<()> {
     // A value has two copies, the old one and the new one.
     let needed = (schema.size() as u64).saturating_mul(2);
     let directory = options.directory();
@@ -123,8 +125,8 @@ fn check_room(schema: &Schema, options: &Options) -> Result<()> {
     }
     let detail = format!(
         "a value of these fields takes {} of memory in its two copies, and {place} has room for {}; use smaller fields",
-        human::bytes(needed),
-        human::bytes(free)
+        format::bytes(needed),
+        format::bytes(free)
     );
     Err(Failure::new(Exit::Failed, detail).into())
 }

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use serde::Serialize;
 use sharehold::qt::{self, KeyType, NativeIpcKey, Status};
-use sharehold::{Foreign, ForeignKind};
+use sharehold::{ForeignKind, ForeignObject};
 
+use crate::describe;
 use crate::exit::{Exit, Failure};
-use crate::human;
+use crate::format;
 use crate::output::Tone;
-use crate::seen;
 use crate::table::{Align, Cell, Table};
 
 /// An object as programs read it.
@@ -27,8 +27,8 @@ pub(crate) struct ForeignJson {
     last_used_by: Option<u32>,
 }
 
-impl From<&Foreign> for ForeignJson {
-    fn from(it: &Foreign) -> ForeignJson {
+impl From<&ForeignObject> for ForeignJson {
+    fn from(it: &ForeignObject) -> ForeignJson {
         let native = it.native_key.as_ref();
         ForeignJson {
             foreign: kind_words(it),
@@ -46,7 +46,7 @@ impl From<&Foreign> for ForeignJson {
     }
 }
 
-fn kind_words(it: &Foreign) -> &'static str {
+fn kind_words(it: &ForeignObject) -> &'static str {
     match (it.kind, it.is_qt) {
         (ForeignKind::SystemV, true) => "Qt, System V",
         (ForeignKind::SystemV, false) => "System V",
@@ -58,7 +58,7 @@ fn kind_words(it: &Foreign) -> &'static str {
 }
 
 /// A line for each object.
-pub(crate) fn table(found: &[Foreign]) -> Table {
+pub(crate) fn table(found: &[ForeignObject]) -> Table {
     let mut table = Table::new([
         ("OTHERS' KEY", Align::Left),
         ("SIZE", Align::Right),
@@ -77,8 +77,8 @@ pub(crate) fn table(found: &[Foreign]) -> Table {
             None => native.map_or_else(|| it.name.clone(), |it| it.native_key().to_owned()),
         };
         table.row([
-            Cell::from(seen::short_key(&key)),
-            human::bytes(it.size).into(),
+            Cell::from(describe::short_key(&key)),
+            format::bytes(it.size).into(),
             kind_words(it).into(),
             it.attachments
                 .map_or_else(unknown, |it| it.to_string())
@@ -167,9 +167,9 @@ pub(crate) fn facts(key: &NativeIpcKey, status: &Status) -> Table {
     let mut fact = |name: &str, text: String| {
         table.row([Cell::new(name, Tone::Faint), Cell::from(text)]);
     };
-    fact("key", human::visible(&key.to_string()));
+    fact("key", format::visible(&key.to_string()));
     fact("kind", "shared memory of Qt programs".to_owned());
-    fact("size", human::bytes(status.size as u64));
+    fact("size", format::bytes(status.size as u64));
     let process = |pid: Option<u32>| pid.map_or("not known".to_owned(), |pid| pid.to_string());
     let attached = status.attachments.map(|number| number.to_string());
     fact("attached", attached.unwrap_or("not known".to_owned()));

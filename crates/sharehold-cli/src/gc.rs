@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use rustix::process::geteuid;
 use serde::Serialize;
-use sharehold::Listed;
+use sharehold::ListEntry;
 use sharehold::qt::{self, SharedMemory, SystemSemaphore};
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::users;
-use crate::{foreign, human};
+use crate::{foreign, format};
 
 /// Remove what nobody can use any more
 ///
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(exit.into())
 }
 
-fn segment(listed: &Listed, dry_run: bool) -> Result<Option<Garbage>> {
+fn segment(listed: &ListEntry, dry_run: bool) -> Result<Option<Garbage>> {
     if !listed.is_stale() {
         return Ok(None);
     }
@@ -159,12 +159,12 @@ fn text(found: &[Garbage]) -> String {
         } else {
             "would remove"
         };
-        let key = human::visible(&garbage.key);
+        let key = format::visible(&garbage.key);
         let of_another = garbage.owner.filter(|&owner| owner != geteuid().as_raw());
         let owner = of_another.map_or_else(String::new, |it| format!(" of {}", users::name(it)));
         let size = garbage
             .bytes
-            .map_or_else(String::new, |bytes| format!(" ({})", human::bytes(bytes)));
+            .map_or_else(String::new, |bytes| format!(" ({})", format::bytes(bytes)));
         format!("{done} {key}{owner}{size}: {}\n", garbage.reason)
     });
     lines.collect()

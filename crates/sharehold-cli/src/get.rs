@@ -10,7 +10,7 @@ use sharehold::{FieldValue, Inspection, Kind, Schema};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::table::{Align, Table};
-use crate::{hint, human, target, users, value};
+use crate::{format, hint, target, users, value};
 
 /// Print a typed value, or one field of it
 ///
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         // A text may be another user's: on a terminal it must not steer that.
         (found, _) if io::stdout().is_terminal() => {
-            output::line(&human::visible(&found.to_string()))?;
+            output::line(&format::visible(&found.to_string()))?;
         }
         (found, _) => output::line(&found.to_string())?,
     }
@@ -79,7 +79,7 @@ fn all_parts(seen: &Inspection, schema: &Schema, format: Format) -> Result<ExitC
     let mut json = Map::new();
     for part in &seen.parts {
         let found = target::of_part(schema, part, target::WHOLE.to_owned());
-        let path = human::visible(&part.path);
+        let path = format::visible(&part.path);
         if let Some(found) = found {
             let value = found.value()?;
             json.insert(path.clone(), value::to_json(&value, found.schema.kind()));
@@ -100,7 +100,7 @@ fn all_parts(seen: &Inspection, schema: &Schema, format: Format) -> Result<ExitC
 fn table<T: ToString>(values: impl IntoIterator<Item = (String, T)>) -> Table {
     let mut table = Table::new([("FIELD", Align::Left), ("VALUE", Align::Left)]);
     for (name, value) in values {
-        let value = human::visible(&value.to_string());
+        let value = format::visible(&value.to_string());
         table.row([name.into(), value.into()]);
     }
     table

@@ -5,7 +5,7 @@
 
 use sharehold::{Error, ErrorKind, FieldError, Schema, Segment};
 
-use crate::{human, users};
+use crate::{format, users};
 
 /// How alike two names must be, from 0 to 1.
 const ALIKE: f64 = 0.75;
@@ -101,7 +101,7 @@ fn is_not_permitted(error: &Error) -> bool {
 /// A key inside of a sentence.
 fn shown(key: &str) -> String {
     const WIDEST: usize = 80;
-    human::cut(&human::visible(key), WIDEST)
+    format::cut(&format::visible(key), WIDEST)
 }
 
 /// What to do when nothing has the key.
@@ -154,7 +154,7 @@ fn similar_key(wanted: &str) -> Option<String> {
         let stale = found().any(|it| it.key == wanted && it.is_stale());
         return stale.then(|| for_stale(wanted));
     }
-    Some(format!("did you mean `{}`?", human::visible(key)))
+    Some(format!("did you mean `{}`?", format::visible(key)))
 }
 
 /// An error about a field, with what may have been meant.

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use rustix::process::geteuid;
 use serde::Serialize;
-use sharehold::{Listed, Summary};
+use sharehold::{ListEntry, Summary};
 
+use crate::describe::{self, FaultJson, State, SummaryJson};
 use crate::exit::Exit;
 use crate::foreign::{self, ForeignJson};
 use crate::output::{self, Format, Tone};
-use crate::seen::{self, FaultJson, State, SummaryJson};
 use crate::table::{Align, Cell, Table};
-use crate::{human, users};
+use crate::{format, users};
 
 /// List segments: your own; as root, everybody's
 ///
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 enum Entry {
     Segment(Box<SummaryJson>),
     Fault(FaultJson),
-    Foreign(ForeignJson),
+    ForeignObject(ForeignJson),
 }
 
 /// Runs `sharehold ls`.
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Vec::new()
     };
     if args.format.json {
-        let others = others.iter().map(|it| Entry::Foreign(it.into()));
+        let others = others.iter().map(|it| Entry::ForeignObject(it.into()));
         let entries: Vec<Entry> = listed.iter().map(entry).chain(others).collect();
         output::document(&entries)?;
     } else {
@@ -71,28 +71,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The segments of all users whom this one may see, in the order of their owners and keys.
-fn listed() -> Result<Vec<Listed>> {
+fn listed() -> Result<Vec<ListEntry>> {
     let mut listed = sharehold::list_all_users()?;
     listed.sort_by(|a, b| (a.owner, name(a)).cmp(&(b.owner, name(b))));
     Ok(listed)
 }
 
 /// The key; of a file that is no segment, its name.
-fn name(it: &Listed) -> Cow<'_, str> {
+fn name(it: &ListEntry) -> Cow<'_, str> {
     match &it.summary {
         Ok(summary) => Cow::Borrowed(&summary.key),
         Err(_) => it.file_name.to_string_lossy(),
     }
 }
 
-fn entry(it: &Listed) -> Entry {
+fn entry(it: &ListEntry) -> Entry {
     match &it.summary {
         Ok(summary) => Entry::Segment(Box::new(summary.into())),
         Err(error) => Entry::Fault(FaultJson::new(it, error)),
     }
 }
 
-fn table(listed: &[Listed]) -> Table {
+fn table(listed: &[ListEntry]) -> Table {
     let me = geteuid().as_raw();
     let shows_owner = listed.iter().any(|it| it.owner != me);
     let mut columns = vec![
@@ -114,8 +114,8 @@ fn table(listed: &[Listed]) -> Table {
         match &it.summary {
             Ok(summary) => cells.extend(row(summary)),
             Err(error) => {
-                let fault = seen::fault_word(error.kind());
-                let text = format!("{fault}: {}", seen::reason(error));
+                let fault = describe::fault_word(error.kind());
+                let text = format!("{fault}: {}", describe::reason(error));
                 cells.extend([Cell::from(key(&name(it))), Cell::new(text, Tone::Bad)]);
             }
         }
@@ -127,22 +127,22 @@ fn table(listed: &[Listed]) -> Table {
 /// A key as it is shown: cut on a terminal, where a line has an end.
 fn key(key: &str) -> String {
     if stdout().is_terminal() {
-        seen::short_key(key)
+        describe::short_key(key)
     } else {
-        human::visible(key)
+        format::visible(key)
     }
 }
 
 fn row(summary: &Summary) -> [Cell; 7] {
-    let (lock, tone) = seen::lock_words(summary);
+    let (lock, tone) = describe::lock_words(summary);
     let state = State::of(summary);
     [
         key(&summary.key).into(),
-        human::bytes(summary.size as u64).into(),
-        human::cut(&seen::type_name(summary), 24).into(),
+        format::bytes(summary.size as u64).into(),
+        format::cut(&describe::type_name(summary), 24).into(),
         summary.attachments.len().to_string().into(),
         Cell::new(lock, tone),
         Cell::new(state.word(), state.tone()),
-        human::age(summary.created_at).into(),
+        format::age(summary.created_at).into(),
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use sharehold::When;
+use sharehold::DestroyMode;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -54,9 +54,9 @@ struct Answer<'a> {
 /// Runs `sharehold rm`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let when = if args.force {
-        When::Now
+        DestroyMode::Immediate
     } else {
-        When::UnusedWithin(args.wait.unwrap_or_default())
+        DestroyMode::WhenUnusedWithin(args.wait.unwrap_or_default())
     };
     let mut failed = None;
     let mut answers = Vec::new();

@@ -10,7 +10,7 @@ use sharehold::ErrorKind;
 use crate::change;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::{human, target, users};
+use crate::{format, target, users};
 
 /// Change fields of a typed value, or set an event
 ///
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let parts = options.attach_any_parts(&args.key);
         let parts = parts.map_err(|error| match error.kind() {
             ErrorKind::TypeMismatch => {
-                let (key, field) = (human::visible(&args.key), human::visible(&args.field));
+                let (key, field) = (format::visible(&args.key), format::visible(&args.field));
                 let detail =
                     format!("say what `{field}` shall be, such as: sharehold set {key} {field} 7");
                 anyhow::Error::from(Failure::new(Exit::Usage, detail))

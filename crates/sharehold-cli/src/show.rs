@@ -6,15 +6,15 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use sharehold::{
-    Attachment, Condition, ErrorKind, Field, Inspection, Kind, LockState, Policy, Schema, Summary,
+    Attachment, Consistency, ErrorKind, Field, Inspection, Kind, LockState, Policy, Schema, Summary,
 };
 
+use crate::describe::{self, State, SummaryJson};
 use crate::exit::Exit;
 use crate::output::{self, Format, Tone};
-use crate::seen::{self, State, SummaryJson};
+use crate::parts::{self, PartJson, RecoveryJson};
 use crate::table::{self, Align, Cell, Table};
-use crate::uses::{self, PartJson, RecoveryJson};
-use crate::{foreign, hexdump, human, target, users, value};
+use crate::{foreign, format, hexdump, target, users, value};
 
 /// Show everything of one segment: what it is, who uses it, who waits, who died, and its value
 ///
@@ -113,7 +113,7 @@ fn shown(seen: &Inspection) -> Shown {
         summary: (&seen.summary).into(),
         file: seen.file_name.to_string_lossy().into_owned(),
         schema: schema.map(Schema::to_text),
-        parts: uses::parts_json(seen),
+        parts: parts::parts_json(seen),
         last_recoveries: seen.recoveries.iter().map(Into::into).collect(),
         value: value
             .and_then(Result::ok)
@@ -134,9 +134,9 @@ pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
     for part in [
         attachments(&seen.summary),
         departed(&seen.summary),
-        uses::waiters(seen),
-        uses::recoveries(seen),
-        uses::parts(seen),
+        parts::waiters(seen),
+        parts::recoveries(seen),
+        parts::parts(seen),
         content(seen),
     ] {
         if !part.is_empty() {
@@ -155,7 +155,7 @@ fn facts(seen: &Inspection) -> Table {
     let mut fact = |name: &str, text: String, tone: Tone| {
         table.row([Cell::new(name, Tone::Faint), Cell::new(text, tone)]);
     };
-    fact("key", human::visible(&summary.key), Tone::Strong);
+    fact("key", format::visible(&summary.key), Tone::Strong);
     fact("state", state_words(summary), state.tone());
     fact("type", type_words(seen), Tone::Plain);
     if let Some(version) = summary.version {
@@ -173,14 +173,14 @@ fn facts(seen: &Inspection) -> Table {
     let access = format!("mode {mode:04o}, user {owner}, group {group}");
     fact("access", access, Tone::Plain);
     if let Some(at) = summary.created_at {
-        let age = human::age(Some(at));
+        let age = format::age(Some(at));
         fact(
             "created",
-            format!("{}, {age} ago", human::instant(at)),
+            format!("{}, {age} ago", format::instant(at)),
             Tone::Plain,
         );
     }
-    let file = human::visible(&seen.file_name.to_string_lossy());
+    let file = format::visible(&seen.file_name.to_string_lossy());
     fact("file", file, Tone::Plain);
     table
 }
@@ -202,10 +202,10 @@ fn state_words(summary: &Summary) -> String {
 fn type_words(seen: &Inspection) -> String {
     match &seen.schema {
         Ok(None) => "plain bytes".to_owned(),
-        Err(error) => seen::reason(error),
+        Err(error) => describe::reason(error),
         Ok(Some(schema)) => format!(
             "{}, version {}, {} bytes",
-            human::visible(schema.name()),
+            format::visible(schema.name()),
             schema.version(),
             schema.size()
         ),
@@ -220,22 +220,22 @@ fn size_words(seen: &Inspection) -> String {
         _ => "",
     };
     let grows = if summary.max_size > summary.size {
-        format!(", grows to {}", human::bytes(summary.max_size as u64))
+        format!(", grows to {}", format::bytes(summary.max_size as u64))
     } else {
         String::new()
     };
-    let size = human::bytes(summary.size as u64);
+    let size = format::bytes(summary.size as u64);
     format!(
         "{size} of data{copies}{grows}, takes {} of memory in all",
-        human::bytes(summary.reserved)
+        format::bytes(summary.reserved)
     )
 }
 
 fn lock_words(summary: &Summary) -> (String, Tone) {
-    let (words, tone) = seen::lock_words(summary);
+    let (words, tone) = describe::lock_words(summary);
     let mut parts = vec![words];
     if let LockState::Held(holder) | LockState::Abandoned(holder) = &summary.lock {
-        parts.extend(uses::holder_words(holder));
+        parts.extend(parts::holder_words(holder));
         let how = if holder.in_place {
             "changes data in place"
         } else {
@@ -243,7 +243,7 @@ fn lock_words(summary: &Summary) -> (String, Tone) {
         };
         parts.push(how.to_owned());
     }
-    parts.extend(uses::awaited_words(summary));
+    parts.extend(parts::awaited_words(summary));
     (parts.join(", "), tone)
 }
 
@@ -254,9 +254,12 @@ fn data_words(summary: &Summary) -> (String, Tone) {
         ""
     };
     match &summary.condition {
-        Condition::Abandoned { cause, culprit } => {
-            let who = seen::who(culprit.as_ref());
-            let cause = seen::cause_word(*cause);
+        Consistency::Abandoned {
+            cause,
+            previous_owner,
+        } => {
+            let who = describe::who(previous_owner.as_ref());
+            let cause = describe::cause_word(*cause);
             if summary.value_type.is_some() {
                 let words = format!(
                     "consistent; {who} {cause} holding the lock, and the next one to lock is told{transaction}"
@@ -296,8 +299,8 @@ fn processes<'a>(
     ]);
     for (it, note) in processes {
         let slot = it.slot.map_or("-".to_owned(), |slot| slot.to_string());
-        let program = seen::program(it);
-        let since = it.since.map_or("-".to_owned(), human::instant);
+        let program = describe::program(it);
+        let since = it.since.map_or("-".to_owned(), format::instant);
         table.row([
             it.pid.to_string().into(),
             program.into(),
@@ -349,7 +352,7 @@ fn departed(summary: &Summary) -> Vec<Vec<Cell>> {
 fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
     if !seen.parts.is_empty() {
         let mut table = table_of_fields();
-        for (path, schema, value) in uses::values(seen) {
+        for (path, schema, value) in parts::values(seen) {
             add_fields(&mut table, path, &schema, value);
         }
         return if table.is_empty() {
@@ -360,7 +363,7 @@ fn content(seen: &Inspection) -> Vec<Vec<Cell>> {
     }
     let bytes = match &seen.content {
         Ok(bytes) => bytes,
-        Err(error) => return vec![vec![Cell::new(seen::reason(error), Tone::Bad)]],
+        Err(error) => return vec![vec![Cell::new(describe::reason(error), Tone::Bad)]],
     };
     if let Ok(Some(schema)) = &seen.schema {
         let mut table = table_of_fields();
@@ -390,7 +393,7 @@ fn table_of_fields() -> Table {
 fn add_fields(table: &mut Table, at: &str, schema: &Schema, bytes: &[u8]) {
     for field in leaves(schema) {
         let (text, tone) = match schema.get(bytes, &field.path) {
-            Ok(value) => (human::visible(&value.to_string()), Tone::Plain),
+            Ok(value) => (format::visible(&value.to_string()), Tone::Plain),
             Err(error) => (error.to_string(), Tone::Bad),
         };
         let path = match (at, field.path.as_str()) {
@@ -400,8 +403,8 @@ fn add_fields(table: &mut Table, at: &str, schema: &Schema, bytes: &[u8]) {
         };
         table.row([
             Cell::from(path),
-            Cell::new(human::cut(&field.kind.to_string(), 30), Tone::Faint),
-            Cell::new(human::cut(&text, WIDEST), tone),
+            Cell::new(format::cut(&field.kind.to_string(), 30), Tone::Faint),
+            Cell::new(format::cut(&text, WIDEST), tone),
         ]);
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sharehold::{
-    AnyGuarded, AnyParts, AnyShared, Error, ErrorKind, FieldValue, Inspection, Kind, Number,
-    Options, PartSeen, PartState, Primitive, Schema,
+    Error, ErrorKind, FieldValue, Inspection, Kind, Number, PartInfo, PartState, Primitive, Schema,
+    SegmentOptions, UntypedGuarded, UntypedParts, UntypedShared,
 };
 
 use crate::exit::{Exit, Failure};
-use crate::{hint, human};
+use crate::{format, hint};
 
 /// The path of a whole value.
 pub(crate) const WHOLE: &str = ".";
@@ -35,10 +35,10 @@ impl Seen {
 }
 
 /// Looks at a segment that somebody uses, or that stays.
-pub(crate) fn look(options: &Options, key: &str) -> Result<Inspection> {
+pub(crate) fn look(options: &SegmentOptions, key: &str) -> Result<Inspection> {
     let seen = options.inspect(key)?;
     if seen.summary.is_stale() {
-        let (key, hint) = (human::visible(key), hint::for_stale(key));
+        let (key, hint) = (format::visible(key), hint::for_stale(key));
         let detail = format!("cannot look at `{key}`: {hint}");
         return Err(Failure::new(Exit::NotFound, detail).into());
     }
@@ -48,7 +48,7 @@ pub(crate) fn look(options: &Options, key: &str) -> Result<Inspection> {
 /// Refuses a stale segment, before a command attaches to it to change it.
 ///
 /// Attaching removes a stale segment. That is right for programs, which replace it, but a person may want what it holds.
-pub(crate) fn expect_users(options: &Options, key: &str) -> Result<()> {
+pub(crate) fn expect_users(options: &SegmentOptions, key: &str) -> Result<()> {
     // An error is told by attaching, too, which then removes nothing.
     if options.exists(key).unwrap_or(true) {
         return Ok(());
@@ -57,7 +57,7 @@ pub(crate) fn expect_users(options: &Options, key: &str) -> Result<()> {
         Ok(summary) if !summary.is_stale() => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         _ => {
-            let (key, hint) = (human::visible(key), hint::for_stale(key));
+            let (key, hint) = (format::visible(key), hint::for_stale(key));
             let detail = format!("cannot change `{key}`: {hint}");
             Err(Failure::new(Exit::NotFound, detail).into())
         }
@@ -66,7 +66,7 @@ pub(crate) fn expect_users(options: &Options, key: &str) -> Result<()> {
 
 /// What a path leads to in a segment that was looked at; `None` for a part whose value is not made yet.
 pub(crate) fn at(seen: Inspection, path: &str) -> Result<Option<Seen>> {
-    let key = human::visible(&seen.summary.key);
+    let key = format::visible(&seen.summary.key);
     let Some(schema) = seen.schema? else {
         let detail = format!(
             "`{key}` holds plain bytes, which have no fields; `sharehold read` prints them"
@@ -88,7 +88,7 @@ pub(crate) fn at(seen: Inspection, path: &str) -> Result<Option<Seen>> {
 }
 
 /// What a part says: its value, whether it is set, or how many permits or arrivals it has.
-pub(crate) fn of_part(schema: &Schema, part: &PartSeen, rest: String) -> Option<Seen> {
+pub(crate) fn of_part(schema: &Schema, part: &PartInfo, rest: String) -> Option<Seen> {
     if let Some(guarded) = schema.guarded_by(&part.path) {
         return part.value.clone().map(|bytes| Seen {
             schema: guarded,
@@ -145,25 +145,25 @@ fn no_part(schema: &Schema, path: &str) -> anyhow::Error {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("its parts are {}", names.join(", ")),
     };
-    let detail = format!("there is no part `{}`; {hint}", human::visible(path));
+    let detail = format!("there is no part `{}`; {hint}", format::visible(path));
     Failure::new(Exit::NotFound, detail).into()
 }
 
 /// A value that can be changed: all of a segment, or what one of its parts guards.
 pub(crate) enum Target {
-    Value(Box<AnyShared>),
-    Part(AnyGuarded),
+    Value(Box<UntypedShared>),
+    Part(UntypedGuarded),
 }
 
 impl Target {
     /// Attaches to what holds all of these fields; and the fields' paths in it.
     pub(crate) fn attach(
-        options: &Options,
+        options: &SegmentOptions,
         key: &str,
         paths: &[&str],
     ) -> Result<(Target, Vec<String>)> {
         expect_users(options, key)?;
-        let parts = match options.attach_any(key) {
+        let parts = match options.attach_untyped(key) {
             Ok(shared) => {
                 let paths = paths.iter().map(|path| (*path).to_owned()).collect();
                 return Ok((Target::Value(Box::new(shared)), paths));
@@ -221,7 +221,7 @@ impl Target {
 }
 
 /// Attaches to a segment of parts. Of one that is none, the error is that of attaching to its value.
-fn parts_or(options: &Options, key: &str, error: Error) -> Result<AnyParts> {
+fn parts_or(options: &SegmentOptions, key: &str, error: Error) -> Result<UntypedParts> {
     if error.kind() != ErrorKind::TypeMismatch {
         return Err(error.into());
     }

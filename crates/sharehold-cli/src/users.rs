@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sharehold::{Options, Segment};
+use sharehold::{Segment, SegmentOptions};
 
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
@@ -23,7 +23,7 @@ impl Owner {
     }
 
     /// The library's options, for this user's segments.
-    pub(crate) fn options(self) -> Options {
+    pub(crate) fn options(self) -> SegmentOptions {
         let options = Segment::options();
         match self.owner {
             Some(owner) => options.owner(owner),

@@ -9,12 +9,12 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
-use sharehold::{ErrorKind, FieldError, FieldValue, Options, Primitive};
+use sharehold::{ErrorKind, FieldError, FieldValue, Primitive, SegmentOptions};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::target::{self, Seen};
-use crate::{change, human, poll, units, users, value};
+use crate::{change, format, poll, units, users, value};
 
 /// Wait until a key exists, until a field is what is waited for, or until an event is set
 ///
@@ -102,9 +102,9 @@ impl fmt::Display for Wanted<'_> {
         match self {
             Wanted::Key => f.write_str("did not exist"),
             Wanted::Gone => f.write_str("was not removed"),
-            Wanted::Part(path) => write!(f, "did not have `{}` set", human::visible(path)),
+            Wanted::Part(path) => write!(f, "did not have `{}` set", format::visible(path)),
             Wanted::Field(path, operator, value) => {
-                let path = human::visible(path);
+                let path = format::visible(path);
                 write!(f, "did not have `{path}` {} {value}", operator.sign())
             }
         }
@@ -123,8 +123,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let Some(value) = until(&options, args, &wanted)? else {
         let limit = args.timeout.unwrap_or_default();
-        let key = human::visible(&args.key);
-        let detail = format!("`{key}` {wanted} within {}", human::exact(limit));
+        let key = format::visible(&args.key);
+        let detail = format!("`{key}` {wanted} within {}", format::exact(limit));
         return Err(Failure::new(Exit::Busy, detail).into());
     };
     if args.format.json {
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Waits; the field, as it is then, null where there is none; nothing when the time was over first.
-fn until(options: &Options, args: &Args, wanted: &Wanted<'_>) -> Result<Option<Value>> {
+fn until(options: &SegmentOptions, args: &Args, wanted: &Wanted<'_>) -> Result<Option<Value>> {
     let key = &args.key;
     let directory = options.directory();
     let begin = Instant::now();
@@ -165,7 +165,12 @@ fn until(options: &Options, args: &Args, wanted: &Wanted<'_>) -> Result<Option<V
 }
 
 /// Waits for a part that can be waited for.
-fn part(options: &Options, key: &str, path: &str, left: Option<Duration>) -> Result<Option<Value>> {
+fn part(
+    options: &SegmentOptions,
+    key: &str,
+    path: &str,
+    left: Option<Duration>,
+) -> Result<Option<Value>> {
     let seen = target::look(options, key)?;
     let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
     let primitive = schema.and_then(|schema| schema.part_of(path));
@@ -182,15 +187,15 @@ fn part(options: &Options, key: &str, path: &str, left: Option<Duration>) -> Res
                 waited => Ok(Some(waited.map(|()| Value::Null)?)),
             }
         }
-        Some((_, Primitive::Once, rest)) if rest == target::WHOLE => poll::until(left, || {
+        Some((_, Primitive::OnceLock, rest)) if rest == target::WHOLE => poll::until(left, || {
             let found = target::at(target::look(options, key)?, path)?;
             found.map(|found| json(&found)).transpose()
         }),
         _ => {
-            let path = human::visible(path);
+            let path = format::visible(path);
             let detail = format!(
                 "say what `{path}` shall be, such as: sharehold wait {} {path} '>=' 10",
-                human::visible(key)
+                format::visible(key)
             );
             Err(Failure::new(Exit::Usage, detail).into())
         }
@@ -199,7 +204,7 @@ fn part(options: &Options, key: &str, path: &str, left: Option<Duration>) -> Res
 
 /// The field, if it is so now. Looked at from outside, so that the wait does not keep the segment alive.
 fn found(
-    options: &Options,
+    options: &SegmentOptions,
     key: &str,
     path: &str,
     operator: Operator,
@@ -212,7 +217,7 @@ fn found(
     let compared = change::parse(&seen.schema, &seen.bytes, &seen.path, wanted);
     let compared = compared.map_err(|error| match error.downcast::<FieldError>() {
         Ok(FieldError::Unfit { reason, .. }) => {
-            let detail = format!("`{}` cannot be compared: {reason}", human::visible(path));
+            let detail = format!("`{}` cannot be compared: {reason}", format::visible(path));
             Failure::new(Exit::Usage, detail).into()
         }
         Ok(error) => error.into(),

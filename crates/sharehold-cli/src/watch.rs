@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
-use sharehold::{ErrorKind, FieldValue, Options};
+use sharehold::{ErrorKind, FieldValue, SegmentOptions};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format, Tone};
 use crate::target::{self, Seen};
-use crate::{hint, human, poll, show, spark, units, users, value};
+use crate::{format, hint, poll, show, spark, units, users, value};
 
 /// Print a line whenever a value changes
 ///
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
             if args.format.json {
                 output::object(&Change {
-                    at: human::instant_to_the_millisecond(SystemTime::now()),
+                    at: format::instant_to_the_millisecond(SystemTime::now()),
                     version: snapshot.0.version,
                     value: snapshot.value()?,
                 })?;
@@ -129,7 +129,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Waits for a version other than the known one.
-fn next(options: &Options, key: &str, field: Option<&str>, known: Option<u64>) -> Result<Snapshot> {
+fn next(
+    options: &SegmentOptions,
+    key: &str,
+    field: Option<&str>,
+    known: Option<u64>,
+) -> Result<Snapshot> {
     let path = field.unwrap_or(target::WHOLE);
     let found = poll::until(None, || {
         output::expect_reader()?;
@@ -154,7 +159,7 @@ fn next(options: &Options, key: &str, field: Option<&str>, known: Option<u64>) -
 }
 
 fn gone(key: &str) -> anyhow::Error {
-    let key = human::visible(key);
+    let key = format::visible(key);
     let detail =
         format!("`{key}` is gone: nobody is attached to it any more, or somebody removed it");
     Failure::new(Exit::NotFound, detail).into()
@@ -166,9 +171,9 @@ fn line(
     field: Option<&str>,
     bars: Option<String>,
 ) -> String {
-    let clock = human::instant_to_the_millisecond(SystemTime::now());
+    let clock = format::instant_to_the_millisecond(SystemTime::now());
     let named = |(path, value): &(String, FieldValue)| {
-        let text = human::visible(&value.to_string());
+        let text = format::visible(&value.to_string());
         match (field, path.as_str()) {
             (Some(_), _) | (None, ".") => text,
             (None, path) => format!("{path}={text}"),

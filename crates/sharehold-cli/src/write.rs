@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::data::Data;
+use crate::content::Data;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::{units, users};

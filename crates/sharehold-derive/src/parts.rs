@@ -12,14 +12,14 @@ use crate::{Errors, field};
 pub(crate) fn stand_in(name: &Ident) -> TokenStream {
     quote! {
         impl ::sharehold::Part for #name {
-            type First = ();
+            type Init = ();
             const SIZE: usize = 0;
             const MARKS: usize = 0;
             fn describe() -> ::sharehold::__support::Description { loop {} }
-            fn begin((): (), _: &mut ::sharehold::__support::Draft<'_>) -> ::sharehold::Result<()> {
+            fn begin((): (), _: &mut ::sharehold::__support::Initializer<'_>) -> ::sharehold::Result<()> {
                 loop {}
             }
-            fn find(_: &mut ::sharehold::__support::Walk) -> Self { loop {} }
+            fn find(_: &mut ::sharehold::__support::LayoutCursor) -> Self { loop {} }
         }
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let describe = each(|ty| quote!(<#ty as ::sharehold::Part>::describe()));
     let begin = each(|ty| quote!(<#ty as ::sharehold::Part>::begin));
     let find = each(|ty| quote!(<#ty as ::sharehold::Part>::find(at)));
-    let first_types = each(|ty| quote!(<#ty as ::sharehold::Part>::First));
+    let first_types = each(|ty| quote!(<#ty as ::sharehold::Part>::Init));
     let visibility = &input.vis;
     let first = format_ident!("{}First", name.unraw());
     let first_text = format!("Says what the parts of a [`{text}`] begin with.");
@@ -83,7 +83,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
         #[automatically_derived]
         impl ::sharehold::Part for #name {
-            type First = #first;
+            type Init = #first;
             const SIZE: usize = 0 #(+ #size)*;
             const MARKS: usize = 0 #(+ #marks)*;
 
@@ -94,13 +94,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             // Part after part, in the order of declaration, which is that in memory.
             fn begin(
                 first: #first,
-                at: &mut ::sharehold::__support::Draft<'_>,
+                at: &mut ::sharehold::__support::Initializer<'_>,
             ) -> ::sharehold::Result<()> {
                 #(#begin(first.#members, at)?;)*
                 ::core::result::Result::Ok(())
             }
 
-            fn find(at: &mut ::sharehold::__support::Walk) -> Self {
+            fn find(at: &mut ::sharehold::__support::LayoutCursor) -> Self {
                 #name { #(#members: #find),* }
             }
         }

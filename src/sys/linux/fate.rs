@@ -22,31 +22,31 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::process::identity;
 use super::procfs::{Procfs, times_compare};
-use crate::sys::{Fate, Identity};
+use crate::sys::{Identity, ProcessState};
 
 /// Tells whether the process named by `who` still lives, as far as it can be seen from this one.
-pub(crate) fn fate_of(who: &Identity) -> Fate {
+pub(crate) fn fate_of(who: &Identity) -> ProcessState {
     let Ok(me) = identity() else {
-        return Fate::Unknown;
+        return ProcessState::Unknown;
     };
     let pid_namespace = |it: &Identity| it.namespaces >> 32;
     if !me.is_known() || pid_namespace(&me) != pid_namespace(who) {
-        return Fate::Unknown;
+        return ProcessState::Unknown;
     }
     if me == *who {
-        return Fate::Living;
+        return ProcessState::Living;
     }
     if is_earlier_program(&me, who) {
-        return Fate::Gone;
+        return ProcessState::Gone;
     }
     let Some(pid) = i32::try_from(who.pid).ok().and_then(Pid::from_raw) else {
-        return Fate::Unknown;
+        return ProcessState::Unknown;
     };
     // The system answers for this process's own namespace, whatever `/proc` shows or hides.
     if test_kill_process(pid) == Err(Errno::SRCH) {
-        return Fate::Gone;
+        return ProcessState::Gone;
     }
-    Procfs::open().map_or(Fate::Unknown, |proc| seen_in(&proc, who))
+    Procfs::open().map_or(ProcessState::Unknown, |proc| seen_in(&proc, who))
 }
 
 /// Tells whether `who` is what this process, `me`, recorded before it became the program that it is now.
@@ -57,9 +57,9 @@ fn is_earlier_program(me: &Identity, who: &Identity) -> bool {
 }
 
 /// What `/proc` says of a process whose PID is meant in this process's own namespace.
-fn seen_in(proc: &Procfs, who: &Identity) -> Fate {
+fn seen_in(proc: &Procfs, who: &Identity) -> ProcessState {
     let Some(found) = proc.process(who.pid) else {
-        return Fate::Unknown;
+        return ProcessState::Unknown;
     };
     let same_start = found.start_time == who.start_time;
     let is_another = || {
@@ -68,9 +68,9 @@ fn seen_in(proc: &Procfs, who: &Identity) -> Fate {
     };
     let gone = is_another() || found.has_ended() && proc.all_threads_ended(who.pid);
     match gone {
-        true if proc.shows_own_namespace() => Fate::Gone,
-        false if same_start => Fate::Living,
-        _ => Fate::Unknown,
+        true if proc.shows_own_namespace() => ProcessState::Gone,
+        false if same_start => ProcessState::Living,
+        _ => ProcessState::Unknown,
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     fn this_process_lives_and_is_itself() {
         let me = identity().expect("Linux knows its processes");
         assert_eq!(me.pid, std::process::id());
-        assert_eq!(fate_of(&me), Fate::Living);
+        assert_eq!(fate_of(&me), ProcessState::Living);
         let earlier = me.start_time - 1;
         let others = [
             (
@@ -92,22 +92,22 @@ mod tests {
                     start_time: earlier,
                     ..me
                 },
-                Fate::Gone,
+                ProcessState::Gone,
             ),
             (
                 Identity {
                     program: me.program ^ 2,
                     ..me
                 },
-                Fate::Gone,
+                ProcessState::Gone,
             ),
-            (Identity { program: 0, ..me }, Fate::Living),
+            (Identity { program: 0, ..me }, ProcessState::Living),
             (
                 Identity {
                     namespaces: 0,
                     ..me
                 },
-                Fate::Unknown,
+                ProcessState::Unknown,
             ),
             // Recorded in another time namespace: the start time says nothing.
             (
@@ -116,28 +116,28 @@ mod tests {
                     namespaces: me.namespaces ^ 1,
                     ..me
                 },
-                Fate::Unknown,
+                ProcessState::Unknown,
             ),
             (
                 Identity {
                     namespaces: me.namespaces ^ 1,
                     ..me
                 },
-                Fate::Living,
+                ProcessState::Living,
             ),
             (
                 Identity {
                     namespaces: me.namespaces ^ 1 << 32,
                     ..me
                 },
-                Fate::Unknown,
+                ProcessState::Unknown,
             ),
             (
                 Identity {
                     start_time: 0,
                     ..me
                 },
-                Fate::Unknown,
+                ProcessState::Unknown,
             ),
         ];
         for (who, fate) in others {
@@ -162,6 +162,6 @@ mod tests {
             child.wait().expect("it is a child");
             fate_of(&recorded)
         }];
-        assert_eq!(fates, [Fate::Living, Fate::Gone]);
+        assert_eq!(fates, [ProcessState::Living, ProcessState::Gone]);
     }
 }

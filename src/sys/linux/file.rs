@@ -13,7 +13,7 @@ use rustix::process::Resource;
 
 use super::fork::{Generation, Inheritable, without_forks};
 use super::signals::without_signals;
-use crate::sys::{Access, FileFacts};
+use crate::sys::{Access, FileMetadata};
 
 /// The memory file system that every Linux has.
 const DEFAULT_PARENT: &str = "/dev/shm";
@@ -66,7 +66,7 @@ impl Directory {
     }
 
     /// Says whose it is and who may enter.
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+    pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         Ok(facts(&fs::fstat(&self.fd)?))
     }
 
@@ -136,7 +136,7 @@ impl Directory {
     }
 
     /// Says what stands under `name`, without following a link; `None` for nothing.
-    pub(crate) fn facts_of(&self, name: &OsStr) -> io::Result<Option<FileFacts>> {
+    pub(crate) fn facts_of(&self, name: &OsStr) -> io::Result<Option<FileMetadata>> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(facts(&stat))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
@@ -162,10 +162,10 @@ impl Directory {
     }
 }
 
-pub(super) fn facts(stat: &Stat) -> FileFacts {
+pub(super) fn facts(stat: &Stat) -> FileMetadata {
     // Of blocks, whose unit is 512 bytes, whatever the file system's own is.
     let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
-    FileFacts {
+    FileMetadata {
         regular: FileType::from_raw_mode(stat.st_mode).is_file(),
         owner: stat.st_uid,
         group: stat.st_gid,
@@ -181,7 +181,7 @@ pub(super) fn facts(stat: &Stat) -> FileFacts {
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     fd: RawFd,
-    as_opened: FileFacts,
+    as_opened: FileMetadata,
     generation: Generation,
     entry: &'static Inheritable,
 }
@@ -223,7 +223,7 @@ impl SegmentFile {
     }
 
     /// Says what the file was when it was opened.
-    pub(crate) fn as_opened(&self) -> &FileFacts {
+    pub(crate) fn as_opened(&self) -> &FileMetadata {
         &self.as_opened
     }
 
@@ -233,7 +233,7 @@ impl SegmentFile {
     ///
     /// The descriptor is closed or is another file by now: a daemon may have closed all of its descriptors. Whatever is done through
     /// a file that was not just opened asks this first.
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+    pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         let found = facts(&fs::fstat(self.as_fd())?);
         // Its number may even be the same file's again, through another handle.
         if found.id == self.as_opened.id && self.entry.has(self.fd) {

@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[repr(C)]
 struct ForkPage {
     generation: AtomicU64,
-    lock: Lock,
+    lock: ForkLock,
 }
 
 static FORK_PAGE: AtomicPtr<ForkPage> = AtomicPtr::new(ptr::null_mut());
@@ -201,7 +201,7 @@ pub(super) fn without_forks<R>(generation: Generation, body: impl FnOnce() -> R)
 /// The lock of this process; all zero is free.
 #[derive(Debug)]
 #[repr(C)]
-struct Lock {
+struct ForkLock {
     /// [`FREE`], [`HELD`] or [`AWAITED`].
     state: AtomicU32,
     /// The [`mark`] of the thread that holds it, 0 for none.
@@ -213,7 +213,7 @@ const HELD: u32 = 1;
 /// Held, and another thread may sleep on it.
 const AWAITED: u32 = 2;
 
-impl Lock {
+impl ForkLock {
     /// Acquires the lock; false when the thread holds it already, or when it was not free in time.
     fn acquire(&self) -> bool {
         // Only this thread stores its own mark.

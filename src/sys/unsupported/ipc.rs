@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::time::Instant;
 
 use super::{Directory, SegmentFile, unsupported};
-use crate::sys::{Access, FileFacts};
+use crate::sys::{Access, FileMetadata};
 
 pub(crate) const SUPPORTED: bool = false;
 
@@ -94,7 +94,7 @@ pub(crate) fn give_back(_id: i32) -> io::Result<bool> {
     unsupported()
 }
 
-pub(crate) fn file_facts(_path: &Path) -> io::Result<FileFacts> {
+pub(crate) fn file_facts(_path: &Path) -> io::Result<FileMetadata> {
     unsupported()
 }
 
@@ -133,7 +133,7 @@ impl NamedFile {
         match self.0 {}
     }
 
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+    pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         match self.0 {}
     }
 
@@ -182,7 +182,7 @@ impl FileSemaphore {
     pub(crate) fn open<E: From<io::Error>>(
         _directory: &Directory,
         _name: &OsStr,
-        _trusted: impl FnOnce(&FileFacts) -> Result<(), E>,
+        _trusted: impl FnOnce(&FileMetadata) -> Result<(), E>,
     ) -> Result<FileSemaphore, E> {
         Err(io::Error::from(io::ErrorKind::Unsupported).into())
     }

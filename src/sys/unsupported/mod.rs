@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::{Access, Address, Fate, FileFacts, Identity, Slept, Word};
+use super::{Access, Address, FileMetadata, Identity, ProcessState, Slept, Word};
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
@@ -39,7 +39,7 @@ impl Directory {
         unsupported()
     }
 
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+    pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         match self.0 {}
     }
 
@@ -63,7 +63,7 @@ impl Directory {
         match self.0 {}
     }
 
-    pub(crate) fn facts_of(&self, _name: &OsStr) -> io::Result<Option<FileFacts>> {
+    pub(crate) fn facts_of(&self, _name: &OsStr) -> io::Result<Option<FileMetadata>> {
         match self.0 {}
     }
 
@@ -84,11 +84,11 @@ impl Directory {
 pub(crate) struct SegmentFile(Infallible);
 
 impl SegmentFile {
-    pub(crate) fn as_opened(&self) -> &FileFacts {
+    pub(crate) fn as_opened(&self) -> &FileMetadata {
         match self.0 {}
     }
 
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+    pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         match self.0 {}
     }
 
@@ -179,8 +179,8 @@ pub(crate) fn identity() -> io::Result<Identity> {
     unsupported()
 }
 
-pub(crate) fn fate_of(_who: &Identity) -> Fate {
-    Fate::Unknown
+pub(crate) fn fate_of(_who: &Identity) -> ProcessState {
+    ProcessState::Unknown
 }
 
 pub(crate) fn join_barriers() -> io::Result<()> {

@@ -29,7 +29,7 @@ fn peer() {
         let mut out = std::io::stdout().lock();
         match obey(&mut objects, &words) {
             Ok(answer) => writeln!(out, "= {answer}"),
-            Err(error) => writeln!(out, "! {} {error}", error.kind().number()),
+            Err(error) => writeln!(out, "! {} {error}", error.kind().code()),
         }
         .expect("somebody listens");
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use rustix::fs::{FlockOperation, flock};
 use rustix::time::{ClockId, clock_gettime};
-use sharehold::{Guard, LockError, Segment, Shareable, Shared};
+use sharehold::{LockError, Segment, SegmentGuard, Shareable, Shared};
 
 use crate::exit::Exit;
 use crate::output;
@@ -139,7 +139,7 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
 }
 
 /// The lock, whoever of the benchmark was killed holding it: what they count is of no use afterwards.
-pub(super) fn lock(segment: &Segment) -> Result<Guard<'_>> {
+pub(super) fn lock(segment: &Segment) -> Result<SegmentGuard<'_>> {
     match segment.lock() {
         Ok(guard) => Ok(guard),
         Err(LockError::Abandoned(found)) => Ok(found.mark_consistent()),

@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
-use sharehold::{Bytes, Guard, LockError, Recoveries, Segment, Shareable, Shared, Transaction};
+use sharehold::{
+    LockError, RecoveryStats, Segment, SegmentData, SegmentGuard, Shareable, Shared, Transaction,
+};
 
 use crate::exit::{Exit, Failure};
-use crate::human;
+use crate::format;
 
 /// How many tallies there are.
 pub(super) const PLACES: usize = 72;
@@ -57,7 +59,7 @@ impl Board {
     pub(super) fn create(key: &str, way: Way) -> Result<Board> {
         // Room for the slots of the dead until they are used again.
         let options = Segment::options().slots(1024).size(NUMBERS * 8);
-        let mark = |bytes: &mut Bytes<'_>| bytes.write_at(MARKED * 8, &MARK);
+        let mark = |bytes: &mut SegmentData<'_>| bytes.write_at(MARKED * 8, &MARK);
         Ok(match way {
             Way::Bytes => Board::Bytes(options.create_with(key, mark)?),
             Way::Transaction => Board::Transaction(options.log(256).create_with(key, mark)?),
@@ -85,7 +87,7 @@ impl Board {
         if board.mark()? == MARK {
             return Ok(board);
         }
-        let detail = format!("`{}` is no segment of a count", human::visible(key));
+        let detail = format!("`{}` is no segment of a count", format::visible(key));
         Err(Failure::new(Exit::Damaged, detail).into())
     }
 
@@ -111,7 +113,7 @@ impl Board {
         Ok(())
     }
 
-    pub(super) fn recoveries(&self) -> Result<Recoveries> {
+    pub(super) fn recoveries(&self) -> Result<RecoveryStats> {
         let segment = match self {
             Board::Bytes(segment) | Board::Transaction(segment) => segment,
             Board::Value(value) => value.segment(),
@@ -146,7 +148,7 @@ impl Board {
 
 /// The bytes, locked; after a death, with the rule restored.
 #[inline]
-fn restored<'a>(locked: Result<Guard<'a>, LockError<'a>>) -> Result<Guard<'a>> {
+fn restored<'a>(locked: Result<SegmentGuard<'a>, LockError<'a>>) -> Result<SegmentGuard<'a>> {
     match locked {
         Ok(guard) => Ok(guard),
         // Whoever dies in the repair is a dead holder in turn, and the next one does it again.
@@ -171,7 +173,7 @@ const BEGAN: usize = 3;
 const ENDED: usize = 4;
 const TALLIES: usize = 5;
 
-impl Numbers for Guard<'_> {
+impl Numbers for SegmentGuard<'_> {
     #[inline]
     fn number(&self, index: usize) -> Result<u64> {
         Ok(self.read_at(index * 8)?)

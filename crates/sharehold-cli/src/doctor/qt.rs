@@ -3,7 +3,7 @@
 use sharehold::qt::{KeyType, SharedMemory, SystemSemaphore};
 
 use super::Finding;
-use crate::{foreign, human};
+use crate::{foreign, format};
 
 pub(super) fn check() -> Vec<Finding> {
     let mut found = Vec::new();
@@ -25,7 +25,7 @@ fn memory(memory: &SharedMemory) -> Option<Finding> {
     if status.attachments == Some(0) {
         let detail = format!(
             "{}, and nobody is attached",
-            human::bytes(status.size as u64)
+            format::bytes(status.size as u64)
         );
         let found = Finding::wrong(subject, detail)
             .advise("`sharehold gc --qt` removes it, if its data are not meant to stay");

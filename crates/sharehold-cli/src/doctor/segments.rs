@@ -6,19 +6,20 @@ use std::fs;
 use rustix::process::geteuid;
 
 use sharehold::{
-    Attachment, Cause, Condition, Deadlock, ErrorKind, Holder, Listed, LockState, Summary,
+    AbandonCause, Attachment, Consistency, Deadlock, ErrorKind, Holder, ListEntry, LockState,
+    Summary,
 };
 
 use super::Finding;
 use crate::users::{self, Owner};
-use crate::{human, seen};
+use crate::{describe, format};
 
 pub(super) fn check() -> Vec<Finding> {
     // That it cannot be listed has been said of the directory.
     let listed = sharehold::list_all_users().unwrap_or_default();
     let mut found: Vec<Finding> = Vec::new();
     let mut well = 0_usize;
-    for Listed {
+    for ListEntry {
         owner,
         file_name,
         summary,
@@ -56,7 +57,7 @@ pub(super) fn check() -> Vec<Finding> {
 fn deadlock(it: &Deadlock) -> Finding {
     let pids = it.waits.iter().map(|wait| wait.waiter.pid.to_string());
     let pids = pids.collect::<Vec<_>>().join(" or ");
-    Finding::wrong("deadlock", human::visible(&it.to_string())).advise(format!(
+    Finding::wrong("deadlock", format::visible(&it.to_string())).advise(format!(
         "end one of them, {pids}: what it holds comes free; then let all lock in the same order"
     ))
 }
@@ -83,8 +84,8 @@ fn unusable(owner: u32, name: &OsStr, error: &sharehold::Error) -> Finding {
         };
         (directory.join(name), advice)
     };
-    let subject = format!("file {}", human::visible(&path.to_string_lossy()));
-    Finding::wrong(subject, seen::reason(error)).advise(advice)
+    let subject = format!("file {}", format::visible(&path.to_string_lossy()));
+    Finding::wrong(subject, describe::reason(error)).advise(advice)
 }
 
 /// What commands need besides the key, for a segment of another user.
@@ -97,7 +98,7 @@ fn owner_option(owner: u32) -> String {
 }
 
 fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
-    let key = human::visible(&summary.key);
+    let key = format::visible(&summary.key);
     let owner = owner_option(owner);
     let subject = || format!("segment {key}{owner}");
     let mut found = Vec::new();
@@ -108,10 +109,14 @@ fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
                 .advise("`sharehold gc` removes it, and so does whoever asks for the key next"),
         ];
     }
-    if let Condition::Abandoned { cause, culprit } = &summary.condition {
-        let who = culprit.as_ref().map_or("somebody".to_owned(), named);
+    if let Consistency::Abandoned {
+        cause,
+        previous_owner,
+    } = &summary.condition
+    {
+        let who = previous_owner.as_ref().map_or("somebody".to_owned(), named);
         let how = match cause {
-            Cause::Panicked => "panicked",
+            AbandonCause::Panicked => "panicked",
             _ => "died",
         };
         let (left, look_at) = if summary.value_type.is_some() {
@@ -168,7 +173,7 @@ fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
 fn named(attachment: &Attachment) -> String {
     match attachment.executable.as_deref() {
         Some(name) if !name.is_empty() => {
-            format!("pid {} ({})", attachment.pid, human::visible(name))
+            format!("pid {} ({})", attachment.pid, format::visible(name))
         }
         _ => format!("pid {}", attachment.pid),
     }

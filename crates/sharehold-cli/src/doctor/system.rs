@@ -11,7 +11,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use rustix::system::uname;
 
 use super::Finding;
-use crate::human;
+use crate::format;
 
 /// The kernel that has all that is asked of it.
 const KERNEL: (u32, u32) = (4, 16);
@@ -101,7 +101,7 @@ fn space(directory: &Path) -> Option<Finding> {
         facts.f_bavail * facts.f_frsize,
         facts.f_blocks * facts.f_frsize,
     );
-    let detail = format!("{} of {} are free", human::bytes(free), human::bytes(all));
+    let detail = format!("{} of {} are free", format::bytes(free), format::bytes(all));
     let is_memory = statfs(&path).is_ok_and(|it| MEMORY.contains(&it.f_type));
     Some(if !is_memory {
         Finding::wrong(
@@ -133,7 +133,7 @@ fn open_files() -> Finding {
 fn file_size() -> Finding {
     let subject = "limit of file sizes";
     match getrlimit(Resource::Fsize).current {
-        Some(limit) => Finding::wrong(subject, human::bytes(limit))
+        Some(limit) => Finding::wrong(subject, format::bytes(limit))
             .advise("a larger segment cannot be created: raise it with ulimit -f unlimited"),
         None => Finding::well(subject, "none"),
     }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use sharehold::{ErrorKind, Segment};
 
 use crate::exit::{Exit, Failure};
-use crate::locked::Locked;
+use crate::lock_result::Locked;
 use crate::{output, poll, target, units, users};
 pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command, run as run_command};
 pub(crate) use relay::Relay;
@@ -134,9 +134,9 @@ fn run_under<B>(locked: Locked<'_, B>, args: &Args, relay: &Relay) -> Result<u8>
         output::warn(left);
     }
     if let Locked::Left(found) = &locked
-        && let Some(culprit) = found.culprit()
+        && let Some(previous_owner) = found.previous_owner()
     {
-        child::await_end(culprit.pid);
+        child::await_end(previous_owner.pid);
     }
     let code = child::run(&args.command, (ABANDONED, left.as_deref()), relay)?;
     if code == 0 {

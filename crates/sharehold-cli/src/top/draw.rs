@@ -5,15 +5,15 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState, Wrap};
-use sharehold::{Condition, Inspection, LockState, Summary};
+use sharehold::{Consistency, Inspection, LockState, Summary};
 use unicode_width::UnicodeWidthStr;
 
 use super::columns::Column;
 use super::fit::{self, Part};
 use super::model::{Model, Page, Row};
+use crate::describe::{self, State};
 use crate::output::Tone;
-use crate::seen::{self, State};
-use crate::{human, show, spark};
+use crate::{format, show, spark};
 
 const KEYS: &[Part<'static>] = &[
     ("↑↓ move", 5),
@@ -63,7 +63,7 @@ pub(super) fn all(frame: &mut Frame, model: &mut Model) {
         Page::List => list(frame, body, model),
         Page::Help { .. } => help(frame, body, model),
         Page::Fault(fault) => {
-            let fault = Paragraph::new(human::visible(fault)).wrap(Wrap { trim: true });
+            let fault = Paragraph::new(format::visible(fault)).wrap(Wrap { trim: true });
             frame.render_widget(fault.style(style(Tone::Bad)), body);
         }
         Page::One { .. } => one(frame, body, model),
@@ -73,7 +73,7 @@ pub(super) fn all(frame: &mut Frame, model: &mut Model) {
 fn headline(model: &Model, room: usize) -> String {
     const NAME: &str = "sharehold top";
     if let Page::One { key, .. } = &model.page {
-        return fit::named(NAME, &human::visible(key), room);
+        return fit::named(NAME, &format::visible(key), room);
     }
     let states: Vec<Option<State>> = model
         .rows()
@@ -106,12 +106,12 @@ fn footline(model: &Model, room: usize) -> String {
     let keys = |parts, room| fit::parts(parts, "  ", room);
     match &model.page {
         _ if model.is_typing => {
-            let filter = human::visible(&model.filter);
+            let filter = format::visible(&model.filter);
             format!("/{}▏", fit::end(&filter, room.saturating_sub(2)))
         }
         Page::List if !model.filter.is_empty() => {
-            let filter = format!("filter: {}", human::visible(&model.filter));
-            let filter = human::cut(&filter, room);
+            let filter = format!("filter: {}", format::visible(&model.filter));
+            let filter = format::cut(&filter, room);
             let keys = keys(KEYS_OF_FILTER, room.saturating_sub(filter.width() + 2));
             format!("{filter}  {keys}")
         }
@@ -172,17 +172,17 @@ fn line(row: &Row, columns: &[(Column, u16)]) -> TableRow<'static> {
     };
     let cells = columns.iter().map(|&(column, width)| {
         let (text, tone) = match &row.summary {
-            Err(_) if column == Column::Key => (human::visible(&row.key), Tone::Plain),
+            Err(_) if column == Column::Key => (format::visible(&row.key), Tone::Plain),
             Ok(summary) => cell(row, summary, column),
             Err(error) if column == of_fault => {
-                (seen::fault_word(error.kind()).to_owned(), Tone::Bad)
+                (describe::fault_word(error.kind()).to_owned(), Tone::Bad)
             }
             Err(_) => (String::new(), Tone::Plain),
         };
         let text = match (&row.summary, column) {
             // Keys of one program often begin alike. The file of none ends in a hash.
-            (Ok(_), Column::Key) => human::middle(&text, width.into()),
-            _ => human::cut(&text, width.into()),
+            (Ok(_), Column::Key) => format::middle(&text, width.into()),
+            _ => format::cut(&text, width.into()),
         };
         Cell::new(text).style(style(tone))
     });
@@ -196,12 +196,12 @@ fn line(row: &Row, columns: &[(Column, u16)]) -> TableRow<'static> {
 fn cell(row: &Row, summary: &Summary, column: Column) -> (String, Tone) {
     let plain = |text| (text, Tone::Plain);
     match column {
-        Column::Key => plain(human::visible(&row.key)),
-        Column::Size => plain(format!("{:>9}", human::bytes(summary.size as u64))),
+        Column::Key => plain(format::visible(&row.key)),
+        Column::Size => plain(format!("{:>9}", format::bytes(summary.size as u64))),
         Column::Attached => plain(format!("{:>3}", summary.attachments.len())),
         Column::Holder => holder(summary),
         Column::Rate => {
-            let rate = row.rate().map_or("-".to_owned(), human::count);
+            let rate = row.rate().map_or("-".to_owned(), format::count);
             plain(format!("{rate:>9}"))
         }
         Column::Bars => {
@@ -221,16 +221,17 @@ fn holder(summary: &Summary) -> (String, Tone) {
     let waits = if summary.is_awaited { " +" } else { "" };
     match (&summary.lock, &summary.condition) {
         (LockState::Held(holder), _) => {
-            let who = seen::who(holder.attachment.as_ref());
+            let who = describe::who(holder.attachment.as_ref());
             (format!("{who}{waits}"), Tone::Plain)
         }
         (LockState::Abandoned(holder), _) => {
-            let who = seen::who(holder.attachment.as_ref());
+            let who = describe::who(holder.attachment.as_ref());
             (format!("† {who}{waits}"), Tone::Bad)
         }
-        (_, Condition::Abandoned { culprit, .. }) => {
-            (format!("- († {})", seen::who(culprit.as_ref())), Tone::Bad)
-        }
+        (_, Consistency::Abandoned { previous_owner, .. }) => (
+            format!("- († {})", describe::who(previous_owner.as_ref())),
+            Tone::Bad,
+        ),
         _ => ("-".to_owned(), Tone::Faint),
     }
 }
@@ -242,7 +243,7 @@ fn one(frame: &mut Frame, area: Rect, model: &mut Model) {
     let lines = match seen.as_ref() {
         Ok(seen) => lines_of(seen),
         Err(error) => vec![Line::styled(
-            human::visible(&error.to_string()),
+            format::visible(&error.to_string()),
             style(Tone::Bad),
         )],
     };

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::human;
+use crate::format;
 
 /// A part of a line, and how many others are more important.
 pub(super) type Part<'a> = (&'a str, usize);
@@ -25,9 +25,9 @@ pub(super) fn parts(all: &[Part<'_>], between: &str, room: usize) -> String {
 pub(super) fn named(words: &str, text: &str, room: usize) -> String {
     let left = room.saturating_sub(words.width() + 2);
     if left == 0 {
-        return human::cut(text, room);
+        return format::cut(text, room);
     }
-    format!("{words}  {}", human::cut(text, left))
+    format!("{words}  {}", format::cut(text, left))
 }
 
 /// A text in lines of whole words that fit; a word that is longer has a line of its own.

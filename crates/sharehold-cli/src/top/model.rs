@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use sharehold::{Inspection, Listed, Summary, inspect};
+use sharehold::{Inspection, ListEntry, Summary, inspect};
 
-use crate::seen::{self, State};
+use crate::describe::{self, State};
 
 /// How many rates are remembered of each segment.
 pub(super) const REMEMBERED: usize = 8;
@@ -98,14 +98,14 @@ impl Row {
     /// What is broken comes first.
     fn urgency(&self) -> (bool, bool, Option<State>) {
         let summary = self.summary.as_ref().ok();
-        let is_calm = summary.is_some_and(seen::is_calm);
+        let is_calm = summary.is_some_and(describe::is_calm);
         (summary.is_some(), is_calm, summary.map(State::of))
     }
 
     fn matches(&self, filter: &str) -> bool {
         let holds = |text: &str| text.to_lowercase().contains(filter);
         let of_summary =
-            |it: &Summary| holds(&seen::type_name(it)) || holds(&seen::lock_words(it).0);
+            |it: &Summary| holds(&describe::type_name(it)) || holds(&describe::lock_words(it).0);
         holds(&self.key) || self.summary.as_ref().is_ok_and(of_summary)
     }
 }
@@ -172,7 +172,7 @@ impl Model {
         Ok(())
     }
 
-    fn row(&mut self, listed: Listed, now: Instant) -> Row {
+    fn row(&mut self, listed: ListEntry, now: Instant) -> Row {
         let file_name = listed.file_name;
         let key = match &listed.summary {
             Ok(summary) => summary.key.clone(),
@@ -307,7 +307,7 @@ impl Model {
                 key: row.key.clone(),
                 line: 0,
             },
-            Err(error) => Page::Fault(format!("{}: {}", row.key, seen::reason(error))),
+            Err(error) => Page::Fault(format!("{}: {}", row.key, describe::reason(error))),
         };
         self.chosen = Some(row.key.clone());
         self.page = page;

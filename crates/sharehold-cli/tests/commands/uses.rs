@@ -8,8 +8,8 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 use sharehold::{
-    Barrier, Event, Meeting, Mutex, OnDeath, Once, Part, Reset, RwLock, Segment, Semaphore,
-    Shareable,
+    Barrier, BarrierOptions, DeathPolicy, Event, Mutex, OnceLock, Part, ResetMode, RwLock, Segment,
+    Semaphore, Shareable,
 };
 
 use crate::repair::{findings, wrong};
@@ -34,7 +34,7 @@ struct Family {
     jobs: Semaphore,
     ready: Event,
     start: Barrier,
-    table: Once<u64>,
+    table: OnceLock<u64>,
 }
 
 fn first() -> FamilyFirst {
@@ -42,10 +42,10 @@ fn first() -> FamilyFirst {
         total: 5,
         limits: Limits { least: -1, most: 9 },
         jobs: 3,
-        ready: Reset::Manual,
-        start: Meeting {
+        ready: ResetMode::Manual,
+        start: BarrierOptions {
             participants: 2,
-            on_death: OnDeath::Break,
+            death_policy: DeathPolicy::BreakRound,
         },
         table: (),
     }
@@ -221,7 +221,7 @@ fn each_part_says_who_has_it() {
     );
     is("ready", "Event set");
     is("start", &format!("Barrier 1 of 2 here: {b} commands"));
-    is("table", "Once made");
+    is("table", "OnceLock made");
     assert!(
         !text.contains("no value") && !text.contains("WAITING"),
         "{text}"

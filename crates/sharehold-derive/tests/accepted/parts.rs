@@ -15,14 +15,14 @@ mod inner {
 pub struct Outer {
     /// Documented, too.
     pub permits: sharehold::Semaphore,
-    once: sharehold::Once<i128>,
+    once: sharehold::OnceLock<i128>,
 }
 
 fn main() {
     let _ = |inner: inner::Inner| (inner.r#type.set(), inner.value.get());
     let _ = |outer: Outer| (outer.permits.available(), outer.once.get());
     let _ = inner::InnerFirst {
-        r#type: sharehold::Reset::Auto,
+        r#type: sharehold::ResetMode::Auto,
         value: [0; 3],
     };
     let _ = OuterFirst { permits: 1, once: () };

@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::file::facts;
-use crate::sys::FileFacts;
+use crate::sys::FileMetadata;
 
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -60,7 +60,7 @@ impl NamedFile {
     }
 
     /// Says what the file is now.
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+    pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         Ok(facts(&fs::fstat(&self.fd)?))
     }
 
@@ -74,7 +74,7 @@ impl NamedFile {
 }
 
 /// Says what the file of that name is; a symbolic link is not followed.
-pub(crate) fn file_facts(path: &Path) -> io::Result<FileFacts> {
+pub(crate) fn file_facts(path: &Path) -> io::Result<FileMetadata> {
     Ok(facts(&fs::lstat(path)?))
 }
 

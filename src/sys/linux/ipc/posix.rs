@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::mapping::IpcMapping;
-use crate::sys::{Access, Directory, FileFacts, SegmentFile};
+use crate::sys::{Access, Directory, FileMetadata, SegmentFile};
 
 const LEN: usize = size_of::<libc::sem_t>();
 
@@ -60,7 +60,7 @@ impl FileSemaphore {
     pub(crate) fn open<E: From<io::Error>>(
         directory: &Directory,
         name: &OsStr,
-        trusted: impl FnOnce(&FileFacts) -> Result<(), E>,
+        trusted: impl FnOnce(&FileMetadata) -> Result<(), E>,
     ) -> Result<FileSemaphore, E> {
         let file = directory.open_file(name, Access::ReadWrite)?;
         let facts = file.as_opened();

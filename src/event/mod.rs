@@ -1,0 +1,251 @@
+//! `Event`: something that has happened, or has not, and wakes those who wait for it.
+//!
+//! The algorithm, its states and its deaths are in `event::protocol`; here are its steps on the words of a segment, and what callers see.
+
+#[cfg(test)]
+mod model;
+pub(crate) mod protocol;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::format::EventWords;
+use crate::parts::layout::PartRef;
+use crate::parts::{Initializer, LayoutCursor, Part, damaged};
+use crate::schema::{Description, Primitive};
+use crate::segment::Segment;
+use crate::sys;
+use crate::wait::future;
+use crate::wait::poll::{Polled, Wait, block};
+use protocol::{EventMemory, EventOutcome, EventWaiter, SET};
+
+const WAIT: &str = "wait for";
+const CHANGE: &str = "set";
+
+/// Says who resets an [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResetMode {
+    /// It stays set, and lets everybody pass, until [`Event::reset`].
+    #[default]
+    Manual,
+    /// It lets one pass, who resets it.
+    Auto,
+}
+
+/// Lets others wait until something has happened.
+///
+/// It is set or not. [`wait`](Event::wait) returns when it is set, at once if it is already. Whoever waits is let pass also if the event is
+/// reset at once: everybody who waited before it was set or, if it [resets itself](ResetMode::Auto), one of them.
+///
+/// # When a process dies
+///
+/// Waiting: nobody notices; what it had not taken is another one's. Setting it: it is set and everybody was woken, or nothing has happened.
+/// Whoever waits for one who will never set it, waits: give it a limit.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{Event, Part, ResetMode};
+///
+/// let ready = Event::open_or_create("com.example.ready", || ResetMode::Manual)?;
+/// ready.set()?;
+/// ready.wait()?;
+/// assert!(ready.is_set()?);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[doc(alias = "eventfd")]
+#[derive(Debug)]
+pub struct Event {
+    place: PartRef,
+}
+
+impl Event {
+    /// Sets it, and wakes those who wait. A [reset](Event::reset) that follows at once does not take that back.
+    ///
+    /// If it [resets itself](ResetMode::Auto), one waiter passes. Where it is set again before that one has woken up, the two may count as one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn set(&self) -> Result<()> {
+        protocol::set(self.words(CHANGE)?);
+        Ok(())
+    }
+
+    /// Resets it: whoever begins to wait from now on waits until it is set again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn reset(&self) -> Result<()> {
+        protocol::reset(self.words(CHANGE)?);
+        Ok(())
+    }
+
+    /// Returns whether it is set.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn is_set(&self) -> Result<bool> {
+        Ok(self.words(WAIT)?.state() & SET != 0)
+    }
+
+    /// Waits until it is set; resets it, if it [resets itself](ResetMode::Auto).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn wait(&self) -> Result<()> {
+        self.wait_until(None)
+    }
+
+    /// The same, if it is set; returns whether it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn try_wait(&self) -> Result<bool> {
+        match self.wait_until(Some(Instant::now())) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Timeout => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Event::wait`], at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], [`ErrorKind::Forked`].
+    pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
+        self.wait_until(Deadline::after(limit).instant())
+    }
+
+    /// As [`Event::wait`], until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::wait_timeout`].
+    pub fn wait_deadline(&self, deadline: Instant) -> Result<()> {
+        self.wait_until(Some(deadline))
+    }
+
+    /// As [`Event::wait`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end has reset nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::wait`].
+    pub async fn wait_async(&self) -> Result<()> {
+        future::WaitFuture::new(EventWait::of(self)).await
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
+        block(&mut EventWait::of(self), deadline).unwrap_or_else(|| {
+            let detail = "it was not set in time; wait longer, or see who should set it";
+            let error = Error::new(ErrorKind::Timeout, WAIT, detail);
+            Err(error.with_key(self.segment().key()))
+        })
+    }
+
+    /// Returns the segment that it is in, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        self.place.segment()
+    }
+
+    fn words(&self, operation: &'static str) -> Result<&EventWords> {
+        self.place.words(operation)
+    }
+}
+
+impl Part for Event {
+    type Init = ResetMode;
+
+    const SIZE: usize = Primitive::Event.size(None);
+    const MARKS: usize = Primitive::Event.marks();
+
+    fn describe() -> Description {
+        Description::of_part(Primitive::Event, None)
+    }
+
+    fn begin(first: ResetMode, at: &mut Initializer<'_>) -> Result<()> {
+        let offset = at.next(Self::SIZE);
+        let words: Option<&EventWords> = at.attached().memory.data_block(offset);
+        let words = words.ok_or_else(|| damaged(at.attached(), CHANGE))?;
+        let auto = u32::from(first == ResetMode::Auto);
+        words.auto.store(auto, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn find(at: &mut LayoutCursor) -> Event {
+        let place = at.next(Self::SIZE, Self::MARKS);
+        Event { place }
+    }
+}
+
+impl EventMemory for EventWords {
+    fn resets(&self) -> bool {
+        self.auto.load(Ordering::Relaxed) != 0
+    }
+
+    fn state(&self) -> u32 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    fn change(&self, from: u32, to: u32) -> bool {
+        let order = Ordering::SeqCst;
+        self.state.compare_exchange(from, to, order, order).is_ok()
+    }
+
+    fn has_one_step(&self) -> bool {
+        sys::has_store_and_wake()
+    }
+
+    fn set_and_wake(&self) -> bool {
+        sys::or_and_wake(&self.state, SET.to_le_bytes()[0].into())
+    }
+
+    fn set(&self) {
+        self.state.fetch_or(SET, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        sys::wake_all(&self.state);
+    }
+}
+
+/// One that waits for an event.
+struct EventWait<'a> {
+    event: &'a Event,
+    waiter: EventWaiter,
+}
+
+impl EventWait<'_> {
+    fn of(event: &Event) -> EventWait<'_> {
+        EventWait {
+            event,
+            waiter: EventWaiter::new(),
+        }
+    }
+}
+
+impl Wait for EventWait<'_> {
+    type Output = Result<()>;
+
+    fn look(&mut self) -> Polled<'_, Result<()>> {
+        let words = match self.event.words(WAIT) {
+            Ok(words) => words,
+            Err(forked) => return Polled::Ready(Err(forked)),
+        };
+        match self.waiter.look(words) {
+            EventOutcome::Happened => Polled::Ready(Ok(())),
+            EventOutcome::Sleep(seen, limit) => Polled::Sleep {
+                word: (&words.state).into(),
+                seen,
+                limit,
+            },
+        }
+    }
+}

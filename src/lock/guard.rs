@@ -1,0 +1,341 @@
+//! The segment's own lock, and the guard that gives access to the segment's data.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zerocopy::{Immutable, IntoBytes};
+
+use super::acquiring::{AcquireWait, Threadless, WaitMode};
+use super::attempt::UpdateMode;
+use super::error::{Abandoned, LockError};
+use super::hold::AcquireFailure;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::segment::{Segment, SegmentData};
+use crate::wait::future;
+
+impl Segment {
+    /// Acquires the segment's lock, waiting as long as it takes, and gives access to the data.
+    ///
+    /// The lock excludes every other process and every other thread, including threads that use the
+    /// same handle. Dropping the guard releases it. Without contention neither acquiring nor
+    /// releasing makes a system call.
+    ///
+    /// # When a process dies
+    ///
+    /// The death of the owner frees the lock within 10 ms. The next caller gets
+    /// [`LockError::Abandoned`], which names the dead process and carries the guard, since the data
+    /// may be half written. An owner that is merely slow, or stopped, keeps the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Abandoned`], with the lock acquired, after an owner died or panicked, and again
+    /// on every later lock until the data are marked consistent; [`LockError::AcquireError`] with
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) when this thread owns the lock already, or with
+    /// [`Forked`](crate::ErrorKind::Forked) in a forked child.
+    #[inline(always)]
+    pub fn lock(&self) -> Result<SegmentGuard<'_>, LockError<'_>> {
+        self.guard(Deadline::Never)
+    }
+
+    /// Acquires the lock if it is free or its owner is dead, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], and [`LockError::AcquireError`] with
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the owner.
+    #[inline(always)]
+    pub fn try_lock(&self) -> Result<SegmentGuard<'_>, LockError<'_>> {
+        self.guard(Deadline::Now)
+    }
+
+    /// Acquires the lock, waiting at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], and [`LockError::AcquireError`] with
+    /// [`Timeout`](crate::ErrorKind::Timeout), which names the owner.
+    pub fn lock_timeout(&self, limit: Duration) -> Result<SegmentGuard<'_>, LockError<'_>> {
+        self.guard(Deadline::after(limit))
+    }
+
+    /// Acquires the lock, waiting at most until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock_timeout`].
+    pub fn lock_deadline(&self, deadline: Instant) -> Result<SegmentGuard<'_>, LockError<'_>> {
+        self.guard(Deadline::At(deadline))
+    }
+
+    /// Acquires the lock, waiting as long as it takes, without blocking a thread.
+    ///
+    /// The future needs no runtime: a helper thread, one for about a hundred futures of the
+    /// process, wakes it. Dropping the future ends the wait, and leaves the lock unowned by it. The
+    /// guard may be held across `.await` and dropped on another thread. So the lock cannot detect
+    /// that a task, or the thread that runs it, already owns it: acquiring it again then waits
+    /// forever.
+    ///
+    /// # When a process dies
+    ///
+    /// As for [`Segment::lock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], except [`Deadlock`](crate::ErrorKind::Deadlock).
+    pub async fn lock_async(
+        &self,
+    ) -> Result<SegmentGuard<'_, GuardSend>, LockError<'_, GuardSend>> {
+        let acquiring = AcquireWait::new(Threadless(self), WaitMode::Task);
+        guarded(self, future::WaitFuture::new(acquiring).await)
+    }
+
+    #[inline(always)]
+    fn guard(&self, deadline: Deadline) -> Result<SegmentGuard<'_>, LockError<'_>> {
+        guarded(self, self.acquire(UpdateMode::InPlace, deadline))
+    }
+}
+
+/// Turns the result of an acquisition into a guard or an error.
+#[inline(always)]
+fn guarded<B>(
+    segment: &Segment,
+    acquired: Result<(), AcquireFailure>,
+) -> Result<SegmentGuard<'_, B>, LockError<'_, B>> {
+    match acquired {
+        Ok(()) => Ok(SegmentGuard::new(segment)),
+        Err(AcquireFailure::Abandonment(left)) => Err(LockError::Abandoned(Abandoned::new(
+            SegmentGuard::new(segment),
+            left,
+        ))),
+        Err(AcquireFailure::AcquireError(refusal)) => Err(LockError::AcquireError(refusal)),
+    }
+}
+
+/// A guard that owns the lock of a segment and gives access to its data; dropping it releases the
+/// lock.
+///
+/// It reads and writes bytes by offset, with bounds checks; it reads through [`SegmentData`]. A segment
+/// with a type has no bytes for such access: these operations return
+/// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) there.
+///
+/// # When a process dies
+///
+/// For the death of the process that has the guard, see [`Segment::lock`]. A panic while the guard
+/// lives releases the lock, and the next caller of `lock` gets [`LockError::Abandoned`].
+///
+/// A guard that [`Segment::lock`] returns belongs to the thread that acquired it ([`GuardNoSend`]);
+/// if that thread locks again, it gets an error. A guard that [`Segment::lock_async`] returns may
+/// move between threads ([`GuardSend`]).
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct SegmentGuard<'a, B = GuardNoSend> {
+    segment: &'a Segment,
+    bytes: SegmentData<'a>,
+    then: Then,
+    belongs_to: PhantomData<B>,
+}
+
+/// Marks a guard, of a segment or of a part, that belongs to the thread that acquired it and cannot
+/// be sent to another thread.
+// Like a guard of the standard library: not `Send`, but `Sync`.
+#[derive(Debug)]
+pub struct GuardNoSend(PhantomData<std::sync::MutexGuard<'static, ()>>);
+
+/// Marks a guard, of a segment or of a part, that belongs to a task and may move to any thread.
+#[derive(Debug)]
+pub struct GuardSend(());
+
+impl<'a, B> SegmentGuard<'a, B> {
+    #[inline(always)]
+    pub(crate) fn new(segment: &'a Segment) -> SegmentGuard<'a, B> {
+        let bytes = SegmentData::new(segment.attached());
+        SegmentGuard {
+            segment,
+            bytes,
+            then: Then::now(),
+            belongs_to: PhantomData,
+        }
+    }
+
+    /// Makes the segment at least `new_size` bytes long: see [`Segment::grow`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::grow`].
+    pub fn grow(&mut self, new_size: usize) -> Result<(), Error> {
+        self.segment.grow(new_size)
+    }
+
+    /// Copies all of `from` into the segment, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and nothing is written;
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) where the segment has a type;
+    /// [`Forked`](crate::ErrorKind::Forked) in a forked child.
+    #[inline]
+    pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<(), Error> {
+        self.bytes.write(offset, from)
+    }
+
+    /// Writes a value at `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentGuard::write`].
+    #[inline]
+    pub fn write_at<T: IntoBytes + Immutable>(
+        &mut self,
+        offset: usize,
+        value: &T,
+    ) -> Result<(), Error> {
+        self.bytes.write_at(offset, value)
+    }
+
+    /// Sets every byte of the range to `value`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentGuard::write`].
+    pub fn fill(&mut self, range: Range<usize>, value: u8) -> Result<(), Error> {
+        self.bytes.fill(range, value)
+    }
+
+    /// Fills the range from `reader`, such as a file; returns how many bytes it read before the end
+    /// of `reader`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentGuard::write`], and [`System`](crate::ErrorKind::System) with the reader's own error.
+    pub fn copy_from(
+        &mut self,
+        range: Range<usize>,
+        reader: impl io::Read,
+    ) -> Result<usize, Error> {
+        self.bytes.copy_from(range, reader)
+    }
+
+    /// Returns the data as one slice, for code that needs no copy.
+    ///
+    /// # Safety
+    ///
+    /// While the slice lives nothing else accesses these bytes, and no thread of this process
+    /// forks:
+    ///
+    /// - Every attached process, including this one, reads and writes them only while it owns this
+    ///   lock. Read-only attachments and other programs that have the file open do not read them.
+    /// - The segment has no type. The words of a typed value, and those of parts, are read without
+    ///   the lock.
+    /// - No earlier system call still writes here, as one of `io_uring` or with `O_DIRECT` may.
+    /// - No thread of this process forks. In the child the slice points to no memory.
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        let size = self.bytes.size();
+        // SAFETY: `size` bytes are mapped and in the file; the caller guarantees that nothing else
+        // uses them.
+        unsafe { std::slice::from_raw_parts_mut(self.bytes.as_ptr().as_ptr(), size) }
+    }
+
+    /// Marks the data consistent: later locks no longer report the previous owner.
+    pub(crate) fn vouch(&mut self) {
+        // A forked child has a copy of the guard, but the memory is not mapped there.
+        if self.segment.attached().is_ours() {
+            self.segment.vouch();
+        }
+    }
+
+    pub(crate) fn segment(&self) -> &'a Segment {
+        self.segment
+    }
+}
+
+// There is no `DerefMut`: with two `&mut SegmentData` a program could swap the bytes of two guards, and
+// then write into a segment after its lock was released.
+impl<'a, B> Deref for SegmentGuard<'a, B> {
+    type Target = SegmentData<'a>;
+
+    #[inline]
+    fn deref(&self) -> &SegmentData<'a> {
+        &self.bytes
+    }
+}
+
+/// Whether the thread was panicking when it acquired the lock.
+///
+/// It is as wide as a pointer: a guard without padding stays in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Then {
+    Calm,
+    Panicking,
+}
+
+impl Then {
+    #[inline(always)]
+    fn now() -> Then {
+        if thread::panicking() {
+            Then::Panicking
+        } else {
+            Then::Calm
+        }
+    }
+}
+
+impl<B> Drop for SegmentGuard<'_, B> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // A forked child has a copy of the guard, not the lock.
+        if !self.segment.attached().is_ours() {
+            return;
+        }
+        if thread::panicking() && self.then == Then::Calm {
+            self.segment.record_panic();
+        }
+        self.segment.release();
+    }
+}
+
+/// The bytes of two segments cannot be swapped: not through guards,
+///
+/// ```compile_fail
+/// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
+/// # let b = sharehold::Segment::create("com.example.b", 8).unwrap();
+/// let (mut a, mut b) = (a.lock().unwrap(), b.lock().unwrap());
+/// std::mem::swap(&mut *a, &mut *b);
+/// ```
+///
+/// nor through initial data,
+///
+/// ```compile_fail
+/// # let options = sharehold::Segment::options().size(8);
+/// options.create_with("com.example.a", |a| {
+///     options.create_with("com.example.b", |b| Ok(std::mem::swap(a, b))).map(drop)
+/// });
+/// ```
+///
+/// through transactions,
+///
+/// ```compile_fail
+/// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
+/// # let b = sharehold::Segment::create("com.example.b", 8).unwrap();
+/// a.transaction(|a| b.transaction(|b| Ok::<(), sharehold::Error>(std::mem::swap(a, b))));
+/// ```
+///
+/// or through a repair.
+///
+/// ```compile_fail
+/// # let a = sharehold::Segment::create("com.example.a", 8).unwrap();
+/// # let b = sharehold::Segment::create("com.example.b", 8).unwrap();
+/// # use sharehold::LockError;
+/// let mut b = b.lock().unwrap();
+/// if let Err(LockError::Abandoned(found)) = a.lock() {
+///     found.recover(|a| Ok::<(), sharehold::Error>(std::mem::swap(a, &mut b)));
+/// }
+/// ```
+#[cfg(doctest)]
+struct NoExchange;

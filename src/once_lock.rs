@@ -1,0 +1,251 @@
+//! `OnceLock<T>`: a value that one of many makes, and all then have.
+//!
+//! It is a mutex whose value begins without any: version 0. Whoever has the lock and finds version 0 makes the value and commits it as
+//! version 1, by one store; there is no other state. Who finds a version above 0 needs no lock.
+//!
+//! | death of the one who makes it | leaves | and then |
+//! |---|---|---|
+//! | before the commit | version 0, and its hold in the owner word | the next one takes over and makes the value |
+//! | after it | the value, and its hold | nobody needs the lock any more |
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::lock::part::{RawLock, RawLockGuard};
+use crate::memory::format::LockWords;
+use crate::parts::change::{changed_async, wait_for_change};
+use crate::parts::layout::PartRef;
+use crate::parts::{Initializer, LayoutCursor, Part, READ, copies_at, damaged};
+use crate::schema::{Description, Primitive, Shareable};
+use crate::segment::Segment;
+use crate::value::copies::{self, size_for};
+
+/// The number of the mark that says which thread has the lock.
+const THREAD: usize = 0;
+const MAKE: &str = "initialise";
+
+/// Holds a value that is made once, by whoever comes first.
+///
+/// # When a process dies
+///
+/// While it makes the value: the next one who wants it makes it, within 10 ms. Afterwards nobody notices.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{OnceLock, Part};
+///
+/// let table = OnceLock::<[u32; 4]>::open_or_create("com.example.table", || ())?;
+/// assert_eq!(table.get()?, None);
+/// assert_eq!(table.get_or_init(|| [1, 2, 3, 4])?, [1, 2, 3, 4]);
+/// assert_eq!(table.get_or_init(|| [0; 4])?, [1, 2, 3, 4]);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[doc(alias = "pthread_once_t")]
+#[derive(Debug)]
+pub struct OnceLock<T> {
+    place: PartRef,
+    value: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Shareable> OnceLock<T> {
+    /// Returns the value, if it was made. Takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote it, [`Forked`](crate::ErrorKind::Forked).
+    pub fn get(&self) -> Result<Option<T>> {
+        let copies = self.copies(READ)?;
+        if copies.committed() == 0 {
+            return Ok(None);
+        }
+        match copies.try_read() {
+            copies::Snapshot::Value(value) => Ok(Some(value)),
+            // It is never changed.
+            _ => Err(damaged(self.place.segment().attached(), READ)),
+        }
+    }
+
+    /// Returns the value; makes it with `make` if there is none yet. One at a time makes it, the others wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnceLock::get`], and [`Deadlock`](crate::ErrorKind::Deadlock) inside of `make`.
+    pub fn get_or_init(&self, make: impl FnOnce() -> T) -> Result<T> {
+        self.get_or_try_init(|| Ok(make()))
+    }
+
+    /// Returns the value; makes it with `make` if there is none yet. If that fails, or panics, the next one makes it.
+    ///
+    /// # Errors
+    ///
+    /// The error of `make`, and those of [`OnceLock::get_or_init`].
+    pub fn get_or_try_init<E: From<Error>>(
+        &self,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let words: &LockWords = self.place.words(MAKE)?;
+        let lock = RawLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
+        let held = lock.acquire(Deadline::Never).map_err(Error::from)?;
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let value = make()?;
+        self.make(&value, held)?;
+        Ok(value)
+    }
+
+    fn make(&self, value: &T, held: RawLockGuard<'_>) -> Result<()> {
+        // Asks again whether this is a forked child that comes out of what made the value.
+        self.copies(MAKE)?.commit(value);
+        drop(held);
+        Ok(())
+    }
+
+    /// As [`OnceLock::get_or_init`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped while it makes the value
+    /// leaves that to the next one.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnceLock::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::{OnceLock, Part};
+    ///
+    /// # pollster::block_on(async {
+    /// let table = OnceLock::<[u32; 2]>::open_or_create("com.example.table.async", || ())?;
+    /// let value = table.get_or_init_async(async || [1, 2]).await?;
+    /// assert_eq!(value, [1, 2]);
+    /// # Ok::<(), sharehold::Error>(())
+    /// # })?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
+    pub async fn get_or_init_async<F>(&self, make: impl FnOnce() -> F) -> Result<T>
+    where
+        F: Future<Output = T>,
+    {
+        self.get_or_try_init_async(|| async { Ok(make().await) })
+            .await
+    }
+
+    /// As [`OnceLock::get_or_try_init`], without keeping a thread: see [`OnceLock::get_or_init_async`].
+    ///
+    /// # Errors
+    ///
+    /// The error of `make`, and those of [`OnceLock::get`].
+    pub async fn get_or_try_init_async<E, F>(&self, make: impl FnOnce() -> F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let words: &LockWords = self.place.words(MAKE)?;
+        let lock = RawLock::threadless(self.place.segment(), words);
+        let held = lock.acquire_async().await.map_err(Error::from)?;
+        if let Some(value) = self.get()? {
+            return Ok(value);
+        }
+        let value = make().await?;
+        self.make(&value, held)?;
+        Ok(value)
+    }
+
+    /// Waits until somebody has made the value, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnceLock::get`].
+    pub fn wait(&self) -> Result<T> {
+        self.wait_until(None)
+    }
+
+    /// As [`OnceLock::wait`], at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnceLock::get`], and [`Timeout`](crate::ErrorKind::Timeout).
+    pub fn wait_timeout(&self, limit: Duration) -> Result<T> {
+        self.wait_until(Deadline::after(limit).instant())
+    }
+
+    /// As [`OnceLock::wait`], until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnceLock::wait_timeout`].
+    pub fn wait_deadline(&self, deadline: Instant) -> Result<T> {
+        self.wait_until(Some(deadline))
+    }
+
+    /// As [`OnceLock::wait`], without keeping a thread: see [`Segment::lock_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`OnceLock::get`].
+    pub async fn wait_async(&self) -> Result<T> {
+        changed_async(&self.place, Primitive::OnceLock, 0).await?;
+        self.made()
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<T> {
+        wait_for_change(&self.place, Primitive::OnceLock, 0, deadline)?;
+        self.made()
+    }
+
+    fn made(&self) -> Result<T> {
+        let made = self.get()?;
+        made.ok_or_else(|| damaged(self.segment().attached(), READ))
+    }
+
+    /// Returns the segment that it is in, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        self.place.segment()
+    }
+
+    fn copies(&self, operation: &'static str) -> Result<copies::Copies<'_>> {
+        copies_at(&self.place, Primitive::OnceLock, T::SIZE, operation)
+    }
+}
+
+impl<T: Shareable> Part for OnceLock<T> {
+    type Init = ();
+
+    const SIZE: usize = {
+        let size = Primitive::OnceLock.size(Some(T::SIZE));
+        assert!(
+            size >= Primitive::OnceLock.head() + size_for(T::SIZE),
+            "the value has room"
+        );
+        size
+    };
+    const MARKS: usize = Primitive::OnceLock.marks();
+
+    fn describe() -> Description {
+        Description::of_part(Primitive::OnceLock, Some(T::describe()))
+    }
+
+    fn begin((): (), at: &mut Initializer<'_>) -> Result<()> {
+        at.next(Self::SIZE);
+        Ok(())
+    }
+
+    fn find(at: &mut LayoutCursor) -> OnceLock<T> {
+        let place = at.next(Self::SIZE, Self::MARKS);
+        place.disown_lock();
+        place.empty_own(THREAD);
+        OnceLock {
+            place,
+            value: PhantomData,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! `UntypedParts`: the parts of a segment for those who do not have its type, by the schema that stands in the segment.
+//!
+//! Places follow from the schema as they follow from the type in `Part`. Values move as bytes, through the same locks, words and copies
+//! as those of `Mutex<T>`, `RwLock<T>` and `OnceLock<T>`; what the bytes mean is for [`Schema`] to say.
+
+use std::time::Duration;
+
+use crate::barrier::Barrier;
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::lock::part::{RawLock, RawLockGuard};
+use crate::memory::format::LockWords;
+use crate::parts::layout::{LayoutCursor, PartRef};
+use crate::parts::{Part, READ, copies_at, damaged, row_len};
+use crate::rwlock::memory::{RwLockHold, RwLockRef};
+use crate::schema::{Primitive, Schema};
+use crate::segment::{Segment, SegmentOptions};
+use crate::semaphore::Semaphore;
+use crate::value::copies;
+use crate::value::untyped::{check, load, store};
+
+const ATTACH: &str = "attach to";
+const CHANGE: &str = "change";
+const FIND: &str = "use a part of";
+
+/// The number of the mark that says which thread has the lock of a mutex or a once.
+const THREAD: usize = 0;
+
+/// Holds the parts of a segment, for a program that does not have its type.
+///
+/// A debugger, a shell, or a program in another language uses them by their paths, such as `config` or `inner.limits`, beside programs
+/// that use them as a [`Part`]. A segment that is a single part has the path `.`.
+///
+/// # When a process dies
+///
+/// As for each [`Part`].
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{UntypedParts, Event, Mutex, Part, ResetMode, Semaphore, Shareable};
+///
+/// #[derive(Shareable)]
+/// #[repr(C)]
+/// struct Limits { min: u64, max: u64 }
+///
+/// #[derive(Part)]
+/// struct Config { limits: Mutex<Limits>, jobs: Semaphore, ready: Event }
+///
+/// let config = Config::open_or_create("com.example.any-parts", || ConfigFirst {
+///     limits: Limits { min: 0, max: 10 },
+///     jobs: 4,
+///     ready: ResetMode::Manual,
+/// })?;
+///
+/// // In a program that knows nothing of `Config`:
+/// let parts = UntypedParts::attach("com.example.any-parts")?;
+/// let limits = parts.guarded("limits")?;
+/// let schema = limits.schema();
+/// limits.update(|bytes| schema.set(bytes, "max", "20"))??;
+/// let jobs = parts.semaphore("jobs")?;
+/// let _permit = jobs.acquire()?;
+/// parts.event("ready")?.set()?;
+///
+/// assert_eq!(config.limits.get()?.max, 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct UntypedParts {
+    schema: Schema,
+    parts: Vec<FoundPart>,
+}
+
+/// A part, and where it is.
+#[derive(Debug)]
+struct FoundPart {
+    path: String,
+    primitive: Primitive,
+    place: PartRef,
+}
+
+impl UntypedParts {
+    /// Attaches to a segment of parts, whatever they are. See [`SegmentOptions::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`] when it holds plain bytes, or one typed value.
+    pub fn attach(key: &str) -> Result<UntypedParts> {
+        Segment::options().attach_any_parts(key)
+    }
+
+    /// Returns what the parts are: [`Schema::part_of`] tells which part a path leads to.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Returns the paths of the parts and what each is, in order.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, Primitive)> {
+        self.parts.iter().map(|it| (it.path.as_str(), it.primitive))
+    }
+
+    /// Returns the value that the mutex, read-write lock or once at a path guards.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    pub fn guarded(&self, path: &str) -> Result<UntypedGuarded> {
+        let found = self.find(path, "Mutex, RwLock or Once", Primitive::guards)?;
+        let schema = self.schema.guarded_by(path);
+        Ok(UntypedGuarded {
+            place: found.place.clone(),
+            primitive: found.primitive,
+            schema: schema.ok_or_else(|| damaged(found.place.segment().attached(), FIND))?,
+        })
+    }
+
+    /// Returns the semaphore at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    pub fn semaphore(&self, path: &str) -> Result<Semaphore> {
+        self.handle(path, Primitive::Semaphore)
+    }
+
+    /// Returns the event at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    pub fn event(&self, path: &str) -> Result<Event> {
+        self.handle(path, Primitive::Event)
+    }
+
+    /// Returns the barrier at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    pub fn barrier(&self, path: &str) -> Result<Barrier> {
+        self.handle(path, Primitive::Barrier)
+    }
+
+    fn handle<P: Part>(&self, path: &str, primitive: Primitive) -> Result<P> {
+        let found = self.find(path, primitive.name(), |it| it == primitive)?;
+        Ok(P::find(&mut LayoutCursor::to(&found.place)))
+    }
+
+    fn find(
+        &self,
+        path: &str,
+        wanted: &str,
+        fits: impl Fn(Primitive) -> bool,
+    ) -> Result<&FoundPart> {
+        let found = self.parts.iter().find(|it| it.path == path);
+        let reason = match found {
+            Some(found) if fits(found.primitive) => return Ok(found),
+            Some(found) => format!(
+                "its part `{path}` is a {}, not a {wanted}",
+                found.primitive.name()
+            ),
+            None => format!("it has no part `{path}`"),
+        };
+        let paths: Vec<&str> = self.parts.iter().map(|it| it.path.as_str()).collect();
+        let error = Error::new(ErrorKind::TypeMismatch, FIND, reason);
+        let error = error.advise(format!("its parts are {}", paths.join(", ")));
+        // There is a part: none is no schema of parts.
+        Err(match self.parts.first() {
+            Some(first) => error.with_key(first.place.segment().key()),
+            None => error,
+        })
+    }
+}
+
+/// Holds the value that a mutex, a read-write lock or a once guards, for a program that does not have its type.
+///
+/// # When a process dies
+///
+/// As for [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock) and [`OnceLock`](crate::OnceLock): in the middle of a change, the value is the old one.
+#[derive(Debug)]
+pub struct UntypedGuarded {
+    place: PartRef,
+    primitive: Primitive,
+    schema: Schema,
+}
+
+/// A lock that keeps others from changing a value until it is dropped.
+enum Locked<'a> {
+    Mutex { _held: RawLockGuard<'a> },
+    RwLock { _inside: RwLockHold<'a> },
+}
+
+impl UntypedGuarded {
+    /// Returns what the value's bytes are.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Returns which part guards it.
+    pub fn primitive(&self) -> Primitive {
+        self.primitive
+    }
+
+    /// Returns the value's bytes as they were last committed; `None` while a [`OnceLock`](crate::OnceLock) has no value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
+    pub fn get(&self) -> Result<Option<Vec<u8>>> {
+        let copies = self.copies(READ)?;
+        if self.primitive == Primitive::OnceLock && copies.committed() == 0 {
+            return Ok(None);
+        }
+        let size = self.schema.size();
+        let attached = self.place.segment().attached();
+        let try_read = || copies.try_read_with(size, |copy| load(copy, size));
+        let read = copies::read_patiently(attached, &copies, try_read);
+        let value = match read {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                let _locked = self.lock(Deadline::Never)?;
+                self.read_locked(READ)?
+            }
+            read => read?,
+        };
+        let is_value = self.schema.check(&value).is_ok();
+        is_value
+            .then_some(Some(value))
+            .ok_or_else(|| damaged(attached, READ))
+    }
+
+    /// Changes the value's bytes with `change`, which works on a copy: all of the change is made, or, if it panics, nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`UntypedGuarded::try_update`].
+    pub fn update<R>(&self, change: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        self.try_update(|bytes| Ok(change(bytes)))
+    }
+
+    /// Changes the value's bytes with `change`, which works on a copy: all of the change is made, or, if it returns an error, panics, or
+    /// leaves what is no value of the type, nothing. The value of a [`OnceLock`](crate::OnceLock) is made, from a blank one.
+    ///
+    /// # Errors
+    ///
+    /// The error of `change`; those of [`Mutex::lock`](crate::Mutex::lock); [`ErrorKind::TypeMismatch`] when the bytes are no value of the
+    /// type; [`ErrorKind::AlreadyExists`] when the value of a once is made already.
+    pub fn try_update<R, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut [u8]) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.change(Deadline::Never, change)
+    }
+
+    /// As [`UntypedGuarded::try_update`], waiting at most for `limit` until nobody else has it locked.
+    ///
+    /// # Errors
+    ///
+    /// As [`UntypedGuarded::try_update`], and [`ErrorKind::Timeout`], which names the holder.
+    pub fn try_update_timeout<R, E: From<Error>>(
+        &self,
+        limit: Duration,
+        change: impl FnOnce(&mut [u8]) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.change(Deadline::after(limit), change)
+    }
+
+    fn change<R, E: From<Error>>(
+        &self,
+        deadline: Deadline,
+        change: impl FnOnce(&mut [u8]) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let _locked = self.lock(deadline)?;
+        let key = self.place.segment().key();
+        let mut value = match self.primitive {
+            Primitive::OnceLock if self.copies(CHANGE)?.committed() != 0 => {
+                let reason = "its value is made, and is never changed";
+                let error = Error::new(ErrorKind::AlreadyExists, CHANGE, reason);
+                return Err(error.with_key(key).into());
+            }
+            Primitive::OnceLock => self.schema.blank().ok_or_else(|| {
+                let reason = "the system has no memory for its value";
+                Error::new(ErrorKind::OutOfMemory, CHANGE, reason).with_key(key)
+            })?,
+            _ => self.read_locked(CHANGE)?,
+        };
+        let result = change(&mut value)?;
+        check(&self.schema, &value, CHANGE, key)?;
+        // Asks again whether this is a forked child that comes out of `change`.
+        self.copies(CHANGE)?
+            .commit_with(value.len(), |copy| store(copy, &value));
+        Ok(result)
+    }
+
+    /// Returns how many values there have been, the first one included; 0 while a [`OnceLock`](crate::OnceLock) has none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forked`].
+    pub fn version(&self) -> Result<u64> {
+        Ok(self.copies(READ)?.committed())
+    }
+
+    /// Returns the segment that it is in, for its key, its attachments and its end.
+    pub fn segment(&self) -> &Segment {
+        self.place.segment()
+    }
+
+    fn lock(&self, deadline: Deadline) -> Result<Locked<'_>> {
+        if self.primitive == Primitive::RwLock {
+            let (inside, _) = RwLockRef::of(&self.place, CHANGE)?.write(deadline)?;
+            return Ok(Locked::RwLock { _inside: inside });
+        }
+        let words: &LockWords = self.place.words(CHANGE)?;
+        let lock = RawLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
+        let held = lock.acquire(deadline)?;
+        Ok(Locked::Mutex { _held: held })
+    }
+
+    /// Reads the value while nobody can change it. The caller holds the lock.
+    fn read_locked(&self, operation: &'static str) -> Result<Vec<u8>> {
+        let size = self.schema.size();
+        let value = self
+            .copies(operation)?
+            .read_locked_with(size, |copy| load(copy, size));
+        value
+            .filter(|value| self.schema.check(value).is_ok())
+            .ok_or_else(|| damaged(self.place.segment().attached(), operation))
+    }
+
+    fn copies(&self, operation: &'static str) -> Result<copies::Copies<'_>> {
+        copies_at(&self.place, self.primitive, self.schema.size(), operation)
+    }
+}
+
+impl SegmentOptions {
+    /// Attaches to a segment of parts, whatever they are. See [`SegmentOptions::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`UntypedParts::attach`].
+    pub fn attach_any_parts(&self, key: &str) -> Result<UntypedParts> {
+        let segment = self.attach(key)?;
+        let attached = segment.attached();
+        let schema = attached.schema(ATTACH)?;
+        let schema = schema.filter(Schema::is_of_parts).ok_or_else(|| {
+            let reason = "it holds no parts";
+            Error::new(ErrorKind::TypeMismatch, ATTACH, reason).with_key(key)
+        })?;
+        let kinds: Vec<_> = schema.parts().collect();
+        let marks = kinds.iter().map(|(_, _, it)| it.marks()).sum();
+        let slots = attached.memory.layout().sizes.slots;
+        let rows = row_len(marks).saturating_mul(slots);
+        if schema.size().saturating_add(rows) > segment.size() {
+            return Err(damaged(attached, ATTACH));
+        }
+        let mut walk = LayoutCursor::new(segment, schema.size(), marks);
+        let parts = kinds.into_iter().map(|(path, _, primitive)| {
+            let value = schema.guarded_by(&path).map(|it| it.size());
+            let place = walk.next(primitive.size(value), primitive.marks());
+            match primitive {
+                Primitive::Mutex | Primitive::OnceLock => place.empty_own(THREAD),
+                Primitive::RwLock => place.empty_own(crate::rwlock::memory::THREAD),
+                Primitive::Semaphore | Primitive::Event | Primitive::Barrier => {}
+            }
+            FoundPart {
+                path,
+                primitive,
+                place,
+            }
+        });
+        let parts = parts.collect();
+        Ok(UntypedParts { schema, parts })
+    }
+}
