@@ -1,34 +1,17 @@
-//! The guide: how to use this library, a page for each subject.
+//! Explains how to use this library, a page for each subject.
 //!
-//! The pages are the Markdown files in `docs/guide`. A page links to other pages by their titles,
-//! and defines the targets at its end, for readers of the tree. The definitions here come first, so
-//! in this documentation the same titles lead to modules.
+#![doc = include_str!("guide/titles.txt")]
+#![doc = include_str!("../docs/guide/README.md")]
 
-/// Where the titles of the pages lead.
-macro_rules! titles {
-    () => {
-        "\
-[Choosing a tool]: crate::guide::choosing
-[Life of a segment]: crate::guide::life
-[Handling a death]: crate::guide::deaths
-[Values]: crate::guide::values
-[Parts]: crate::guide::parts
-[Transactions]: crate::guide::transactions
-[Waiting, tasks and event loops]: crate::guide::waiting
-[Users, groups and containers]: crate::guide::users
-[Upgrades]: crate::guide::upgrades
-[Testing your own code]: crate::guide::testing
-[Limits]: crate::guide::limits
-[Comparison]: crate::guide::comparison
-
-"
-    };
-}
+// The pages are Markdown files. A page links to other pages by their titles, and defines at its end
+// where these are in the tree. The definitions in `titles.txt` come first, so they count here, and
+// the same titles lead to modules.
 
 /// Declares the module of a page, and the items that it is about.
 macro_rules! page {
     ($name:ident, $file:literal, $items:literal) => {
-        #[doc = titles!()]
+        #[doc = include_str!("guide/titles.txt")]
+        #[doc = ""]
         #[doc = include_str!(concat!("../docs/guide/", $file))]
         #[doc = concat!("\n# Items on this page\n\n", $items)]
         pub mod $name {}
