@@ -26,8 +26,8 @@ page!(
 page!(
     life,
     "life.md",
-    "[`Segment`](crate::Segment), [`Options`](crate::Options), [`Policy`](crate::Policy), \
-     [`When`](crate::When)"
+    "[`Segment`](crate::Segment), [`SegmentOptions`](crate::SegmentOptions), \
+     [`Policy`](crate::Policy), [`DestroyMode`](crate::DestroyMode)"
 );
 page!(
     deaths,
@@ -46,13 +46,13 @@ page!(
     "parts.md",
     "[`Part`](trait@crate::Part), [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock), \
      [`Semaphore`](crate::Semaphore), [`Event`](crate::Event), [`Barrier`](crate::Barrier), \
-     [`Once`](crate::Once)"
+     [`OnceLock`](crate::OnceLock)"
 );
 page!(
     transactions,
     "transactions.md",
     "[`Segment::transaction`](crate::Segment::transaction), [`Transaction`](crate::Transaction), \
-     [`Options::log`](crate::Options::log)"
+     [`SegmentOptions::log`](crate::SegmentOptions::log)"
 );
 page!(
     waiting,
@@ -63,13 +63,14 @@ page!(
 page!(
     users,
     "users.md",
-    "[`Options::mode`](crate::Options::mode), [`Options::group`](crate::Options::group), \
-     [`Options::owner`](crate::Options::owner), [`directory`](crate::directory)"
+    "[`SegmentOptions::mode`](crate::SegmentOptions::mode), \
+     [`SegmentOptions::group`](crate::SegmentOptions::group), \
+     [`SegmentOptions::owner`](crate::SegmentOptions::owner), [`directory`](crate::directory)"
 );
 page!(
     upgrades,
     "upgrades.md",
-    "[`Options::migrate_shared`](crate::Options::migrate_shared), \
+    "[`SegmentOptions::migrate_shared`](crate::SegmentOptions::migrate_shared), \
      [`Segment::contents`](crate::Segment::contents), [`Schema`](crate::Schema)"
 );
 page!(
@@ -80,6 +81,6 @@ page!(
 page!(
     limits,
     "limits.md",
-    "[`Options`](crate::Options), [`ErrorKind`](crate::ErrorKind)"
+    "[`SegmentOptions`](crate::SegmentOptions), [`ErrorKind`](crate::ErrorKind)"
 );
 page!(comparison, "comparison.md", "[`qt`](crate::qt)");
