@@ -26,31 +26,53 @@ pub(super) fn boxed<T: Shareable>(from: &mut Reader<'_>) -> Box<T> {
 /// Reads a value into `place`, which has one when this returns.
 #[inline]
 fn fill<T: Shareable>(from: &mut Reader<'_>, place: &mut MaybeUninit<T>) {
+    fill_by(from, place, T::read_into, T::read);
+}
+
+/// Does so with the two functions of an implementation of [`Shareable`].
+#[inline]
+fn fill_by<T>(
+    from: &mut Reader<'_>,
+    place: &mut MaybeUninit<T>,
+    read_into: impl for<'a> FnOnce(&mut Reader<'_>, &'a mut MaybeUninit<T>) -> &'a mut T,
+    read: impl FnOnce(&mut Reader<'_>) -> T,
+) {
     let start = place.as_ptr();
-    let filled: *const T = T::read_into(from, place);
+    let filled: *const T = read_into(from, place);
     // A type without size proves nothing by its address.
     if size_of::<T>() == 0 || !ptr::eq(filled, start) {
-        fill_by_value(from, place);
+        fill_by_value(from, place, read);
     }
 }
 
-/// For an implementation that returned something else. Apart, so that `fill` has no value on its stack.
+/// For an implementation that returned something else. Apart, so that `fill_by` has no value on its stack.
 #[cold]
 #[inline(never)]
-fn fill_by_value<T: Shareable>(from: &mut Reader<'_>, place: &mut MaybeUninit<T>) {
-    place.write(T::read(from));
+fn fill_by_value<T>(
+    from: &mut Reader<'_>,
+    place: &mut MaybeUninit<T>,
+    read: impl FnOnce(&mut Reader<'_>) -> T,
+) {
+    place.write(read(from));
 }
 
-/// Reads a field into its place in a struct that has no value yet.
+/// Reads a field into its place in a struct that has no value yet, by the two functions of the field's type.
+///
+/// It has no bound on that type: of one that is not shareable, the compiler would report this bound as well.
 ///
 /// # Safety
 ///
 /// `place` is the address of a field in a place that the caller borrows exclusively.
 #[inline]
-pub unsafe fn fill_field<T: Shareable>(from: &mut Reader<'_>, place: *mut T) {
+pub unsafe fn fill_field<T>(
+    from: &mut Reader<'_>,
+    place: *mut T,
+    read_into: impl for<'a> FnOnce(&mut Reader<'_>, &'a mut MaybeUninit<T>) -> &'a mut T,
+    read: impl FnOnce(&mut Reader<'_>) -> T,
+) {
     // SAFETY: the caller vouches for the address and for who has access; no value is needed there.
     let place = unsafe { &mut *place.cast::<MaybeUninit<T>>() };
-    fill(from, place);
+    fill_by(from, place, read_into, read);
 }
 
 /// Reads values one after another, of which only the first `len` must be values.

@@ -52,13 +52,22 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
         quote_spanned!(ty.span()=> <#ty as __support::Shareable>::write(&self.#member, to);)
     });
     let fill = types.iter().zip(&members).map(|(ty, member)| {
-        // Errors point at the type; that the code is unsafe is this macro's business, not that of the program.
+        // All that names the type has its span, as in `read`, so that the compiler reports a type that is not shareable once.
+        let fill = quote_spanned! {ty.span()=>
+            __support::fill_field(
+                from,
+                field,
+                <#ty as __support::Shareable>::read_into,
+                <#ty as __support::Shareable>::read,
+            )
+        };
+        // Unsafe code has this macro's span, so that a program that forbids it can use the derive.
         let here = Span::call_site().located_at(ty.span());
         quote_spanned! {here=>
             // SAFETY: `start` is the address of a whole struct.
             let field: *mut #ty = unsafe { &raw mut (*start).#member };
             // SAFETY: the field lies in `place`, which is borrowed exclusively.
-            unsafe { __support::fill_field::<#ty>(from, field) };
+            unsafe { #fill };
         }
     });
     Ok(quote! {
