@@ -48,7 +48,7 @@ const THREAD: usize = 0;
 /// #[derive(Part)]
 /// struct Config { limits: Mutex<Limits>, jobs: Semaphore, ready: Event }
 ///
-/// let config = Config::open_or_create("com.example.any-parts", || ConfigFirst {
+/// let config = Config::open_or_create("com.example.any-parts", || ConfigInit {
 ///     limits: Limits { min: 0, max: 10 },
 ///     jobs: 4,
 ///     ready: ResetMode::Manual,

@@ -75,6 +75,8 @@ pub struct ValueType {
     pub name: String,
     /// The version of the type.
     pub version: u32,
+    /// The bytes of one value. The segment contains two copies, so its own size is larger.
+    pub size: usize,
 }
 
 /// Says what the data under a lock are worth.
@@ -182,10 +184,11 @@ impl Consistency {
 }
 
 fn value_type(view: &View) -> Option<ValueType> {
-    let (version, name) = Schema::headline(view.headline()?)?;
+    let head = Schema::headline(view.headline()?)?;
     Some(ValueType {
-        name: name.to_owned(),
-        version,
+        name: head.name.to_owned(),
+        version: head.version,
+        size: head.size,
     })
 }
 

@@ -39,7 +39,7 @@ use crate::segment::{Segment, SegmentOptions};
 ///     started: OnceLock<u64>,
 /// }
 ///
-/// let config = Config::open_or_create("com.example.config", || ConfigFirst {
+/// let config = Config::open_or_create("com.example.config", || ConfigInit {
 ///     limits: Limits { min: 0, max: 10 },
 ///     started: (),
 /// })?;

@@ -29,7 +29,7 @@ fn fill<T: Shareable>(from: &mut Reader<'_>, place: &mut MaybeUninit<T>) {
     fill_by(from, place, T::read_into, T::read);
 }
 
-/// Does so with the two functions of an implementation of [`Shareable`].
+/// Reads a value into `place` with the two functions of an implementation of [`Shareable`].
 #[inline]
 fn fill_by<T>(
     from: &mut Reader<'_>,
@@ -45,7 +45,8 @@ fn fill_by<T>(
     }
 }
 
-/// For an implementation that returned something else. Apart, so that `fill_by` has no value on its stack.
+/// Handles an implementation that returned another place. It is a function of its own so that `fill_by` has no value on its
+/// stack.
 #[cold]
 #[inline(never)]
 fn fill_by_value<T>(
@@ -56,9 +57,9 @@ fn fill_by_value<T>(
     place.write(read(from));
 }
 
-/// Reads a field into its place in a struct that has no value yet, by the two functions of the field's type.
+/// Reads a field into its place in a struct that has no value yet, with the two functions of the field's type.
 ///
-/// It has no bound on that type: of one that is not shareable, the compiler would report this bound as well.
+/// The type has no bound here. With one, the compiler would report a type that is not shareable twice.
 ///
 /// # Safety
 ///

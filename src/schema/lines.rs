@@ -176,7 +176,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
     let refuse = |line, detail| ParseSchemaError { line, detail };
     let mut lines = (1..).zip(text.lines());
     let first = lines.next().map_or("", |(_, line)| line);
-    let (version, name) = head(first).ok_or(refuse(
+    let Head { version, name, .. } = head(first).ok_or(refuse(
         1,
         "is not `size` and `version` and `type`, each with its value",
     ))?;
@@ -232,13 +232,25 @@ pub(super) fn begins_with_part(text: &str) -> Option<bool> {
     )
 }
 
-/// Version and name from the first line.
-pub(super) fn head(line: &str) -> Option<(u32, &str)> {
+/// The first line of a schema.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) size: usize,
+    pub(crate) version: u32,
+    pub(crate) name: &'a str,
+}
+
+/// Parses the first line.
+pub(super) fn head(line: &str) -> Option<Head<'_>> {
     let rest = line.strip_prefix("size ")?;
-    let (_, rest) = rest.split_once(" version ")?;
+    let (size, rest) = rest.split_once(" version ")?;
     let (version, name) = rest.split_once(" type ")?;
     let is_name = !name.is_empty() && !name.contains(char::is_control);
-    is_name.then_some((version.parse().ok()?, name))
+    is_name.then_some(Head {
+        size: size.parse().ok()?,
+        version: version.parse().ok()?,
+        name,
+    })
 }
 
 /// Adds a field to the struct that its path leads to, which is the last one of the schema so far.

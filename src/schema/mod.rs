@@ -254,7 +254,7 @@ impl Description {
 /// Describes a type as it is in shared memory: name, version, and every field.
 ///
 /// Two schemas are equal if they are equal in all of these. Whether two programs understand each other is for
-/// [`first_difference`](Schema::first_difference) to say, or for the [hash](Schema::hash): the name plays no part in it.
+/// [`first_difference`](Schema::first_difference) to say, or for the [fingerprint](Schema::fingerprint): the name plays no part in it.
 ///
 /// # Examples
 ///
@@ -311,8 +311,8 @@ impl Schema {
         lines::parse(text)
     }
 
-    /// The version and the name of the type that the first line of a schema's text names.
-    pub(crate) fn headline(line: &str) -> Option<(u32, &str)> {
+    /// Parses the first line of a schema's text.
+    pub(crate) fn headline(line: &str) -> Option<lines::Head<'_>> {
         lines::head(line)
     }
 
@@ -410,7 +410,7 @@ impl Schema {
     ///
     /// # #[derive(Part)]
     /// # struct Family { total: Mutex<u64>, table: OnceLock<[u32; 2]> }
-    /// # let family = Family::open_or_create("com.example.guarded", || FamilyFirst { total: 7, table: () })?;
+    /// # let family = Family::open_or_create("com.example.guarded", || FamilyInit { total: 7, table: () })?;
     /// let seen = sharehold::inspect("com.example.guarded")?;
     /// let schema = seen.schema?.expect("it is of parts");
     /// let total = schema.guarded_by("total").expect("it is a mutex");

@@ -74,7 +74,7 @@ const MARKS: usize = 1792;
 
 fn parts_that_claim_to_be_the_next_attachments_come_free() {
     assert_eq!(All::SIZE, MARKS);
-    let first = || AllFirst {
+    let first = || AllInit {
         mutex: 1,
         rwlock: 1,
         once: (),

@@ -40,12 +40,12 @@ struct All {
     lenient: Barrier,
 }
 
-fn first() -> AllFirst {
+fn first() -> AllInit {
     let meeting = |death_policy| BarrierOptions {
         participants: 2,
         death_policy,
     };
-    AllFirst {
+    AllInit {
         mutex: [true; 8],
         rwlock: [true; 8],
         once: (),

@@ -56,12 +56,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-fn first() -> PartsFirst {
+fn first() -> PartsInit {
     let meeting = |death_policy| BarrierOptions {
         participants: 2,
         death_policy,
     };
-    PartsFirst {
+    PartsInit {
         mutex: OLD,
         rwlock: OLD,
         permits: 2,

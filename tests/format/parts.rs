@@ -41,7 +41,7 @@ fn typed(version: u64, even: Words, odd: Words) -> [(&'static str, Value); 4] {
 
 pub(crate) fn parts_are_where_the_document_says() {
     sizes_are_as_described();
-    let first = AllFirst {
+    let first = AllInit {
         mutex: [1; 3],
         rwlock: [2; 3],
         once: (),

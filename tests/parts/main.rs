@@ -58,9 +58,9 @@ fn create() -> Family {
         participants: 3,
         death_policy,
     };
-    let first = FamilyFirst {
+    let first = FamilyInit {
         mutex: [0; 16],
-        inner: InnerFirst {
+        inner: InnerInit {
             rwlock: [0; 16],
             permits: 2,
             manual: ResetMode::Manual,

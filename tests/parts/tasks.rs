@@ -506,7 +506,7 @@ fn word_at(file: &File, at: usize) -> u64 {
 fn no_task_is_kept_by_one_who_is_stopped_inside() {
     // A number that stands nowhere else, so that the words are found.
     const PERMITS: u32 = 0x5a17;
-    let first = || CrowdFirst {
+    let first = || CrowdInit {
         lock: 0,
         permits: PERMITS,
         meeting: BarrierOptions {

@@ -29,7 +29,7 @@ struct Gate {
 }
 
 fn create(reset: ResetMode) -> Gate {
-    let first = GateFirst {
+    let first = GateInit {
         event: reset,
         passed: 0,
     };

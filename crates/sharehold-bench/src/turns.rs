@@ -58,7 +58,7 @@ impl Turns {
 pub(crate) fn make_events(key: &str) -> Result<()> {
     let options = Segment::options().policy(Policy::Persistent);
     let (first, second) = (ResetMode::Auto, ResetMode::Auto);
-    let turns: Turns = options.create_part(key, TurnsFirst { first, second })?;
+    let turns: Turns = options.create_part(key, TurnsInit { first, second })?;
     Ok(turns.first.set()?)
 }
 

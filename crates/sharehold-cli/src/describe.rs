@@ -57,6 +57,19 @@ pub(crate) fn short_key(key: &str) -> String {
     format::cut(&format::visible(key), LONGEST)
 }
 
+/// Returns the number of data bytes: those of one value, or the plain ones. The second copy of a value and the words
+/// around it do not count.
+pub(crate) fn size(summary: &Summary) -> usize {
+    let typed = summary.value_type.as_ref();
+    typed.map_or(summary.size, |it| it.size)
+}
+
+/// Returns the number of data bytes to which the segment can grow.
+fn max_size(summary: &Summary) -> usize {
+    let typed = summary.value_type.as_ref();
+    typed.map_or(summary.max_size, |it| it.size)
+}
+
 /// The type's name; a dash for plain bytes.
 pub(crate) fn type_name(summary: &Summary) -> String {
     let named = summary.value_type.as_ref();
@@ -237,8 +250,8 @@ impl From<&Summary> for SummaryJson {
         SummaryJson {
             key: summary.key.clone(),
             state: State::of(summary),
-            size: summary.size,
-            max_size: summary.max_size,
+            size: size(summary),
+            max_size: max_size(summary),
             reserved: summary.reserved,
             value_type: summary.value_type.as_ref().map(|it| TypeJson {
                 name: it.name.clone(),

@@ -138,7 +138,7 @@ fn row(summary: &Summary) -> [Cell; 7] {
     let state = State::of(summary);
     [
         key(&summary.key).into(),
-        format::bytes(summary.size as u64).into(),
+        format::bytes(describe::size(summary) as u64).into(),
         format::cut(&describe::type_name(summary), 24).into(),
         summary.attachments.len().to_string().into(),
         Cell::new(lock, tone),

@@ -216,15 +216,15 @@ fn size_words(seen: &Inspection) -> String {
     let summary = &seen.summary;
     let schema = seen.schema.as_ref().ok().and_then(Option::as_ref);
     let copies = match schema {
-        Some(schema) if !schema.is_of_parts() => " (two copies of the value)",
+        Some(schema) if !schema.is_of_parts() => " in two copies",
         _ => "",
     };
-    let grows = if summary.max_size > summary.size {
+    let grows = if schema.is_none() && summary.max_size > summary.size {
         format!(", grows to {}", format::bytes(summary.max_size as u64))
     } else {
         String::new()
     };
-    let size = format::bytes(summary.size as u64);
+    let size = format::bytes(describe::size(summary) as u64);
     format!(
         "{size} of data{copies}{grows}, takes {} of memory in all",
         format::bytes(summary.reserved)

@@ -72,7 +72,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let find = each(|ty| quote!(<#ty as ::sharehold::Part>::find(at)));
     let first_types = each(|ty| quote!(<#ty as ::sharehold::Part>::Init));
     let visibility = &input.vis;
-    let first = format_ident!("{}First", name.unraw());
+    let first = format_ident!("{}Init", name.unraw());
     let first_text = format!("Says what the parts of a [`{text}`] begin with.");
     let member_texts = texts.iter().map(|it| format!("What `{it}` begins with."));
     Ok(quote! {

@@ -197,7 +197,10 @@ fn cell(row: &Row, summary: &Summary, column: Column) -> (String, Tone) {
     let plain = |text| (text, Tone::Plain);
     match column {
         Column::Key => plain(format::visible(&row.key)),
-        Column::Size => plain(format!("{:>9}", format::bytes(summary.size as u64))),
+        Column::Size => plain(format!(
+            "{:>9}",
+            format::bytes(describe::size(summary) as u64)
+        )),
         Column::Attached => plain(format!("{:>3}", summary.attachments.len())),
         Column::Holder => holder(summary),
         Column::Rate => {

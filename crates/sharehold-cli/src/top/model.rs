@@ -92,7 +92,7 @@ impl Row {
     }
 
     fn size(&self) -> usize {
-        self.summary.as_ref().map_or(0, |it| it.size)
+        self.summary.as_ref().map_or(0, describe::size)
     }
 
     /// What is broken comes first.

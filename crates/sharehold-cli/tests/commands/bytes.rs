@@ -280,3 +280,20 @@ fn a_held_lock_is_waited_for_no_longer_than_asked() {
     holder.kill();
     assert_eq!(world.run("read plain --timeout 30").code, 0);
 }
+
+/// All commands show the size of a value as the number of its bytes.
+#[test]
+fn all_commands_show_the_same_size() {
+    let world = World::new();
+    world.ok("create k --fields a:u64,b:u32,c:u32");
+    assert!(world.ok("ls").contains(" 16 B "), "{}", world.ok("ls"));
+    assert!(world.ok("show k").contains("16 B of data in two copies"));
+    let shown: Value = serde_json::from_str(&world.ok("show k --json")).expect("JSON");
+    assert_eq!(
+        (&shown["size"], &shown["max_size"]),
+        (&16.into(), &16.into())
+    );
+    assert_eq!(world.ok("read k").len(), 16);
+    let refused = world.feed("write k", &[0; 17]);
+    assert_refused(&refused, 1, "there is room for 16 of 16 bytes");
+}

@@ -37,8 +37,8 @@ struct Family {
     table: OnceLock<u64>,
 }
 
-fn first() -> FamilyFirst {
-    FamilyFirst {
+fn first() -> FamilyInit {
+    FamilyInit {
         total: 5,
         limits: Limits { least: -1, most: 9 },
         jobs: 3,

@@ -21,9 +21,9 @@ pub struct Outer {
 fn main() {
     let _ = |inner: inner::Inner| (inner.r#type.set(), inner.value.get());
     let _ = |outer: Outer| (outer.permits.available(), outer.once.get());
-    let _ = inner::InnerFirst {
+    let _ = inner::InnerInit {
         r#type: sharehold::ResetMode::Auto,
         value: [0; 3],
     };
-    let _ = OuterFirst { permits: 1, once: () };
+    let _ = OuterInit { permits: 1, once: () };
 }
