@@ -84,3 +84,8 @@ page!(
     "[`SegmentOptions`](crate::SegmentOptions), [`ErrorKind`](crate::ErrorKind)"
 );
 page!(comparison, "comparison.md", "[`qt`](crate::qt)");
+
+/// The code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -264,7 +264,7 @@ fn every_field_is_where_the_document_says() {
     assert_eq!(file.len(), (data_at + 5000).next_multiple_of(4096));
     let header = [
         ("magic", bytes(b"sharehld")),
-        ("version", number(4)),
+        ("version", number(5)),
         ("policy", number(1)),
         ("slots", number(3)),
         ("key_len", number(KEY.len())),
@@ -289,7 +289,7 @@ fn every_field_is_where_the_document_says() {
         ("fenced", number(0)),
         ("condition", number(1)),
         ("watched", number(1)),
-        ("previous_owner_hold", number((1 << 12) + 1)),
+        ("previous_owner_id", number((1 << 12) + 1)),
         ("previous_owner", bytes(&culprits_record)),
         ("checkers", bytes(&[0; 32])),
         ("last_recoveries", bytes(&file[256..HEADER])),

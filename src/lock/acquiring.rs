@@ -55,7 +55,7 @@ impl Begin for Threadless<'_> {
         attempt: &Attempt<'_, Self>,
         acquired: Result<Acquired, AcquireError>,
     ) -> Result<(), AcquireFailure> {
-        let acquired = acquired.map_err(AcquireFailure::AcquireError)?;
+        let acquired = acquired.map_err(AcquireFailure::NotAcquired)?;
         self.0.begin(attempt, Ok(acquired), Deadline::Never)
     }
 }

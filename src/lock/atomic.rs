@@ -35,7 +35,7 @@ impl Segment {
     pub(crate) fn lock_atomically(&self) -> Result<AtomicHold<'_>> {
         match self.acquire(UpdateMode::Atomic, Deadline::Never) {
             Ok(()) => Ok(AtomicHold::new(self)),
-            Err(AcquireFailure::AcquireError(refusal)) => Err(refusal.into()),
+            Err(AcquireFailure::NotAcquired(refusal)) => Err(refusal.into()),
             Err(AcquireFailure::Abandonment(left)) => {
                 // The conversion into the error drops the guard, which releases the lock.
                 let guard = SegmentGuard::<GuardNoSend>::new(self);
@@ -54,7 +54,7 @@ impl Segment {
         let is_consistent = match self.acquire(UpdateMode::Atomic, Deadline::Never) {
             Ok(()) => true,
             Err(AcquireFailure::Abandonment(_)) => false,
-            Err(AcquireFailure::AcquireError(refusal)) => return Err(refusal.into()),
+            Err(AcquireFailure::NotAcquired(refusal)) => return Err(refusal.into()),
         };
         Ok((AtomicHold::new(self), is_consistent))
     }

@@ -21,7 +21,7 @@ pub enum LockError<'a, B = GuardNoSend> {
     Abandoned(Abandoned<'a, B>),
     /// The lock was not acquired.
     #[error(transparent)]
-    AcquireError(AcquireError),
+    NotAcquired(AcquireError),
 }
 
 impl<B> LockError<'_, B> {
@@ -29,7 +29,7 @@ impl<B> LockError<'_, B> {
     pub fn kind(&self) -> ErrorKind {
         match self {
             LockError::Abandoned(_) => ErrorKind::Abandoned,
-            LockError::AcquireError(refusal) => refusal.kind(),
+            LockError::NotAcquired(refusal) => refusal.kind(),
         }
     }
 }
@@ -43,7 +43,7 @@ impl From<AcquireError> for Error {
 impl<B> From<LockError<'_, B>> for Error {
     fn from(error: LockError<'_, B>) -> Error {
         match error {
-            LockError::AcquireError(refusal) => refusal.into(),
+            LockError::NotAcquired(refusal) => refusal.into(),
             LockError::Abandoned(found) => {
                 let detail = format!("{found}; repair the data and call mark_consistent");
                 Error::new(ErrorKind::Abandoned, LOCK, detail).with_key(found.guard.segment().key())

@@ -35,7 +35,7 @@ impl Segment {
     /// # Errors
     ///
     /// [`LockError::Abandoned`], with the lock acquired, after an owner died or panicked, and again
-    /// on every later lock until the data are marked consistent; [`LockError::AcquireError`] with
+    /// on every later lock until the data are marked consistent; [`LockError::NotAcquired`] with
     /// [`Deadlock`](crate::ErrorKind::Deadlock) when this thread owns the lock already, or with
     /// [`Forked`](crate::ErrorKind::Forked) in a forked child.
     #[inline(always)]
@@ -43,11 +43,47 @@ impl Segment {
         self.guard(Deadline::Never)
     }
 
+    /// Acquires the lock, and first repairs the data if the previous owner abandoned them.
+    ///
+    /// `repair` runs under the lock, and only after an owner died or panicked. When it succeeds, the
+    /// data count as consistent. Use [`Segment::lock`] to learn which process died, or how.
+    ///
+    /// # When a process dies
+    ///
+    /// As for [`Segment::lock`]. The next caller repairs the data again if a process dies in
+    /// `repair`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], except [`Abandoned`](crate::ErrorKind::Abandoned), and the error of
+    /// `repair`. The lock is then released, and the next caller repairs the data.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sharehold::Segment;
+    ///
+    /// let segment = Segment::options().size(1024).open_or_create("com.example.greeting")?;
+    /// let mut data = segment.lock_or_recover(|data| data.fill(0..1024, 0))?;
+    /// data.write(0, b"Hello from another process!")?;
+    /// # Ok::<(), sharehold::Error>(())
+    /// ```
+    pub fn lock_or_recover<E: From<Error>>(
+        &self,
+        repair: impl FnOnce(&mut SegmentGuard<'_>) -> Result<(), E>,
+    ) -> Result<SegmentGuard<'_>, E> {
+        match self.lock() {
+            Ok(guard) => Ok(guard),
+            Err(LockError::Abandoned(found)) => found.recover(repair),
+            Err(LockError::NotAcquired(refusal)) => Err(Error::from(refusal).into()),
+        }
+    }
+
     /// Acquires the lock if it is free or its owner is dead, without waiting.
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock`], and [`LockError::AcquireError`] with
+    /// As [`Segment::lock`], and [`LockError::NotAcquired`] with
     /// [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the owner.
     #[inline(always)]
     pub fn try_lock(&self) -> Result<SegmentGuard<'_>, LockError<'_>> {
@@ -58,7 +94,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// As [`Segment::lock`], and [`LockError::AcquireError`] with
+    /// As [`Segment::lock`], and [`LockError::NotAcquired`] with
     /// [`Timeout`](crate::ErrorKind::Timeout), which names the owner.
     pub fn lock_timeout(&self, limit: Duration) -> Result<SegmentGuard<'_>, LockError<'_>> {
         self.guard(Deadline::after(limit))
@@ -113,7 +149,7 @@ fn guarded<B>(
             SegmentGuard::new(segment),
             left,
         ))),
-        Err(AcquireFailure::AcquireError(refusal)) => Err(LockError::AcquireError(refusal)),
+        Err(AcquireFailure::NotAcquired(refusal)) => Err(LockError::NotAcquired(refusal)),
     }
 }
 

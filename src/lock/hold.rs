@@ -69,7 +69,7 @@ impl Abandonment {
 pub(crate) enum AcquireFailure {
     /// The lock is acquired, and a previous owner abandoned it.
     Abandonment(Box<Abandonment>),
-    AcquireError(AcquireError),
+    NotAcquired(AcquireError),
 }
 
 impl Segment {
@@ -101,7 +101,7 @@ impl Segment {
         let attempt = Attempt::new(self, UpdateMode::Atomic);
         if !self.attached().is_ours() || attempt.try_acquire().is_err() {
             return match self.acquire_contended(UpdateMode::Atomic, deadline) {
-                Err(AcquireFailure::AcquireError(refusal)) => Err(refusal),
+                Err(AcquireFailure::NotAcquired(refusal)) => Err(refusal),
                 Ok(()) | Err(AcquireFailure::Abandonment(_)) => Ok(()),
             };
         }
@@ -117,7 +117,7 @@ impl Segment {
         deadline: Deadline,
     ) -> Result<(), AcquireFailure> {
         if !self.attached().is_ours() {
-            return Err(AcquireFailure::AcquireError(AcquireError::forked(self)));
+            return Err(AcquireFailure::NotAcquired(AcquireError::forked(self)));
         }
         let attempt = Attempt::new(self, mode);
         let acquired = attempt.wait(deadline);
@@ -136,10 +136,10 @@ impl Segment {
         deadline: Deadline,
     ) -> Result<(), AcquireFailure> {
         let acquired = acquired
-            .map_err(|refused| AcquireFailure::AcquireError(attempt.refused(refused, deadline)))?;
+            .map_err(|refused| AcquireFailure::NotAcquired(attempt.refused(refused, deadline)))?;
         if let Acquired::TakenOver(dead) = acquired {
             self.settle_replacement(dead)
-                .map_err(AcquireFailure::AcquireError)?;
+                .map_err(AcquireFailure::NotAcquired)?;
             self.recover(dead);
             attempt.record_recovery(dead);
             // Only from here on may the death of this owner leave other data than the dead owner

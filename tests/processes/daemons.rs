@@ -48,7 +48,7 @@ fn a_daemon_that_closed_its_descriptors_is_not_robbed_until_it_dies() {
     let segment = created();
     let mut child = Child::of(daemon);
     child.hears("closed");
-    let Err(LockError::AcquireError(refused)) = segment.lock_timeout(Duration::from_millis(300))
+    let Err(LockError::NotAcquired(refused)) = segment.lock_timeout(Duration::from_millis(300))
     else {
         panic!("the daemon was robbed")
     };

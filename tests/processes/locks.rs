@@ -16,6 +16,7 @@ pub(crate) fn suite() -> Suite {
         .test(a_killed_holders_lock_is_taken_over_and_says_who_died)
         .test(a_death_is_reported_until_somebody_vouches_for_the_data)
         .test(recover_repairs_before_it_vouches)
+        .test(lock_or_recover_repairs_only_what_was_abandoned)
         .test(those_who_take_over_may_die_as_well)
         .test(a_waiter_that_is_killed_takes_no_turn_with_it)
         .test(a_holder_that_panicked_is_reported_and_the_lock_is_free)
@@ -45,7 +46,7 @@ fn left<'a>(locked: Result<SegmentGuard<'a>, LockError<'a>>) -> Abandoned<'a> {
 #[track_caller]
 fn refusal(locked: Result<SegmentGuard<'_>, LockError<'_>>) -> AcquireError {
     match locked {
-        Err(LockError::AcquireError(refusal)) => refusal,
+        Err(LockError::NotAcquired(refusal)) => refusal,
         other => panic!("{}", describe(other)),
     }
 }
@@ -151,6 +152,36 @@ fn mortal(test: &mut Talk) {
     bytes.write_at(0, &(len + 1)).expect("there is room");
     let me = rustix::process::getpid();
     rustix::process::kill_process(me, rustix::process::Signal::KILL).expect("it may");
+}
+
+fn lock_or_recover_repairs_only_what_was_abandoned() {
+    let segment = created();
+    let mut child = holding();
+    assert_eq!(child.ask("write 1"), "written");
+    child.kill();
+
+    // A repair that fails leaves the data abandoned for the next caller.
+    let refused = segment.lock_or_recover(|bytes| bytes.fill(0..usize::MAX, 0));
+    assert_eq!(
+        refused.expect_err("it fails").kind(),
+        ErrorKind::OutOfBounds
+    );
+
+    let repaired = segment.lock_or_recover(|bytes| bytes.write_at(0, &7_u64));
+    let bytes = repaired.expect("it is repaired");
+    assert_eq!(bytes.read_at::<u64>(0).expect("there is room"), 7);
+
+    let twice = segment.lock_or_recover(|_| Ok::<(), sharehold::Error>(()));
+    assert_eq!(
+        twice.expect_err("this thread has it").kind(),
+        ErrorKind::Deadlock
+    );
+    drop(bytes);
+
+    let calm = segment.lock_or_recover(|_| -> Result<(), Box<dyn std::error::Error>> {
+        panic!("nothing was abandoned")
+    });
+    drop(calm.expect("it is free"));
 }
 
 fn those_who_take_over_may_die_as_well() {

@@ -376,7 +376,7 @@ fn an_older_format_is_exported_and_migrated() {
         Segment::contents(KEY)
             .expect("it is there")
             .format_version(),
-        4
+        5
     );
     destroyed();
     // Also to the same type.

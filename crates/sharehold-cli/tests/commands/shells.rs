@@ -76,8 +76,8 @@ fn zsh_completes_words_keys_and_fields() {
     ));
     screen.shows(&["\nready"]);
     for (typed, completed) in [
-        ("sharehold loc\t", "sharehold lock "),
-        ("sharehold get com.ex\t", "sharehold get com.example.job "),
+        ("sharehold loc\t", "sharehold lock"),
+        ("sharehold get com.ex\t", "sharehold get com.example.job"),
         (
             "sharehold set com.example.job li\t",
             "sharehold set com.example.job limit",
@@ -86,7 +86,7 @@ fn zsh_completes_words_keys_and_fields() {
         screen.press(typed);
         screen.shows(&[completed]);
         // Forgets the line.
-        screen.press("\x03");
+        screen.press("\x15");
     }
 }
 
