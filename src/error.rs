@@ -1,7 +1,7 @@
-//! Errors as values: what was asked, of which key, why it could not be, and what to do next.
+//! Errors as values: the operation, the key, the reason, and the next step.
 //!
-//! One [`Error`] serves the life of a segment and access to its bytes. Locks have an error of their own, which
-//! carries the guard; it turns into an [`Error`] with `?`.
+//! One [`Error`] serves the lifetime of a segment and access to its bytes. Locks have an error type
+//! of their own, which carries the guard; `?` converts it into an [`Error`].
 
 use std::fmt;
 use std::io;
@@ -9,10 +9,10 @@ use std::io;
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Reports what could not be done, and names the next step.
+/// The error of a failed operation. It names the reason and the next step.
 ///
-/// Its text is one sentence for people: operation, key, reason, and what to do. `Debug` prints the same
-/// text, so that a `main` that returns [`Result`] shows it. Programs look at [`Error::kind`].
+/// Its text is one sentence: operation, key, reason, and what to do. `Debug` prints the same text,
+/// so that a `main` that returns [`Result`] shows it. Programs match on [`Error::kind`].
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ impl fmt::Display for ErrorRepr {
     }
 }
 
-/// A key as it is shown to people: cut when long, with control characters made visible.
+/// A key for display: cut when long, with control characters escaped.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -94,7 +94,7 @@ impl Error {
         }))
     }
 
-    /// Adds the next step for a program; an interface for people may have another one.
+    /// Adds the next step for a program; a user interface may show another one.
     pub(crate) fn advise(mut self, advice: impl Into<String>) -> Error {
         self.0.advice = Some(advice.into());
         self
@@ -110,89 +110,91 @@ impl Error {
         self
     }
 
-    /// Returns what kind of failure it is.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Returns the key that was asked for, where there was one.
+    /// Returns the key of the operation, if there was one.
     pub fn key(&self) -> Option<&str> {
         self.0.key.as_deref()
     }
 
-    /// Returns what was being done, as a verb phrase such as `attach to`.
+    /// Returns the operation, as a verb phrase such as `attach to`.
     pub fn operation(&self) -> &str {
         self.0.operation
     }
 
-    /// Returns why it could not be done: the text of the error without what was asked and without [`Error::advice`].
+    /// Returns the reason: the text of the error without the operation and without
+    /// [`Error::advice`].
     pub fn reason(&self) -> &str {
         &self.0.reason
     }
 
-    /// Returns the next step, in this library's words, where it is not part of the reason.
+    /// Returns the next step, in terms of this library, unless it is part of the reason.
     ///
-    /// An interface that has other words, such as a command with options, tells its own users their own next step instead.
+    /// A user interface with other terms, such as a command with options, shows its own next step
+    /// instead.
     pub fn advice(&self) -> Option<&str> {
         self.0.advice.as_deref()
     }
 
-    /// Returns the system's own reason, where it was the system that refused.
+    /// Returns the system's own error, if the system refused the operation.
     pub fn system(&self) -> Option<&io::Error> {
         self.0.system.as_ref()
     }
 }
 
-/// Tells failures apart; each kind has a number that never changes.
+/// The kinds of failures. Each kind has a number that never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u16)]
 pub enum ErrorKind {
     /// The key is empty, or longer than 64 KiB.
     InvalidKey = 1,
-    /// A size, a number of slots or a mode cannot be had by anybody.
+    /// A size, slot count or mode is out of range.
     InvalidOption = 2,
     /// A living or persistent segment has this key.
     AlreadyExists = 3,
     /// No segment has this key.
     NotFound = 4,
-    /// The system does not let this user do it.
+    /// The system does not permit this user to do it.
     PermissionDenied = 5,
-    /// The directory or file belongs to somebody else, or others may change it.
+    /// The directory or file belongs to another user, or other users may change it.
     NotTrusted = 6,
-    /// The system has no memory for it.
+    /// The system has not enough memory.
     OutOfMemory = 7,
-    /// The file is not a whole segment: cut, overwritten, or never one.
+    /// The file is not a complete segment: truncated, overwritten, or not a segment at all.
     Damaged = 8,
-    /// The segment was made by another version of the format.
+    /// The segment has another version of the format.
     WrongVersion = 9,
     /// Every slot of the attachment table is taken.
     TooManyAttachments = 10,
-    /// Others use it, or are changing it, for longer than was allowed to wait.
+    /// Other processes used or changed it for longer than the time limit.
     Busy = 11,
-    /// An offset and a length reach beyond the data.
+    /// An offset plus a length reaches beyond the data.
     OutOfBounds = 12,
     /// The handle belongs to the parent of this forked process.
     Forked = 13,
-    /// The lock's last holder died or panicked and nobody has vouched for the data since.
+    /// The lock's last owner died or panicked, and the data were not marked consistent since.
     Abandoned = 14,
-    /// The lock was not free, or a change was not made, in time.
+    /// The lock did not become free, or the awaited change did not happen, in time.
     Timeout = 15,
-    /// The lock is held, and waiting was not asked for.
+    /// The lock is held, and the call does not wait.
     WouldBlock = 16,
     /// This thread itself holds the lock.
     Deadlock = 17,
-    /// This system has not what it takes.
+    /// This platform is not supported.
     Unsupported = 18,
     /// The system failed in a way that has no kind of its own.
     System = 19,
-    /// A transaction changes more than the segment's log can take.
+    /// A transaction changes more than the segment's log can hold.
     LogFull = 20,
     /// The segment holds another type, another version of it, or plain bytes.
     TypeMismatch = 21,
-    /// A participant of the barrier died, and this round was to be broken by that.
+    /// A participant of the barrier died, and the barrier breaks the round in that case.
     Broken = 22,
-    /// The segment was migrated: one of another type has its key.
+    /// The segment was migrated: its key now belongs to a segment of another type.
     Migrated = 23,
 }
 

@@ -1,4 +1,5 @@
-//! Attaching to what exists: needed by somebody, checked before it is mapped, present before it is used.
+//! Attaching to an existing segment: first check that it is needed and valid, then map it and
+//! become present, and only then use it.
 
 use super::header::{self, ParsedHeader, Policy, damaged};
 use super::location::{Location, not_found, system};
@@ -36,11 +37,12 @@ pub(super) fn attach_read_only(options: &SegmentOptions, key: &Key) -> Result<Re
     Ok(ReadOnlySegment::new(attached))
 }
 
-/// Goes in through the gate, as often as it takes to find the segment that has the name, and becomes present there
-/// with `appear`.
+/// Enters the gate, retrying until the file inside is the one that has the name, and becomes
+/// present there with `appear`.
 ///
-/// Whether anybody needs the segment is asked before anything else: a stale one does not exist, whatever it contains.
-/// All of it happens in the gate, so that the answer holds until this process is present.
+/// The first check is whether the segment is still needed: a stale one does not exist, whatever it
+/// contains. All steps happen inside the gate, so that the answer holds until this process is
+/// present.
 fn enter<P>(
     options: &SegmentOptions,
     key: &Key,
@@ -79,7 +81,7 @@ fn enter<P>(
         if is_named {
             match remove::clear_name(&location, &directory, ATTACH) {
                 Ok(Name::Free) => return Err(not_found(ATTACH)),
-                // It is stale all the same, and its owner's to remove.
+                // It is stale all the same; its owner can remove it.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                     return Err(not_found(ATTACH));
                 }
@@ -94,7 +96,7 @@ fn enter<P>(
     }
 }
 
-/// Maps an opened file, if it is a whole segment and the key's own.
+/// Maps an opened file, if it is a complete segment with this key.
 fn map_checked(
     options: &SegmentOptions,
     file: &SegmentFile,
@@ -128,8 +130,9 @@ fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
     Err(Error::new(ErrorKind::TypeMismatch, ATTACH, detail))
 }
 
-/// Reserves the memory that creation had reserved, if a program that copied the file left holes where there were zeros: on a
-/// full file system a store there would fault, and on one in memory a load, too.
+/// Reserves the memory that creation had reserved, if a program that copied the file left holes in
+/// place of zeros. A store to a hole faults on a full file system; on one in memory, a load does,
+/// too.
 fn fill_holes(
     file: &SegmentFile,
     found: &ParsedHeader,
@@ -151,7 +154,7 @@ fn fill_holes(
     }
 }
 
-/// Maps a file whose header was found good.
+/// Maps a file whose header was validated.
 pub(super) fn map(
     file: &SegmentFile,
     found: &ParsedHeader,

@@ -1,10 +1,10 @@
-//! Creating a segment: it is made whole in a file without a name, then named in one step.
+//! Creating a segment: it is completed in an unnamed file, and then named in one step.
 //!
 //! | death after | what is left |
 //! |---|---|
-//! | the unnamed file, its memory, its contents | nothing: the kernel frees a file without name |
+//! | the unnamed file, its memory, its contents | nothing: the kernel frees an unnamed file |
 //! | removing a stale segment | nothing under the key |
-//! | naming | a whole segment whose only slot is dead: stale |
+//! | naming | a complete segment whose only slot is dead: stale |
 
 use super::header::{self, Policy};
 use super::location::{Location, system};
@@ -24,7 +24,7 @@ const CREATE: &str = "create";
 pub(super) fn create(
     options: &SegmentOptions,
     key: &Key,
-    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
+    init: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
 ) -> Result<Segment> {
     options.checked_sizes(CREATE)?;
     check_levels(options.schema.as_ref())?;
@@ -33,12 +33,12 @@ pub(super) fn create(
     let directory = location.open_or_make(CREATE, options.is_shared())?;
     let free = |name| match name {
         Name::Free => Ok(()),
-        // One that cannot be read is in the way, too, and its error says more.
+        // An unreadable segment occupies the name, too, and its error is more specific.
         Name::Taken(file) => Err(already_exists(header::read_of(&file, key, CREATE)?.policy)),
     };
-    // Before the work of making one: mostly the answer is already there.
+    // Checked before the expensive work: usually the name's state is known by then.
     free(remove::clear_name(&location, &directory, CREATE)?)?;
-    let (draft, id) = draft(options, key, &location, &directory, first)?;
+    let (draft, id) = draft(options, key, &location, &directory, init)?;
     let mut patience = Patience::new();
     loop {
         match directory.give_name(&draft.file, location.name()) {
@@ -48,7 +48,7 @@ pub(super) fn create(
             }
             Err(error) => return Err(location.not_made(CREATE, error)),
         }
-        // Somebody removed what stood there, and a third one was quicker again.
+        // Another process removed the segment under the name, and a third one was faster again.
         if !patience.rest() {
             let detail = "others keep creating and abandoning it; see who they are, then try again";
             return Err(Error::new(ErrorKind::Busy, CREATE, detail));
@@ -56,7 +56,7 @@ pub(super) fn create(
     }
 }
 
-/// Refuses a type whose schema nobody could read.
+/// Refuses a type whose schema could not be parsed by other programs.
 fn check_levels(schema: Option<&Schema>) -> Result<()> {
     match schema {
         Some(schema) if !schema.can_be_parsed() => {
@@ -75,7 +75,7 @@ fn check_levels(schema: Option<&Schema>) -> Result<()> {
 pub(super) fn open_or_create(
     options: &SegmentOptions,
     key: &Key,
-    first: impl Fn(&mut SegmentData<'_>) -> Result<()>,
+    init: impl Fn(&mut SegmentData<'_>) -> Result<()>,
 ) -> Result<Segment> {
     let mut patience = Patience::new();
     loop {
@@ -83,14 +83,15 @@ pub(super) fn open_or_create(
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             attached => return attached.and_then(|segment| large_enough(options, segment)),
         }
-        match create(options, key, &first) {
+        match create(options, key, &init) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && patience.rest() => {}
             created => return created,
         }
     }
 }
 
-/// Grows plain data that are fewer than the options want. The size of a typed value was checked with its type.
+/// Grows plain data that are smaller than the options require. The size of a typed value was
+/// checked with its type.
 fn large_enough(options: &SegmentOptions, segment: Segment) -> Result<Segment> {
     if options.schema.is_none() && segment.size() < options.size {
         segment.grow(options.size)?;
@@ -98,13 +99,13 @@ fn large_enough(options: &SegmentOptions, segment: Segment) -> Result<Segment> {
     Ok(segment)
 }
 
-/// Makes a whole segment without a name, with this process in its first slot.
+/// Makes a complete segment without a name, with this process in its first slot.
 pub(super) fn draft(
     options: &SegmentOptions,
     key: &Key,
     location: &Location,
     directory: &Directory,
-    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
+    init: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
 ) -> Result<(Attached, AttachmentId)> {
     let failed = |error| system(CREATE, error);
     let (size, max_size) = options.checked_sizes(CREATE)?;
@@ -149,15 +150,15 @@ pub(super) fn draft(
         memory,
         file,
     };
-    first(&mut SegmentData::new(&attached))?;
-    // Whoever forked in there has two processes now, of which one has the memory.
+    init(&mut SegmentData::new(&attached))?;
+    // If `init` forked, two processes continue here, and only one of them has the memory.
     attached.check_fork(CREATE)?;
     let name = options.program.as_deref();
     let id = table::take(&attached.memory, &attached.file, name, CREATE)?;
     Ok((attached, id))
 }
 
-/// Says that a living or persistent segment has the key.
+/// Returns the error for a key that a living or persistent segment has.
 fn already_exists(policy: Policy) -> Error {
     let (reason, advice) = match policy {
         Policy::RemoveOnLastDetach => (

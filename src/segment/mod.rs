@@ -1,11 +1,17 @@
-//! Segments: created, attached, grown, detached, destroyed and healed by key.
+//! Segments: creating, attaching, growing, detaching, destroying and recovering shared memory by
+//! key.
 //!
-//! Here is the life of a segment; locking and what may be done under the lock are in `sync`, values with a type
-//! above that. Each step is its own file: `options` (what it shall be like), `location` (where it is, and whom to
-//! trust), `presence` (the kernel's byte locks), `table` (slots and the proof of death), `stale` (whether anybody needs
-//! it), `header`, `create`, `attach`, `attached`, `remove`,
-//! `replace` (by another one, under the key), `stored` (read without attaching), `look` (from outside), `bytes`,
-//! `undo` (the log of transactions), `waits` and `recoveries` (evidence for people).
+//! This module covers the lifetime of a segment. Locks, and the primitives made of them, have their
+//! own modules; typed values are a layer above. Each step has its own file:
+//!
+//! - `options`: the properties of a segment to create; `location`: its directory and the trust
+//!   check
+//! - `presence`: the kernel's byte locks; `table`: slots and the proof of death
+//! - `stale`: whether a segment is still needed
+//! - `header`, `create`, `attach`, `attached`, `remove`, `replace` (by another segment under the
+//!   same key)
+//! - `stored` (reads without attaching), `look` (inspects from outside), `bytes`
+//! - `undo` (the log of transactions), `waits` and `recoveries` (records for diagnosis)
 
 mod attach;
 mod attached;
@@ -50,18 +56,20 @@ use location::system;
 use table::{AttachmentId, Recorded};
 use waits::WaitRecord;
 
-/// Holds a place on a keyed piece of memory that any number of processes share.
+/// An attachment to a keyed shared memory segment, which any number of processes can share.
 ///
-/// A handle can be used from all threads of its process at once. It detaches when dropped.
+/// All threads of the process can use a handle at the same time. Dropping it detaches.
 ///
 /// # When a process dies
 ///
-/// Its attachments end with it, whatever killed it. The last attachment's end removes the segment, unless it is
-/// [persistent](Policy::Persistent); if that was a death, the next one who asks for the key removes it. What the dead one held
-/// is free for the others within 10 ms, and they are told: see [`Segment::lock`].
+/// Its attachments end with it, whatever the cause of death. The end of the last attachment removes
+/// the segment, unless it is [persistent](Policy::Persistent). If the last attachment ended by a
+/// death, the segment is stale, and the next call that uses the key removes it. A lock that the
+/// dead process held is free for the others within 10 ms, and the next owner learns of the death:
+/// see [`Segment::lock`].
 ///
-/// A forked child does not inherit the handle: in the child every use is an [`ErrorKind::Forked`] error,
-/// and dropping it does nothing. Let the child attach on its own.
+/// A forked child does not inherit the handle: in the child every use is an [`ErrorKind::Forked`]
+/// error, and dropping it does nothing. The child attaches on its own.
 ///
 /// # Examples
 ///
@@ -96,12 +104,13 @@ impl Segment {
         }
     }
 
-    /// Starts to describe a segment to create or attach to.
+    /// Returns a builder that describes a segment to create or to attach to.
     pub fn options() -> SegmentOptions {
         SegmentOptions::new()
     }
 
-    /// Creates a segment of `size` bytes, all zero, and attaches to it. See [`SegmentOptions::create`].
+    /// Creates a segment of `size` bytes, all zero, and attaches to it. See
+    /// [`SegmentOptions::create`].
     ///
     /// # Errors
     ///
@@ -121,7 +130,7 @@ impl Segment {
         Segment::options().attach(key)
     }
 
-    /// Attaches to an existing segment, only to look. See [`SegmentOptions::attach_read_only`].
+    /// Attaches to an existing segment for reading only. See [`SegmentOptions::attach_read_only`].
     ///
     /// # Errors
     ///
@@ -130,7 +139,8 @@ impl Segment {
         Segment::options().attach_read_only(key)
     }
 
-    /// Tells whether a living or persistent segment has the key. The answer may be outdated when it arrives.
+    /// Checks whether a living or persistent segment has the key. The answer may be outdated on
+    /// return.
     ///
     /// # Errors
     ///
@@ -139,22 +149,26 @@ impl Segment {
         Segment::options().exists(key)
     }
 
-    /// Removes the segment with this key: at once, or when nobody uses it any more.
+    /// Removes the segment with this key: at once, or when it is no longer in use.
     ///
-    /// Those who are attached at that moment keep their memory and can go on with it among themselves; the key is free.
+    /// Processes that are attached at that moment keep their memory and can continue to use it
+    /// among themselves. The key is free.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] when it was still in use at the end of the time allowed;
-    /// [`ErrorKind::NotTrusted`] and [`ErrorKind::PermissionDenied`]. A damaged segment can be destroyed.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Busy`] when it was still in use at the end of the time
+    /// limit; [`ErrorKind::NotTrusted`] and [`ErrorKind::PermissionDenied`]. A damaged segment can
+    /// be destroyed.
     #[doc(alias = "shm_unlink")]
     pub fn destroy(key: &str, when: DestroyMode) -> Result<()> {
         Segment::options().destroy(key, when)
     }
 
-    /// Removes the segment with this key if it is stale: its users all died. Whoever asks for the key next does so, too.
+    /// Removes the segment with this key if it is stale, which means that all its users died. The
+    /// next call that uses the key would remove it, too.
     ///
-    /// Returns false, and does nothing, when there is none, or somebody is attached, or it is [persistent](Policy::Persistent).
+    /// Returns false, and does nothing, if there is no such segment, if it has a live attachment,
+    /// or if it is [persistent](Policy::Persistent).
     ///
     /// # Errors
     ///
@@ -168,22 +182,22 @@ impl Segment {
         self.attached.key.as_str()
     }
 
-    /// Returns the number of bytes of data, as grown so far by anyone.
+    /// Returns the number of bytes of data, including growth by other attachments.
     pub fn size(&self) -> usize {
         self.attached.size()
     }
 
-    /// Returns how far the segment can grow, in bytes.
+    /// Returns the size up to which the segment can grow, in bytes.
     pub fn max_size(&self) -> usize {
         self.attached.memory.layout().sizes.max_data
     }
 
-    /// Returns when the segment is removed.
+    /// Returns the policy, which says when the segment is removed.
     pub fn policy(&self) -> Policy {
         self.attached.policy
     }
 
-    /// Returns who is attached, this handle included, in no order.
+    /// Returns all attachments, including this handle's, in no particular order.
     ///
     /// # Errors
     ///
@@ -193,7 +207,7 @@ impl Segment {
         self.attached.attachments(Some(self.id))
     }
 
-    /// Returns how often the lock was taken over from a holder that had died.
+    /// Returns how often the lock was recovered from a dead owner.
     ///
     /// # Errors
     ///
@@ -203,10 +217,11 @@ impl Segment {
         Ok(RecoveryStats::of(self.attached.memory.header()))
     }
 
-    /// Makes the segment at least `new_size` bytes long, for everyone attached; the new bytes are zero.
+    /// Grows the segment to at least `new_size` bytes, for all attachments; the new bytes are zero.
     ///
-    /// Addresses stay as they are and nobody attaches again: others see the new size at their next call. Asking
-    /// for less than there is changes nothing. It needs no lock and may be asked while holding it.
+    /// Addresses stay valid and no process has to attach again: other processes see the new size at
+    /// their next call. A size below the current one changes nothing. The call needs no lock and is
+    /// allowed while the lock is held.
     ///
     /// # When a process dies
     ///
@@ -214,7 +229,8 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`] beyond [`Segment::max_size`], [`ErrorKind::OutOfMemory`], [`ErrorKind::Forked`].
+    /// [`ErrorKind::InvalidOption`] beyond [`Segment::max_size`], [`ErrorKind::OutOfMemory`],
+    /// [`ErrorKind::Forked`].
     pub fn grow(&self, new_size: usize) -> Result<()> {
         const GROW: &str = "grow";
         let with_key = |error: Error| error.with_key(self.key());
@@ -238,14 +254,15 @@ impl Segment {
             .map_err(|error| with_key(self.attached.location.not_reserved(GROW, error)))
     }
 
-    /// Raises the word that lets others use memory, which is reserved before. It only ever grows, except where somebody has
-    /// overwritten it: a size that the file does not have.
+    /// Raises the size word, which allows other attachments to use the memory. The caller has
+    /// reserved the memory before. The word only ever grows, unless it was overwritten with a size
+    /// that the file does not have; then it is replaced.
     fn say_size(&self, new_size: usize) -> std::io::Result<()> {
         let layout = self.attached.memory.layout();
         let word = &self.attached.memory.header().life.size;
         let mut said = word.load(Ordering::Acquire);
         loop {
-            // After the load: a file grows before its size word does.
+            // After the load of the word: a file grows before its size word does.
             let len = self.attached.file.facts()?.len;
             let is_true = usize::try_from(said)
                 .ok()
@@ -263,34 +280,38 @@ impl Segment {
         }
     }
 
-    /// Returns the address of the first byte of data, at which [`Segment::size`] bytes can be used, for unsafe code.
+    /// Returns the address of the first byte of data, for unsafe code. [`Segment::size`] bytes are
+    /// usable.
     ///
-    /// It is aligned to 4,096 and stays the same while the handle lives, also when the segment grows. Code that uses it
-    /// keeps to these rules:
+    /// The address is aligned to 4,096 and stays the same while the handle lives, even when the
+    /// segment grows. Code that uses it follows these rules:
     ///
-    /// - It reads and writes only while it holds the [lock](Segment::lock), as the others do.
-    /// - It makes no reference into bytes that another process may write meanwhile. Loads and stores that may meet those of
-    ///   other processes are atomic ones of aligned words of eight bytes, as this library's are.
-    /// - It leaves the data of a segment with a type alone: they are read without the lock, and
+    /// - It reads and writes only while it holds the [lock](Segment::lock), as all processes do.
+    /// - It creates no reference to bytes that another process may write at the same time. Loads
+    ///   and stores that may run concurrently with those of other processes are atomic accesses of
+    ///   aligned eight-byte words, as in this library.
+    /// - It does not touch the data of a typed segment: these are read without the lock, and
     ///   [parts](crate::Part) have words of other widths.
-    /// - It does not use the address in a forked child, where nothing is there, nor after the handle's end.
+    /// - It does not use the address in a forked child, where nothing is mapped, nor after the
+    ///   handle is dropped.
     ///
     /// # When a process dies
     ///
-    /// Its own stores end with it. What it has asked the system or a device to store may still land afterwards, in memory that
-    /// another process has locked by then: reads with `io_uring`, with `O_DIRECT`, or by a driver that has the pages pinned.
-    /// Let these store into memory of your own, and copy from there under the lock.
+    /// Its own stores end with it. Stores that it requested from the system or a device may still
+    /// arrive later, in memory that another process has locked by then: reads with `io_uring`, with
+    /// `O_DIRECT`, or by a driver that has pinned the pages. Direct them to private memory, and
+    /// copy from there under the lock.
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.attached.memory.data()
     }
 
-    /// Detaches and says whether that went well; dropping does the same and says nothing.
+    /// Detaches and reports a failure; dropping the handle detaches, too, and ignores a failure.
     ///
-    /// The last one out removes the segment.
+    /// The last attachment to leave removes the segment.
     ///
     /// # Errors
     ///
-    /// The segment was to be removed and could not be. It is detached all the same.
+    /// The segment could not be removed. It is detached all the same.
     #[doc(alias = "shmdt")]
     pub fn detach(mut self) -> Result<()> {
         self.leave()
@@ -317,17 +338,17 @@ impl Segment {
         self.id
     }
 
-    /// The attachment that has a slot, or had it last.
+    /// Returns the attachment that has a slot, or had it last.
     pub(crate) fn id_in(&self, slot: usize) -> Option<AttachmentId> {
         table::id_in(&self.attached.memory, slot)
     }
 
-    /// What another attachment recorded, while it is remembered.
+    /// Returns what another attachment recorded of itself, until its record is overwritten.
     pub(crate) fn recorded(&self, other: AttachmentId) -> Option<Recorded> {
         table::recorded(&self.attached.memory, other)
     }
 
-    /// What those who have slots have noted of what they wait for, the living and the dead.
+    /// Returns the wait records of all attachments that have slots, living or dead.
     pub(crate) fn noted(&self) -> Vec<(AttachmentId, WaitRecord)> {
         let memory = &self.attached.memory;
         let slots = 0..memory.layout().sizes.slots;
@@ -339,13 +360,13 @@ impl Segment {
         noted.flatten().collect()
     }
 
-    /// Tells whether somebody keeps the byte of another attachment. False is no proof; true is mostly proof of life, at a tenth of
-    /// the price: see [`table::is_kept`].
+    /// Checks whether another attachment's byte is locked. False proves nothing. True almost always
+    /// means that the process lives, at a tenth of the cost of the proof: see [`table::is_kept`].
     pub(crate) fn is_kept(&self, other: AttachmentId) -> bool {
         table::is_kept(&self.attached.memory, &self.attached.file, other)
     }
 
-    /// Tells whether an attachment is proven gone; this handle's own never is.
+    /// Checks whether an attachment is proven gone. This handle's own attachment never is.
     pub(crate) fn is_gone(&self, other: AttachmentId) -> bool {
         other != self.id && table::is_gone(&self.attached.memory, &self.attached.file, other)
     }
@@ -354,19 +375,19 @@ impl Segment {
 impl Drop for Segment {
     fn drop(&mut self) {
         if !self.left {
-            // `detach` is for those who want to know.
+            // A caller that needs the error uses `detach`.
             let _ = self.leave();
         }
     }
 }
 
-/// Looks at a keyed piece of memory that others write; the memory cannot be written through it.
+/// A read-only attachment to a keyed shared memory segment that other processes write.
 ///
 /// It counts as an attachment, but takes no slot and no lock.
 ///
 /// # When a process dies
 ///
-/// As for [`Segment`]; nobody waits for a read-only attachment.
+/// As for [`Segment`]; no process ever waits for a read-only attachment.
 #[derive(Debug)]
 pub struct ReadOnlySegment {
     attached: Attached,
@@ -387,17 +408,17 @@ impl ReadOnlySegment {
         self.attached.key.as_str()
     }
 
-    /// Returns the number of bytes of data, as grown so far by anyone.
+    /// Returns the number of bytes of data, including growth by other attachments.
     pub fn size(&self) -> usize {
         self.attached.size()
     }
 
-    /// Returns when the segment is removed.
+    /// Returns the policy, which says when the segment is removed.
     pub fn policy(&self) -> Policy {
         self.attached.policy
     }
 
-    /// Returns who is attached, in no order.
+    /// Returns all attachments, including this handle's, in no particular order.
     ///
     /// # Errors
     ///
@@ -409,9 +430,11 @@ impl ReadOnlySegment {
         Ok(found)
     }
 
-    /// Returns the address of the first byte of data, for unsafe code that only loads: a store faults.
+    /// Returns the address of the first byte of data, for unsafe code that only loads: a store
+    /// faults.
     ///
-    /// It is aligned to 4,096; [`ReadOnlySegment::size`] bytes can be read. Others may write them at any time.
+    /// The address is aligned to 4,096; [`ReadOnlySegment::size`] bytes can be read. Other
+    /// processes may write them at any time.
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.attached.memory.data()
     }
@@ -424,26 +447,26 @@ impl Drop for ReadOnlySegment {
         }
         let file = self.attached.open_file();
         if let Some((file, me)) = file.zip(sys::identity().ok()) {
-            // If it fails the file is about to be closed, and the lock with it.
+            // If this fails, the file is about to be closed, and the lock ends with it.
             let _ = file.unlock(presence::reader_byte(me.pid));
         }
-        // Nobody could be told.
+        // A destructor cannot report the error.
         let _ = remove::last_out(&self.attached, file);
     }
 }
 
-/// Says who is attached to a segment.
+/// One attachment to a segment, as [`Segment::attachments`] reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attachment {
-    /// The slot it has; `None` for a read-only attachment.
+    /// Its slot; `None` for a read-only attachment.
     pub slot: Option<usize>,
-    /// Its process, numbered as that process sees itself.
+    /// The process ID, as the process itself sees it in its PID namespace.
     pub pid: u32,
-    /// The file name of its executable, or the name set with [`SegmentOptions::program`], cut to 16 bytes; `None` for a read-only
-    /// attachment.
+    /// The file name of its executable, or the name set with [`SegmentOptions::program`], cut to 16
+    /// bytes; `None` for a read-only attachment.
     pub executable: Option<String>,
-    /// When it attached; `None` for a read-only attachment.
+    /// The time of attaching; `None` for a read-only attachment.
     pub since: Option<SystemTime>,
 }
 

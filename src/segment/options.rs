@@ -1,4 +1,4 @@
-//! What a segment shall be like, and whose it is.
+//! The options for creating a segment, and for finding the segment of another user.
 
 use super::header::Policy;
 use super::location::Location;
@@ -12,12 +12,13 @@ use crate::sys::{self, FileMetadata};
 const DEFAULT_SLOTS: usize = 128;
 const OWNER_ONLY: u32 = 0o600;
 
-/// Says what a segment shall be like; the builder behind [`Segment::options`].
+/// A builder for a segment to create or to attach to; [`Segment::options`] returns one.
 ///
-/// An attacher takes the segment as it is: only [`owner`](SegmentOptions::owner) and
-/// [`program`](SegmentOptions::program) matter to it, and to [`open_or_create`](SegmentOptions::open_or_create) also
-/// [`size`](SegmentOptions::size). To [`exists`](SegmentOptions::exists), [`inspect`](SegmentOptions::inspect),
-/// [`destroy`](SegmentOptions::destroy) and the like only the owner matters.
+/// Attaching takes the segment as it is. It uses only [`owner`](SegmentOptions::owner) and
+/// [`program`](SegmentOptions::program), and [`open_or_create`](SegmentOptions::open_or_create)
+/// also uses [`size`](SegmentOptions::size). [`exists`](SegmentOptions::exists),
+/// [`inspect`](SegmentOptions::inspect), [`destroy`](SegmentOptions::destroy) and similar calls use
+/// only the owner.
 ///
 /// # Examples
 ///
@@ -46,7 +47,7 @@ pub struct SegmentOptions {
     pub(super) owner: Option<u32>,
     pub(super) program: Option<String>,
     pub(super) schema: Option<Schema>,
-    /// Bytes of data for each slot, behind the others.
+    /// Additional bytes of data for each slot, after the other data.
     row: usize,
 }
 
@@ -67,66 +68,72 @@ impl SegmentOptions {
         }
     }
 
-    /// Sets how many bytes of data there are, at least 1; needed to create. To [`open_or_create`](SegmentOptions::open_or_create) it
-    /// is how many there are at least.
+    /// Sets the number of bytes of data, at least 1; required to create. For
+    /// [`open_or_create`](SegmentOptions::open_or_create) it is the minimum.
     pub fn size(mut self, bytes: usize) -> SegmentOptions {
         self.size = bytes;
         self
     }
 
-    /// Sets how far the data may [grow](Segment::grow), in bytes; the size itself unless set.
+    /// Sets the size up to which the data can [grow](Segment::grow), in bytes; by default the size
+    /// itself.
     ///
-    /// It costs address space in every process, no memory.
+    /// It costs address space in every process, but no memory.
     pub fn max_size(mut self, bytes: usize) -> SegmentOptions {
         self.max_size = Some(bytes);
         self
     }
 
-    /// Sets how many attachments there can be at once, 1 to 4,000; 128 unless set. Each costs 192 bytes.
+    /// Sets the maximum number of simultaneous attachments, 1 to 4,000; 128 by default. Each costs
+    /// 192 bytes.
     pub fn slots(mut self, slots: usize) -> SegmentOptions {
         self.slots = slots;
         self
     }
 
-    /// Sets how many bytes a [transaction](Segment::transaction) may log, for what it overwrites and 16 bytes a write;
-    /// none unless set.
+    /// Sets the size of the undo log of a [transaction](Segment::transaction), in bytes: for the
+    /// data that it overwrites, and 16 bytes per write; 0 by default.
     pub fn log(mut self, bytes: usize) -> SegmentOptions {
         self.log = bytes;
         self
     }
 
-    /// Sets when the segment is removed.
+    /// Sets the policy, which says when the segment is removed.
     pub fn policy(mut self, policy: Policy) -> SegmentOptions {
         self.policy = policy;
         self
     }
 
-    /// Sets who may attach, as permission bits for `chmod`; `0o600`, the owner alone, unless set.
+    /// Sets the users that may attach, as permission bits of `chmod`; by default `0o600`, the owner
+    /// only.
     ///
-    /// The umask has no say. Others need both read and write to attach, read alone to attach read-only, and name
-    /// the [owner](SegmentOptions::owner). Sharing makes the owner's [directory](crate::directory) searchable for them (mode 0711), also one that
-    /// `SHAREHOLD_DIR` names, and it stays so.
+    /// The umask is not applied. Other users need read and write permission to attach, and read
+    /// permission to attach read-only; they also name the [owner](SegmentOptions::owner). Sharing
+    /// makes the owner's [directory](crate::directory) searchable for them (mode 0711), including
+    /// one that `SHAREHOLD_DIR` names, and it stays searchable.
     pub fn mode(mut self, mode: u32) -> SegmentOptions {
         self.mode = mode;
         self
     }
 
-    /// Sets the group that the mode's middle bits speak of, by number.
+    /// Sets the group that the mode's group bits apply to, by number.
     pub fn group(mut self, group: u32) -> SegmentOptions {
         self.group = Some(group);
         self
     }
 
-    /// Looks for the key among the segments of another user, by number, and trusts that user. Nobody creates for another.
+    /// Looks for the key among the segments of another user, by number, and trusts that user. A
+    /// segment cannot be created for another user.
     pub fn owner(mut self, user: u32) -> SegmentOptions {
         self.owner = Some(user);
         self
     }
 
-    /// Sets the program's name that others see of this attachment, cut to 16 bytes; the executable's file name unless set.
+    /// Sets the program name that others see for this attachment, cut to 16 bytes; by default the
+    /// executable's file name.
     ///
-    /// It is for programs that act for others: `sharehold lock` shows the command that it runs. It proves nothing, and
-    /// nothing depends on it.
+    /// It is for programs that act on behalf of others: `sharehold lock` shows the command that it
+    /// runs. The name is information only: it is not verified, and no decision depends on it.
     ///
     /// # Examples
     ///
@@ -148,45 +155,48 @@ impl SegmentOptions {
     ///
     /// # When a process dies
     ///
-    /// The segment is visible once it is whole. A creator that dies before leaves nothing. A stale segment under
-    /// the key is replaced.
+    /// The segment becomes visible only when it is complete. A creator that dies before that leaves
+    /// nothing. A stale segment under the key is replaced.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`] when a living or persistent segment has the key, [`ErrorKind::OutOfMemory`] when the
-    /// memory cannot be reserved, [`ErrorKind::InvalidOption`], [`ErrorKind::InvalidKey`],
-    /// [`ErrorKind::NotTrusted`], [`ErrorKind::PermissionDenied`].
+    /// [`ErrorKind::AlreadyExists`] when a living or persistent segment has the key,
+    /// [`ErrorKind::OutOfMemory`] when the memory cannot be reserved, [`ErrorKind::InvalidOption`],
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::NotTrusted`], [`ErrorKind::PermissionDenied`].
     pub fn create(&self, key: &str) -> Result<Segment> {
         self.create_with(key, |_| Ok(()))
     }
 
-    /// Creates the segment with the first data that `first` writes, before anyone else can see it.
+    /// Creates the segment with the initial data that `init` writes, before any other process can
+    /// see it.
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::create`], or the error of `first`; then there is no segment.
+    /// As [`SegmentOptions::create`], or the error of `init`; then no segment is created.
     pub fn create_with(
         &self,
         key: &str,
-        first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
+        init: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
     ) -> Result<Segment> {
         let checked = Key::new(key)?;
-        create::create(self, &checked, first).map_err(|error| error.with_key(key))
+        create::create(self, &checked, init).map_err(|error| error.with_key(key))
     }
 
-    /// Attaches to an existing segment, to read, write and lock.
+    /// Attaches to an existing segment, with the right to read, write and lock.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`], also for a stale segment, which is removed on the way; [`ErrorKind::TooManyAttachments`];
-    /// [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`], for which see [`SegmentOptions::migrate_shared`];
-    /// [`ErrorKind::NotTrusted`]; [`ErrorKind::PermissionDenied`].
+    /// [`ErrorKind::NotFound`], also for a stale segment, which is then removed;
+    /// [`ErrorKind::TooManyAttachments`]; [`ErrorKind::Damaged`] and [`ErrorKind::WrongVersion`],
+    /// for which see [`SegmentOptions::migrate_shared`]; [`ErrorKind::NotTrusted`];
+    /// [`ErrorKind::PermissionDenied`].
     pub fn attach(&self, key: &str) -> Result<Segment> {
         let checked = Key::new(key)?;
         attach::attach(self, &checked).map_err(|error| error.with_key(key))
     }
 
-    /// Attaches to an existing segment, only to look: the memory cannot be written through it.
+    /// Attaches to an existing segment for reading only: its memory cannot be written through the
+    /// handle.
     ///
     /// # Errors
     ///
@@ -196,35 +206,40 @@ impl SegmentOptions {
         attach::attach_read_only(self, &checked).map_err(|error| error.with_key(key))
     }
 
-    /// Attaches to the segment, or creates it if there is none; of any number of processes that ask at once, one creates.
+    /// Attaches to the segment, or creates it if there is none. If several processes do this at
+    /// once, one of them creates it.
     ///
-    /// A segment that is there and has fewer bytes than [`size`](SegmentOptions::size) says is [grown](Segment::grow) to so many; one
-    /// that has more is taken as it is, since somebody may have grown it.
+    /// An existing segment that is smaller than [`size`](SegmentOptions::size) is
+    /// [grown](Segment::grow) to that size. A larger one is taken as it is, because another process
+    /// may have grown it.
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::attach`] and [`SegmentOptions::create`], without their `NotFound` and `AlreadyExists`; and those of
-    /// [`Segment::grow`], which name both sizes, when the segment cannot have so many bytes.
+    /// As [`SegmentOptions::attach`] and [`SegmentOptions::create`], without their `NotFound` and
+    /// `AlreadyExists`; and those of [`Segment::grow`], which name both sizes, when the segment
+    /// cannot grow that far.
     pub fn open_or_create(&self, key: &str) -> Result<Segment> {
         self.open_or_create_with(key, |_| Ok(()))
     }
 
-    /// Attaches to the segment, or creates it with the first data that `first` writes. The first data are written once,
-    /// however many processes ask at once: `first` may run in several, but only one result becomes the segment.
+    /// Attaches to the segment, or creates it with the initial data that `init` writes.
+    ///
+    /// The initial data are written once, even if several processes call this at once: `init` may
+    /// run in several of them, but only one result becomes the segment.
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::open_or_create`], or the error of `first`.
+    /// As [`SegmentOptions::open_or_create`], or the error of `init`.
     pub fn open_or_create_with(
         &self,
         key: &str,
-        first: impl Fn(&mut SegmentData<'_>) -> Result<()>,
+        init: impl Fn(&mut SegmentData<'_>) -> Result<()>,
     ) -> Result<Segment> {
         let checked = Key::new(key)?;
-        create::open_or_create(self, &checked, first).map_err(|error| error.with_key(key))
+        create::open_or_create(self, &checked, init).map_err(|error| error.with_key(key))
     }
 
-    /// Tells whether a living or persistent segment has the key. See [`Segment::exists`].
+    /// Checks whether a living or persistent segment has the key. See [`Segment::exists`].
     ///
     /// # Errors
     ///
@@ -255,12 +270,12 @@ impl SegmentOptions {
             .map_err(|error| error.with_key(key))
     }
 
-    /// Returns whose segments are meant, if that was said.
+    /// Returns the user whose segments are meant, if [`SegmentOptions::owner`] was set.
     pub(crate) fn named_owner(&self) -> Option<u32> {
         self.owner
     }
 
-    /// The same for a segment that holds `size` bytes of values of one type.
+    /// Returns these options for a segment that holds `size` bytes of values of one type.
     pub(crate) fn typed(&self, schema: Schema, size: usize) -> SegmentOptions {
         let options = self.clone().size(size).max_size(size);
         SegmentOptions {
@@ -269,13 +284,13 @@ impl SegmentOptions {
         }
     }
 
-    /// The same for a segment of `size` bytes and, behind them, `row` for each slot.
+    /// Returns these options for a segment of `size` bytes, followed by `row` bytes for each slot.
     pub(crate) fn typed_by_slot(&self, schema: Schema, size: usize, row: usize) -> SegmentOptions {
         let options = self.typed(schema, size);
         SegmentOptions { row, ..options }
     }
 
-    /// The same with the policy and the permissions of a segment that is there.
+    /// Returns these options with the policy and the permissions of an existing segment.
     pub(crate) fn as_for(&self, facts: &FileMetadata, policy: Policy) -> SegmentOptions {
         SegmentOptions {
             policy,
@@ -285,12 +300,12 @@ impl SegmentOptions {
         }
     }
 
-    /// The bytes of data that there are with so many slots.
+    /// Returns the number of bytes of data with the given number of slots.
     pub(super) fn size_with(&self, slots: usize) -> usize {
         self.size.saturating_add(self.row.saturating_mul(slots))
     }
 
-    /// The sizes to create with.
+    /// Checks the options and returns the size and the largest size to create with.
     pub(super) fn checked_sizes(&self, operation: &'static str) -> Result<(usize, usize)> {
         let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidOption, operation, detail));
         let max_size = self.max_size.unwrap_or(self.size);
@@ -320,7 +335,7 @@ impl SegmentOptions {
         Ok((self.size_with(self.slots), max_size.saturating_add(rows)))
     }
 
-    /// A segment belongs to the user who creates it.
+    /// Refuses to create for another user: a segment belongs to the user that creates it.
     pub(super) fn check_owner(&self, operation: &'static str) -> Result<()> {
         let Some(owner) = self.owner else {
             return Ok(());
@@ -335,7 +350,7 @@ impl SegmentOptions {
         Err(Error::new(ErrorKind::InvalidOption, operation, detail))
     }
 
-    /// Whether anyone but the owner may attach.
+    /// Tells whether users other than the owner may attach.
     pub(super) fn is_shared(&self) -> bool {
         self.mode & !OWNER_ONLY != 0
     }

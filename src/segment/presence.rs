@@ -1,7 +1,8 @@
-//! Presence: which byte of the segment file stands for whom, and the gate.
+//! Presence: the bytes of the segment file that stand for attachments, and the removal gate.
 //!
-//! All of these bytes lie far beyond the end of the file; only the kernel's locks on them matter. A lock goes with its
-//! process, so a free byte is the proof of death that everything else stands on.
+//! All of these bytes lie far beyond the end of the file; only the kernel's locks on them matter. A
+//! lock ends with its process. A free byte is therefore the proof of death on which everything else
+//! relies.
 
 use std::ops::Range;
 use std::thread;
@@ -13,19 +14,22 @@ use crate::sys::SegmentFile;
 
 /// The first of the bytes that stand for slots.
 const SLOTS: u64 = 1 << 40;
-/// The byte that attachers hold together and a remover alone.
+/// The byte that attachers lock shared and a remover locks exclusively.
 const GATE: u64 = SLOTS + (1 << 16);
-/// The byte that removers hold together while attachers keep them waiting at the gate.
+/// The byte that removers lock shared while they wait for attachers to leave the gate.
 const WISH: u64 = GATE + 1;
-/// The first of the bytes that stand for read-only attachments, one for each possible process identifier.
+/// The first of the bytes that stand for read-only attachments, one for each possible process
+/// identifier.
 const READERS: u64 = SLOTS + (1 << 24);
 /// Linux numbers processes below this.
 const PIDS: u64 = 1 << 22;
 
-/// How long creation, attachment and removal wait for each other's few microseconds before they call it an error.
+/// How long creation, attachment and removal wait for each other before they return an error. Each
+/// holds the gate for microseconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long attachers let a remover go first: long enough for one that runs, and one that is stopped shuts nobody out.
+/// How long attachers let a remover go first: long enough for a running one, while a stopped one
+/// does not keep them out.
 const COURTESY: Duration = Duration::from_millis(500);
 
 /// The byte that stands for a slot.
@@ -43,19 +47,19 @@ const SLOT_BYTES: Range<u64> = SLOTS..GATE;
 /// The bytes of all read-only attachments.
 const READER_BYTES: Range<u64> = READERS..READERS + PIDS;
 
-/// Somebody whose byte is taken.
+/// An attachment whose byte is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Present {
-    /// Whoever has the slot with this index.
+    /// The attachment in the slot with this index.
     InSlot(usize),
     /// A read-only attachment.
     Reader,
 }
 
-/// Looks for anybody who has a byte through another handle; whoever stands in the gate is not counted. The file was just opened, or
-/// asked for its facts.
+/// Looks for any attachment with a byte locked through another handle. Processes in the gate are
+/// not counted. The caller has just opened the file, or has just called `facts` on it.
 pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Present>> {
-    // Mostly one question will do for all the bytes there are.
+    // In most cases one query of all the bytes is enough.
     let Some(byte) = file.first_locked(SLOTS..READER_BYTES.end)? else {
         return Ok(None);
     };
@@ -69,7 +73,7 @@ pub(crate) fn anybody(file: &SegmentFile) -> std::io::Result<Option<Present>> {
     Ok(byte.and_then(seen))
 }
 
-/// Whether anybody is attached read-only, as far as can be told; asked as [`anybody`].
+/// Tells whether there may be a read-only attachment. The precondition is that of [`anybody`].
 pub(crate) fn any_reader(file: &SegmentFile) -> bool {
     !matches!(file.first_locked(READER_BYTES), Ok(None))
 }
@@ -84,23 +88,24 @@ fn seen(byte: u64) -> Option<Present> {
 /// How to pass the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GateMode {
-    /// With other attachers.
+    /// Together with other attachers.
     Shared,
     /// Alone, to remove or replace.
     Exclusive,
 }
 
-/// Standing in the gate of a segment file; left when dropped, or when the process ends.
+/// A lock of the gate of a segment file. It is released when dropped, or when the process ends.
 #[derive(Debug)]
 pub(crate) struct RemovalGate<'a> {
     file: &'a SegmentFile,
 }
 
 impl<'a> RemovalGate<'a> {
-    /// Passes the gate of a file that was just opened, or asked for its facts, waiting a bounded time for those inside.
+    /// Enters the gate, waiting a bounded time for the processes inside. The caller has just opened
+    /// the file, or has just called `facts` on it.
     ///
-    /// Attachers share it, so that on a busy segment one of them might be inside at any time: they let a waiting remover
-    /// go first.
+    /// Attachers share the gate, so that on a busy segment there may be one inside at any time.
+    /// They let a waiting remover go first.
     pub(crate) fn pass(
         file: &'a SegmentFile,
         passage: GateMode,
@@ -125,7 +130,7 @@ impl<'a> RemovalGate<'a> {
                 let detail = "another process has been attaching to or removing it for seconds; see whether it is stopped, or try again";
                 return Err(Error::new(ErrorKind::Busy, operation, detail));
             }
-            // It has been open for some time now.
+            // By now the file has been open for some time.
             file.facts().map_err(failed)?;
         }
     }
@@ -133,26 +138,26 @@ impl<'a> RemovalGate<'a> {
 
 impl Drop for RemovalGate<'_> {
     fn drop(&mut self) {
-        // If it fails the file is closed, and the lock with it.
+        // If this fails, the file is closed, and the lock ends with it.
         let _ = self.file.unlock(GATE);
     }
 }
 
-/// A remover's wish to pass the gate alone; given up when dropped, or when the process ends.
+/// A remover's request to enter the gate alone. It ends when dropped, or when the process ends.
 struct RemovalIntent<'a> {
     file: &'a SegmentFile,
 }
 
 impl<'a> RemovalIntent<'a> {
     fn make(file: &'a SegmentFile) -> std::io::Result<RemovalIntent<'a>> {
-        // Nobody takes this byte alone, so that it is never refused.
+        // No process locks this byte exclusively, so a shared lock is never refused.
         file.try_lock_shared(WISH).map(|_| RemovalIntent { file })
     }
 }
 
 impl Drop for RemovalIntent<'_> {
     fn drop(&mut self) {
-        // If it fails the file is closed, and the lock with it.
+        // If this fails, the file is closed, and the lock ends with it.
         let _ = self.file.unlock(WISH);
     }
 }
@@ -161,10 +166,10 @@ fn is_wished(file: &SegmentFile) -> bool {
     matches!(file.first_locked(WISH..WISH + 1), Ok(Some(_)))
 }
 
-/// Growing pauses between tries, for at most [`PATIENCE`] in all.
+/// Growing pauses between attempts, for at most [`PATIENCE`] in total.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    /// When it was tried again; mostly once is enough.
+    /// The time of the first pause; most callers need none.
     start: Option<Instant>,
     pause: Duration,
 }
@@ -177,7 +182,7 @@ impl Patience {
         }
     }
 
-    /// Sleeps a little; false when it has been long enough.
+    /// Sleeps a little; returns false when the time is up.
     pub(crate) fn rest(&mut self) -> bool {
         const LONGEST: Duration = Duration::from_millis(2);
         self.start.get_or_insert_with(Instant::now);
@@ -186,17 +191,18 @@ impl Patience {
         self.is_below(PATIENCE)
     }
 
-    /// Whether less than this has passed since the first rest.
+    /// Tells whether less than `limit` has passed since the first pause.
     fn is_below(&self, limit: Duration) -> bool {
         self.start.is_none_or(|start| start.elapsed() < limit)
     }
 }
 
-/// The processes that are attached read-only through other handles.
+/// Returns the processes that are attached read-only through other handles.
 pub(crate) fn readers(file: &SegmentFile) -> std::io::Result<Vec<u32>> {
     file.facts()?;
     let mut pids = Vec::new();
-    // The system names one locked byte of a range, not the first: look on both sides of it.
+    // The system names some locked byte of a range, not necessarily the first: search both sides of
+    // it.
     let mut ranges = vec![READER_BYTES];
     while let Some(range) = ranges.pop() {
         if range.is_empty() {
@@ -218,7 +224,7 @@ mod tests {
     use super::*;
     use crate::sys::{Access, Directory};
 
-    /// So many handles of one file, which has its name no longer.
+    /// Returns `N` handles of one unnamed file.
     fn handles<const N: usize>() -> [SegmentFile; N] {
         let folder = tempfile::TempDir::new_in("/dev/shm").expect("there is room");
         let directory = Directory::open(folder.path()).expect("it was just made");
@@ -232,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stands_in_the_gate_is_not_counted_and_hides_nobody() {
+    fn a_process_in_the_gate_is_not_counted_and_hides_no_attachment() {
         let is_taken = |taken: std::io::Result<bool>| taken.expect("byte locks work");
         for byte in [GATE, WISH] {
             for gate_first in [true, false] {

@@ -1,8 +1,9 @@
-//! Taking a segment's name away: with the last attachment, when stale, or on demand.
+//! Removing a segment's name: with the last attachment, when the segment is stale, or on demand.
 //!
-//! Every removal happens alone in the gate of the very file, after a look that the name still stands for it; so
-//! nobody removes what another has just put there. A death between the look and the removal leaves a stale segment, which the
-//! next one who asks for the key removes.
+//! Every removal happens inside the gate of that file, exclusively, and after a check that the name
+//! still refers to the file. So no process removes a segment that another process has just created
+//! there. A death between the check and the removal leaves a stale segment, which the next call
+//! that uses the key removes.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,15 +22,16 @@ use crate::timing::LONGEST_SLEEP;
 const DESTROY: &str = "destroy";
 const DETACH: &str = "detach from";
 
-/// What stands under a name.
+/// The state of a name.
 #[derive(Debug)]
 pub(super) enum Name {
     Free,
-    /// A segment that somebody needs; its file was just opened.
+    /// A segment that is in use; its file was just opened.
     Taken(SegmentFile),
 }
 
-/// Whether nobody needs the file: it is stale, or what a process left that died while it replaced a segment.
+/// Tells whether the file is not needed: it is stale, or a process died while it replaced a segment
+/// and left the file behind.
 pub(super) fn is_unneeded(
     location: &Location,
     file: &SegmentFile,
@@ -41,7 +43,7 @@ pub(super) fn is_unneeded(
     stale::is_stale(file, operation)
 }
 
-/// Removes what is stale under the name, whatever its version and contents.
+/// Removes a stale segment under the name, whatever its version and contents.
 pub(super) fn clear_name(
     location: &Location,
     directory: &Directory,
@@ -58,7 +60,7 @@ pub(super) fn clear_name(
         match remove_if_unused(location, directory, &file, operation)? {
             Removal::InUse => return Ok(Name::Taken(file)),
             Removal::Removed => return Ok(Name::Free),
-            // Somebody else removed it, and perhaps put another there.
+            // Another process removed it, and perhaps created a new one there.
             Removal::NotNamed => {}
         }
         if !patience.rest() {
@@ -68,7 +70,7 @@ pub(super) fn clear_name(
     }
 }
 
-/// What became of the attempt to remove a file.
+/// The result of an attempt to remove a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Removal {
     InUse,
@@ -110,8 +112,9 @@ fn remove_unless(
     Ok(Removal::Removed)
 }
 
-/// Removes the segment if nobody is left. The leaver has given up its presence before, so of two that leave at once at least
-/// one sees nobody. The file is none if somebody has closed it.
+/// Removes the segment if no attachment is left. The caller has given up its presence before, so of
+/// two processes that leave at once, at least one sees no other. `file` is `None` if the program
+/// has closed its descriptor.
 pub(super) fn last_out(attached: &Attached, file: Option<&SegmentFile>) -> Result<()> {
     let Attached {
         location,
@@ -126,11 +129,11 @@ pub(super) fn last_out(attached: &Attached, file: Option<&SegmentFile>) -> Resul
         Some(file) if *access == Access::ReadWrite => {
             remove_if_unused(location, &directory, file, DETACH).map(|_| ())
         }
-        // A file that was opened to read cannot pass the gate alone.
+        // A file that was opened for reading cannot enter the gate exclusively.
         _ => clear_name(location, &directory, DETACH).map(|_| ()),
     });
     match removed {
-        // Nothing is there, or it is not this user's to remove: its owner's next process does it.
+        // Nothing is there, or this user may not remove it: the next process of its owner does.
         Err(error)
             if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) =>
         {
@@ -140,7 +143,7 @@ pub(super) fn last_out(attached: &Attached, file: Option<&SegmentFile>) -> Resul
     }
 }
 
-/// Removes what is stale at the place; false when there was nothing.
+/// Removes a stale segment at the location; returns false if there was none.
 pub(super) fn remove_stale(location: &Location) -> Result<bool> {
     let directory = match location.open(DESTROY) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -154,15 +157,15 @@ pub(super) fn remove_stale(location: &Location) -> Result<bool> {
     Ok(was_there && matches!(name, Name::Free))
 }
 
-/// When [`destroy`](crate::Segment::destroy) takes the segment away.
+/// When [`destroy`](crate::Segment::destroy) removes the segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DestroyMode {
-    /// At once, whoever is attached: they keep their memory, and the key is free.
+    /// At once, even with attachments: they keep their memory, and the key is free.
     Immediate,
-    /// When everyone has detached or died, however long that takes.
+    /// When all attachments have ended, without a time limit.
     WhenUnused,
-    /// When everyone has detached or died, if that happens within the time.
+    /// When all attachments have ended, if that happens within the time limit.
     WhenUnusedWithin(Duration),
 }
 
@@ -200,7 +203,9 @@ pub(super) fn destroy(key: &Key, owner: Option<u32>, when: DestroyMode) -> Resul
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             let error = Error::new(ErrorKind::Busy, DESTROY, "others are still attached to it");
-            return Err(error.advise("have them detach, or destroy it with `When::Now`"));
+            return Err(
+                error.advise("have them detach, or destroy it with `DestroyMode::Immediate`")
+            );
         }
         let pause = left.map_or(LONGEST_SLEEP, |left| left.min(LONGEST_SLEEP));
         match departures.zip(before) {

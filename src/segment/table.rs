@@ -1,4 +1,5 @@
-//! The attachment table: taking and giving up slots, who a slot belongs to, and the proof of death.
+//! The attachment table: taking and giving up slots, the attachment in a slot, and the proof of
+//! death.
 //!
 //! # A slot's life
 //!
@@ -7,14 +8,15 @@
 //! | free | even | free |
 //! | taken | even | being taken, or being given up |
 //! | taken | odd | attached |
-//! | free | odd | its process died; where a mapping does not keep the byte, it may have closed its descriptors: see the veto |
+//! | free | odd | its process died, or (if the mapping does not keep the byte) closed its descriptors: see the veto |
 //!
-//! 1. Only who has the byte changes the generation, which only grows.
-//! 2. The byte is taken before the generation becomes odd, and freed after it became even.
-//! 3. A word that names (slot, generation) names the same attachment for ever; a raised generation means that it is gone.
+//! 1. Only the process that has locked the byte changes the generation, which only grows.
+//! 2. The byte is locked before the generation becomes odd, and unlocked after it became even.
+//! 3. A word that names (slot, generation) names the same attachment forever. A higher generation
+//!    in the slot means that the attachment is gone.
 //!
-//! A death between any two steps leaves the byte free, and the next taker finds either an even generation (a free
-//! slot) or an odd one (a dead one); both can be taken.
+//! A death between any two steps leaves the byte free. The next taker finds either an even
+//! generation (a free slot) or an odd one (the slot of a dead attachment); it can take both.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -26,16 +28,16 @@ use crate::memory::format::{Record, Slot};
 use crate::memory::{Memory, load_acquire};
 use crate::sys::{self, Identity, ProcessState, SegmentFile};
 
-/// The most slots a segment can have.
+/// The largest number of slots of a segment.
 pub(crate) const MAX_SLOTS: usize = 4000;
 
 const INDEX_BITS: u32 = 12;
-/// Generations stay below this, so that a hold leaves the highest bit of a lock word to the lock. No slot is taken so often;
-/// one that says so was overwritten.
+/// Generations stay below this, so that an attachment ID leaves the highest bit of a lock word to
+/// the lock. No slot is taken that often; a slot with a higher generation was overwritten.
 const GENERATIONS: u64 = 1 << (63 - INDEX_BITS);
 const _: () = assert!(MAX_SLOTS < 1 << INDEX_BITS);
 
-/// One attachment, named for ever: slot index and generation in one word, never 0.
+/// The ID of one attachment, valid forever: slot index and generation in one word, never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AttachmentId(u64);
 
@@ -44,14 +46,16 @@ impl AttachmentId {
         AttachmentId(generation << INDEX_BITS | index as u64)
     }
 
-    /// An attachment that never was: no segment has so many slots.
+    /// An attachment that never existed: no segment has that many slots.
     const NOBODY: AttachmentId = AttachmentId(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
-    /// The owner of the lock of a segment that was replaced under its key: nobody acquires it any more.
+    /// The owner of the lock of a segment that was replaced under its key: no attachment acquires
+    /// it again.
     pub(crate) const REPLACED: AttachmentId =
         AttachmentId(3 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
-    /// Reads a word from a segment, which may be anything. Its highest bit is not the hold's: see [`GENERATIONS`].
+    /// Reads a word from a segment, which can have any value. The highest bit is not part of the
+    /// ID: see [`GENERATIONS`].
     pub(crate) fn from_word(word: u64) -> AttachmentId {
         AttachmentId(word & !(1 << 63))
     }
@@ -79,7 +83,8 @@ pub(crate) struct Recorded {
     pub(crate) since: u64,
 }
 
-/// Takes a free slot, or else one whose process is proven dead; `name` is shown in place of the executable's.
+/// Takes a free slot, or else one whose process is proven dead. `name` replaces the executable's
+/// name.
 pub(crate) fn take(
     memory: &Memory,
     file: &SegmentFile,
@@ -91,11 +96,12 @@ pub(crate) fn take(
         who.name = Identity::fitting(name);
     }
     let slots = memory.layout().sizes.slots;
-    // Each taker begins elsewhere, so that the record of a dead one stays readable for as long as possible.
+    // Takers start at different slots, so that the record of a dead process stays readable as long
+    // as possible.
     let next = &memory.header().life.next_slot;
     let turn = next.fetch_add(1, Ordering::SeqCst);
     if turn > u32::MAX / 2 {
-        // It must not begin anew at 0: no slot would count as used.
+        // The counter must not wrap to 0: then no slot would count as used.
         next.store(narrow(slots + turn as usize % slots), Ordering::SeqCst);
     }
     let first = turn as usize % slots;
@@ -107,13 +113,15 @@ pub(crate) fn take(
             if is_taken(slot.generation.load(Ordering::Relaxed)) == want_free {
                 continue;
             }
-            // Before it is taken: whoever looks for those present looks no further than this.
+            // Before the slot is taken: a process that looks for attachments looks no further than
+            // this.
             next.fetch_max(narrow(index + 1), Ordering::SeqCst);
             if let Some(id) =
                 try_take(slot, index, file, &who).map_err(|error| system(operation, error))?
             {
                 if !want_free {
-                    // The table is nearly full: spare the next one the search among the living.
+                    // The table is nearly full: the next taker need not search among the live
+                    // slots.
                     next.store(narrow(slots + index + 1), Ordering::SeqCst);
                 }
                 return Ok(id);
@@ -126,8 +134,9 @@ pub(crate) fn take(
     Err(Error::new(ErrorKind::TooManyAttachments, operation, detail))
 }
 
-/// Takes a lock from an attachment that has only just come into being, and so never acquired it: somebody has overwritten the
-/// owner word. From here on it is somebody's who is gone, and is taken over as from the dead.
+/// Takes a lock from an attachment that has only just come into being, and so never acquired it:
+/// the owner word was overwritten. From here on the word names an attachment that is gone, and the
+/// lock is recovered as from a dead owner.
 pub(crate) fn disown(owner: &AtomicU64, new: AttachmentId) {
     let found = owner.load(Ordering::Relaxed);
     if AttachmentId::from_word(found) == new {
@@ -136,17 +145,19 @@ pub(crate) fn disown(owner: &AtomicU64, new: AttachmentId) {
     }
 }
 
-/// How many slots were ever taken, from the first one on: a look at the others would only bring untouched memory in.
+/// Returns how many slots were ever taken, counted from the first. Visiting the others would only
+/// bring untouched memory in.
 ///
-/// Sequentially consistent, as the raising is. So who passes a fence after telling others something, and then looks at the slots, misses
-/// none whose attachment has not been told: see `rwlock::protocol`.
+/// The load is sequentially consistent, as is the raising of the counter. A process that publishes
+/// something, passes a fence and then visits the slots therefore misses no attachment that has not
+/// seen the publication: see `rwlock::protocol`.
 #[inline]
 pub(crate) fn ever_taken(memory: &Memory) -> usize {
     let next = memory.header().life.next_slot.load(Ordering::SeqCst);
     memory.layout().sizes.slots.min(next as usize)
 }
 
-/// A number of slots, which are far fewer.
+/// Narrows a slot number to 32 bits; slot numbers are far smaller.
 fn narrow(slots: usize) -> u32 {
     u32::try_from(slots).unwrap_or(u32::MAX)
 }
@@ -181,33 +192,36 @@ fn try_take(
     Ok(Some(AttachmentId::new(index, generation)))
 }
 
-/// Gives up the slot of `hold`; from here on whatever it still held counts as abandoned. The file is none if somebody has closed it.
+/// Gives up the slot of `id`; any lock that it still holds counts as abandoned. `file` is `None` if
+/// the program has closed its descriptor.
 pub(crate) fn give_up(memory: &Memory, file: Option<&SegmentFile>, id: AttachmentId) {
     if let Some(slot) = memory.slot(id.index()) {
-        // Unless somebody has taken it, which can happen to one that closed its descriptors and cannot be seen.
+        // Unless another attachment has taken the slot, which can happen to a process that closed
+        // its descriptors and whose life is not visible.
         let (own, free) = (id.generation(), id.generation() + 1);
         let _ = slot
             .generation
             .compare_exchange(own, free, Ordering::Release, Ordering::Relaxed);
     }
-    // If it fails the file is about to be closed, and the lock with it.
+    // If this fails, the file is about to be closed, and the lock ends with it.
     let _ = file.map(|file| file.unlock(slot_byte(id.index())));
     let departures = &memory.header().life.departures;
     departures.fetch_add(1, Ordering::Release);
     sys::wake_all(departures);
 }
 
-/// Tells whether the attachment named by `hold` is proven gone. Asked by another attachment of the same segment,
-/// or by an opener that has no slot; never about an attachment of the same [`SegmentFile`].
+/// Tells whether the attachment `id` is proven gone. The caller is another attachment of the same
+/// segment, or an opener without a slot; `id` never names an attachment of the same
+/// [`SegmentFile`].
 ///
-/// Proof is one of:
+/// Each of these is a proof:
 ///
-/// - the slot has a newer generation;
-/// - the byte is free, and no veto stands;
-/// - the byte is taken, or cannot be asked about, and the recorded program visibly executes no further instruction: its
-///   files are still being released, or a forked child inherited them.
+/// - The slot has a newer generation.
+/// - The byte is free, and no veto stands.
+/// - The byte is locked, or its state cannot be queried, and the recorded program visibly executes
+///   no further instruction: its files are still being released, or a forked child inherited them.
 ///
-/// "Not proven" may become "gone" at the next question.
+/// "Not proven" may become "gone" at the next check.
 pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, id: AttachmentId) -> bool {
     let Some(slot) = memory.slot(id.index()) else {
         // No attachment was ever named by such a word: the segment was overwritten.
@@ -216,7 +230,7 @@ pub(crate) fn is_gone(memory: &Memory, file: &SegmentFile, id: AttachmentId) -> 
     seen(slot, file, id) == Presence::Gone
 }
 
-/// Whether an attachment is there.
+/// Whether an attachment still exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// It is not proven gone.
@@ -225,7 +239,7 @@ pub(crate) enum Presence {
     Gone,
 }
 
-/// What [`is_gone`] asks, of a slot.
+/// Performs the check of [`is_gone`] on a slot.
 pub(crate) fn seen(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
     let generation = id.generation();
     match seen_at_a_glance(slot, file, id) {
@@ -234,7 +248,8 @@ pub(crate) fn seen(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presenc
     }
 }
 
-/// The same, where a byte that somebody has is taken for the attachment's own. It asks of a process only if the byte is free.
+/// Performs the same check, but takes a locked byte for the attachment's own. It examines the
+/// process only if the byte is free.
 pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
     let generation = id.generation();
     if !is_taken(generation) || load_acquire(&slot.generation) != generation {
@@ -248,52 +263,56 @@ pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, id: AttachmentId
         {
             Presence::Gone
         }
-        // A daemon that closed its descriptors cannot ask, and sees only whose process has ended.
+        // A daemon that closed its descriptors cannot query bytes; it only detects processes that
+        // have ended.
         _ => Presence::There,
     }
 }
 
-/// Tells whether the attachment named by `hold` keeps its slot, as far as the slot and its byte say: it lives, or a child of
-/// the dead one inherited its files.
+/// Tells whether the attachment `id` keeps its slot, as far as the slot and its byte show: its
+/// process lives, or a child of the dead process inherited its files.
 pub(crate) fn is_kept(memory: &Memory, file: &SegmentFile, id: AttachmentId) -> bool {
     let byte = slot_byte(id.index());
     let has_slot = |slot: &Slot| slot.generation.load(Ordering::Acquire) == id.generation();
     memory.slot(id.index()).is_some_and(has_slot) && matches!(first_locked(file, byte), Ok(Some(_)))
 }
 
-/// Asks about one byte through a file that may have been open for long.
+/// Queries one byte through a file that may have been open for long.
 fn first_locked(file: &SegmentFile, byte: u64) -> std::io::Result<Option<u64>> {
     file.facts()?;
     file.first_locked(byte..byte + 1)
 }
 
-/// The attachment that a slot is taken by.
+/// Returns the attachment that has taken a slot.
 pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<AttachmentId> {
     let generation = load_acquire(&slot.generation);
     is_taken(generation).then(|| AttachmentId::new(index, generation & (GENERATIONS - 1)))
 }
 
-/// The veto: a process that is visibly alive is not robbed although its byte is free, since a daemon may have
-/// closed all of its descriptors.
+/// Tells whether the veto stands: a process that is visibly alive does not lose its slot although
+/// its byte is free, because a daemon may have closed all of its descriptors.
 ///
-/// There is none where the mapping keeps the byte. There a free byte is the whole proof, and what is seen of the process
-/// could only be wrong: it may execute another program. The file was just opened, or asked for its facts.
+/// There is no veto where the mapping keeps the byte. There a free byte is the whole proof, and
+/// what is seen of the process could only mislead: it may have executed another program. The caller
+/// has just opened the file, or has just called `facts` on it.
 fn is_vetoed(slot: &Slot, file: &SegmentFile, generation: u64) -> bool {
     !file.mapping_keeps_locks() && fate_in(slot, generation) == Some(ProcessState::Living)
 }
 
-/// What has become of the process that recorded itself.
+/// Returns the state of the process that recorded itself.
 fn fate_in(slot: &Slot, generation: u64) -> Option<ProcessState> {
     let found = recorded_in(slot, generation)?;
     Some(sys::fate_of(&found.who))
 }
 
-/// Tells whether the process of an attachment is seen to have ended, whoever has its byte.
+/// Tells whether the process of an attachment is seen to have ended, whether or not its byte is
+/// locked.
 pub(crate) fn has_ended(slot: &Slot, id: AttachmentId) -> bool {
     fate_in(slot, id.generation()) == Some(ProcessState::Gone)
 }
 
-/// How often each slot has been taken and given up, odd while it is taken, by the living or the dead.
+/// Returns each slot's generation: how often the slot was taken and given up; odd while it is
+/// taken, by a living or a dead process.
 pub(crate) fn generations(memory: &Memory) -> impl Iterator<Item = u64> + '_ {
     (0..memory.layout().sizes.slots).map_while(|index| {
         let generation = &memory.slot(index)?.generation;
@@ -301,13 +320,14 @@ pub(crate) fn generations(memory: &Memory) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// The attachments that are not proven gone, other than read-only ones. `own` is the asker's slot.
+/// Returns the attachments that are not proven gone, without read-only ones. `own` is the caller's
+/// own.
 pub(crate) fn present<'a>(
     memory: &'a Memory,
     file: &'a SegmentFile,
     own: Option<AttachmentId>,
 ) -> impl Iterator<Item = AttachmentId> + 'a {
-    // As `ever_taken`, for one who may only load: of those who come meanwhile it may miss some.
+    // As `ever_taken`, for a caller that may only load: it may miss attachments made meanwhile.
     let next = memory.header().life.next_slot.load(Ordering::Relaxed);
     fence(Ordering::Acquire);
     let ever_taken = memory.layout().sizes.slots.min(next as usize);
@@ -319,18 +339,19 @@ pub(crate) fn present<'a>(
     })
 }
 
-/// The attachment that has a slot, or had it last; `None` beyond the last slot.
+/// Returns the attachment that has a slot, or had it last; `None` beyond the last slot.
 pub(crate) fn id_in(memory: &Memory, index: usize) -> Option<AttachmentId> {
     let generation = memory.slot(index)?.generation.load(Ordering::Acquire);
     Some(AttachmentId::new(index, generation))
 }
 
-/// What the attachment named by `hold` recorded; `None` once two later ones had the slot.
+/// Returns what the attachment `id` recorded; `None` once two later ones have taken the slot.
 pub(crate) fn recorded(memory: &Memory, id: AttachmentId) -> Option<Recorded> {
     recorded_in(memory.slot(id.index())?, id.generation())
 }
 
-/// What the slot's attachment of that generation recorded; `None` once two later ones had the slot.
+/// Returns what the slot's attachment of that generation recorded; `None` once two later ones have
+/// taken the slot.
 pub(crate) fn recorded_in(slot: &Slot, generation: u64) -> Option<Recorded> {
     read_record(record_of(slot, generation), generation)
 }
@@ -348,7 +369,7 @@ fn record_of(slot: &Slot, generation: u64) -> &Record {
     }
 }
 
-/// Writes a record so that a reader sees all of it or none.
+/// Writes a record so that a reader sees all of it or nothing.
 pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
     record.generation.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
@@ -368,7 +389,7 @@ pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
     record.generation.store(generation, Ordering::Release);
 }
 
-/// Reads the record if it is the one of `generation`, and was so throughout.
+/// Reads the record if it has this generation from the beginning to the end of the read.
 pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> {
     if load_acquire(&record.generation) != generation {
         return None;
