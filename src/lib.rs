@@ -1,23 +1,32 @@
-//! Keyed shared memory between processes that no process's death can break.
+//! Keyed shared memory that survives the death of any process using it.
 //!
-//! A [`Segment`] is memory with a key: any number of processes create it, attach to it and lock it by that key. Any of them may be killed at
-//! any instruction; the others get the lock within milliseconds, see whole data, and have nothing to clear away.
+//! A [`Segment`] is shared memory with a key. Any number of processes create it, attach to it and
+//! lock it by that key. Any of them may be killed at any instruction. The others get the lock
+//! within milliseconds, read complete data, and have nothing to clean up.
 //!
-//! | you want | use |
+//! # Overview
+//!
+//! | task | items |
 //! |---|---|
 //! | bytes under a lock, as with `QSharedMemory` | [`Segment`], [`Segment::lock`], [`SegmentGuard`] |
-//! | one typed value, old or new, read without a lock | [`Shared`], [`Shareable`] |
-//! | a typed value whose type the program does not have | [`UntypedShared`], [`Schema`] |
+//! | one typed value, read without a lock | [`Shared`], [`Shareable`] |
+//! | a value whose type the program does not have | [`UntypedShared`], [`Schema`] |
 //! | a mutex, read-write lock, semaphore, event, barrier or once | [`Mutex`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`OnceLock`] |
-//! | several of them in one segment | [`Part`] |
+//! | several of these in one segment | [`Part`] |
 //! | parts whose types the program does not have | [`UntypedParts`] |
-//! | many writes that become final together | [`Segment::transaction`] |
-//! | to wait until a value changes, or somebody leaves | [`Watch`], [`Departures`] |
+//! | several writes that are committed together | [`Segment::transaction`] |
+//! | waiting for a change of a value, or for a process that detaches or dies | [`Watch`], [`Departures`] |
 //! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`Mutex::lock_async`], [`PollableWatch`] |
-//! | to see what there is | [`list`], [`inspect`](fn@inspect) |
-//! | to work with Qt programs | [`qt`] |
+//! | seeing what exists | [`list`], [`inspect`](fn@inspect) |
+//! | working with Qt programs | [`qt`] |
 //!
-//! # A death is a value, not a hang
+//! The [`guide`] has a page for each subject. [Choosing a tool](guide::choosing) compares the
+//! tools and their costs.
+//!
+//! # A segment
+//!
+//! Plain writes under the lock are not undone when their process dies, but they are reported: the
+//! next owner gets the guard as [`Abandoned`] and can repair the data.
 //!
 //! ```
 //! use sharehold::{LockError, Segment};
@@ -35,17 +44,87 @@
 //! # Ok::<(), sharehold::Error>(())
 //! ```
 //!
-//! In a function that returns another error type, `lock().map_err(sharehold::Error::from)?` makes an error that
-//! can leave it: the one that `lock` returns may carry the guard, and with it a borrow of the segment.
+//! [`Segment::lock_or_recover`] does the same in one call. The error of [`Segment::lock`] may
+//! contain the guard, and with it a borrow of the segment. In a function with another error type,
+//! convert it first: `segment.lock().map_err(sharehold::Error::from)?`. See
+//! [Handling a death](guide::deaths).
 //!
-//! # Whom to trust
+//! # A value
 //!
-//! By default a segment belongs to one user, in a directory that only this user can enter, and the processes that attach cooperate
-//! through this library. Peers that are buggy or killed are covered by what is promised; a hostile process of the
-//! same user is not: it can truncate the file, or stop yours with a debugger.
+//! A change is committed by one store. Readers and later owners see the old value or the new one,
+//! never a mixture, so a death leaves nothing to repair. See [Values](guide::values).
+//!
+//! ```
+//! use sharehold::{Shareable, Shared};
+//!
+//! #[derive(Shareable, Default)]
+//! #[repr(C)]
+//! struct Tally {
+//!     value: u64,
+//!     by_worker: [u64; 8],
+//! }
+//!
+//! let tally = Shared::open_or_create("com.example.crate.tally", Tally::default)?;
+//! tally.update(|tally| {
+//!     tally.value += 1;
+//!     tally.by_worker[3] += 1;
+//! })?;
+//! assert_eq!(tally.get()?.value, 1); // a snapshot, without a lock
+//! # Ok::<(), sharehold::Error>(())
+//! ```
+//!
+//! # Parts
+//!
+//! Several primitives share one segment as the fields of a struct. See [Parts](guide::parts).
+//!
+//! ```
+//! use sharehold::{Mutex, Part, Semaphore};
+//!
+//! #[derive(Part)]
+//! struct Config {
+//!     total: Mutex<u64>,
+//!     jobs: Semaphore,
+//! }
+//!
+//! let config = Config::open_or_create("com.example.crate.config", || ConfigInit {
+//!     total: 0,
+//!     jobs: 4,
+//! })?;
+//! let permit = config.jobs.acquire()?; // given back when it is dropped, or when the process dies
+//! *config.total.lock()? += 1; // committed when the guard is dropped
+//! # drop(permit);
+//! # Ok::<(), sharehold::Error>(())
+//! ```
+//!
+//! # Limits
+//!
+//! - It runs on 64-bit little-endian Linux. On other targets it compiles, and every operation
+//!   returns [`ErrorKind::Unsupported`].
+//! - A reboot or a power failure removes all segments, because they are memory.
+//! - A segment takes 128 attachments at once, or as many as [`SegmentOptions::slots`] sets, up to
+//!   4,000. A typed value takes its size twice.
+//! - A process that is stopped keeps its locks. Recovery requires proof of death, never a timeout.
+//! - By default a segment belongs to one user, in a directory that only this user can enter.
+//!   Processes of this user may be buggy and may be killed. A hostile process of the same user is
+//!   outside the promises: it can truncate the file, or stop your process with a debugger.
+//!
+//! [Limits](guide::limits) has all of them, and [Users, groups and containers](guide::users) tells
+//! how to share with other users.
+//!
+//! # Pitfalls
+//!
+//! - **Fork.** A child of `fork` has no access to its parent's segments. Each call on an inherited
+//!   handle returns [`ErrorKind::Forked`]. Let the child attach by itself.
+//! - **Two locks in one thread.** A thread that acquires a lock that it already has gets
+//!   [`ErrorKind::Deadlock`]. Two threads that acquire two different locks in opposite orders wait
+//!   for each other forever. Use one order everywhere, or a timeout. [`deadlocks`] finds such wait
+//!   cycles.
+//! - **Reading twice.** A thread that has a [`ReadGuard`] and calls [`RwLock::read`] again on the
+//!   same lock may wait forever, because a waiting writer comes first. Keep one guard, or read with
+//!   [`RwLock::get`], which does not wait for writers.
 
 #[cfg(test)]
-extern crate self as sharehold; // For derived code in our own tests.
+extern crate self as sharehold; // Derived code in the tests of this crate needs the name.
 
 mod barrier;
 mod deadline;

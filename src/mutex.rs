@@ -1,13 +1,14 @@
-//! `Mutex<T>`: a typed value that one at a time changes, all or nothing.
+//! `Mutex<T>`: a typed value that one owner at a time changes, completely or not at all.
 //!
-//! The lock is the segment's algorithm on words of its own (`lock::protocol`), the value the two copies of `value::protocol`. The
-//! guard works on a private copy and commits it by one store as it is dropped, before it releases the lock.
+//! The lock uses the segment lock's algorithm on words of its own (`lock::protocol`). The value has
+//! the two copies of `value::protocol`. The guard works on a private copy. When it is dropped, it
+//! commits this copy by one store and then releases the lock.
 //!
-//! | death of the holder | leaves | and then |
+//! | the owner dies | state that remains | the next owner |
 //! |---|---|---|
-//! | before its commit | the old value, and its hold in the owner word | the next one takes over, and is told |
-//! | after its commit | the new value, and its hold | the same |
-//! | after its release | nothing | |
+//! | before its commit | the old value, and its attachment ID in the owner word | takes over, and learns of the death |
+//! | after its commit | the new value, and its attachment ID in the owner word | takes over, and learns of the death |
+//! | after its release | no trace | |
 
 use std::marker::PhantomData;
 use std::mem;
@@ -31,18 +32,21 @@ use crate::value::copies::{self, size_for};
 
 const LOCK: &str = "lock";
 
-/// The number of the mark that says which thread has the lock.
+/// The number of the mark that contains the owning thread.
 const THREAD: usize = 0;
 
-/// Holds a typed value that one at a time changes, across processes and threads.
+/// A mutual-exclusion lock with a typed value, for the threads of any processes.
 ///
-/// [`lock`](Mutex::lock) gives a guard with a copy of the value; what is changed in it becomes the value, by one store, as the guard is
-/// dropped. [`get`](Mutex::get) reads the value as it was last committed, without the lock.
+/// [`lock`](Mutex::lock) returns a guard with a copy of the value. Dropping the guard commits the
+/// changed copy by one store. [`get`](Mutex::get) returns the value as last committed, without the
+/// lock.
 ///
 /// # When a process dies
 ///
-/// Holding it: the value is the old one, or the new one if it was just being released. The next one has the lock within 10 ms, has
-/// nothing to repair, and is told by [`MutexGuard::recovered_from`]. A panic discards what was changed.
+/// If the owner dies, the value is the old one, or the new one if the owner had already committed
+/// it. The next caller gets the lock within 10 ms, has nothing to repair, and learns of the death
+/// from [`MutexGuard::recovered_from`]. A waiter that dies has no effect. A panic of the owner
+/// discards its changes.
 ///
 /// # Examples
 ///
@@ -52,7 +56,7 @@ const THREAD: usize = 0;
 /// let jobs = Mutex::open_or_create("com.example.jobs", || [0_u64; 4])?;
 /// let mut guard = jobs.lock()?;
 /// if let Some(dead) = guard.recovered_from() {
-///     eprintln!("pid {} died holding it; nothing it did is to be seen", dead.pid);
+///     eprintln!("pid {} died holding it; its uncommitted changes were discarded", dead.pid);
 /// }
 /// guard[2] += 1;
 /// drop(guard); // committed, then released
@@ -67,35 +71,36 @@ pub struct Mutex<T> {
 }
 
 impl<T: Shareable> Mutex<T> {
-    /// Acquires the lock, waiting as long as it takes.
+    /// Acquires the lock, and waits without a limit.
     ///
     /// # Errors
     ///
-    /// [`Deadlock`](crate::ErrorKind::Deadlock) when this thread has it already, [`Forked`](crate::ErrorKind::Forked),
-    /// [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote the value with bytes that are none.
+    /// [`Deadlock`](crate::ErrorKind::Deadlock) if this thread already has the lock,
+    /// [`Forked`](crate::ErrorKind::Forked), [`Damaged`](crate::ErrorKind::Damaged) if the value
+    /// was overwritten with invalid bytes.
     pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
         self.guard(Deadline::Never)
     }
 
-    /// Acquires the lock if nobody living holds it.
+    /// Acquires the lock if no live process has it, without waiting.
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the holder.
+    /// As [`Mutex::lock`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the owner.
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>> {
         self.guard(Deadline::Now)
     }
 
-    /// Acquires the lock, waiting at most for `limit`.
+    /// Acquires the lock, and waits at most for `limit`.
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock`], and [`Timeout`](crate::ErrorKind::Timeout), which names the holder.
+    /// As [`Mutex::lock`], and [`Timeout`](crate::ErrorKind::Timeout), which names the owner.
     pub fn lock_timeout(&self, limit: Duration) -> Result<MutexGuard<'_, T>> {
         self.guard(Deadline::after(limit))
     }
 
-    /// Acquires the lock, waiting until `deadline` at most.
+    /// Acquires the lock, and waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -104,14 +109,16 @@ impl<T: Shareable> Mutex<T> {
         self.guard(Deadline::At(deadline))
     }
 
-    /// Acquires the lock, waiting as long as it takes, without keeping a thread.
+    /// Acquires the lock asynchronously, and waits without a limit.
     ///
-    /// As for [`Segment::lock_async`]: the future needs no runtime, and holds nothing when it is dropped before its end; the guard may be
-    /// held across `.await` and dropped on another thread, and nobody notices when a task asks for the lock that it holds.
+    /// As with [`Segment::lock_async`], the future needs no particular runtime, and dropping it
+    /// before it completes leaves nothing locked. The guard may be held across `.await` and dropped
+    /// on another thread. A task that acquires a lock that it already has waits forever: this is
+    /// not detected.
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock`], other than [`Deadlock`](crate::ErrorKind::Deadlock).
+    /// As [`Mutex::lock`], except [`Deadlock`](crate::ErrorKind::Deadlock).
     ///
     /// # Examples
     ///
@@ -121,7 +128,7 @@ impl<T: Shareable> Mutex<T> {
     /// # pollster::block_on(async {
     /// let jobs = Mutex::open_or_create("com.example.jobs.async", || 0_u64)?;
     /// let guard = jobs.lock_async().await?;
-    /// // Until another task, or process, has changed it.
+    /// // Waits until another task or process has changed the value.
     /// # let mut guard = guard; *guard = 1;
     /// let mut guard = guard.wait_while_async(|waiting| *waiting == 0).await?;
     /// *guard -= 1;
@@ -159,7 +166,7 @@ impl<T: Shareable> Mutex<T> {
         Ok(lock.acquire(deadline)?)
     }
 
-    /// Returns the value as it was last committed, without the lock.
+    /// Returns the value as last committed, without the lock.
     ///
     /// # Errors
     ///
@@ -183,7 +190,7 @@ impl<T: Shareable> Mutex<T> {
         value.ok_or_else(|| damaged(self.place.segment().attached(), READ))
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this mutex.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
@@ -200,7 +207,7 @@ impl<T: Shareable> Part for Mutex<T> {
         let size = Primitive::Mutex.size(Some(T::SIZE));
         assert!(
             size >= Primitive::Mutex.head() + size_for(T::SIZE),
-            "the value has room"
+            "the value fits"
         );
         size
     };
@@ -226,14 +233,15 @@ impl<T: Shareable> Part for Mutex<T> {
     }
 }
 
-/// Holds the lock of a [`Mutex`] and a copy of its value; commits what was changed, and releases the lock, when dropped.
+/// The lock of a [`Mutex`] and a copy of its value. Dropping the guard commits the changes and
+/// releases the lock.
 ///
 /// # When a process dies
 ///
 /// See [`Mutex`].
 ///
-/// A guard belongs to the thread that acquired it, [`GuardNoSend`], or, if it was acquired by [`Mutex::lock_async`], to whoever has it,
-/// [`GuardSend`].
+/// A guard belongs to the thread that acquired it ([`GuardNoSend`]). A guard from
+/// [`Mutex::lock_async`] may move between threads ([`GuardSend`]).
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct MutexGuard<'a, T: Shareable, B = GuardNoSend> {
@@ -241,29 +249,34 @@ pub struct MutexGuard<'a, T: Shareable, B = GuardNoSend> {
     value: T,
     changed: bool,
     recovered_from: Option<Box<Attachment>>,
-    /// Whether the thread was panicking when it acquired the lock.
+    /// Whether the thread was already panicking when it acquired the lock.
     panicking: bool,
-    // Released after this guard's own drop has committed.
+    // Dropped, and so released, after this guard's `drop` has committed.
     _held: RawLockGuard<'a>,
     belongs_to: PhantomData<B>,
 }
 
 impl<T: Shareable, B> MutexGuard<'_, T, B> {
-    /// Returns who died holding the lock, if it was taken over. What that one had not committed is not to be seen.
+    /// Returns the previous owner if it died and this guard recovered the lock. Its uncommitted
+    /// changes were discarded.
     pub fn recovered_from(&self) -> Option<&Attachment> {
         self.recovered_from.as_deref()
     }
 }
 
 impl<'a, T: Shareable> MutexGuard<'a, T> {
-    /// Waits while `condition` holds of the value: commits what was changed, releases the lock, sleeps until another one has changed the
-    /// value, acquires the lock and looks again.
+    /// Waits while `condition` returns `true` for the value.
     ///
-    /// Whoever commits a change wakes all who wait, so nobody has to be told; one that is killed as it wakes up keeps nothing from the others.
+    /// Each round commits the changes, releases the lock, sleeps until another guard commits a
+    /// change, acquires the lock again and evaluates `condition`.
+    ///
+    /// Every commit wakes all waiters. No explicit notification is needed, and a waiter that is
+    /// killed while it wakes up does not consume the wake-up of another waiter.
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock`]; the lock is released.
+    /// As [`Mutex::lock`]. The lock is released.
+    ///
     /// # Examples
     ///
     /// ```
@@ -284,11 +297,11 @@ impl<'a, T: Shareable> MutexGuard<'a, T> {
         self.wait_until(Deadline::Never, condition)
     }
 
-    /// As [`MutexGuard::wait_while`], at most for `limit`.
+    /// As [`MutexGuard::wait_while`], but waits at most for `limit`.
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock_timeout`]; the lock is released.
+    /// As [`Mutex::lock_timeout`]. The lock is released.
     pub fn wait_while_timeout(
         self,
         limit: Duration,
@@ -297,7 +310,7 @@ impl<'a, T: Shareable> MutexGuard<'a, T> {
         self.wait_until(Deadline::after(limit), condition)
     }
 
-    /// As [`MutexGuard::wait_while`], until `deadline` at most.
+    /// As [`MutexGuard::wait_while`], but waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -325,12 +338,12 @@ impl<'a, T: Shareable> MutexGuard<'a, T> {
 }
 
 impl<'a, T: Shareable> MutexGuard<'a, T, GuardSend> {
-    /// As [`MutexGuard::wait_while`], without keeping a thread. When the future is dropped it waits no longer, and has committed what was
-    /// changed before.
+    /// As [`MutexGuard::wait_while`], asynchronously. Dropping the future ends the wait. Changes
+    /// that were made before the call stay committed.
     ///
     /// # Errors
     ///
-    /// As [`Mutex::lock_async`]; the lock is released.
+    /// As [`Mutex::lock_async`]. The lock is released.
     pub async fn wait_while_async(
         mut self,
         mut condition: impl FnMut(&T) -> bool,
@@ -345,18 +358,18 @@ impl<'a, T: Shareable> MutexGuard<'a, T, GuardSend> {
 }
 
 impl<'a, T: Shareable, B> MutexGuard<'a, T, B> {
-    /// Commits what was changed and releases the lock; also the version that there is then, at least until another one has the lock.
+    /// Commits the changes, releases the lock, and returns the mutex and the committed version.
     fn release(mut self) -> Result<(&'a Mutex<T>, u64)> {
         self.commit();
         let mutex = self.mutex;
-        // Under the lock: what is changed from here on is another version.
+        // Read under the lock: any later change has a higher version.
         let seen = mutex.copies(LOCK)?.committed();
         Ok((mutex, seen))
     }
 
     fn commit(&mut self) {
         if mem::take(&mut self.changed) {
-            // A forked child has a copy of the guard, and no memory behind it.
+            // A forked child has a copy of the guard, but no access to the memory.
             if let Ok(copies) = self.mutex.copies(LOCK) {
                 copies.commit(&self.value);
             }

@@ -1,12 +1,13 @@
-//! `OnceLock<T>`: a value that one of many makes, and all then have.
+//! `OnceLock<T>`: a value that is initialised once, by one of its users.
 //!
-//! It is a mutex whose value begins without any: version 0. Whoever has the lock and finds version 0 makes the value and commits it as
-//! version 1, by one store; there is no other state. Who finds a version above 0 needs no lock.
+//! It is a mutex whose value starts at version 0, without a value. The owner of the lock that finds
+//! version 0 makes the value and commits it as version 1, by one store. There is no other state. A
+//! caller that finds a version above 0 needs no lock.
 //!
-//! | death of the one who makes it | leaves | and then |
+//! | the maker dies | state that remains | effect |
 //! |---|---|---|
-//! | before the commit | version 0, and its hold in the owner word | the next one takes over and makes the value |
-//! | after it | the value, and its hold | nobody needs the lock any more |
+//! | before its commit | version 0, and its attachment ID in the owner word | the next caller takes over and makes the value |
+//! | after its commit | the value, and its attachment ID in the owner word | none: no caller needs the lock |
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -23,15 +24,16 @@ use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::Segment;
 use crate::value::copies::{self, size_for};
 
-/// The number of the mark that says which thread has the lock.
+/// The number of the mark that contains the owning thread.
 const THREAD: usize = 0;
 const MAKE: &str = "initialise";
 
-/// Holds a value that is made once, by whoever comes first.
+/// A value that is initialised once, by the first caller that needs it.
 ///
 /// # When a process dies
 ///
-/// While it makes the value: the next one who wants it makes it, within 10 ms. Afterwards nobody notices.
+/// If a process dies while it makes the value, the next caller makes it, within 10 ms. After that,
+/// deaths have no effect.
 ///
 /// # Examples
 ///
@@ -52,11 +54,12 @@ pub struct OnceLock<T> {
 }
 
 impl<T: Shareable> OnceLock<T> {
-    /// Returns the value, if it was made. Takes no lock.
+    /// Returns the value, or `None` if it has not been made. Takes no lock.
     ///
     /// # Errors
     ///
-    /// [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote it, [`Forked`](crate::ErrorKind::Forked).
+    /// [`Damaged`](crate::ErrorKind::Damaged) if the value was overwritten with invalid bytes,
+    /// [`Forked`](crate::ErrorKind::Forked).
     pub fn get(&self) -> Result<Option<T>> {
         let copies = self.copies(READ)?;
         if copies.committed() == 0 {
@@ -64,21 +67,24 @@ impl<T: Shareable> OnceLock<T> {
         }
         match copies.try_read() {
             copies::Snapshot::Value(value) => Ok(Some(value)),
-            // It is never changed.
+            // The value never changes, so a copy is never overwritten while it is read.
             _ => Err(damaged(self.place.segment().attached(), READ)),
         }
     }
 
-    /// Returns the value; makes it with `make` if there is none yet. One at a time makes it, the others wait.
+    /// Returns the value, and makes it with `make` if there is none. One caller makes it while the
+    /// others wait.
     ///
     /// # Errors
     ///
-    /// As [`OnceLock::get`], and [`Deadlock`](crate::ErrorKind::Deadlock) inside of `make`.
+    /// As [`OnceLock::get`], and [`Deadlock`](crate::ErrorKind::Deadlock) if `make` calls this
+    /// method on the same `OnceLock`.
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> Result<T> {
         self.get_or_try_init(|| Ok(make()))
     }
 
-    /// Returns the value; makes it with `make` if there is none yet. If that fails, or panics, the next one makes it.
+    /// Returns the value, and makes it with `make` if there is none. If `make` fails or panics, the
+    /// next caller makes the value.
     ///
     /// # Errors
     ///
@@ -102,14 +108,14 @@ impl<T: Shareable> OnceLock<T> {
     }
 
     fn make(&self, value: &T, held: RawLockGuard<'_>) -> Result<()> {
-        // Asks again whether this is a forked child that comes out of what made the value.
+        // Checks again for a fork: `make` may have forked, and this may be the child.
         self.copies(MAKE)?.commit(value);
         drop(held);
         Ok(())
     }
 
-    /// As [`OnceLock::get_or_init`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped while it makes the value
-    /// leaves that to the next one.
+    /// As [`OnceLock::get_or_init`], asynchronously: see [`Segment::lock_async`]. If the future is
+    /// dropped while it makes the value, the next caller makes it.
     ///
     /// # Errors
     ///
@@ -136,7 +142,7 @@ impl<T: Shareable> OnceLock<T> {
             .await
     }
 
-    /// As [`OnceLock::get_or_try_init`], without keeping a thread: see [`OnceLock::get_or_init_async`].
+    /// As [`OnceLock::get_or_try_init`], asynchronously: see [`OnceLock::get_or_init_async`].
     ///
     /// # Errors
     ///
@@ -160,7 +166,7 @@ impl<T: Shareable> OnceLock<T> {
         Ok(value)
     }
 
-    /// Waits until somebody has made the value, and returns it.
+    /// Waits until the value has been made, and returns it.
     ///
     /// # Errors
     ///
@@ -169,7 +175,7 @@ impl<T: Shareable> OnceLock<T> {
         self.wait_until(None)
     }
 
-    /// As [`OnceLock::wait`], at most for `limit`.
+    /// As [`OnceLock::wait`], but waits at most for `limit`.
     ///
     /// # Errors
     ///
@@ -178,7 +184,7 @@ impl<T: Shareable> OnceLock<T> {
         self.wait_until(Deadline::after(limit).instant())
     }
 
-    /// As [`OnceLock::wait`], until `deadline` at most.
+    /// As [`OnceLock::wait`], but waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -187,7 +193,7 @@ impl<T: Shareable> OnceLock<T> {
         self.wait_until(Some(deadline))
     }
 
-    /// As [`OnceLock::wait`], without keeping a thread: see [`Segment::lock_async`].
+    /// As [`OnceLock::wait`], asynchronously: see [`Segment::lock_async`].
     ///
     /// # Errors
     ///
@@ -207,7 +213,7 @@ impl<T: Shareable> OnceLock<T> {
         made.ok_or_else(|| damaged(self.segment().attached(), READ))
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this `OnceLock`.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
@@ -224,7 +230,7 @@ impl<T: Shareable> Part for OnceLock<T> {
         let size = Primitive::OnceLock.size(Some(T::SIZE));
         assert!(
             size >= Primitive::OnceLock.head() + size_for(T::SIZE),
-            "the value has room"
+            "the value fits"
         );
         size
     };

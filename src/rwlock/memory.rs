@@ -1,4 +1,4 @@
-//! Who is inside of an `RwLock`, and who waits to be: the steps of `rwlock::protocol` on the words of a segment.
+//! The operations of `rwlock::protocol` on the words of a segment.
 
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ use crate::wait::future;
 use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait, block};
 
-/// The numbers of the two marks: what `sharing` knows, and which thread writes.
+/// The numbers of the two marks: the reader counts that `protocol` keeps, and the writing thread.
 pub(crate) const READERS: usize = 0;
 pub(crate) const THREAD: usize = 1;
 
 const ENTER: &str = "lock";
 
-/// Who is inside, and leaves when this is dropped.
+/// A lock that is held for reading or for writing, and released when this is dropped.
 #[derive(Debug)]
 pub(crate) enum RwLockHold<'a> {
     Reading(RwLockRef<'a>),
@@ -37,7 +37,7 @@ pub(crate) enum RwLockHold<'a> {
 
 impl Drop for RwLockHold<'_> {
     fn drop(&mut self) {
-        // A forked child has a copy of the guard, and no place inside.
+        // A forked child has a copy of the guard, but does not hold the lock.
         match self {
             RwLockHold::Reading(room) if room.is_ours() => protocol::leave_reading(room),
             RwLockHold::Writing(room) if room.is_ours() => protocol::leave_writing(room),
@@ -46,7 +46,7 @@ impl Drop for RwLockHold<'_> {
     }
 }
 
-/// The words of a lock, and its writers' lock.
+/// The words of a lock, among them the writers' lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RwLockRef<'a> {
     place: &'a PartRef,
@@ -54,11 +54,11 @@ pub(crate) struct RwLockRef<'a> {
     lock: RawLock<'a>,
 }
 
-/// One who is inside, and who died as the writer, if this one found that or took over from it.
+/// An acquired lock, and the writer that died with it, if this acquisition recovered it.
 pub(crate) type RwLockAcquired<'a> = (RwLockHold<'a>, Option<AttachmentId>);
 
 impl<'a> RwLockRef<'a> {
-    /// For a thread.
+    /// Makes a reference for a thread.
     pub(crate) fn of(place: &'a PartRef, operation: &'static str) -> Result<RwLockRef<'a>> {
         let words: &ReadWriteWords = place.words(operation)?;
         let threads = place.marks(THREAD);
@@ -69,7 +69,7 @@ impl<'a> RwLockRef<'a> {
         })
     }
 
-    /// For a task.
+    /// Makes a reference for a task.
     pub(crate) fn threadless(place: &'a PartRef, operation: &'static str) -> Result<RwLockRef<'a>> {
         let words: &ReadWriteWords = place.words(operation)?;
         Ok(RwLockRef {
@@ -79,11 +79,11 @@ impl<'a> RwLockRef<'a> {
         })
     }
 
-    /// Comes in as a reader.
+    /// Acquires the lock for reading.
     #[inline]
     pub(crate) fn read(self, deadline: Deadline) -> Result<RwLockAcquired<'a>> {
         let mut enter = ReadAcquire::new(false);
-        // Mostly nobody writes, and there is nothing to wait with.
+        // Usually there is no writer, and this needs no wait state.
         if self.lock.owner() == 0 {
             match enter.look(&self, false) {
                 RwLockOutcome::RwLockHold => return Ok((RwLockHold::Reading(self), None)),
@@ -111,36 +111,36 @@ impl<'a> RwLockRef<'a> {
         })
     }
 
-    /// Comes in as a reader, without keeping a thread.
+    /// Acquires the lock for reading, asynchronously.
     pub(crate) async fn read_async(self) -> Result<RwLockAcquired<'a>> {
         future::WaitFuture::new(ReadWait::new(self, ReadAcquire::new(true), Deadline::Never)).await
     }
 
-    /// Comes in as the writer.
+    /// Acquires the lock for writing.
     pub(crate) fn write(self, deadline: Deadline) -> Result<RwLockAcquired<'a>> {
         let dead = RwLockRef::keep(self.lock.acquire(deadline)?);
         Ok((self.drain(0, deadline)?, dead))
     }
 
-    /// Comes in as the writer, without keeping a thread.
+    /// Acquires the lock for writing, asynchronously.
     pub(crate) async fn write_async(self) -> Result<RwLockAcquired<'a>> {
         let dead = RwLockRef::keep(self.lock.acquire_async().await?);
         Ok((self.drain_async(0).await?, dead))
     }
 
-    /// Becomes the writer, for one that is inside as a reader; it stays that where this fails.
+    /// Turns a reader into the writer. If this fails, it is still a reader.
     pub(crate) fn upgrade(self, deadline: Deadline) -> Result<RwLockHold<'a>> {
         RwLockRef::keep(self.lock.acquire(Deadline::Now)?);
         self.drain(1, deadline)
     }
 
-    /// Becomes the writer, without keeping a thread, for one that is inside as a reader; it stays that where this fails.
+    /// Turns a reader into the writer, asynchronously. If this fails, it is still a reader.
     pub(crate) async fn upgrade_async(self) -> Result<RwLockHold<'a>> {
         RwLockRef::keep(self.lock.acquire(Deadline::Now)?);
         self.drain_async(1).await
     }
 
-    /// Becomes a reader, for the thread that is inside as the writer; it is outside where this fails.
+    /// Turns the writer into a reader. If this fails, the lock is released.
     pub(crate) fn downgrade(self) -> Result<RwLockHold<'a>> {
         if protocol::downgrade(&self) {
             Ok(RwLockHold::Reading(self))
@@ -157,14 +157,16 @@ impl<'a> RwLockRef<'a> {
         self.place.segment().attached().check_fork(operation)
     }
 
-    /// Keeps the writers' lock until this one leaves, or gives up; from whom it was taken over, if that one died with it.
+    /// Keeps the writers' lock until the writer leaves or gives up. Returns the dead owner that it
+    /// was taken over from.
     fn keep(held: RawLockGuard<'a>) -> Option<AttachmentId> {
         let dead = held.dead();
         held.keep();
         dead
     }
 
-    /// Waits for readers to leave, of which so many are this one. The caller has the writers' lock, and has it no more where this fails.
+    /// Waits until the readers have left, except `own` of them that belong to the caller. The
+    /// caller has the writers' lock, and loses it if this fails.
     fn drain(self, own: u64, deadline: Deadline) -> Result<RwLockHold<'a>> {
         let mut exit = WriteWait::new(self, own, deadline);
         block(&mut exit, deadline.instant()).unwrap_or_else(|| {
@@ -173,7 +175,7 @@ impl<'a> RwLockRef<'a> {
         })
     }
 
-    /// The same, without keeping a thread.
+    /// As [`RwLockRef::drain`], asynchronously.
     async fn drain_async(self, own: u64) -> Result<RwLockHold<'a>> {
         future::WaitFuture::new(WriteWait::new(self, own, Deadline::Never)).await
     }
@@ -186,7 +188,8 @@ impl<'a> RwLockRef<'a> {
         self.place.segment().id()
     }
 
-    /// The attachment that made a mark; `None` when the slot has had another one since.
+    /// Returns the attachment that made a mark, or `None` if another attachment has had the slot
+    /// since.
     fn maker_of(&self, slot: usize, mark: Mark) -> Option<AttachmentId> {
         let id = self.place.segment().id_in(slot)?;
         (low(id) == mark.generation()).then_some(id)
@@ -205,7 +208,7 @@ impl RwLockMemory for RwLockRef<'_> {
 
     fn free(&self) {
         self.lock.release();
-        // The lock's release is less than a sequentially consistent store.
+        // The release of the lock is weaker than a sequentially consistent store.
         fence(Ordering::SeqCst);
     }
 
@@ -225,7 +228,7 @@ impl RwLockMemory for RwLockRef<'_> {
         let changed = mark
             .word
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |found| {
-                // It is empty, or of one who had the slot before.
+                // The mark is empty, or it is of an earlier attachment in this slot.
                 let is_own = Mark(found).generation() == low(own);
                 let mark = if is_own {
                     Mark(found)
@@ -255,7 +258,8 @@ impl RwLockMemory for RwLockRef<'_> {
     fn forget(&self, slot: usize, mark: Mark) {
         if let Some(found) = self.mark_of(slot) {
             let word = &found.word;
-            // Unless the slot has been taken anew meanwhile.
+            // Fails if a new attachment has taken the slot and changed the mark: then that mark
+            // stays.
             let _ = word.compare_exchange(mark.0, 0, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
@@ -292,7 +296,8 @@ impl RwLockMemory for RwLockRef<'_> {
 
     fn announce_drain(&self) {
         self.words.draining.store(1, Ordering::SeqCst);
-        // The owner word was changed by less than a sequentially consistent exchange.
+        // The operation that changed the owner word is weaker than a sequentially consistent
+        // exchange.
         fence(Ordering::SeqCst);
     }
 
@@ -306,17 +311,18 @@ impl RwLockMemory for RwLockRef<'_> {
     }
 }
 
-/// One that wants to read. When it is dropped before it is inside, it waits no more.
+/// The wait of a reader. If it is dropped before the reader has the lock, the reader stops waiting.
 struct ReadWait<'a> {
     room: RwLockRef<'a>,
     enter: ReadAcquire,
     now: bool,
     note: Option<WaitHandle>,
-    // Far away: most come in without ever sleeping.
+    // Boxed, because most readers acquire the lock without sleeping.
     slept: Option<Box<ReadSleep<'a>>>,
 }
 
-/// What one that sleeps has seen. Of many that wait for one writer a few ask often whether it lives: see [`LivenessChecker`].
+/// What a sleeping reader has seen. Of many waiters for one writer, a few check often whether it is
+/// alive: see [`LivenessChecker`].
 struct ReadSleep<'a> {
     turn: u32,
     writer: u64,
@@ -334,7 +340,8 @@ impl<'a> ReadWait<'a> {
         }
     }
 
-    /// Whether its sleep has merely ended by itself, while another one asks.
+    /// Returns the sleep if it only ended by its time limit, nothing has changed, and it is not
+    /// this waiter's turn to check liveness.
     fn sleeps_on(&self) -> Option<&ReadSleep<'a>> {
         let (words, slept) = (self.room.words, self.slept.as_deref()?);
         let is_as_it_was = words.readers_wait.load(Ordering::SeqCst) != 0
@@ -364,7 +371,8 @@ impl<'a> ReadWait<'a> {
         period
     }
 
-    /// Is inside. If nobody has told it to look, nobody may have told the others.
+    /// Completes the acquisition. If the reader was not woken, the other waiters may not have been
+    /// woken either.
     fn come_in(&mut self, dead: Option<AttachmentId>) -> Polled<'a, Result<RwLockAcquired<'a>>> {
         let slept = self.slept.take();
         if slept.is_some_and(|slept| slept.turn == self.room.turn()) {
@@ -415,14 +423,15 @@ impl Drop for ReadWait<'_> {
     }
 }
 
-/// One that has the writers' lock, and waits for readers to leave. When it is dropped before it is inside, it has the lock no more.
+/// The wait of a writer that has the writers' lock, until the readers leave. If it is dropped
+/// before the writer is inside, it releases the writers' lock.
 struct WriteWait<'a> {
     room: RwLockRef<'a>,
     drain: WriteAcquire,
     deadline: Deadline,
     is_inside: bool,
     note: Option<WaitHandle>,
-    /// When it began to wait, once it has to.
+    /// When the wait began; `None` while there has been no need to wait.
     began: Option<Instant>,
 }
 
@@ -438,13 +447,14 @@ impl<'a> WriteWait<'a> {
         }
     }
 
-    /// How much longer it waits for tasks that may come in.
+    /// Returns how much longer to wait for tasks that may enter.
     fn grace(&mut self) -> Duration {
         let began = self.began.get_or_insert_with(Instant::now);
         TASK_GRACE.saturating_sub(began.elapsed())
     }
 
-    /// Whether it waits for them no longer: they have had their time, or it has no more.
+    /// Whether to stop waiting for tasks that may enter: their grace period is over, or the
+    /// deadline has passed.
     fn is_late(&mut self) -> bool {
         let has_waited = self.began.is_some() && self.grace().is_zero();
         has_waited
@@ -455,7 +465,7 @@ impl<'a> WriteWait<'a> {
             }
     }
 
-    /// One who keeps it out.
+    /// Returns a reader that keeps this writer out.
     fn reader(&self) -> Option<AttachmentId> {
         let (slot, mark) = self.drain.kept_out_by(&self.room)?;
         self.room.maker_of(slot, mark)

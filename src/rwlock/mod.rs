@@ -1,7 +1,9 @@
-//! `RwLock<T>`: a typed value that many read together, or one changes, all or nothing.
+//! `RwLock<T>`: a typed value that many readers share, or one writer changes, completely or not at
+//! all.
 //!
-//! The algorithm, its states and its deaths are in `rwlock::protocol`, its steps in `room`; the value is the two copies of
-//! `value::protocol`. Here are the guards.
+//! The algorithm, its states and its deaths are in `rwlock::protocol`, its operations on the words
+//! of a segment in `rwlock::memory`. The value has the two copies of `value::protocol`. This module
+//! contains the guards.
 
 pub(crate) mod memory;
 #[cfg(test)]
@@ -30,20 +32,25 @@ use memory::{READERS, RwLockAcquired, RwLockHold, RwLockRef, THREAD};
 const READ: &str = "lock for reading";
 const WRITE: &str = "lock for writing";
 
-/// Holds a typed value that many read together, or one changes, across processes and threads.
+/// A readers-writer lock with a typed value, for the threads of any processes.
 ///
-/// Each guard has a copy of the value. While anybody has a [read guard](RwLock::read) the value does not change. What is changed in a
-/// [write guard](RwLock::write) becomes the value, by one store, as the guard is dropped. Readers of different processes write to no
-/// common cache line. Whoever only wants the value as it was last committed needs no lock: [`RwLock::get`].
+/// Each guard has a copy of the value. The value does not change while a [read guard](RwLock::read)
+/// exists. Dropping a [write guard](RwLock::write) commits its changed copy by one store. Readers
+/// in different processes write to no common cache line. [`RwLock::get`] returns the value as last
+/// committed, without the lock.
 ///
-/// It is fair: new readers wait for a writer that waits, and a writer that leaves lets in the readers that waited before the next
-/// writer comes. So a thread that reads must not ask to read again: a writer may wait in between, for ever.
+/// The lock is fair. New readers wait behind a waiting writer. A writer that leaves admits the
+/// readers that were already waiting, and only then the next writer. So a thread that has a read
+/// guard must not call [`read`](RwLock::read) again: if a writer waits in between, the thread waits
+/// forever.
 ///
 /// # When a process dies
 ///
-/// Reading: the next writer does not wait for it longer than 10 ms. Writing: the value is the old one, or the new one if it was just being
-/// released; the next reader or writer comes in within 10 ms, has nothing to repair, and is told by its guard. Waiting: nobody notices.
-/// A process that is merely stopped while it reads keeps writers out, and one that is stopped while it writes, everybody.
+/// If a reader dies, the next writer waits for it 10 ms at most. If the writer dies, the value is
+/// the old one, or the new one if the writer had already committed it; the next reader or writer
+/// enters within 10 ms, has nothing to repair, and learns of the death from its guard. A waiter
+/// that dies has no effect. A process that is merely stopped still keeps its lock: a reader keeps
+/// out writers, a writer keeps out all others.
 ///
 /// # Examples
 ///
@@ -64,26 +71,27 @@ pub struct RwLock<T> {
 }
 
 impl<T: Shareable> RwLock<T> {
-    /// Waits until no writer is inside, and keeps writers out.
+    /// Acquires the lock for reading: waits until there is no writer, and keeps writers out.
     ///
     /// # Errors
     ///
-    /// [`Forked`](crate::ErrorKind::Forked), [`Damaged`](crate::ErrorKind::Damaged) when somebody overwrote the value with bytes that are
-    /// none.
+    /// [`Forked`](crate::ErrorKind::Forked), [`Damaged`](crate::ErrorKind::Damaged) if the value
+    /// was overwritten with invalid bytes.
     pub fn read(&self) -> Result<ReadGuard<'_, T>> {
         self.reading(Deadline::Never)
     }
 
-    /// Keeps writers out if none is inside, or waits.
+    /// Acquires the lock for reading, without waiting, if no writer has it or waits for it.
     ///
     /// # Errors
     ///
-    /// As [`RwLock::read`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the writer.
+    /// As [`RwLock::read`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the
+    /// writer.
     pub fn try_read(&self) -> Result<ReadGuard<'_, T>> {
         self.reading(Deadline::Now)
     }
 
-    /// As [`RwLock::read`], waiting at most for `limit`.
+    /// As [`RwLock::read`], but waits at most for `limit`.
     ///
     /// # Errors
     ///
@@ -92,7 +100,7 @@ impl<T: Shareable> RwLock<T> {
         self.reading(Deadline::after(limit))
     }
 
-    /// As [`RwLock::read`], waiting until `deadline` at most.
+    /// As [`RwLock::read`], but waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -101,11 +109,12 @@ impl<T: Shareable> RwLock<T> {
         self.reading(Deadline::At(deadline))
     }
 
-    /// As [`RwLock::read`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end it keeps nobody
-    /// out.
+    /// As [`RwLock::read`], asynchronously: see [`Segment::lock_async`]. A future that is dropped
+    /// before it completes keeps no writer out.
     ///
-    /// A writer that leaves lets the future in, and the next writer waits until it is polled, for 8 milliseconds at most: a future that
-    /// is polled later waits anew. [`RwLock::try_write`] does not wait for it.
+    /// A writer that leaves admits the future. The next writer then waits until the future is
+    /// polled, at most 8 milliseconds; a future that is polled later waits again.
+    /// [`RwLock::try_write`] does not wait for such a future.
     ///
     /// # Errors
     ///
@@ -129,35 +138,38 @@ impl<T: Shareable> RwLock<T> {
         self.reader(room.read_async().await?)
     }
 
-    /// Waits until nobody is inside, and keeps everybody out.
+    /// Acquires the lock for writing: waits until there is no reader or writer, and keeps all
+    /// others out.
     ///
     /// # Errors
     ///
-    /// As [`RwLock::read`], and [`Deadlock`](crate::ErrorKind::Deadlock) when this thread is inside as a writer. One that is inside as a
-    /// reader waits for itself: see [`ReadGuard::upgrade`].
+    /// As [`RwLock::read`], and [`Deadlock`](crate::ErrorKind::Deadlock) if this thread has a write
+    /// guard. A thread that has a read guard deadlocks without an error: use
+    /// [`ReadGuard::upgrade`].
     pub fn write(&self) -> Result<WriteGuard<'_, T>> {
         self.writing(Deadline::Never)
     }
 
-    /// Keeps everybody out if nobody is inside.
+    /// Acquires the lock for writing, without waiting, if there is no reader or writer.
     ///
     /// # Errors
     ///
-    /// As [`RwLock::write`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names one who is inside.
+    /// As [`RwLock::write`], and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names one
+    /// holder.
     pub fn try_write(&self) -> Result<WriteGuard<'_, T>> {
         self.writing(Deadline::Now)
     }
 
-    /// As [`RwLock::write`], waiting at most for `limit`.
+    /// As [`RwLock::write`], but waits at most for `limit`.
     ///
     /// # Errors
     ///
-    /// As [`RwLock::write`], and [`Timeout`](crate::ErrorKind::Timeout), which names one who is inside.
+    /// As [`RwLock::write`], and [`Timeout`](crate::ErrorKind::Timeout), which names one holder.
     pub fn write_timeout(&self, limit: Duration) -> Result<WriteGuard<'_, T>> {
         self.writing(Deadline::after(limit))
     }
 
-    /// As [`RwLock::write`], waiting until `deadline` at most.
+    /// As [`RwLock::write`], but waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -166,8 +178,8 @@ impl<T: Shareable> RwLock<T> {
         self.writing(Deadline::At(deadline))
     }
 
-    /// As [`RwLock::write`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end, readers that
-    /// waited for it come in.
+    /// As [`RwLock::write`], asynchronously: see [`Segment::lock_async`]. Dropping the future
+    /// before it completes admits the readers that waited behind it.
     ///
     /// # Errors
     ///
@@ -177,7 +189,8 @@ impl<T: Shareable> RwLock<T> {
         self.writer(room.write_async().await?)
     }
 
-    /// Returns the value as it was last committed. It waits for nobody and keeps nobody out.
+    /// Returns the value as last committed, without the lock. It does not wait for a writer, and
+    /// keeps no writer out.
     ///
     /// # Errors
     ///
@@ -194,7 +207,7 @@ impl<T: Shareable> RwLock<T> {
         }
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this lock.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
@@ -225,7 +238,7 @@ impl<T: Shareable> RwLock<T> {
         dead.and_then(|id| named(self.segment(), id)).map(Box::new)
     }
 
-    /// The value, while nobody can change it.
+    /// Reads the value while it cannot change. The caller has the lock for reading or writing.
     fn value_inside(&self, operation: &'static str) -> Result<T> {
         let value = self.copies(operation)?.read_locked();
         value.ok_or_else(|| damaged(self.segment().attached(), operation))
@@ -243,7 +256,7 @@ impl<T: Shareable> Part for RwLock<T> {
         let size = Primitive::RwLock.size(Some(T::SIZE));
         assert!(
             size >= Primitive::RwLock.head() + size_for(T::SIZE),
-            "the value has room"
+            "the value fits"
         );
         size
     };
@@ -270,13 +283,13 @@ impl<T: Shareable> Part for RwLock<T> {
     }
 }
 
-/// Keeps writers of an [`RwLock`] out, and holds a copy of the value.
+/// A read lock on an [`RwLock`] and a copy of its value.
 ///
 /// # When a process dies
 ///
 /// See [`RwLock`].
 #[derive(Debug)]
-#[must_use = "writers come in when the guard is dropped"]
+#[must_use = "the lock is released when the guard is dropped"]
 pub struct ReadGuard<'a, T: Shareable> {
     rwlock: &'a RwLock<T>,
     value: T,
@@ -285,37 +298,41 @@ pub struct ReadGuard<'a, T: Shareable> {
 }
 
 impl<'a, T: Shareable> ReadGuard<'a, T> {
-    /// Returns the writer that died inside, if it was this reader that found it.
+    /// Returns the writer that died with the lock, if this reader recovered it.
     pub fn recovered_from(&self) -> Option<&Attachment> {
         self.recovered_from.as_deref()
     }
 
-    /// Becomes the writer, unless somebody else is, or waits to be; waits for the other readers to leave.
+    /// Becomes the writer: waits until the other readers have left. Fails at once if there is
+    /// another writer, or a waiting one.
     ///
-    /// The value does not change in between. Of several readers that ask, one succeeds; the others are refused at once, so that none
-    /// waits for another.
+    /// The value does not change in between. If several readers call this, one succeeds and the
+    /// others fail at once, so that no reader waits for another one that waits too.
     ///
     /// # Errors
     ///
-    /// This guard, and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the writer.
+    /// Returns this guard with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the
+    /// writer.
     pub fn upgrade(self) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
         self.upgrade_until(Deadline::Never)
     }
 
-    /// Becomes the writer if nobody else is inside.
+    /// Becomes the writer, without waiting, if there is no other reader or writer.
     ///
     /// # Errors
     ///
-    /// This guard, and [`WouldBlock`](crate::ErrorKind::WouldBlock), which names one who is inside.
+    /// Returns this guard with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names one other
+    /// holder.
     pub fn try_upgrade(self) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
         self.upgrade_until(Deadline::Now)
     }
 
-    /// As [`ReadGuard::upgrade`], waiting at most for `limit`.
+    /// As [`ReadGuard::upgrade`], but waits at most for `limit`.
     ///
     /// # Errors
     ///
-    /// As [`ReadGuard::upgrade`], and this guard and [`Timeout`](crate::ErrorKind::Timeout), which names one who reads.
+    /// As [`ReadGuard::upgrade`], and [`Timeout`](crate::ErrorKind::Timeout), which names one
+    /// reader.
     ///
     /// # Examples
     ///
@@ -338,7 +355,7 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
         self.upgrade_until(Deadline::after(limit))
     }
 
-    /// As [`ReadGuard::upgrade`], waiting until `deadline` at most.
+    /// As [`ReadGuard::upgrade`], but waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -350,7 +367,8 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
         self.upgrade_until(Deadline::At(deadline))
     }
 
-    /// As [`ReadGuard::upgrade`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped, so is this guard.
+    /// As [`ReadGuard::upgrade`], asynchronously: see [`Segment::lock_async`]. Dropping the future
+    /// drops this guard, too.
     ///
     /// # Errors
     ///
@@ -386,7 +404,7 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
             recovered_from,
             inside,
         } = self;
-        // It is no reader any more.
+        // The reader has become the writer: its drop must not leave as a reader.
         mem::forget(inside);
         Ok(WriteGuard::new(rwlock, value, recovered_from, writing))
     }
@@ -404,24 +422,26 @@ impl<T: Shareable> Deref for ReadGuard<'_, T> {
     }
 }
 
-/// Keeps everybody out of an [`RwLock`], and holds a copy of the value; commits what was changed as it is dropped.
+/// A write lock on an [`RwLock`] and a copy of its value. Dropping the guard commits the changes
+/// and releases the lock.
 ///
 /// # When a process dies
 ///
 /// See [`RwLock`].
 ///
-/// A guard belongs to the thread that acquired it, [`GuardNoSend`], or, if it was acquired by [`RwLock::write_async`] or
-/// [`ReadGuard::upgrade_async`], to whoever has it, [`GuardSend`].
+/// A guard belongs to the thread that acquired it ([`GuardNoSend`]). A guard from
+/// [`RwLock::write_async`] or [`ReadGuard::upgrade_async`] may move between threads
+/// ([`GuardSend`]).
 #[derive(Debug)]
-#[must_use = "others come in when the guard is dropped"]
+#[must_use = "the lock is released when the guard is dropped"]
 pub struct WriteGuard<'a, T: Shareable, B = GuardNoSend> {
     rwlock: &'a RwLock<T>,
     value: T,
     changed: bool,
     recovered_from: Option<Box<Attachment>>,
-    /// Whether the thread was panicking when it came in.
+    /// Whether the thread was already panicking when it acquired the lock.
     panicking: bool,
-    // Left after this guard's own drop has committed.
+    // Dropped, and so released, after this guard's `drop` has committed.
     inside: RwLockHold<'a>,
     belongs_to: PhantomData<B>,
 }
@@ -444,22 +464,24 @@ impl<'a, T: Shareable, B> WriteGuard<'a, T, B> {
         }
     }
 
-    /// Returns who died inside as the writer, if this one took over from it. What that one had not committed is not to be seen.
+    /// Returns the writer that died with the lock, if this guard recovered it. Its uncommitted
+    /// changes were discarded.
     pub fn recovered_from(&self) -> Option<&Attachment> {
         self.recovered_from.as_deref()
     }
 
-    /// Commits what was changed and becomes a reader; nobody writes in between.
+    /// Commits the changes and becomes a reader. No other writer enters in between.
     ///
     /// # Errors
     ///
-    /// [`Busy`](crate::ErrorKind::Busy) when tens of thousands of this process's threads read; it is left then.
+    /// [`Busy`](crate::ErrorKind::Busy) if tens of thousands of threads of this process have read
+    /// guards; the lock is then released.
     pub fn downgrade(mut self) -> Result<ReadGuard<'a, T>> {
         self.commit();
         let rwlock = self.rwlock;
         let value = rwlock.value_inside(READ)?;
         let room = RwLockRef::of(&rwlock.place, READ)?;
-        // Left as a writer, here and not by this guard's drop.
+        // The protocol's downgrade releases the writer's lock; this guard's drop must not.
         mem::forget(mem::replace(&mut self.inside, RwLockHold::Neither));
         let inside = room.downgrade()?;
         Ok(ReadGuard {
@@ -472,7 +494,7 @@ impl<'a, T: Shareable, B> WriteGuard<'a, T, B> {
 
     fn commit(&mut self) {
         if mem::take(&mut self.changed) {
-            // A forked child has a copy of the guard, and no memory behind it.
+            // A forked child has a copy of the guard, but no access to the memory.
             if let Ok(copies) = self.rwlock.copies(WRITE) {
                 copies.commit(&self.value);
             }
