@@ -1,7 +1,9 @@
-//! `UntypedParts`: the parts of a segment for those who do not have its type, by the schema that stands in the segment.
+//! `UntypedParts`: the parts of a segment, for programs without its type. The schema in the segment
+//! describes them.
 //!
-//! Places follow from the schema as they follow from the type in `Part`. Values move as bytes, through the same locks, words and copies
-//! as those of `Mutex<T>`, `RwLock<T>` and `OnceLock<T>`; what the bytes mean is for [`Schema`] to say.
+//! The offsets follow from the schema as they follow from the type in `Part`. Values are moved as
+//! bytes, through the same locks, words and copies as those of `Mutex<T>`, `RwLock<T>` and
+//! `OnceLock<T>`. [`Schema`] interprets the bytes.
 
 use std::time::Duration;
 
@@ -24,13 +26,14 @@ const ATTACH: &str = "attach to";
 const CHANGE: &str = "change";
 const FIND: &str = "use a part of";
 
-/// The number of the mark that says which thread has the lock of a mutex or a once.
+/// The number of the mark that contains the thread that owns the lock of a mutex or once.
 const THREAD: usize = 0;
 
-/// Holds the parts of a segment, for a program that does not have its type.
+/// The parts of a segment, for a program that does not have its type.
 ///
-/// A debugger, a shell, or a program in another language uses them by their paths, such as `config` or `inner.limits`, beside programs
-/// that use them as a [`Part`]. A segment that is a single part has the path `.`.
+/// A debugger, a shell, or a program in another language uses the parts by their paths, such as
+/// `config` or `inner.limits`, at the same time as programs that use them as a [`Part`]. In a
+/// segment that is a single part its path is `.`.
 ///
 /// # When a process dies
 ///
@@ -72,7 +75,7 @@ pub struct UntypedParts {
     parts: Vec<FoundPart>,
 }
 
-/// A part, and where it is.
+/// A part and its location.
 #[derive(Debug)]
 struct FoundPart {
     path: String,
@@ -81,21 +84,22 @@ struct FoundPart {
 }
 
 impl UntypedParts {
-    /// Attaches to a segment of parts, whatever they are. See [`SegmentOptions::attach`].
+    /// Attaches to a segment of parts of any types. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`] when it holds plain bytes, or one typed value.
+    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`] if it contains plain bytes or
+    /// one typed value.
     pub fn attach(key: &str) -> Result<UntypedParts> {
         Segment::options().attach_any_parts(key)
     }
 
-    /// Returns what the parts are: [`Schema::part_of`] tells which part a path leads to.
+    /// Returns the schema of the parts. [`Schema::part_of`] finds the part that a path leads to.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Returns the paths of the parts and what each is, in order.
+    /// Returns the paths of the parts and their primitives, in order.
     pub fn paths(&self) -> impl Iterator<Item = (&str, Primitive)> {
         self.parts.iter().map(|it| (it.path.as_str(), it.primitive))
     }
@@ -104,7 +108,7 @@ impl UntypedParts {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    /// [`ErrorKind::TypeMismatch`] if there is no such part.
     pub fn guarded(&self, path: &str) -> Result<UntypedGuarded> {
         let found = self.find(path, "Mutex, RwLock or Once", Primitive::guards)?;
         let schema = self.schema.guarded_by(path);
@@ -119,7 +123,7 @@ impl UntypedParts {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    /// [`ErrorKind::TypeMismatch`] if there is no such part.
     pub fn semaphore(&self, path: &str) -> Result<Semaphore> {
         self.handle(path, Primitive::Semaphore)
     }
@@ -128,7 +132,7 @@ impl UntypedParts {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    /// [`ErrorKind::TypeMismatch`] if there is no such part.
     pub fn event(&self, path: &str) -> Result<Event> {
         self.handle(path, Primitive::Event)
     }
@@ -137,7 +141,7 @@ impl UntypedParts {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TypeMismatch`] when there is no such part.
+    /// [`ErrorKind::TypeMismatch`] if there is no such part.
     pub fn barrier(&self, path: &str) -> Result<Barrier> {
         self.handle(path, Primitive::Barrier)
     }
@@ -165,7 +169,7 @@ impl UntypedParts {
         let paths: Vec<&str> = self.parts.iter().map(|it| it.path.as_str()).collect();
         let error = Error::new(ErrorKind::TypeMismatch, FIND, reason);
         let error = error.advise(format!("its parts are {}", paths.join(", ")));
-        // There is a part: none is no schema of parts.
+        // There is a first part: a schema of parts has at least one.
         Err(match self.parts.first() {
             Some(first) => error.with_key(first.place.segment().key()),
             None => error,
@@ -173,11 +177,13 @@ impl UntypedParts {
     }
 }
 
-/// Holds the value that a mutex, a read-write lock or a once guards, for a program that does not have its type.
+/// The value that a mutex, a read-write lock or a once guards, for a program that does not have its
+/// type.
 ///
 /// # When a process dies
 ///
-/// As for [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock) and [`OnceLock`](crate::OnceLock): in the middle of a change, the value is the old one.
+/// As for [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock) and [`OnceLock`](crate::OnceLock): if
+/// a process dies during a change, the value is the old one.
 #[derive(Debug)]
 pub struct UntypedGuarded {
     place: PartRef,
@@ -185,28 +191,30 @@ pub struct UntypedGuarded {
     schema: Schema,
 }
 
-/// A lock that keeps others from changing a value until it is dropped.
+/// A lock that keeps other changes of a value out until it is dropped.
 enum Locked<'a> {
     Mutex { _held: RawLockGuard<'a> },
     RwLock { _inside: RwLockHold<'a> },
 }
 
 impl UntypedGuarded {
-    /// Returns what the value's bytes are.
+    /// Returns the schema of the value's bytes.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Returns which part guards it.
+    /// Returns the primitive that guards the value.
     pub fn primitive(&self) -> Primitive {
         self.primitive
     }
 
-    /// Returns the value's bytes as they were last committed; `None` while a [`OnceLock`](crate::OnceLock) has no value.
+    /// Returns the value's bytes as last committed, or `None` while a [`OnceLock`](crate::OnceLock)
+    /// has no value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
+    /// [`ErrorKind::Damaged`] if the value was overwritten with invalid bytes;
+    /// [`ErrorKind::Forked`].
     pub fn get(&self) -> Result<Option<Vec<u8>>> {
         let copies = self.copies(READ)?;
         if self.primitive == Primitive::OnceLock && copies.committed() == 0 {
@@ -229,7 +237,8 @@ impl UntypedGuarded {
             .ok_or_else(|| damaged(attached, READ))
     }
 
-    /// Changes the value's bytes with `change`, which works on a copy: all of the change is made, or, if it panics, nothing.
+    /// Changes the value's bytes with `change`, which works on a copy. The whole change is
+    /// committed, or nothing if `change` panics.
     ///
     /// # Errors
     ///
@@ -238,13 +247,16 @@ impl UntypedGuarded {
         self.try_update(|bytes| Ok(change(bytes)))
     }
 
-    /// Changes the value's bytes with `change`, which works on a copy: all of the change is made, or, if it returns an error, panics, or
-    /// leaves what is no value of the type, nothing. The value of a [`OnceLock`](crate::OnceLock) is made, from a blank one.
+    /// Changes the value's bytes with `change`, which works on a copy. The whole change is
+    /// committed, or nothing if `change` returns an error, panics, or leaves bytes that are no
+    /// valid value of the type. For a [`OnceLock`](crate::OnceLock) this makes the value, starting
+    /// from a blank one.
     ///
     /// # Errors
     ///
-    /// The error of `change`; those of [`Mutex::lock`](crate::Mutex::lock); [`ErrorKind::TypeMismatch`] when the bytes are no value of the
-    /// type; [`ErrorKind::AlreadyExists`] when the value of a once is made already.
+    /// The error of `change`; the errors of [`Mutex::lock`](crate::Mutex::lock);
+    /// [`ErrorKind::TypeMismatch`] if the bytes are no valid value of the type;
+    /// [`ErrorKind::AlreadyExists`] if a once already has its value.
     pub fn try_update<R, E: From<Error>>(
         &self,
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
@@ -252,11 +264,11 @@ impl UntypedGuarded {
         self.change(Deadline::Never, change)
     }
 
-    /// As [`UntypedGuarded::try_update`], waiting at most for `limit` until nobody else has it locked.
+    /// As [`UntypedGuarded::try_update`], but waits for the lock at most for `limit`.
     ///
     /// # Errors
     ///
-    /// As [`UntypedGuarded::try_update`], and [`ErrorKind::Timeout`], which names the holder.
+    /// As [`UntypedGuarded::try_update`], and [`ErrorKind::Timeout`], which names the owner.
     pub fn try_update_timeout<R, E: From<Error>>(
         &self,
         limit: Duration,
@@ -274,25 +286,26 @@ impl UntypedGuarded {
         let key = self.place.segment().key();
         let mut value = match self.primitive {
             Primitive::OnceLock if self.copies(CHANGE)?.committed() != 0 => {
-                let reason = "its value is made, and is never changed";
+                let reason = "it already has its value, which never changes";
                 let error = Error::new(ErrorKind::AlreadyExists, CHANGE, reason);
                 return Err(error.with_key(key).into());
             }
             Primitive::OnceLock => self.schema.blank().ok_or_else(|| {
-                let reason = "the system has no memory for its value";
+                let reason = "there is not enough memory for its value";
                 Error::new(ErrorKind::OutOfMemory, CHANGE, reason).with_key(key)
             })?,
             _ => self.read_locked(CHANGE)?,
         };
         let result = change(&mut value)?;
         check(&self.schema, &value, CHANGE, key)?;
-        // Asks again whether this is a forked child that comes out of `change`.
+        // Checks again for a fork: `change` may have forked, and this may be the child.
         self.copies(CHANGE)?
             .commit_with(value.len(), |copy| store(copy, &value));
         Ok(result)
     }
 
-    /// Returns how many values there have been, the first one included; 0 while a [`OnceLock`](crate::OnceLock) has none.
+    /// Returns the version of the value, which counts its commits: 1 for the initial value, 0 while
+    /// a [`OnceLock`](crate::OnceLock) has none.
     ///
     /// # Errors
     ///
@@ -301,7 +314,7 @@ impl UntypedGuarded {
         Ok(self.copies(READ)?.committed())
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this part.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
@@ -317,7 +330,7 @@ impl UntypedGuarded {
         Ok(Locked::Mutex { _held: held })
     }
 
-    /// Reads the value while nobody can change it. The caller holds the lock.
+    /// Reads the value while it cannot change. The caller has the lock.
     fn read_locked(&self, operation: &'static str) -> Result<Vec<u8>> {
         let size = self.schema.size();
         let value = self
@@ -334,7 +347,7 @@ impl UntypedGuarded {
 }
 
 impl SegmentOptions {
-    /// Attaches to a segment of parts, whatever they are. See [`SegmentOptions::attach`].
+    /// Attaches to a segment of parts of any types. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
@@ -344,7 +357,7 @@ impl SegmentOptions {
         let attached = segment.attached();
         let schema = attached.schema(ATTACH)?;
         let schema = schema.filter(Schema::is_of_parts).ok_or_else(|| {
-            let reason = "it holds no parts";
+            let reason = "it contains no parts";
             Error::new(ErrorKind::TypeMismatch, ATTACH, reason).with_key(key)
         })?;
         let kinds: Vec<_> = schema.parts().collect();
@@ -354,10 +367,10 @@ impl SegmentOptions {
         if schema.size().saturating_add(rows) > segment.size() {
             return Err(damaged(attached, ATTACH));
         }
-        let mut walk = LayoutCursor::new(segment, schema.size(), marks);
+        let mut cursor = LayoutCursor::new(segment, schema.size(), marks);
         let parts = kinds.into_iter().map(|(path, _, primitive)| {
             let value = schema.guarded_by(&path).map(|it| it.size());
-            let place = walk.next(primitive.size(value), primitive.marks());
+            let place = cursor.next(primitive.size(value), primitive.marks());
             match primitive {
                 Primitive::Mutex | Primitive::OnceLock => place.empty_own(THREAD),
                 Primitive::RwLock => place.empty_own(crate::rwlock::memory::THREAD),

@@ -1,6 +1,7 @@
-//! `Barrier`: rounds in which so many meet before anyone goes on.
+//! `Barrier`: rounds in which a fixed number of threads wait for each other.
 //!
-//! The algorithm, its states and its deaths are in `barrier::protocol`; here are its steps on the words of a segment, and what callers see.
+//! The algorithm, its states and its deaths are in `barrier::protocol`. This module contains its
+//! operations on the words of a segment, and the public types.
 
 #[cfg(test)]
 mod model;
@@ -25,39 +26,43 @@ use crate::wait::future;
 use crate::wait::poll::{Polled, Wait, block, complete};
 use protocol::{Arrival, BarrierMemory, BarrierOutcome, LeftOut, MOST, Threads};
 
-const WAIT: &str = "meet at";
+const WAIT: &str = "wait at";
 const CREATE: &str = "create";
 const WITHDRAW: &str = "withdraw from";
 
-/// The numbers of the two marks.
+/// The numbers of the two marks: an attachment's threads, and the round in which they arrived.
 const THREADS: usize = 0;
 const ROUND: usize = 1;
-/// Says how many meet at a [`Barrier`], and what the death of one of them means.
+/// The number of participants of a [`Barrier`], and the effect of the death of one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BarrierOptions {
-    /// How many meet, 1 to 65,535.
+    /// The number of threads that wait for each other, 1 to 65,535.
     pub participants: u32,
-    /// What happens when one of them dies, or detaches.
+    /// The effect of the death of a participant, or of its detaching.
     pub death_policy: DeathPolicy,
 }
 
-/// Says what the death of a participant means for the others.
+/// The effect of the death of a participant on the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeathPolicy {
-    /// The round is broken: everybody who waits in it is told so, and the next round needs as many participants as before.
+    /// Breaks the round: every participant that waits in it gets an error. The next round needs as
+    /// many participants as before.
     BreakRound,
-    /// It is left out of this round and of all that follow.
+    /// Removes the participant from this round and from all later rounds.
     RemoveParticipant,
 }
 
-/// Lets so many threads, of any processes, wait for each other, round after round.
+/// A reusable barrier for a fixed number of threads in any processes.
 ///
 /// # When a process dies
 ///
-/// An attachment counts as a participant from its first wait on. When it ends, by death or by detaching, those who wait, or come to wait,
-/// know it within 10 ms: the round is broken for all of them, or the dead one's threads are left out, as was chosen when the barrier was
-/// created. One that dies having arrived may count for that round, if the others come before anybody has asked; then it is missed in the
-/// next. Whoever dies before it has ever waited is not known here; give the wait a limit.
+/// An attachment counts as a participant from its first wait on. When it dies or detaches, all
+/// current and later waiters learn of it within 10 ms. Depending on the [`DeathPolicy`], the round
+/// breaks for all of them, or the dead participant's threads are removed.
+///
+/// A participant that dies after it arrived may still count in that round, if the others arrive
+/// before a waiter has checked its liveness; its death then takes effect in the next round. A
+/// process that dies before its first wait is unknown to the barrier: use a timeout.
 ///
 /// # Examples
 ///
@@ -82,16 +87,18 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Arrives, and waits until all have arrived; returns whether this one was the last.
+    /// Arrives, and waits until all participants have arrived. Returns whether this participant was
+    /// the last.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Broken`] when a participant has died and that breaks the round; [`ErrorKind::Forked`].
+    /// [`ErrorKind::Broken`] if a participant died and the round is broken; [`ErrorKind::Forked`].
     pub fn wait(&self) -> Result<bool> {
         self.wait_until(Deadline::Never)
     }
 
-    /// As [`Barrier::wait`], at most for `limit`; then it has not arrived.
+    /// As [`Barrier::wait`], but waits at most for `limit`. After a timeout the arrival is
+    /// withdrawn.
     ///
     /// # Errors
     ///
@@ -100,7 +107,8 @@ impl Barrier {
         self.wait_until(Deadline::after(limit))
     }
 
-    /// As [`Barrier::wait`], until `deadline` at most; then it has not arrived.
+    /// As [`Barrier::wait`], but waits at most until `deadline`. After a timeout the arrival is
+    /// withdrawn.
     ///
     /// # Errors
     ///
@@ -109,8 +117,8 @@ impl Barrier {
         self.wait_until(Deadline::At(deadline))
     }
 
-    /// As [`Barrier::wait`], without keeping a thread: see [`Segment::lock_async`]. When the future is dropped before its end this one has
-    /// not arrived, unless the others have all come by then.
+    /// As [`Barrier::wait`], asynchronously: see [`Segment::lock_async`]. Dropping the future
+    /// withdraws the arrival unless the round has completed.
     ///
     /// # Errors
     ///
@@ -119,9 +127,11 @@ impl Barrier {
         future::WaitFuture::new(self.arriving(WaitMode::Task)?).await
     }
 
-    /// Takes part no more, with one thread that has met the others and comes to no further round; another one may come in its place.
+    /// Removes one thread of this attachment from the participants, after its last round. Another
+    /// thread, of any process, may take its place.
     ///
-    /// Without this, an attachment that ends after its last round is missed in the next one: its end breaks that, or leaves it out.
+    /// Without this call, an attachment that ends after its last round is missing from the next
+    /// round, with the same effect as a death.
     ///
     /// # Errors
     ///
@@ -159,7 +169,7 @@ impl Barrier {
         })
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this barrier.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
@@ -178,7 +188,7 @@ impl Part for Barrier {
     fn begin(first: BarrierOptions, at: &mut Initializer<'_>) -> Result<()> {
         if !(1..=MOST).contains(&first.participants) {
             let detail = format!(
-                "{} participants are not between 1 and {MOST}",
+                "{} participants are out of range; use 1 to {MOST}",
                 first.participants
             );
             return Err(Error::new(ErrorKind::InvalidOption, CREATE, detail));
@@ -290,7 +300,8 @@ impl BarrierMemory for Site<'_> {
     }
 }
 
-/// One that arrives, and waits for the others. When it is dropped before they have come, it has not arrived.
+/// The arrival of a participant, and its wait for the others. Dropping it before the round has
+/// completed withdraws the arrival.
 struct ArrivalWait<'a> {
     place: &'a PartRef,
     site: Site<'a>,
@@ -300,7 +311,7 @@ struct ArrivalWait<'a> {
 }
 
 impl ArrivalWait<'_> {
-    /// One who takes part, and has not arrived in this round with all its threads.
+    /// Returns a participant of which not all threads have arrived in this round.
     fn missing(&self, round: u32) -> Option<AttachmentId> {
         let marks = (0..).map_while(|slot| Some((slot, self.place.mark(THREADS, slot)?)));
         let is_missing = |&(slot, mark): &(usize, Marked<'_>)| {
@@ -312,10 +323,11 @@ impl ArrivalWait<'_> {
         missing.find_map(|(_, mark)| mark.maker)
     }
 
-    /// Leaves the round, if it has not ended.
+    /// Withdraws the arrival, unless the round has ended.
     fn take_back(&mut self) -> Result<bool> {
         self.is_done = true;
-        // A process that is stopped under the inner lock is waited for: the others must not count on this one.
+        // Wait without a limit, even for a process that is stopped while it has the inner lock: the
+        // others must not count this arrival.
         let words = Site::of(self.place, WAIT, WaitMode::Thread(Deadline::Never))?;
         let arrival = self.arrival;
         let act = |site: &Site<'_>| arrival.take_back(site);
@@ -323,8 +335,8 @@ impl ArrivalWait<'_> {
             Some(BarrierOutcome::Met(last)) => Ok(last),
             Some(BarrierOutcome::Broken) => Err(broken(self.place)),
             _ => {
-                let detail =
-                    "the others have not arrived in time; wait longer, or see who they are";
+                let detail = "the others have not arrived in time; wait longer, or check the missing \
+                              participants";
                 Err(error(self.place, ErrorKind::Timeout, detail))
             }
         }
@@ -344,7 +356,8 @@ impl Drop for ArrivalWait<'_> {
 }
 
 fn broken(place: &PartRef) -> Error {
-    let detail = "a participant has died; see who is left, and meet again in as many as before";
+    let detail = "a participant died and the round is broken; start a new round with the full \
+                  number of participants";
     error(place, ErrorKind::Broken, detail)
 }
 

@@ -1,6 +1,7 @@
-//! `Event`: something that has happened, or has not, and wakes those who wait for it.
+//! `Event`: a flag that is set or not set, and wakes its waiters when it is set.
 //!
-//! The algorithm, its states and its deaths are in `event::protocol`; here are its steps on the words of a segment, and what callers see.
+//! The algorithm, its states and its deaths are in `event::protocol`. This module contains its
+//! operations on the words of a segment, and the public types.
 
 #[cfg(test)]
 mod model;
@@ -24,25 +25,27 @@ use protocol::{EventMemory, EventOutcome, EventWaiter, SET};
 const WAIT: &str = "wait for";
 const CHANGE: &str = "set";
 
-/// Says who resets an [`Event`].
+/// How an [`Event`] is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ResetMode {
-    /// It stays set, and lets everybody pass, until [`Event::reset`].
+    /// Manual reset: the event stays set and releases every waiter, until [`Event::reset`].
     #[default]
     Manual,
-    /// It lets one pass, who resets it.
+    /// Auto-reset: [`Event::set`] releases one waiter, and the event resets.
     Auto,
 }
 
-/// Lets others wait until something has happened.
+/// A flag that threads of any processes wait for.
 ///
-/// It is set or not. [`wait`](Event::wait) returns when it is set, at once if it is already. Whoever waits is let pass also if the event is
-/// reset at once: everybody who waited before it was set or, if it [resets itself](ResetMode::Auto), one of them.
+/// An event is set or not set. [`wait`](Event::wait) returns when it is set, at once if it is set
+/// already. A reset does not take back a signal: if the event is set and reset at once, every
+/// waiter that waited before passes or, in [auto-reset](ResetMode::Auto) mode, one of them.
 ///
 /// # When a process dies
 ///
-/// Waiting: nobody notices; what it had not taken is another one's. Setting it: it is set and everybody was woken, or nothing has happened.
-/// Whoever waits for one who will never set it, waits: give it a limit.
+/// A waiter that dies has no effect: an unconsumed signal goes to another waiter. If a process dies
+/// while it sets the event, either the event is set and all waiters are awake, or nothing has
+/// changed. The event cannot tell whether any process will ever set it: use a timeout.
 ///
 /// # Examples
 ///
@@ -62,9 +65,11 @@ pub struct Event {
 }
 
 impl Event {
-    /// Sets it, and wakes those who wait. A [reset](Event::reset) that follows at once does not take that back.
+    /// Sets the event, and wakes the waiters. A [reset](Event::reset) that follows at once does not
+    /// take the signal back.
     ///
-    /// If it [resets itself](ResetMode::Auto), one waiter passes. Where it is set again before that one has woken up, the two may count as one.
+    /// In [auto-reset](ResetMode::Auto) mode one waiter passes. Two calls may count as one if no
+    /// waiter has woken up in between.
     ///
     /// # Errors
     ///
@@ -74,7 +79,7 @@ impl Event {
         Ok(())
     }
 
-    /// Resets it: whoever begins to wait from now on waits until it is set again.
+    /// Resets the event: threads that begin to wait after this wait until it is set again.
     ///
     /// # Errors
     ///
@@ -84,7 +89,7 @@ impl Event {
         Ok(())
     }
 
-    /// Returns whether it is set.
+    /// Returns whether the event is set.
     ///
     /// # Errors
     ///
@@ -93,7 +98,7 @@ impl Event {
         Ok(self.words(WAIT)?.state() & SET != 0)
     }
 
-    /// Waits until it is set; resets it, if it [resets itself](ResetMode::Auto).
+    /// Waits until the event is set. In [auto-reset](ResetMode::Auto) mode, resets it.
     ///
     /// # Errors
     ///
@@ -102,7 +107,7 @@ impl Event {
         self.wait_until(None)
     }
 
-    /// The same, if it is set; returns whether it was.
+    /// As [`Event::wait`], without waiting: returns whether the event was set.
     ///
     /// # Errors
     ///
@@ -115,7 +120,7 @@ impl Event {
         }
     }
 
-    /// As [`Event::wait`], at most for `limit`.
+    /// As [`Event::wait`], but waits at most for `limit`.
     ///
     /// # Errors
     ///
@@ -124,7 +129,7 @@ impl Event {
         self.wait_until(Deadline::after(limit).instant())
     }
 
-    /// As [`Event::wait`], until `deadline` at most.
+    /// As [`Event::wait`], but waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -133,7 +138,8 @@ impl Event {
         self.wait_until(Some(deadline))
     }
 
-    /// As [`Event::wait`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end has reset nothing.
+    /// As [`Event::wait`], asynchronously: see [`Segment::lock_async`]. A future that is dropped
+    /// before it completes has reset nothing.
     ///
     /// # Errors
     ///
@@ -144,13 +150,14 @@ impl Event {
 
     fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
         block(&mut EventWait::of(self), deadline).unwrap_or_else(|| {
-            let detail = "it was not set in time; wait longer, or see who should set it";
+            let detail =
+                "it was not set in time; wait longer, or check the process that should set it";
             let error = Error::new(ErrorKind::Timeout, WAIT, detail);
             Err(error.with_key(self.segment().key()))
         })
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this event.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
@@ -216,7 +223,7 @@ impl EventMemory for EventWords {
     }
 }
 
-/// One that waits for an event.
+/// The wait for an event.
 struct EventWait<'a> {
     event: &'a Event,
     waiter: EventWaiter,

@@ -1,4 +1,4 @@
-//! Waiting until a value that a part guards is another one: `sync::change` on the words of the part.
+//! Waiting until the value that a part guards changes: `value::change` on the words of the part.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::wait::poll::{Polled, Wait, block};
 
 const WAIT: &str = "wait for a change of";
 
-/// Waits until the version is no more the one that was seen.
+/// Waits until the version differs from `seen`.
 pub(crate) fn wait_for_change(
     place: &PartRef,
     primitive: Primitive,
@@ -22,13 +22,14 @@ pub(crate) fn wait_for_change(
     deadline: Option<Instant>,
 ) -> Result<()> {
     block(&mut PartVersionWait::new(place, primitive, seen), deadline).unwrap_or_else(|| {
-        let detail = "it was not made in time; wait longer, or see who should make it";
+        let detail =
+            "it did not change in time; wait longer, or check the process that should change it";
         let error = Error::new(ErrorKind::Timeout, WAIT, detail);
         Err(error.with_key(place.segment().key()))
     })
 }
 
-/// The same, without keeping a thread.
+/// As [`wait_for_change`], asynchronously.
 pub(crate) async fn changed_async(place: &PartRef, primitive: Primitive, seen: u64) -> Result<()> {
     future::WaitFuture::new(PartVersionWait::new(place, primitive, seen)).await
 }

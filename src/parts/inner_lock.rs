@@ -1,7 +1,9 @@
-//! The inner lock of a part, under which its words are changed: held for some instructions, and never waited for inside of a look.
+//! The inner lock of a part. Its words are changed under this lock, which is held for a few
+//! instructions. A look never blocks on it.
 //!
-//! Whoever looks tries to have it; if it cannot, the look says what to sleep on instead of seeing anything, and the next one goes on
-//! trying. So a process that is stopped under the lock keeps no task's executor.
+//! A look tries to acquire the lock. If this fails, the look returns what to sleep on instead of a
+//! result, and the next look continues the acquisition. So a process that is stopped under the lock
+//! never blocks the executor of a task.
 
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
@@ -20,10 +22,10 @@ use crate::wait::future;
 use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait};
 
-/// Words of which some are an inner lock.
+/// The words of a part that contain an inner lock.
 pub(crate) trait Locked: Block {
     fn lock(&self) -> &LockWords;
-    /// One who asks for those who wait for what they guard.
+    /// Makes the checker for a waiter on what these words guard.
     fn asker<'a>(&'a self, segment: &'a Segment) -> LivenessChecker<'a>;
 }
 
@@ -47,21 +49,21 @@ impl Locked for BarrierWords {
     }
 }
 
-/// The words that an inner lock guards, for one who waits for what they say.
+/// The words that an inner lock guards, with the state of one waiter.
 pub(crate) struct Guarded<'a, W> {
     pub(crate) place: &'a PartRef,
     pub(crate) words: &'a W,
     who: WaitMode,
-    /// How it asks for the dead, once it has to sleep.
+    /// Checks whether holders are alive, once the waiter has to sleep.
     asker: OnceCell<LivenessChecker<'a>>,
-    /// While it waits for the lock.
+    /// The unfinished acquisition of the inner lock.
     acquiring: Cell<Option<AcquireWait<RawLock<'a>>>>,
 }
 
-/// Why an inner lock is not had.
+/// Why the inner lock was not acquired.
 pub(crate) enum InnerLockRefusal {
     Failed(Error),
-    /// It is held: sleep on it, at most so long.
+    /// The lock is held: sleep on it, at most for this duration.
     RawLockGuard(Duration),
 }
 
@@ -80,18 +82,19 @@ impl<'a, W: Locked> Guarded<'a, W> {
         })
     }
 
-    /// Whether to ask for the dead in a look that follows a sleep.
+    /// Whether to check liveness in a look that follows a sleep.
     pub(crate) fn has_to_ask(&self) -> bool {
         self.asker.get().is_some_and(LivenessChecker::asks)
     }
 
-    /// How long to sleep after a look.
+    /// Returns how long to sleep after a look.
     pub(crate) fn period(&self) -> Duration {
         let asker = || self.words.asker(self.place.segment());
         self.asker.get_or_init(asker).period()
     }
 
-    /// Notes that it sleeps for what this one has; `note` is what it has noted before.
+    /// Records that this waiter sleeps until `holder` releases something. `note` is its earlier
+    /// wait record.
     pub(crate) fn note(
         &self,
         note: Option<WaitHandle>,
@@ -100,14 +103,15 @@ impl<'a, W: Locked> Guarded<'a, W> {
         holder.map_or(note, |holder| self.lock().note(note, holder))
     }
 
-    /// Wipes out what was noted, by one who waits no more; a forked child has noted nothing.
+    /// Clears the wait record of a waiter that stops waiting. A forked child has no record.
     pub(crate) fn wipe_out(&self, note: Option<WaitHandle>) {
         if self.place.segment().attached().is_ours() {
             self.lock().wipe_out(note);
         }
     }
 
-    /// Whether the attachment that made a slot's mark is proven gone; asks the system only if it `may`.
+    /// Whether the attachment that made a slot's mark is proven gone. Queries the system only if
+    /// `may`.
     pub(crate) fn is_proven_gone(&self, number: usize, slot: usize, may: bool) -> bool {
         let maker = self.place.mark(number, slot).and_then(|mark| mark.maker);
         maker.is_none_or(|id| {
@@ -118,7 +122,8 @@ impl<'a, W: Locked> Guarded<'a, W> {
         })
     }
 
-    /// Acquires the lock, if it can be had by now; whether it was taken over from a dead holder.
+    /// Acquires the lock, or continues to acquire it. Returns whether it was taken over from a dead
+    /// owner.
     pub(crate) fn enter(&self) -> Result<bool, InnerLockRefusal> {
         let held = match self.acquiring.take() {
             Some(begun) => self.go_on(begun)?,
@@ -153,7 +158,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
         self.lock().release();
     }
 
-    /// What a look finds that did not have the lock.
+    /// Returns the result of a look that did not get the lock.
     pub(crate) fn refused<R>(&self, refused: InnerLockRefusal) -> Polled<'_, Result<R>> {
         match refused {
             InnerLockRefusal::Failed(error) => Polled::Ready(Err(error)),
@@ -169,7 +174,8 @@ impl<'a, W: Locked> Guarded<'a, W> {
         RawLock::threadless(self.place.segment(), self.words.lock())
     }
 
-    /// How long the lock is waited for, by one who waits so long for what it guards.
+    /// Returns how long to wait for the inner lock: at least [`INNER_LOCK_LIMIT`], and longer if
+    /// the wait for what it guards may take longer.
     fn brief(&self) -> WaitMode {
         let soon = Instant::now() + INNER_LOCK_LIMIT;
         match self.who {
@@ -180,7 +186,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
     }
 }
 
-/// Does something under an inner lock, as soon as it has it.
+/// Runs `act` under an inner lock, as soon as the lock is acquired.
 pub(crate) struct InnerLockWait<'a, W, F> {
     pub(crate) words: Guarded<'a, W>,
     pub(crate) act: F,
@@ -201,8 +207,8 @@ where
     }
 }
 
-/// Does something under an inner lock at once, or has it done by another thread where that would have to wait. In a forked child, which
-/// has no part in it, nothing is done.
+/// Runs `act` under an inner lock: at once, or on a helper thread if it would have to wait for the
+/// lock. Does nothing in a forked child, which has no attachment.
 pub(crate) fn soon<W, R, F>(place: &PartRef, operation: &'static str, act: F)
 where
     W: Locked + Sync + 'static,

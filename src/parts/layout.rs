@@ -1,7 +1,7 @@
-//! Where parts are: one behind another in the data, and a row of marks for each slot behind them.
+//! The layout of parts: one after another in the data, followed by one row of marks for each slot.
 //!
-//! All offsets follow from the types alone, in the order of declaration, so that the schema has them; how many rows there are
-//! is for the segment to say.
+//! All offsets follow from the types alone, in the order of declaration, so the schema determines
+//! them. The segment determines the number of rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,21 +13,22 @@ use crate::memory::format::{Block, LockWords, MarkWord, ThreadMark};
 use crate::segment::table::{self, AttachmentId};
 use crate::segment::{Attached, Segment};
 
-/// Rows, like parts, begin at multiples of this, so that no two attachments mark one cache line.
+/// Rows and parts begin at multiples of this, so that the marks of two attachments never share a
+/// cache line.
 const LINE: usize = 128;
 const MARK: usize = size_of::<MarkWord>();
 
-/// The bytes of a slot's row of marks.
+/// Returns the size in bytes of a slot's row of marks.
 pub(crate) const fn row_len(marks: usize) -> usize {
     (marks * MARK).next_multiple_of(LINE)
 }
 
-/// The low half of an attachment's generation, which is what marks have of it.
+/// Returns the low half of an attachment's generation, which marks contain.
 pub(crate) fn low(id: AttachmentId) -> u32 {
     (id.generation() & 0xffff_ffff) as u32
 }
 
-/// One part: in which segment, and where in it.
+/// The location of one part: its segment and its offsets.
 #[derive(Debug, Clone)]
 pub(crate) struct PartRef {
     segment: Arc<Segment>,
@@ -41,13 +42,13 @@ impl PartRef {
         &self.segment
     }
 
-    /// Where its value begins, behind `head` bytes.
+    /// Returns the offset of its value, which follows `head` bytes.
     #[inline]
     pub(crate) fn behind(&self, head: usize) -> usize {
         self.offset + head
     }
 
-    /// Its words, which are there unless somebody overwrote the segment.
+    /// Returns its words. They exist unless the segment was overwritten.
     #[inline]
     pub(crate) fn words<B: Block>(&self, operation: &'static str) -> Result<&B> {
         let attached = self.segment.attached();
@@ -56,7 +57,7 @@ impl PartRef {
         words.ok_or_else(|| damaged(self.segment.attached(), operation))
     }
 
-    /// A slot's mark with this number, from 0.
+    /// Returns the mark of a slot with this number, counted from 0.
     pub(crate) fn mark(&self, number: usize, slot: usize) -> Option<Marked<'_>> {
         let mark: &MarkWord = self.marks(number).of(&self.segment, slot)?;
         let id = self.segment.id_in(slot)?;
@@ -69,20 +70,21 @@ impl PartRef {
         })
     }
 
-    /// All slots' marks with this number that say something.
+    /// Returns all slots' marks with this number that are not 0.
     pub(crate) fn marked(&self, number: usize) -> impl Iterator<Item = Marked<'_>> {
         let all = (0..).map_while(move |slot| self.mark(number, slot));
         all.filter(|mark| mark.value != 0)
     }
 
-    /// What this attachment's own mark says.
+    /// Returns the value of this attachment's own mark.
     pub(crate) fn own(&self, number: usize) -> u32 {
         let own = self.mark(number, self.segment.id().index());
         let own = own.filter(|mark| mark.maker.is_some());
         own.map_or(0, |mark| mark.value)
     }
 
-    /// Changes this attachment's own mark, which nobody else does meanwhile.
+    /// Changes this attachment's own mark. The caller ensures that no other thread changes it
+    /// meanwhile.
     pub(crate) fn set_own(&self, number: usize, value: u32) {
         let own = self.segment.id();
         if let Some(mark) = self.mark(number, own.index()) {
@@ -91,14 +93,15 @@ impl PartRef {
         }
     }
 
-    /// Clears a slot's mark, which nobody makes meanwhile.
+    /// Clears a slot's mark. The caller ensures that no attachment changes it meanwhile.
     pub(crate) fn forget(&self, number: usize, slot: usize) {
         if let Some(mark) = self.mark(number, slot) {
             mark.word.store(0, Ordering::SeqCst);
         }
     }
 
-    /// Empties this attachment's mark with this number, for a thread; what stands there is of one who had the slot before.
+    /// Clears this attachment's thread mark with this number, which may contain the thread of an
+    /// earlier attachment in this slot.
     pub(crate) fn empty_own(&self, number: usize) {
         let own = self.segment.id().index();
         let mark: Option<&ThreadMark> = self.marks(number).of(&self.segment, own);
@@ -107,7 +110,7 @@ impl PartRef {
         }
     }
 
-    /// Takes the part's lock from this attachment, which has only just come into being: see [`table::disown`].
+    /// Makes sure that this new attachment does not own the part's lock: see [`table::disown`].
     pub(crate) fn disown_lock(&self) {
         let words: Option<&LockWords> = self.segment.attached().memory.data_block(self.offset);
         if let Some(words) = words {
@@ -115,8 +118,9 @@ impl PartRef {
         }
     }
 
-    /// Makes a mark of this attachment, which has made none yet, one of an attachment that is gone: what it claims to have
-    /// is given back as after a death.
+    /// Turns this attachment's mark into a mark of an attachment that is gone. This attachment has
+    /// made no mark yet, so the mark is not its own, and what it claims is given back as after a
+    /// death.
     pub(crate) fn disown_mark(&self, number: usize) {
         const OTHER: u64 = 2 << 32;
         let own = self.mark(number, self.segment.id().index());
@@ -125,7 +129,7 @@ impl PartRef {
         }
     }
 
-    /// Its marks with this number, from 0.
+    /// Returns the location of its marks with this number, counted from 0.
     #[inline]
     pub(crate) fn marks(&self, number: usize) -> Marks {
         Marks {
@@ -135,12 +139,12 @@ impl PartRef {
     }
 }
 
-/// A slot's mark, as it was found.
+/// A slot's mark, as it was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marked<'a> {
     word: &'a AtomicU64,
     pub(crate) value: u32,
-    /// Who made it, if that one has the slot still.
+    /// The attachment that made the mark, if it still has the slot.
     pub(crate) maker: Option<AttachmentId>,
 }
 
@@ -153,7 +157,7 @@ pub struct LayoutCursor {
 }
 
 impl LayoutCursor {
-    /// Begins, for parts of `size` bytes with so many marks in all.
+    /// Begins at the first of the parts, which have `size` bytes and `marks` marks in all.
     pub(crate) fn new(segment: Segment, size: usize, marks: usize) -> LayoutCursor {
         LayoutCursor {
             segment: Arc::new(segment),
@@ -174,7 +178,7 @@ impl LayoutCursor {
         }
     }
 
-    /// The next part, of `size` bytes with so many marks.
+    /// Returns the next part, which has `size` bytes and `marks` marks.
     pub(crate) fn next(&mut self, size: usize, marks: usize) -> PartRef {
         let place = PartRef {
             segment: Arc::clone(&self.segment),
@@ -187,7 +191,8 @@ impl LayoutCursor {
     }
 }
 
-/// Writes what parts begin with, one after another, into a segment that nobody else sees yet.
+/// Writes the initial contents of parts, one after another, into a segment that no other process
+/// can see yet.
 #[derive(Debug)]
 pub struct Initializer<'a> {
     attached: &'a Attached,
@@ -204,7 +209,7 @@ impl<'a> Initializer<'a> {
         self.attached
     }
 
-    /// Where the next part is, of `size` bytes.
+    /// Returns the offset of the next part, which has `size` bytes.
     pub(crate) fn next(&mut self, size: usize) -> usize {
         let offset = self.offset;
         self.offset += size;

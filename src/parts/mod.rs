@@ -1,7 +1,7 @@
-//! Parts: locks and other meeting points that share one segment, each of which survives the death of whoever uses it.
+//! Parts: primitives that share one segment, and survive the death of any process that uses them.
 //!
-//! A struct of parts is a struct of handles; [`Part`] says how they are laid out, created and attached together. Each primitive has
-//! a file of its own; the algorithms of those that have one of their own are in `sync`, where the model checker runs them.
+//! A struct of parts is a struct of handles. [`Part`] defines their layout, and creates and
+//! attaches them together. Each primitive has a module of its own.
 
 pub(crate) mod change;
 pub(crate) mod inner_lock;
@@ -27,13 +27,13 @@ use crate::value::copies;
 
 pub(crate) const READ: &str = "read";
 
-/// Who had a hold, as far as it is remembered.
+/// Returns the attachment with this ID, if its record still exists.
 pub(crate) fn named(segment: &Segment, id: AttachmentId) -> Option<Attachment> {
     let recorded = segment.recorded(id)?;
     Some(Attachment::of(id, &recorded))
 }
 
-/// Says that somebody who lives was in the way, at the end of the time allowed.
+/// Makes the error for a live holder that still had the lock at the deadline.
 #[cold]
 pub(crate) fn refused(
     segment: &Segment,
@@ -44,7 +44,7 @@ pub(crate) fn refused(
     AcquireError::held(segment, holder, deadline == Deadline::Now).into()
 }
 
-/// The words and copies of the value that a part guards.
+/// Returns the words and copies of the value that a part guards.
 #[inline]
 pub(crate) fn copies_at<'a>(
     place: &'a PartRef,
@@ -59,22 +59,23 @@ pub(crate) fn copies_at<'a>(
     copies.ok_or_else(|| damaged(segment.attached(), operation))
 }
 
-/// Reads a value that others change all the time: as soon as they are slow enough, or `locked` has kept them out, which may take so long.
-/// Who has the lock and changes nothing is not waited for.
+/// Reads a value that other processes change all the time: without the lock if a read succeeds
+/// between two commits, else under the lock by `locked`, which may wait for `QUIET`. It alternates
+/// between the two, because an owner that has the lock for longer changes nothing meanwhile.
 #[cold]
 pub(crate) fn read_contended<T: Shareable>(
     attached: &Attached,
     copies: &copies::Copies<'_>,
     locked: impl Fn(Deadline) -> Result<T>,
 ) -> Result<T> {
-    const CALM: Duration = Duration::from_millis(1);
+    const QUIET: Duration = Duration::from_millis(1);
     loop {
         let read = copies::read_patiently(attached, copies, || copies.try_read());
         let is_busy = |error: &Error| error.kind() == ErrorKind::Busy;
         if !read.as_ref().is_err_and(is_busy) {
             return read;
         }
-        let read = locked(Deadline::after(CALM));
+        let read = locked(Deadline::after(QUIET));
         let is_late = |error: &Error| error.kind() == ErrorKind::Timeout;
         if !read.as_ref().is_err_and(is_late) {
             return read;
@@ -82,7 +83,7 @@ pub(crate) fn read_contended<T: Shareable>(
     }
 }
 
-/// Says that a part's bytes are not what they must be.
+/// Makes the error for a part whose bytes are invalid.
 #[cold]
 pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
     copies::damaged(attached, operation)

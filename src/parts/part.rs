@@ -1,25 +1,29 @@
-//! What a part is to the segment it stands in, and creating and attaching to a segment of parts.
+//! The trait of parts, and creating and attaching to a segment of parts.
 
 use super::layout::{Initializer, LayoutCursor, row_len};
 use crate::error::Result;
 use crate::schema::{Description, Schema};
 use crate::segment::{Segment, SegmentOptions};
 
-/// Stands in a segment, alone or together with others, and is used through this handle.
+/// A primitive, or a struct of primitives, that lives in a segment. The implementing type is the
+/// handle.
 ///
-/// It is implemented for [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock), [`Semaphore`](crate::Semaphore),
-/// [`Event`](crate::Event), [`Barrier`](crate::Barrier) and [`OnceLock`](crate::OnceLock). For structs of them, derive it. One key, one
-/// segment and one attachment serve all parts of a struct; it is detached when the last of them is dropped.
+/// It is implemented for [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock),
+/// [`Semaphore`](crate::Semaphore), [`Event`](crate::Event), [`Barrier`](crate::Barrier) and
+/// [`OnceLock`](crate::OnceLock). Derive it for structs of them. All parts of a struct share one
+/// key, one segment and one attachment, which is detached when the last part is dropped.
 ///
 /// # The derive
 ///
-/// `#[derive(Part)]` is for structs with named fields, each a part, which may be such a struct again. It also declares what the parts
-/// begin with, in a struct of the same fields whose name ends in `Init`. Parts are laid out in the order of declaration; the segment's
-/// schema has a line for each, so that a program with other parts is refused when it attaches.
+/// `#[derive(Part)]` works on structs with named fields. Each field is a part, which may again be
+/// such a struct. The derive also declares a struct of initial values, with the same fields and the
+/// name of the struct followed by `Init`. Parts are laid out in the order of declaration. The
+/// segment's schema has a line for each part, so attaching with different parts fails.
 ///
 /// # When a process dies
 ///
-/// Each part says what its users see then. None is left blocked by it. For the segment see [`Segment`].
+/// A death never blocks the users of a part. Each part describes what they see then. For the
+/// segment itself see [`Segment`].
 ///
 /// # Examples
 ///
@@ -54,22 +58,22 @@ use crate::segment::{Segment, SegmentOptions};
     note = "a value that is to be shared goes into a `Mutex<T>` or an `RwLock<T>`"
 )]
 pub trait Part: Sized {
-    /// What it begins with.
+    /// The initial state.
     type Init;
 
-    /// How many bytes it has, a multiple of 128.
+    /// The size in bytes, a multiple of 128.
     #[doc(hidden)]
     const SIZE: usize;
 
-    /// How many words of its own each attachment has.
+    /// The number of marks of each attachment.
     #[doc(hidden)]
     const MARKS: usize;
 
-    /// What its bytes are.
+    /// Describes the bytes.
     #[doc(hidden)]
     fn describe() -> Description;
 
-    /// Writes what it begins with. The segment is all zero, and nobody else sees it.
+    /// Writes the initial state. The segment contains only zeros, and no other process can see it.
     #[doc(hidden)]
     fn begin(first: Self::Init, at: &mut Initializer<'_>) -> Result<()>;
 
@@ -77,25 +81,28 @@ pub trait Part: Sized {
     #[doc(hidden)]
     fn find(at: &mut LayoutCursor) -> Self;
 
-    /// Creates a segment of it. See [`SegmentOptions::create`].
+    /// Creates a segment with this part. See [`SegmentOptions::create`].
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::create`], and [`InvalidOption`](crate::ErrorKind::InvalidOption) for a part that cannot begin so.
+    /// As [`SegmentOptions::create`], and [`InvalidOption`](crate::ErrorKind::InvalidOption) if a
+    /// part does not accept its initial state.
     fn create(key: &str, first: Self::Init) -> Result<Self> {
         Segment::options().create_part(key, first)
     }
 
-    /// Attaches to a segment of it. See [`SegmentOptions::attach`].
+    /// Attaches to a segment with this part. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::attach`], and [`TypeMismatch`](crate::ErrorKind::TypeMismatch), which names the first part that differs.
+    /// As [`SegmentOptions::attach`], and [`TypeMismatch`](crate::ErrorKind::TypeMismatch), which
+    /// names the first part that differs.
     fn attach(key: &str) -> Result<Self> {
         Segment::options().attach_part(key)
     }
 
-    /// Attaches to the segment, or creates it with what `first` returns; of any number of processes that ask at once, one creates.
+    /// Attaches to the segment, or creates it with the initial state that `first` returns. If
+    /// several processes call this at once, one of them creates the segment.
     ///
     /// # Errors
     ///
@@ -106,7 +113,7 @@ pub trait Part: Sized {
 }
 
 impl SegmentOptions {
-    /// Creates a segment of parts; its size is theirs. See [`SegmentOptions::create`].
+    /// Creates a segment of parts, with their size. See [`SegmentOptions::create`].
     ///
     /// # Errors
     ///
@@ -127,7 +134,7 @@ impl SegmentOptions {
         Ok(found(self.of_part::<P>().attach(key)?))
     }
 
-    /// Attaches to a segment of parts, or creates it with what `first` returns.
+    /// Attaches to a segment of parts, or creates it with the initial state that `first` returns.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What the code that the derives generate stands on.
+//! The items that the code of the derives refers to.
 
 pub use super::layout::{Initializer, LayoutCursor};
 pub use crate::schema::support::*;

@@ -1,6 +1,7 @@
-//! `Semaphore`: a number of permits, each of which one attachment at a time has.
+//! `Semaphore`: a fixed number of permits, each held by at most one attachment.
 //!
-//! The algorithm, its states and its deaths are in `semaphore::protocol`; here are its steps on the words of a segment, and what callers see.
+//! The algorithm, its states and its deaths are in `semaphore::protocol`. This module contains its
+//! operations on the words of a segment, and the public types.
 
 #[cfg(test)]
 mod model;
@@ -30,17 +31,18 @@ const ACQUIRE: &str = "acquire a permit of";
 const RELEASE: &str = "release permits of";
 const CREATE: &str = "create";
 
-/// A thread that waits as long as it takes.
+/// The mode of a thread that waits without a limit.
 const ALWAYS: WaitMode = WaitMode::Thread(Deadline::Never);
 
-/// The number of its mark.
+/// The number of the mark that counts an attachment's permits.
 const MARK: usize = 0;
 
-/// Holds a number of permits that processes take and give back.
+/// A fixed number of permits that processes acquire and release.
 ///
 /// # When a process dies
 ///
-/// Its permits come back: whoever waits for one has it within 10 ms. A process that is merely stopped keeps what it has.
+/// If a holder dies, its permits are released: a waiter has one within 10 ms. A waiter that dies
+/// has no effect. A process that is merely stopped keeps its permits.
 ///
 /// # Examples
 ///
@@ -64,7 +66,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// Takes a permit, waiting as long as it takes.
+    /// Acquires a permit, and waits without a limit.
     ///
     /// # Errors
     ///
@@ -73,25 +75,25 @@ impl Semaphore {
         self.permit(1, Deadline::Never)
     }
 
-    /// Takes a permit if there is one that nobody living has.
+    /// Acquires a permit if one is available, without waiting.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::WouldBlock`], which names one who has some; [`ErrorKind::Forked`].
+    /// [`ErrorKind::WouldBlock`], which names one holder; [`ErrorKind::Forked`].
     pub fn try_acquire(&self) -> Result<Permit<'_>> {
         self.permit(1, Deadline::Now)
     }
 
-    /// Takes a permit, waiting at most for `limit`.
+    /// Acquires a permit, and waits at most for `limit`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], which names one who has some; [`ErrorKind::Forked`].
+    /// [`ErrorKind::Timeout`], which names one holder; [`ErrorKind::Forked`].
     pub fn acquire_timeout(&self, limit: Duration) -> Result<Permit<'_>> {
         self.permit(1, Deadline::after(limit))
     }
 
-    /// Takes a permit, waiting until `deadline` at most.
+    /// Acquires a permit, and waits at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -100,16 +102,19 @@ impl Semaphore {
         self.permit(1, Deadline::At(deadline))
     }
 
-    /// Takes so many permits together, waiting as long as it takes. Others who want fewer may go first.
+    /// Acquires `count` permits together, and waits without a limit. Waiters that want fewer
+    /// permits may go first.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`] when there are not so many in all; [`ErrorKind::Forked`].
+    /// [`ErrorKind::InvalidOption`] if the semaphore has fewer permits in all;
+    /// [`ErrorKind::Forked`].
     pub fn acquire_many(&self, count: u32) -> Result<Permit<'_>> {
         self.permit(count, Deadline::Never)
     }
 
-    /// Takes so many permits together, waiting at most for `limit`; with no limit left, it tries once.
+    /// Acquires `count` permits together, and waits at most for `limit`. With a `limit` of zero it
+    /// does not wait.
     ///
     /// # Errors
     ///
@@ -118,24 +123,26 @@ impl Semaphore {
         self.permit(count, Deadline::after(limit))
     }
 
-    /// Gives back permits that this attachment took and [forgot](Permit::forget).
+    /// Releases permits that this attachment acquired and [forgot](Permit::forget).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`] when it has not so many, [`ErrorKind::Forked`].
+    /// [`ErrorKind::InvalidOption`] if this attachment has fewer permits, [`ErrorKind::Forked`].
     pub fn release(&self, count: u32) -> Result<()> {
         let words = Pool::of(&self.place, RELEASE, ALWAYS)?;
         let act = |pool: &Pool<'_>| protocol::give_back(pool, count);
         let had = complete(&mut InnerLockWait { words, act })?;
         if had < count {
-            let detail = format!("this attachment has {had}, not {count}; release what it has");
+            let detail =
+                format!("this attachment has {had} permits, not {count}; release at most {had}");
             let error = Error::new(ErrorKind::InvalidOption, RELEASE, detail);
             return Err(error.with_key(self.segment().key()));
         }
         Ok(())
     }
 
-    /// Returns how many permits nobody living has. The answer may be outdated when it arrives.
+    /// Returns the number of permits that no live process has. It may have changed by the time the
+    /// caller uses it.
     ///
     /// # Errors
     ///
@@ -146,13 +153,14 @@ impl Semaphore {
         complete(&mut InnerLockWait { words, act })
     }
 
-    /// Returns the segment that it is in, for its key, its attachments and its end.
+    /// Returns the segment that contains this semaphore.
     pub fn segment(&self) -> &Segment {
         self.place.segment()
     }
 
-    /// As [`Semaphore::acquire`], without keeping a thread: see [`Segment::lock_async`]. A future that is dropped before its end takes
-    /// nothing. A permit that is dropped where this process cannot give it back at once is given back a moment later.
+    /// As [`Semaphore::acquire`], asynchronously: see [`Segment::lock_async`]. A future that is
+    /// dropped before it completes takes no permit. Dropping the permit never blocks: if the permit
+    /// cannot be released at once, a helper thread releases it shortly after.
     ///
     /// # Errors
     ///
@@ -176,7 +184,7 @@ impl Semaphore {
         self.acquire_many_async(1).await
     }
 
-    /// As [`Semaphore::acquire_many`], without keeping a thread: see [`Semaphore::acquire_async`].
+    /// As [`Semaphore::acquire_many`], asynchronously: see [`Semaphore::acquire_async`].
     ///
     /// # Errors
     ///
@@ -188,13 +196,13 @@ impl Semaphore {
     fn permit(&self, count: u32, deadline: Deadline) -> Result<Permit<'_>> {
         let mut acquiring = self.acquiring(count, WaitMode::Thread(deadline))?;
         block(&mut acquiring, deadline.instant()).unwrap_or_else(|| {
-            // It has looked since it slept.
+            // The last look was after its last sleep, so it has no wake-up to pass on.
             acquiring.is_done = true;
             Err(refused(self.segment(), self.holder(), deadline))
         })
     }
 
-    /// One who has permits.
+    /// Returns an attachment that has permits.
     fn holder(&self) -> Option<AttachmentId> {
         self.place.marked(MARK).find_map(|mark| mark.maker)
     }
@@ -203,7 +211,7 @@ impl Semaphore {
         let pool = Pool::of(&self.place, ACQUIRE, who)?;
         let most = pool.permits();
         if count > most {
-            let detail = format!("there are {most} permits in all, not {count}; ask for fewer");
+            let detail = format!("it has {most} permits in all, not {count}; acquire fewer");
             let error = Error::new(ErrorKind::InvalidOption, ACQUIRE, detail);
             return Err(error.with_key(self.segment().key()));
         }
@@ -232,7 +240,7 @@ impl Part for Semaphore {
 
     fn begin(first: u32, at: &mut Initializer<'_>) -> Result<()> {
         if first == 0 {
-            let detail = "it has no permits, so that nobody would ever get one; give it at least 1";
+            let detail = "a semaphore without permits blocks every caller; give it at least 1";
             return Err(Error::new(ErrorKind::InvalidOption, CREATE, detail));
         }
         let offset = at.next(Self::SIZE);
@@ -251,27 +259,27 @@ impl Part for Semaphore {
     }
 }
 
-/// Holds permits of a [`Semaphore`]; gives them back when dropped.
+/// Permits of a [`Semaphore`]. Dropping them releases them.
 ///
 /// # When a process dies
 ///
 /// See [`Semaphore`].
 #[derive(Debug)]
-#[must_use = "the permits are given back when this is dropped"]
+#[must_use = "the permits are released when this is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
     count: u32,
-    /// Who gives them back.
+    /// Whether a thread or a task acquired them: this decides how to release them.
     who: WaitMode,
 }
 
 impl Permit<'_> {
-    /// Keeps the permits until they are given back by [`Semaphore::release`], or this attachment ends.
+    /// Keeps the permits until [`Semaphore::release`] releases them or this attachment ends.
     pub fn forget(self) {
         mem::forget(self);
     }
 
-    /// Returns how many permits they are.
+    /// Returns the number of permits.
     pub fn count(&self) -> u32 {
         self.count
     }
@@ -280,7 +288,8 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let count = self.count;
-        // Neither does anything in a forked child, which has a copy of the permit and none of the permits.
+        // Both branches do nothing in a forked child, which has a copy of the permit but none of
+        // the permits.
         match self.who {
             WaitMode::Thread(_) => drop(self.semaphore.release(count)),
             WaitMode::Task => soon(&self.semaphore.place, RELEASE, move |pool: &Pool<'_>| {
@@ -361,7 +370,7 @@ impl SemaphoreMemory for Pool<'_> {
     }
 }
 
-/// One that wants permits.
+/// The wait for permits.
 struct PermitWait<'a> {
     semaphore: &'a Semaphore,
     pool: Pool<'a>,
@@ -405,7 +414,7 @@ impl Drop for PermitWait<'_> {
     fn drop(&mut self) {
         self.pool.wipe_out(self.note);
         if !self.is_done && self.wanted.has_slept() {
-            // It may have been woken, and then somebody else has to be.
+            // It may have consumed a wake-up, which then another waiter must get.
             soon(&self.semaphore.place, ACQUIRE, |pool: &Pool<'_>| {
                 protocol::pass_on(pool)
             });
