@@ -1,4 +1,4 @@
-//! Threads of any processes and segments that wait for each other in a circle.
+//! Wait cycles: threads, in any processes and segments, that wait for each other.
 
 use std::fmt;
 use std::thread;
@@ -10,32 +10,33 @@ use crate::lock::deadlock::{Edge, way};
 use crate::segment::table::AttachmentId;
 use crate::segment::{Attachment, LivenessCheck, View, look_at_all_users};
 
-/// Who waits looks at least this often whether the holder is still the same, and notes it.
+/// A waiter checks at least this often whether the holder is still the same, and updates its wait
+/// record.
 const LOOKED_AGAIN: Duration = Duration::from_millis(150);
 
-/// Says which threads wait for each other, in a circle: none of them goes on unless its patience has a limit, or one dies.
+/// A wait cycle. None of its threads proceeds unless one of them has a timeout or dies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deadlock {
-    /// Each waits for the next one, and the last one for the first.
+    /// The waits: each thread waits for the next one, and the last one for the first.
     pub waits: Vec<WaitEdge>,
 }
 
-/// Says that a thread waits for a lock that another one holds.
+/// One wait of a wait cycle: a thread waits for a lock that another thread holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitEdge {
-    /// Who waits.
+    /// The attachment that waits.
     pub waiter: Attachment,
-    /// The thread that does, numbered as its process sees it.
+    /// The thread that waits, numbered as its process sees it.
     pub thread: u32,
     /// The key of the segment.
     pub key: String,
     /// The path of the part whose lock it waits for; `None` for the segment's own.
     pub part: Option<String>,
-    /// Who holds it.
+    /// The attachment that holds the lock.
     pub holder: Attachment,
-    /// Since when it waits.
+    /// The time at which the wait began.
     pub since: SystemTime,
 }
 
@@ -57,7 +58,7 @@ impl fmt::Display for Deadlock {
     }
 }
 
-/// An edge, and what people call it.
+/// An edge with its description for display.
 #[derive(Debug, Clone, PartialEq)]
 struct LabelledEdge {
     edge: Edge,
@@ -70,12 +71,14 @@ impl AsRef<Edge> for LabelledEdge {
     }
 }
 
-/// Finds threads that wait for each other, through the locks of segments and of their parts: this user's, and all others
-/// that [`list_all_users`](crate::list_all_users) lists.
+/// Finds threads that wait for each other through the locks of segments and their parts. It covers
+/// this user's segments and all others that [`list_all_users`](crate::list_all_users) lists.
 ///
-/// It follows mutexes, the making of a [`OnceLock`](crate::OnceLock), the writers of an [`RwLock`](crate::RwLock) and the locks of segments, as far as threads have noted
-/// that they sleep for them: not tasks, not readers of an `RwLock` that keep a writer out, not permits. Where it seems to find something it looks again after
-/// 150 ms, so that what merely looks like a circle in passing is not told.
+/// It follows mutexes, the initialization of a [`OnceLock`](crate::OnceLock), the writers of an
+/// [`RwLock`](crate::RwLock) and the locks of segments, as far as sleeping threads have wait
+/// records. It does not follow tasks, the readers of an `RwLock` that keep a writer out, and
+/// permits. If it finds a cycle, it checks again after 150 ms and reports only cycles that still
+/// exist, because a snapshot of changing locks can show a cycle that never existed.
 ///
 /// # Errors
 ///
@@ -90,22 +93,22 @@ impl AsRef<Edge> for LabelledEdge {
 /// # Ok::<(), sharehold::Error>(())
 /// ```
 pub fn deadlocks() -> Result<Vec<Deadlock>> {
-    let found = circles(&edges()?);
+    let found = cycles(&edges()?);
     if found.is_empty() {
         return Ok(Vec::new());
     }
     thread::sleep(LOOKED_AGAIN);
     let again = edges()?;
-    let lasts = |circle: &Vec<LabelledEdge>| circle.iter().all(|seen| again.contains(seen));
+    let lasts = |cycle: &Vec<LabelledEdge>| cycle.iter().all(|seen| again.contains(seen));
     let lasting = found.into_iter().filter(lasts);
-    let told = lasting.map(|circle| Deadlock {
-        waits: circle.into_iter().map(|seen| seen.wait).collect(),
+    let told = lasting.map(|cycle| Deadlock {
+        waits: cycle.into_iter().map(|seen| seen.wait).collect(),
     });
     Ok(told.collect())
 }
 
-/// Each circle once, from the first of its edges on.
-fn circles(edges: &[LabelledEdge]) -> Vec<Vec<LabelledEdge>> {
+/// Returns each cycle once, starting with its first edge.
+fn cycles(edges: &[LabelledEdge]) -> Vec<Vec<LabelledEdge>> {
     let mut found: Vec<Vec<LabelledEdge>> = Vec::new();
     for first in edges {
         if found.iter().flatten().any(|seen| seen == first) {

@@ -1,4 +1,5 @@
-//! Shared memory and semaphores of programs without this library: that they are there, and whose. Nothing looks into them.
+//! Shared memory and semaphores of programs without this library: their existence and their owners,
+//! not their content.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,42 +10,43 @@ use crate::qt::{self, KeyType, NativeIpcKey};
 use crate::sys::ipc;
 
 const LIST: &str = "list shared memory";
-/// Where the C library keeps POSIX objects.
+/// The directory where the C library keeps POSIX objects.
 const POSIX: &str = "/dev/shm";
-/// What it puts before the name of a semaphore.
+/// The prefix of the file name of a semaphore.
 const SEMAPHORE: &str = "sem.";
 const QT_MEMORY: &str = "qipc_sharedmemory_";
 const QT_SEMAPHORE: &str = "qipc_systemsem_";
 
-/// Describes a shared object of the system that is no segment of this library.
+/// A shared object of the system that is not a segment of this library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ForeignObject {
-    /// Which of the system's objects it is.
+    /// The kind of object.
     pub kind: ForeignKind,
-    /// Whether its name is one that Qt makes.
+    /// Whether its name is one that Qt generates.
     pub is_qt: bool,
-    /// What the system calls it: `0x511c0021` for a System V key, `/name` for a POSIX object.
+    /// The system's name for it: `0x511c0021` for a System V key, `/name` for a POSIX object.
     pub name: String,
-    /// Its native key, where a Qt program can have made it: see [`NativeIpcKey`].
+    /// Its native key, if a Qt program can have made it: see [`NativeIpcKey`].
     pub native_key: Option<NativeIpcKey>,
-    /// The system's identity: the identifier of a System V segment, the inode of a POSIX object.
+    /// The system's identifier: that of a System V segment, or the inode of a POSIX object.
     pub id: u64,
     /// The size in bytes.
     pub size: u64,
-    /// The user it belongs to.
+    /// The user that owns it.
     pub owner: u32,
     /// The permission bits.
     pub mode: u32,
-    /// How many mappings of it exist, in all processes; POSIX does not count them.
+    /// The number of its mappings, in all processes; `None` for POSIX objects, for which it is not
+    /// counted.
     pub attachments: Option<u64>,
-    /// The process that made it, where the system knows and it can be seen from here.
+    /// The process that made it, if the system knows it and it is visible from here.
     pub made_by: Option<u32>,
-    /// The process that attached or detached last, likewise.
+    /// The process that attached or detached last, under the same conditions.
     pub last_used_by: Option<u32>,
 }
 
-/// Tells the system's shared objects apart.
+/// The kinds of shared objects of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForeignKind {
@@ -56,13 +58,14 @@ pub enum ForeignKind {
     PosixSemaphore,
 }
 
-/// Lists the shared memory and POSIX semaphores of the system, of all users, that are no segments of this library.
+/// Lists the shared memory and POSIX semaphores of the system, of all users, except segments of
+/// this library.
 ///
-/// Key files of Qt are looked for in [`temp_dir`](crate::qt::temp_dir).
+/// It looks for key files of Qt in [`temp_dir`](crate::qt::temp_dir).
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unsupported`] where there are no such objects; [`ErrorKind::System`].
+/// [`ErrorKind::Unsupported`] if the system has no such objects; [`ErrorKind::System`].
 ///
 /// # Examples
 ///
@@ -119,9 +122,9 @@ fn system_v() -> io::Result<Vec<ForeignObject>> {
     Ok(segments.collect())
 }
 
-/// Native keys of the System V segments that Qt's key files lead to.
+/// Returns the native keys of the System V segments that Qt's key files refer to.
 fn native_keys() -> HashMap<u64, NativeIpcKey> {
-    // Where key files cannot be read, segments have no other names than their numbers.
+    // Without readable key files, segments have no names but their numbers.
     let memory = qt::Options::new().allow_others(true).all_memory();
     let memory = memory.unwrap_or_default();
     let found = memory.iter().filter_map(|it| {
@@ -137,7 +140,7 @@ fn posix() -> io::Result<Vec<ForeignObject>> {
     names.sort_unstable();
     let mut found = Vec::new();
     for (name, _) in names {
-        // What vanished meanwhile, or is a directory, is none.
+        // Skips objects that have vanished since, and directories.
         let Ok(facts) = ipc::file_facts(&directory.join(&name)) else {
             continue;
         };
@@ -171,8 +174,8 @@ fn posix() -> io::Result<Vec<ForeignObject>> {
     Ok(found)
 }
 
-/// The key with the text that it was made of, if that can be told: a text of letters alone stands in the name, and a hash of all of it
-/// proves that it is the text.
+/// Returns the key with the text that it was made from, if that can be recovered: a text of only
+/// letters is part of the name, and a hash of the whole text confirms it.
 fn with_text(native: &NativeIpcKey) -> NativeIpcKey {
     let path = native.native_key();
     let (directory, name) = path.rsplit_once('/').unwrap_or_default();
@@ -192,7 +195,7 @@ fn with_text(native: &NativeIpcKey) -> NativeIpcKey {
     found.next().unwrap_or_else(|| native.clone())
 }
 
-/// SHA-1 in hexadecimal digits.
+/// The length of SHA-1 in hexadecimal digits.
 const HASH_DIGITS: usize = 40;
 
 #[cfg(test)]
@@ -200,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_of_letters_is_told_from_its_name_and_no_other() {
+    fn only_a_text_of_letters_is_recovered_from_its_name() {
         for (text, told) in [("hello", Some("hello")), ("hello world", None)] {
             for key_type in [KeyType::SYSTEM_V, KeyType::Posix] {
                 for made in [

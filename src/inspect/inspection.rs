@@ -1,4 +1,4 @@
-//! Everything that can be seen of one segment.
+//! The inspection of one segment: all that is visible from outside.
 
 use std::ffi::OsString;
 
@@ -11,37 +11,38 @@ use crate::schema::Schema;
 use crate::segment::{LivenessCheck, Segment, SegmentOptions, View, look_at};
 use crate::value::view;
 
-/// How much of plain data is shown.
+/// How many bytes of plain data are shown.
 const BEGINNING: usize = 4096;
 
-/// Holds all that can be seen of a segment, as of one moment.
+/// All that is visible of a segment, as of one moment.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The name of its file in the directory of this user's segments.
     pub file_name: OsString,
-    /// What it is and who uses it.
+    /// Its properties and its users.
     pub summary: Summary,
-    /// What its value looks like, `None` for plain bytes; or why that cannot be told.
+    /// The schema of its value, `None` for plain bytes; or the reason why it cannot be read.
     pub schema: Result<Option<Schema>>,
-    /// One committed value, whose version is the summary's; of plain bytes, and of parts, the first 4,096, as they happen to be. Or why it
-    /// cannot be read.
+    /// One committed value, whose version is the summary's; of plain bytes and of parts the first
+    /// 4,096 bytes, as they happen to be. Or the reason why it cannot be read.
     pub content: Result<Vec<u8>>,
-    /// Who uses each part, of a segment of parts.
+    /// The use of each part, for a segment of parts.
     pub parts: Vec<PartInfo>,
-    /// The last times that a lock was taken over from a dead process, at most 16, the latest first.
+    /// The last recoveries of locks from dead processes, at most 16, the latest first.
     pub recoveries: Vec<Recovery>,
 }
 
-/// Looks at one segment of this user, whether or not anybody is attached to it.
+/// Inspects one segment of this user, with or without attachments.
 ///
-/// It is not attached to: nothing is locked, waited for or repaired, and a stale segment stays what it is.
+/// It does not attach: nothing is locked, waited for or repaired, and a stale segment stays stale.
 ///
 /// # Errors
 ///
 /// [`NotFound`](crate::ErrorKind::NotFound); [`Damaged`](crate::ErrorKind::Damaged) and
-/// [`WrongVersion`](crate::ErrorKind::WrongVersion) when header or table cannot be understood;
-/// [`NotTrusted`](crate::ErrorKind::NotTrusted) and [`PermissionDenied`](crate::ErrorKind::PermissionDenied).
+/// [`WrongVersion`](crate::ErrorKind::WrongVersion) if the header or the table cannot be
+/// interpreted; [`NotTrusted`](crate::ErrorKind::NotTrusted) and
+/// [`PermissionDenied`](crate::ErrorKind::PermissionDenied).
 ///
 /// # Examples
 ///
@@ -62,7 +63,7 @@ pub fn inspect(key: &str) -> Result<Inspection> {
 }
 
 impl SegmentOptions {
-    /// Looks at one segment, whether or not anybody is attached to it. See [`inspect`].
+    /// Inspects one segment, with or without attachments. See [`inspect`].
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What can be seen of one lock from outside: who has it, and who waits for it.
+//! The view of one lock from outside: its holder and its waiters.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,37 +9,38 @@ use crate::segment::table::{self, AttachmentId, Presence};
 use crate::segment::waits::{self, WaitRecord};
 use crate::segment::{Attachment, LivenessCheck, View};
 
-/// Where the segment's own lock stands, as notes have it.
+/// The place of the segment's own lock, as wait records state it.
 pub(super) const OWN_LOCK: u32 = 1;
 
-/// Says whether a lock is held.
+/// The state of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockState {
-    /// Nobody holds it.
+    /// The lock is free.
     Free,
-    /// Somebody who is attached holds it.
+    /// A live attachment holds it.
     Held(Holder),
-    /// Somebody held it and died; the next one who locks takes it over.
+    /// Its holder died; the next process that locks it recovers it.
     Abandoned(Holder),
 }
 
-/// Says who holds a lock.
+/// The holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The attachment; `None` when it is not remembered any more.
+    /// The attachment; `None` if its record was overwritten.
     pub attachment: Option<Attachment>,
-    /// The thread of its process, numbered as that process sees it; `None` when it is not known.
+    /// The thread of its process, numbered as that process sees it; `None` if unknown.
     pub thread: Option<u32>,
-    /// Whether it changes data in place, so that its death leaves them half written: not so in a transaction or for a typed value.
+    /// Whether it changes data in place, so that its death can leave half-written data. This is not
+    /// so in a transaction or for a typed value.
     pub in_place: bool,
-    /// When it was first seen to hold it by one who still waits for it; `None` when nobody does. It may have held it for longer: a lock
-    /// does not take the time.
+    /// The earliest time at which a current waiter observed this holder; `None` without waiters.
+    /// The lock may have been held longer, because acquisitions are not timestamped.
     pub seen_since: Option<SystemTime>,
 }
 
-/// Says who sleeps until a lock is free.
+/// A waiter that sleeps until a lock is free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiter {
@@ -47,23 +48,23 @@ pub struct Waiter {
     pub attachment: Attachment,
     /// The thread of its process, numbered as that process sees it; `None` for a task.
     pub thread: Option<u32>,
-    /// When it began to sleep.
+    /// The time at which it began to sleep.
     pub since: SystemTime,
 }
 
-/// A lock that is looked at.
+/// A lock under inspection.
 pub(super) struct Looked<'a> {
     pub(super) view: &'a View,
     pub(super) words: &'a LockWords,
-    /// Where it stands, as notes have it.
+    /// Its place, as wait records state it.
     pub(super) place: u32,
-    /// Where the mark of the slot 0 stands that says which thread has it, and how far it is to the next one's; `None` where the slot
-    /// itself says that.
+    /// The offset of slot 0's mark with the thread that holds the lock, and the distance between the
+    /// marks of two slots; `None` if the slot itself records the thread.
     pub(super) threads: Option<(usize, usize)>,
 }
 
 impl<'a> Looked<'a> {
-    /// The segment's own lock.
+    /// Returns the segment's own lock.
     pub(super) fn own(view: &'a View) -> Looked<'a> {
         Looked {
             view,
@@ -109,7 +110,7 @@ impl LockState {
     }
 }
 
-/// What those who are attached have noted of what they wait for.
+/// The wait records of all live attachments.
 #[derive(Debug)]
 pub(super) struct Notes(Vec<(Attachment, WaitRecord)>);
 
@@ -123,7 +124,7 @@ impl Notes {
         Notes(found)
     }
 
-    /// Who waits for the lock that stands there, the longest first.
+    /// Returns the waiters for the lock at a place, the longest wait first.
     pub(super) fn waiters(&self, place: u32) -> Vec<Waiter> {
         let waits = self.of_lock(place);
         let waiters = waits.filter_map(|(attachment, noted)| {
@@ -147,7 +148,8 @@ impl Notes {
     }
 }
 
-/// What those who are attached have noted. Only of who has noted something the system is asked whether it is there.
+/// Returns the wait records of live attachments. It checks the liveness only of attachments that
+/// have wait records.
 pub(super) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, WaitRecord)> {
     let mut found = Vec::new();
     for (id, slot) in view.taken() {
@@ -159,12 +161,12 @@ pub(super) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, Wait
     found
 }
 
-/// A time since 1970, as far as there is such a time.
+/// Converts a time since 1970; `None` if it is out of range.
 pub(super) fn moment(since: Duration) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-/// Who has a hold, if the segment remembers.
+/// Describes an attachment, if the segment still has its record.
 pub(super) fn named(view: &View, id: AttachmentId) -> Option<Attachment> {
     Some(Attachment::of(id, &view.recorded(id)?))
 }

@@ -1,7 +1,8 @@
-//! What a person may see of segments. It never locks, waits, repairs or keeps a segment alive.
+//! The views of segments from outside. They never lock, wait, repair or keep a segment alive.
 //!
-//! What is seen of many segments, quickly, is a `summary`; what is seen of one is an `inspection`: `locks` and `parts`, who has
-//! them and who waits, and each `recovery`. A `deadlock` goes through several segments. What other programs share without this library is `foreign`.
+//! A `summary` is the quick view of each of many segments. An `inspection` is the full view of one:
+//! `locks` and `parts` with their holders and waiters, and each `recovery`. A `deadlock` may span
+//! several segments. `foreign` lists shared objects of programs without this library.
 
 mod deadlock;
 mod foreign;
@@ -26,17 +27,19 @@ pub use summary::{
     Consistency, ListEntry, Summary, ValueType, list, list_all_users, owners, summarize,
 };
 
-/// Returns the directory of this user's segments, which is made with the first one.
+/// Returns the directory of this user's segments. It is created together with the first segment.
 ///
-/// It is `/dev/shm/sharehold-UID`, or what the environment variable `SHAREHOLD_DIR` says: the absolute path of a directory that is
-/// there or can be made, and that no other user may write. Its mode becomes 0711, and stays so, when a segment in it is shared with other
-/// users: see [`SegmentOptions::mode`](crate::SegmentOptions::mode).
+/// It is `/dev/shm/sharehold-UID`, or the value of the environment variable `SHAREHOLD_DIR`: the
+/// absolute path of a directory that exists or can be created, and that no other user may write.
+/// Its mode becomes 0711, and stays so, when a segment in it is shared with other users: see
+/// [`SegmentOptions::mode`](crate::SegmentOptions::mode).
 pub fn directory() -> PathBuf {
     Segment::options().directory()
 }
 
 impl SegmentOptions {
-    /// Returns the directory of the segments that are meant: those of the [owner](SegmentOptions::owner), or of this user.
+    /// Returns the directory of the segments of the [owner](SegmentOptions::owner), or of this
+    /// user.
     pub fn directory(&self) -> PathBuf {
         segment::directory_of(self.named_owner().unwrap_or_else(sys::effective_user))
     }

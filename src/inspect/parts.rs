@@ -1,6 +1,7 @@
-//! What can be seen of the parts of a segment from outside: who has each, and who waits for it.
+//! The view of the parts of a segment from outside: the holders and the waiters of each.
 //!
-//! The words are read one part after the other, while others change them: what is said of two parts may be of two moments.
+//! The words are read one part after the other while other processes change them. The states of two
+//! parts may therefore be of two moments.
 
 use std::sync::atomic::Ordering;
 
@@ -17,23 +18,26 @@ use crate::segment::table::Presence;
 use crate::segment::{Attachment, LivenessCheck, View};
 use crate::value::view;
 
-/// Says who uses a part of a segment.
+/// A part of a segment, and its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartInfo {
-    /// Its path in the schema, such as `limits` or `inner.limits`; `.` for a segment that is one part.
+    /// Its path in the schema, such as `limits` or `inner.limits`; `.` for a segment that is one
+    /// part.
     pub path: String,
-    /// What it is, and who has it.
+    /// The kind of primitive, and its holders.
     pub state: PartState,
-    /// A committed value, of a part that guards one and has one; [`Schema::guarded_by`](crate::Schema::guarded_by) says what it is.
+    /// The committed value that the part guards, if it has one;
+    /// [`Schema::guarded_by`](crate::Schema::guarded_by) describes its type.
     pub value: Option<Vec<u8>>,
-    /// How many values there have been, the first one included.
+    /// How many values there have been, including the initial one.
     pub version: Option<u64>,
-    /// Who sleeps for it, the longest first: of each process no more than two threads, and none that waits for an event or a barrier.
+    /// The waiters that sleep for the part, the longest wait first: at most two threads of each
+    /// process, and none that wait for an event or a barrier.
     pub waiters: Vec<Waiter>,
 }
 
-/// Says who has a part.
+/// The state of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartState {
@@ -44,23 +48,23 @@ pub enum PartState {
     },
     /// A [`OnceLock`](crate::OnceLock).
     OnceLock {
-        /// Whether somebody makes the value.
+        /// Whether a process is initializing the value.
         lock: LockState,
         /// Whether there is a value.
         is_made: bool,
     },
     /// An [`RwLock`](crate::RwLock).
     RwLock {
-        /// The writer, inside or on its way in.
+        /// The writer, inside or waiting for readers to leave.
         writer: LockState,
-        /// Who reads, and in how many threads.
+        /// The readers, with the number of their threads.
         readers: Vec<Usage>,
     },
     /// A [`Semaphore`](crate::Semaphore).
     Semaphore {
-        /// How many permits there are.
+        /// The total number of permits.
         permits: u32,
-        /// Who has how many of them.
+        /// The holders, with the number of their permits.
         holders: Vec<Usage>,
     },
     /// An [`Event`](crate::Event).
@@ -70,24 +74,24 @@ pub enum PartState {
     },
     /// A [`Barrier`](crate::Barrier).
     Barrier {
-        /// How many meet.
+        /// The number of participants.
         participants: u32,
-        /// Who has arrived in this round, in how many threads.
+        /// The participants that have arrived in this round, with the number of their threads.
         arrived: Vec<Usage>,
     },
 }
 
-/// Says how much of a part an attachment has.
+/// The share of one attachment in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// The attachment; dead ones that nobody has noticed yet are left out.
+    /// The attachment; dead ones that have not been noticed yet are left out.
     pub attachment: Attachment,
-    /// How much it has: threads, or permits.
+    /// The number of threads or permits.
     pub count: u32,
 }
 
-/// All parts, in the order of the schema; none of a segment that is not of parts.
+/// Returns all parts, in the order of the schema; none for a segment that does not hold parts.
 pub(super) fn seen(
     view: &View,
     schema: &Schema,
@@ -108,7 +112,7 @@ pub(super) fn seen(
             row,
         };
         number += primitive.marks();
-        // One whose words are not there is none.
+        // A part whose words cannot be read is left out.
         let guarded = schema.guarded_by(&path);
         found.extend(part.state(primitive).map(|state| {
             let value = guarded.and_then(|guarded| part.value(primitive, guarded.size()));
@@ -125,7 +129,7 @@ pub(super) fn seen(
     found
 }
 
-/// The path of the part whose lock stands there, as notes have it.
+/// Returns the path of the part whose lock has a place, as wait records state it.
 pub(super) fn path_of(view: &View, schema: &Schema, place: u32) -> Option<String> {
     let at = usize::try_from(place).ok()? * align_of::<LockWords>();
     schema.part_at(at.checked_sub(view.found.layout.data_offset)?)
@@ -138,13 +142,13 @@ fn place_of(view: &View, offset: usize) -> u32 {
     u32::try_from(place).unwrap_or(0)
 }
 
-/// One part of a segment that is looked at.
+/// A part under inspection.
 struct PartView<'a> {
     view: &'a View,
     offset: usize,
     notes: &'a Notes,
     care: LivenessCheck,
-    /// Where the first of its marks stands in the row of slot 0, and how long a row is.
+    /// The offset of its first mark in the row of slot 0, and the length of a row.
     marks: usize,
     row: usize,
 }
@@ -199,7 +203,7 @@ impl PartView<'_> {
         })
     }
 
-    /// The value that it guards, once there is one; `None` also where it cannot be read.
+    /// Returns the value that the part guards, once there is one; `None` also if it cannot be read.
     fn value(&self, primitive: Primitive, size: usize) -> Option<(u64, Vec<u8>)> {
         let at = self.offset.checked_add(primitive.head())?;
         let (version, value) = view::snapshot(self.view, at, size).ok()?;
@@ -211,7 +215,8 @@ impl PartView<'_> {
         place_of(self.view, self.offset)
     }
 
-    /// The lock at the part's beginning; the mark with this number says which thread has it.
+    /// Returns the state of the lock at the part's beginning. `threads` is the index of the mark
+    /// with the thread that holds it.
     fn lock(&self, words: &LockWords, threads: usize) -> LockState {
         let looked = Looked {
             view: self.view,
@@ -228,7 +233,8 @@ impl PartView<'_> {
         Some(version.word.load(Ordering::Relaxed) != 0)
     }
 
-    /// What the living have, as `of` reads it from a slot's first mark and the word behind it.
+    /// Returns the shares of live attachments; `of` computes one from a slot's first mark and the
+    /// word after it.
     fn shares(&self, of: impl Fn(u64, u64) -> u32) -> Vec<Usage> {
         let mut found = Vec::new();
         for (id, _) in self.view.taken() {

@@ -1,4 +1,4 @@
-//! The certificates of the last take-overs from the dead.
+//! The records of the last recoveries from dead owners.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,25 +7,26 @@ use super::parts;
 use crate::schema::Schema;
 use crate::segment::{Attachment, View, recoveries};
 
-/// Certifies that a lock was taken over from a dead process.
+/// The record of a lock that was recovered from a dead process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// How many there had been since the segment was created, this one included.
+    /// The number of this recovery since the segment was created, counted from 1.
     pub number: u64,
-    /// When the lock was taken over.
+    /// The time of the recovery.
     pub at: SystemTime,
-    /// How long after the dead one's last sign of life; zero if whoever took it over had not slept for it.
+    /// The time since the dead owner's last sign of life; zero if the recovering process had not
+    /// slept for the lock.
     pub took: Duration,
-    /// Who died; `None` when that was not remembered any more.
+    /// The dead owner; `None` if its record had been overwritten.
     pub dead: Option<Attachment>,
-    /// Who took the lock over; `None` when that is not remembered any more.
+    /// The attachment that recovered the lock; `None` if its record was overwritten since.
     pub by: Option<Attachment>,
-    /// The path of the part that it is the lock of; `None` for the segment's own.
+    /// The path of the part with the lock; `None` for the segment's own lock.
     pub part: Option<String>,
 }
 
-/// The last ones, the latest first.
+/// Returns the last recoveries, the latest first.
 pub(super) fn last(view: &View, schema: Option<&Schema>) -> Vec<Recovery> {
     let header = view.copied.header();
     let certified = recoveries::numbers(header).filter_map(|number| {

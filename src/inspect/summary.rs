@@ -1,4 +1,4 @@
-//! What segments there are, and what can be seen of each without asking much of the system.
+//! The list of segments, with a summary of each that takes few system calls.
 
 use std::ffi::OsString;
 use std::sync::atomic::Ordering;
@@ -18,60 +18,63 @@ use crate::segment::{
 use crate::sys;
 use crate::value::view::{self, ReadData};
 
-/// How often a segment that changes while it is looked at is looked at again.
+/// How often a segment that changes during the reading is read.
 const TRIES: usize = 3;
 
-/// Says what a segment is and who uses it, as of one moment.
+/// The properties and users of a segment, as of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// The key.
     pub key: String,
-    /// Bytes of data.
+    /// The number of bytes of data.
     pub size: usize,
-    /// How far it can grow, in bytes.
+    /// The size up to which it can grow, in bytes.
     pub max_size: usize,
-    /// Bytes of memory that it has, its header and table included.
+    /// The memory that it occupies, in bytes, including its header and table.
     pub reserved: u64,
-    /// How many attachments there can be.
+    /// The maximum number of attachments.
     pub slots: usize,
-    /// When it is removed.
+    /// The policy, which says when it is removed.
     pub policy: Policy,
     /// The permission bits of its file.
     pub mode: u32,
-    /// The user it belongs to.
+    /// The user that owns it.
     pub owner: u32,
-    /// The group it belongs to.
+    /// The group that owns it.
     pub group: u32,
-    /// When it was created.
+    /// The time of its creation.
     pub created_at: Option<SystemTime>,
-    /// What its value is; `None` for plain bytes.
+    /// The type of its value; `None` for plain bytes.
     pub value_type: Option<ValueType>,
     /// How many values there have been; `None` for plain bytes and for parts.
     pub version: Option<u64>,
-    /// Who is attached. A segment that is not persistent and has none is stale: it goes when its key is asked for.
+    /// The live attachments. A segment that is not persistent and has none is stale: the next call
+    /// that uses its key removes it.
     pub attachments: Vec<Attachment>,
-    /// Who died attached, as far as its slot has not been taken again.
+    /// The attachments that died and whose slots have not been taken again.
     pub departed: Vec<Attachment>,
-    /// Whether the lock is held, and by whom.
+    /// The state of the lock.
     pub lock: LockState,
-    /// Whether somebody may be waiting for the lock.
+    /// Whether a waiter may be waiting for the lock.
     pub is_awaited: bool,
-    /// Who sleeps for the lock, the longest first: of each process no more than two threads.
+    /// The waiters that sleep for the lock, the longest wait first: at most two threads of each
+    /// process.
     pub waiters: Vec<Waiter>,
-    /// Whether the data are what the last holder meant them to be.
+    /// Whether the data are consistent.
     pub condition: Consistency,
-    /// Whether a transaction is under way, or was when its process died: the next holder of the lock rolls it back then.
+    /// Whether a transaction is open, or was open when its process died. In the second case the
+    /// next holder of the lock rolls it back.
     pub in_transaction: bool,
-    /// How often the lock was taken over from a holder that had died.
+    /// How often the lock was recovered from a dead owner.
     pub recoveries: RecoveryStats,
 }
 
-/// Names the type of a segment's value.
+/// The name and version of the type of a segment's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ValueType {
-    /// The name, as the program that created it has it.
+    /// The name that the creator of the segment gave it.
     pub name: String,
     /// The version of the type.
     pub version: u32,
@@ -79,23 +82,23 @@ pub struct ValueType {
     pub size: usize,
 }
 
-/// Says what the data under a lock are worth.
+/// The consistency of the data under a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Consistency {
-    /// They are what the last holder meant them to be.
+    /// No owner abandoned the data, or they were marked consistent since.
     Consistent,
-    /// A holder did not come to its end, and nobody has vouched for the data since.
+    /// An owner abandoned the data, and they were not marked consistent since.
     Abandoned {
-        /// Whether it died or panicked.
+        /// Whether the owner died or panicked.
         cause: AbandonCause,
-        /// Who it was, if that is remembered.
+        /// The owner, if its record was kept.
         previous_owner: Option<Attachment>,
     },
 }
 
 impl Summary {
-    /// Gathers what can be seen, again if the segment changed meanwhile in a way that matters.
+    /// Reads the summary, and repeats this if the segment changed meanwhile in a way that matters.
     pub(super) fn of(view: &mut View, care: LivenessCheck) -> Result<Summary> {
         let mut tries = TRIES;
         loop {
@@ -150,19 +153,20 @@ impl Summary {
         })
     }
 
-    /// Whether nothing was seen that a change during the look could have feigned.
+    /// Tells whether the summary contains nothing that a concurrent change could have faked.
     fn is_calm(&self) -> bool {
         !self.is_stale()
             && self.departed.is_empty()
             && !matches!(self.lock, LockState::Abandoned(_))
     }
 
-    /// Tells whether nobody uses it and nobody wants it kept.
+    /// Tells whether the segment is stale: not persistent, and without a live attachment.
     pub fn is_stale(&self) -> bool {
         self.policy != Policy::Persistent && self.attachments.is_empty()
     }
 
-    /// Returns who holds the lock; also a dead one that nobody has taken over from yet.
+    /// Returns the holder of the lock, including a dead one from which no process has recovered the
+    /// lock yet.
     pub fn holder(&self) -> Option<&Attachment> {
         match &self.lock {
             LockState::Free => None,
@@ -192,7 +196,7 @@ fn value_type(view: &View) -> Option<ValueType> {
     })
 }
 
-/// Whether what has a type is no value.
+/// Tells whether a typed segment holds parts instead of a value.
 fn is_of_parts(view: &View) -> bool {
     let begins = view.first_lines().and_then(Schema::begins_with_part);
     begins.unwrap_or_else(|| {
@@ -215,20 +219,21 @@ impl ReadData for View {
     }
 }
 
-/// Says what stands in the directory under one name.
+/// One file in the directory of segments.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ListEntry {
-    /// The number of the user whose segments it is among.
+    /// The user in whose directory the file was found, by number, or the file's owner in a
+    /// directory that `SHAREHOLD_DIR` names.
     pub owner: u32,
-    /// The file's name.
+    /// The name of the file.
     pub file_name: OsString,
-    /// The segment, or why the file is none that can be used.
+    /// The segment's summary, or the reason why the file is not a usable segment.
     pub summary: Result<Summary, Error>,
 }
 
 impl ListEntry {
-    /// Tells whether it is a segment that nobody uses and nobody wants kept, whatever its version and contents.
+    /// Tells whether the file is a stale segment, whatever its version and contents.
     pub fn is_stale(&self) -> bool {
         match &self.summary {
             Ok(summary) => summary.is_stale(),
@@ -236,9 +241,9 @@ impl ListEntry {
         }
     }
 
-    /// Removes it if it is stale still, as the next process does that asks for its key.
+    /// Removes the segment if it is still stale, as the next call that uses its key would.
     ///
-    /// Returns false, and does nothing, when it is not, or is gone.
+    /// Returns false, and does nothing, if it is not stale, or does not exist any longer.
     ///
     /// # Errors
     ///
@@ -250,12 +255,14 @@ impl ListEntry {
 
 /// Lists this user's segments, in the order of their file names.
 ///
-/// Whether an attachment lives is asked of the kernel's locks alone. Only [`inspect`](crate::inspect()) also looks at its process, which
-/// tells a dead one whose lock a forked child keeps from a living one.
+/// The liveness of an attachment is taken from the kernel's locks alone. Only
+/// [`inspect`](crate::inspect()) also examines the process, and so detects a dead process whose
+/// lock is kept by a forked child.
 ///
 /// # Errors
 ///
-/// The directory cannot be read or is not to be trusted. That a file in it is damaged is told in its place.
+/// The directory cannot be read or is not trusted. A damaged file is reported as an entry with the
+/// error.
 ///
 /// # Examples
 ///
@@ -279,14 +286,15 @@ pub fn list() -> Result<Vec<ListEntry>> {
     Ok(listed.collect())
 }
 
-/// Lists the segments of all users, as far as this user may list them, in the order of their owners and file names.
+/// Lists the segments of all users that this user may list, ordered by owner and file name.
 ///
-/// Root lists everybody's, another user only its own: nobody else may list a user's directory. A directory that
-/// `SHAREHOLD_DIR` names is the only one that is listed; its files may belong to several users.
+/// Root lists the segments of all users, and any other user only its own: a user's directory can be
+/// listed only by that user and root. If `SHAREHOLD_DIR` is set, only its directory is listed,
+/// whose files may belong to several users.
 ///
 /// # Errors
 ///
-/// As [`list`]. That another user's directory is not to be trusted is told in its place.
+/// As [`list`]. An untrusted directory of another user is reported as an entry with the error.
 ///
 /// # Examples
 ///
@@ -309,9 +317,11 @@ pub fn list_all_users() -> Result<Vec<ListEntry>> {
     Ok(listed.collect())
 }
 
-/// Returns the users who have a file for this key, by number and in no order, as far as this user may see.
+/// Returns the users that have a file for this key, by number and in no particular order, as far as
+/// this user can see.
 ///
-/// To attach to a segment of another user, name that user as the [owner](SegmentOptions::owner), if you trust it.
+/// To attach to a segment of another user, set that user as the [owner](SegmentOptions::owner), if
+/// you trust it.
 ///
 /// # Errors
 ///
@@ -327,7 +337,7 @@ pub fn owners(key: &str) -> Result<Vec<u32>> {
     segment::owners(key)
 }
 
-/// Returns the summary of one segment of this user, as [`list`] has it.
+/// Returns the summary of one segment of this user, as in [`list`].
 ///
 /// # Errors
 ///

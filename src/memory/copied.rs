@@ -1,11 +1,12 @@
-//! The first blocks of a segment as they were read from its file.
+//! A private copy of the first blocks of a segment, read from its file.
 //!
-//! Nobody else sees or changes such a copy, and making one does not map the file, so that nothing that becomes of the file
-//! can stop the reader with a signal. A copy is as old as its reading: what has to be true now is asked again.
+//! No other process sees or changes the copy. Making it does not map the file, so that no change of
+//! the file can raise a signal in the reader. A copy is as old as its reading: a check that must
+//! hold now reads again.
 
 use super::format::{Block, Header, Slot};
 
-/// Header and attachment table, and what else was read behind them.
+/// Header and attachment table, and further bytes that were read after them.
 #[derive(Debug)]
 pub(crate) struct Copied {
     header: Header,
@@ -13,23 +14,23 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    /// Takes the bytes from the segment's start; `None` when they are fewer than a header.
+    /// Takes the bytes from the segment's start; `None` if they are fewer than a header.
     pub(crate) fn new(bytes: Vec<u8>) -> Option<Copied> {
         let header = block_from(&bytes)?;
         Some(Copied { header, bytes })
     }
 
-    /// The block at the start, as it was.
+    /// Returns the header, as it was.
     pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The attachment table's entry, as it was; `None` when it was not read.
+    /// Returns an entry of the attachment table, as it was; `None` if it was not read.
     pub(crate) fn slot(&self, index: usize) -> Option<Slot> {
         block_from(self.entry(index)?)
     }
 
-    /// What that says first: its generation.
+    /// Returns the generation of an entry, its first word.
     pub(crate) fn generation(&self, index: usize) -> Option<u64> {
         let first = self.entry(index)?.first_chunk()?;
         Some(u64::from_ne_bytes(*first))
@@ -42,16 +43,17 @@ impl Copied {
         self.bytes.get(offset..)
     }
 
-    /// What was read, from the segment's start.
+    /// Returns all bytes that were read, from the segment's start.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Makes a block of the first bytes; `None` when they are too few.
+/// Makes a block of the first bytes; `None` if they are too few.
 pub(crate) fn block_from<T: Block>(bytes: &[u8]) -> Option<T> {
     let whole = bytes.get(..size_of::<T>())?;
-    // SAFETY: as many bytes as a `T` has are there, and a `Block` is valid for all bytes; the read needs no alignment.
+    // SAFETY: `whole` has the size of a `T`, and a `Block` is valid for all bytes; the read needs
+    // no alignment.
     Some(unsafe { whole.as_ptr().cast::<T>().read_unaligned() })
 }
 

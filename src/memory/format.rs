@@ -1,7 +1,7 @@
-//! The shared bytes as Rust types: one struct for each block that `docs/format.md` describes, and nothing else.
+//! The shared bytes as Rust types: one struct for each block that `docs/format.md` describes.
 //!
-//! Every field is an atomic, since any attached process may store to it at any moment. What the values mean is
-//! said where they are used; what they may be is never taken on trust.
+//! Every field is an atomic, because any attached process may store to it at any time. The code
+//! that uses a field documents its meaning. No code relies on a field having a valid value.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 pub(crate) const MAGIC: [u8; 8] = *b"sharehld";
 /// The version of the shared bytes; a process attaches to its own version only.
 pub(crate) const VERSION: u32 = 5;
-/// The oldest version whose contents can be read: its header, blocks, typed data and log are laid out as in this one.
+/// The oldest version whose contents can be read: its header, blocks, typed data and log have the
+/// same layout as in this version.
 pub(crate) const OLDEST: u32 = 3;
-/// Data begin at a multiple of this, and a file's length is one.
+/// Data begin at a multiple of this, and the length of a file is a multiple of it.
 pub(crate) const GRANULE: usize = 4096;
 
-/// The block at the start of the file: what never changes, then what does, the segment's lock, and what became of the dead.
+/// The block at the start of the file: the constant fields, the mutable fields, the segment's lock,
+/// and the last recoveries.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Header {
@@ -31,23 +33,23 @@ pub(crate) struct Header {
     pub(crate) log_len: AtomicU64,
     pub(crate) life: MutableHeader,
     pub(crate) lock: LockWords,
-    /// The last take-overs from the dead; number *n* has the place *n* - 1 modulo their number.
+    /// The last recoveries; recovery number *n* is at index *n* - 1 modulo the array length.
     pub(crate) last_recoveries: [RecoveryWords; 16],
 }
 
-/// What changes while a segment lives, other than its lock and its data.
+/// The fields that change while a segment lives, except its lock and its data.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct MutableHeader {
-    /// Bytes of data there are; only grows.
+    /// The number of bytes of data; only grows.
     pub(crate) size: AtomicU64,
     /// Raised, and woken, whenever an attachment leaves.
     pub(crate) departures: AtomicU32,
-    /// Where the next attachment begins to look for a free slot.
+    /// Where the next attachment starts to look for a free slot.
     pub(crate) next_slot: AtomicU32,
-    /// How many holds of dead processes were taken over.
+    /// How many locks of dead owners were recovered.
     pub(crate) recoveries: AtomicU64,
-    /// The longest of them, in nanoseconds: from the holder's last sign of life to the take-over.
+    /// The longest recovery, in nanoseconds: from the owner's last sign of life to the recovery.
     pub(crate) longest_recovery: AtomicU64,
     /// Bytes of undo records in the log; 0 outside a transaction.
     pub(crate) logged: AtomicU64,
@@ -57,52 +59,57 @@ pub(crate) struct MutableHeader {
     pub(crate) reserved: [AtomicU64; 2],
 }
 
-/// A lock: who holds it, whether somebody may sleep, and what condition the last holder left the data in.
+/// A lock: its owner, whether a waiter may sleep, and the state in which the last owner left the
+/// data.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct LockWords {
-    /// The holder, 0 for nobody.
+    /// The owner; 0 if the lock is free.
     pub(crate) owner: AtomicU64,
-    /// 1 when somebody may be asleep and wants to be woken by the next release; what sleepers sleep on.
+    /// 1 when a waiter may be asleep and must be woken by the next release. Waiters sleep on this
+    /// word.
     pub(crate) waiting: AtomicU32,
-    /// 1 when a process without memory barriers is about, so that every release must be a full fence itself.
+    /// 1 when a process without memory barriers is attached, so that every release must be a full
+    /// fence.
     pub(crate) fenced: AtomicU32,
-    /// What the data are worth: 0 consistent, 1 a holder died, 2 a holder panicked.
+    /// The state of the data: 0 consistent, 1 an owner died, 2 an owner panicked.
     pub(crate) condition: AtomicU32,
-    /// 1 when somebody may be asleep on the version of the value under the lock.
+    /// 1 when a waiter may be asleep on the version of the value under the lock.
     pub(crate) watched: AtomicU32,
     pub(crate) reserved: [AtomicU32; 2],
-    /// The hold that was abandoned, as it stood in `owner`.
+    /// The attachment ID of the owner that abandoned the lock, as it was in `owner`.
     pub(crate) previous_owner_id: AtomicU64,
-    /// Who had that hold.
+    /// The record of that owner.
     pub(crate) previous_owner: Record,
-    /// The seats of those waiters that check often whether the owner lives: see `sync::checkers`.
+    /// The seats of the waiters that check often whether the owner is alive: see `wait::liveness`.
     pub(crate) checkers: [AtomicU64; 4],
 }
 
-/// A lock that was taken over from a dead process. Valid while `number` is the same before and after reading.
+/// The recovery of a lock from a dead owner. Valid while `number` is the same before and after
+/// reading.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct RecoveryWords {
-    /// How many there had been, this one included; 0 while it is written.
+    /// The number of this recovery, counted from 1; 0 while the record is written.
     pub(crate) number: AtomicU64,
-    /// When, in nanoseconds since 1970.
+    /// The time of the recovery, in nanoseconds since 1970.
     pub(crate) at: AtomicU64,
-    /// How long after the dead one's last sign of life, in nanoseconds.
+    /// The time since the dead owner's last sign of life, in nanoseconds.
     pub(crate) took: AtomicU64,
-    /// The hold that was taken over.
+    /// The attachment ID of the dead owner.
     pub(crate) id: AtomicU64,
-    /// The hold of who took it over.
+    /// The attachment ID of the process that recovered the lock.
     pub(crate) by: AtomicU64,
     /// Which lock: its offset in the file, divided by 128.
     pub(crate) lock: AtomicU32,
     pub(crate) padding: AtomicU32,
-    /// Who had that hold.
+    /// The record of the dead owner.
     pub(crate) record: Record,
     pub(crate) reserved: AtomicU64,
 }
 
-/// Who an attachment belongs to. Valid while `generation` is the one asked about, before and after reading.
+/// The process of an attachment. Valid while `generation` is the expected one before and after
+/// reading.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -124,44 +131,46 @@ pub(crate) struct Slot {
     /// The thread of the slot's process that holds the segment's lock, 0 for none.
     pub(crate) holding_thread: AtomicU32,
     pub(crate) reserved: AtomicU32,
-    /// The last two takers, so that the next one leaves the record of a dead one readable: generation `g` has `g / 2 % 2`.
+    /// The last two takers, so that the next one leaves the record of a dead one readable.
+    /// Generation `g` uses index `g / 2 % 2`.
     pub(crate) records: [Record; 2],
-    /// What its threads wait for, for those who look.
+    /// The wait records of its threads, for inspection.
     pub(crate) waits: [WaitWords; 2],
 }
 
-/// That a thread waits for a lock, and for whom. Valid while `holder` is the same, and not 0, before and after reading.
+/// A wait record: a thread that waits for a lock, and the lock's owner. Valid while `holder` is the
+/// same, and not 0, before and after reading.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct WaitWords {
     /// Which lock: its offset in the file, divided by 128; 0 for none.
     pub(crate) lock: AtomicU32,
-    /// The thread that waits, 0 for a task.
+    /// The waiting thread; 0 for a task.
     pub(crate) thread: AtomicU32,
-    /// Since when, in nanoseconds since 1970.
+    /// Since when it waits, in nanoseconds since 1970.
     pub(crate) began: AtomicU64,
-    /// The hold that it waits for.
+    /// The attachment ID of the owner that it waits for.
     pub(crate) holder: AtomicU64,
-    /// How many milliseconds after `began` it found this holder.
+    /// How many milliseconds after `began` it first observed this owner.
     pub(crate) met: AtomicU32,
-    /// The thread of that holder, 0 for none that is known.
+    /// The thread of that owner that holds the lock; 0 if unknown.
     pub(crate) holding_thread: AtomicU32,
 }
 
-/// What a read-write lock has besides the lock of its writers.
+/// The words of a read-write lock, including the lock of its writers.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct ReadWriteWords {
     pub(crate) lock: LockWords,
     /// Raised by each writer that leaves.
     pub(crate) phase: AtomicU32,
-    /// Raised when readers that wait are to look again; what they sleep on.
+    /// Raised when waiting readers are to check again. They sleep on this word.
     pub(crate) turn: AtomicU32,
-    /// 1 when somebody may be asleep on `turn`.
+    /// 1 when a reader may be asleep on `turn`.
     pub(crate) readers_wait: AtomicU32,
-    /// 1 when a writer may be asleep on this until readers leave.
+    /// 1 when a writer may be asleep on this word until the readers have left.
     pub(crate) draining: AtomicU32,
-    /// Raised by each reader that asks whether the writer lives.
+    /// Raised by each reader that checks whether the writer is alive.
     pub(crate) asked: AtomicU32,
     pub(crate) padding: AtomicU32,
     /// How many tasks wait to read, and since which phase.
@@ -169,22 +178,23 @@ pub(crate) struct ReadWriteWords {
     pub(crate) reserved: [AtomicU32; 24],
 }
 
-/// A semaphore: its lock, and how many permits there are.
+/// A semaphore: its lock and the number of permits.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct SemaphoreWords {
     pub(crate) lock: LockWords,
-    /// How many permits there are in all.
+    /// The total number of permits.
     pub(crate) permits: AtomicU32,
-    /// How many of them nobody has; recomputed from the marks after a death.
+    /// The number of permits that are not taken; recomputed from the marks after a death.
     pub(crate) available: AtomicU32,
-    /// Raised whenever permits come back; what those who want some sleep on.
+    /// Raised whenever permits are returned. Waiters sleep on this word.
     pub(crate) change: AtomicU32,
-    /// 1 when somebody may be asleep on `change` who wants one permit, 2 when also one who wants more.
+    /// 1 when a waiter for one permit may be asleep on `change`; 2 when also a waiter for several
+    /// may be.
     pub(crate) waiting: AtomicU32,
-    /// The seats of those waiters that check often whether others live.
+    /// The seats of the waiters that check often whether the holders are alive.
     pub(crate) checkers: [AtomicU64; 4],
-    /// Raised by whoever asks.
+    /// Raised by each waiter that checks.
     pub(crate) asked: AtomicU32,
     pub(crate) reserved: [AtomicU32; 19],
 }
@@ -193,58 +203,61 @@ pub(crate) struct SemaphoreWords {
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct EventWords {
-    /// Whether it is set, whether somebody may be asleep on this, and the generation: see `event::protocol`.
+    /// Whether it is set, whether a waiter may be asleep on this word, and the generation: see
+    /// `event::protocol`.
     pub(crate) state: AtomicU32,
-    /// 0: it stays set until it is reset; 1: the first who waits resets it.
+    /// 0: it stays set until it is reset; 1: the first waiter that consumes the signal resets it.
     pub(crate) auto: AtomicU32,
     pub(crate) reserved: [AtomicU32; 30],
 }
 
-/// A barrier: its lock, how many meet, and which round it is.
+/// A barrier: its lock, the number of participants, and the round.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct BarrierWords {
     pub(crate) lock: LockWords,
-    /// How many meet.
+    /// The number of participants.
     pub(crate) participants: AtomicU32,
-    /// 0: a death breaks the round; 1: the dead are left out.
+    /// 0: a death breaks the round; 1: dead participants are removed.
     pub(crate) leaves_out: AtomicU32,
-    /// Raised whenever a round ends; what those who have arrived sleep on.
+    /// Raised whenever a round ends. Participants that have arrived sleep on this word.
     pub(crate) round: AtomicU32,
     pub(crate) padding: AtomicU32,
-    /// How many of the participants have died (bits 48 to 63), and whose mark is being cleared for that (bits 32 to 47).
+    /// How many participants have died (bits 48 to 63), and the slot, plus 1, whose mark is
+    /// being cleared because of a death (bits 32 to 47).
     pub(crate) left_out: AtomicU64,
-    /// Which of the last rounds were broken, a bit each.
+    /// Which of the last rounds were broken, one bit each.
     pub(crate) broken: AtomicU64,
-    /// The seats of those waiters that check often whether others live.
+    /// The seats of the waiters that check often whether other participants are alive.
     pub(crate) checkers: [AtomicU64; 4],
-    /// Raised by whoever asks.
+    /// Raised by each waiter that checks.
     pub(crate) asked: AtomicU32,
     pub(crate) reserved: [AtomicU32; 15],
 }
 
-/// What an attachment has of one part: a word of its own in the row of its slot.
+/// A mark, the share of one attachment in one part: a word in the row of the attachment's slot.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct MarkWord {
-    /// The low half of the slot's generation (high half), and what it has (low half).
+    /// The low half of the slot's generation (high half), and the share (low half).
     pub(crate) word: AtomicU64,
 }
 
-/// The mark of a lock that a thread of the attachment may have.
+/// The mark of a lock that a thread of the attachment may hold.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct ThreadMark {
-    /// The thread that has the lock, 0 for none.
+    /// The thread that holds the lock; 0 for none.
     pub(crate) holding_thread: AtomicU32,
     pub(crate) reserved: AtomicU32,
 }
 
-/// Marks a type that is nothing but atomics, laid out as in C, valid for all bytes.
+/// Marks a type that consists only of atomics, is laid out as in C, and is valid for all bytes.
 ///
 /// # Safety
 ///
-/// Every byte lies in an atomic (so that a shared reference allows others to store) and every value is valid.
+/// Every byte lies in an atomic (so that other processes may store while a shared reference
+/// exists), and every value is valid.
 pub(crate) unsafe trait Block {}
 
 // SAFETY: all fields are atomics; the sizes below leave no padding.

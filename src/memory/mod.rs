@@ -1,15 +1,17 @@
-//! The only way to touch shared bytes: bounds, alignment, and copies by atomics of one width.
+//! The only access to shared bytes: bounds, alignment, and copies by atomics of one width.
 //!
-//! [`Memory`] is a mapped segment whose layout was checked: a header, an attachment table, the key, then data. It
-//! knows where things are and moves bytes; it does not know what they mean, nor who may touch them when.
+//! [`Memory`] is a mapped segment whose layout was checked: a header, an attachment table, the key,
+//! then data. It knows the positions and moves bytes. It knows neither their meaning nor the rules
+//! about which process may access them when.
 //!
 //! # Why copies by atomic words
 //!
-//! Another process may store to any of these bytes at any time, by design or by mistake. A plain load would then be
-//! a data race, which Rust leaves undefined; a relaxed atomic load of the same bytes is merely an unspecified mixture. All copies
-//! use aligned words of eight bytes, never two widths for the same byte, because Rust's memory model says nothing
-//! of atomics that overlap in part. A partly covered word at an edge is loaded, changed and stored whole, which only the
-//! holder of the lock may do.
+//! Another process may store to any of these bytes at any time, by design or by mistake. A plain
+//! load would then be a data race, which is undefined behaviour in Rust; a relaxed atomic load of
+//! the same bytes is merely an unspecified mixture. All copies use aligned words of eight bytes,
+//! never two widths for the same byte, because Rust's memory model does not define atomics that
+//! partly overlap. A partly covered word at an edge is loaded, changed and stored as a whole, which
+//! only the owner of the lock may do.
 
 #![allow(unsafe_code)]
 
@@ -28,7 +30,7 @@ pub use words::{Reader, Words, Writer};
 
 const WORD: usize = size_of::<u64>();
 
-/// How large the blocks of a segment are, in bytes, except the table, which is counted in slots.
+/// The sizes of a segment's blocks, in bytes; the table's size is counted in slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) slots: usize,
@@ -38,7 +40,7 @@ pub(crate) struct Sizes {
     pub(crate) max_data: usize,
 }
 
-/// Where the blocks of a segment are: header, table, key, schema, log, data, one after another.
+/// The positions of a segment's blocks: header, table, key, schema, log, data, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) sizes: Sizes,
@@ -48,7 +50,7 @@ pub(crate) struct Layout {
     pub(crate) data_offset: usize,
 }
 
-/// A stretch of a segment, in bytes from its start.
+/// A range of a segment, in bytes from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Area {
     pub(crate) start: usize,
@@ -62,7 +64,7 @@ impl Area {
 }
 
 impl Layout {
-    /// Places the blocks; `None` when the sum does not fit in memory.
+    /// Places the blocks; `None` if the total does not fit in the address space.
     pub(crate) fn new(sizes: Sizes) -> Option<Layout> {
         let table = sizes.slots.checked_mul(size_of::<Slot>())?;
         let key = Area {
@@ -88,7 +90,8 @@ impl Layout {
         layout.file_len(sizes.max_data).map(|_| layout)
     }
 
-    /// The length of a file with `size` bytes of data; `None` when it does not fit in memory.
+    /// Returns the length of a file with `size` bytes of data; `None` if it does not fit in the
+    /// address space.
     pub(crate) fn file_len(&self, size: usize) -> Option<usize> {
         let len = self
             .data_offset
@@ -103,16 +106,18 @@ impl Layout {
 pub(crate) struct Memory {
     mapping: Mapping,
     layout: Layout,
-    /// How many bytes of data the file was seen to have: never more than the layout's largest size, and never fewer than before.
+    /// How many bytes of data the file was seen to have: never more than the layout's largest size,
+    /// and never fewer than before.
     known_size: AtomicUsize,
-    /// How many of them may be copied as bytes: all, or none where the segment has a type.
+    /// How many of these bytes may be copied as bytes: all of them, or none in a typed segment.
     plain_size: AtomicUsize,
-    /// The slot of the attachment whose memory this is; the first one until it has one.
+    /// The slot of this attachment; the first slot until it has one.
     own_slot: AtomicPtr<Slot>,
 }
 
 impl Memory {
-    /// Takes over a mapping that is as long as the layout's largest size; `None` when it is not, or has no slot.
+    /// Takes over a mapping that is as long as the layout's largest size; `None` if it is shorter,
+    /// or the layout has no slot.
     pub(crate) fn new(mapping: Mapping, sizes: Sizes) -> Option<Memory> {
         let layout = Layout::new(sizes)?;
         let fits = layout.file_len(sizes.max_data)? <= mapping.len();
@@ -126,7 +131,7 @@ impl Memory {
         memory.own_slot_is(0).then_some(memory)
     }
 
-    /// Notes that the file was seen to have so many bytes of data.
+    /// Records that the file was seen to have `size` bytes of data.
     pub(crate) fn know_size(&self, size: usize) {
         let size = size.min(self.layout.sizes.max_data);
         self.known_size.fetch_max(size, Ordering::Relaxed);
@@ -135,26 +140,28 @@ impl Memory {
         }
     }
 
-    /// Whether the data may be copied as bytes. Those of a segment with a type may not: a value is read without the lock,
-    /// and among parts stand words of other widths, while no byte may be in two atomics.
+    /// Tells whether the data may be copied as bytes. Those of a typed segment may not: a value is
+    /// read without the lock, and parts have words of other widths, while no byte may lie in two
+    /// atomics.
     pub(crate) fn is_plain(&self) -> bool {
         self.layout.sizes.schema == 0
     }
 
-    /// Gives all bytes of data up to `size` memory, without an open file; false where there is none to be had.
+    /// Gives memory to all bytes of data up to `size`, without an open file; false if there is none
+    /// left.
     pub(crate) fn populate(&self, size: usize, access: Access) -> bool {
         let end = self.layout.file_len(size);
-        // From the start on: also the blocks before the data may have had holes.
+        // From the start: the blocks before the data may have had holes, too.
         end.is_some_and(|end| self.mapping.populate(0..end, access).is_ok())
     }
 
-    /// How many bytes of data the file was seen to have.
+    /// Returns how many bytes of data the file was seen to have.
     #[inline]
     pub(crate) fn known_size(&self) -> usize {
         self.known_size.load(Ordering::Relaxed)
     }
 
-    /// The bytes of data that may be copied, of those that the file was seen to have.
+    /// Returns the area of the known data that may be copied as bytes.
     pub(crate) fn known_data(&self) -> Area {
         Area {
             start: self.layout.data_offset,
@@ -166,34 +173,37 @@ impl Memory {
         &self.layout
     }
 
-    /// The block at the start.
+    /// Returns the block at the start.
     #[inline]
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: `new` saw that the mapping is longer than a header, and a mapping begins at a page.
+        // SAFETY: `new` checked that the mapping is longer than a header, and a mapping begins at a
+        // page.
         unsafe { block_at(self.mapping.base()) }
     }
 
-    /// The attachment table's entry; `None` beyond its end.
+    /// Returns an entry of the attachment table; `None` beyond its end.
     #[inline]
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot> {
         if index >= self.layout.sizes.slots {
             return None;
         }
         let offset = size_of::<Header>() + index * size_of::<Slot>();
-        // SAFETY: `new` saw that the whole table lies inside the mapping.
+        // SAFETY: `new` checked that the whole table lies inside the mapping.
         let slot = unsafe { self.mapping.base().add(offset) };
         // SAFETY: as above, and header and slot sizes are multiples of the slot's alignment.
         Some(unsafe { block_at(slot) })
     }
 
-    /// Where a lock of this segment stands: its offset in the file, divided by 128, which is its alignment.
+    /// Returns the place of a lock of this segment: its offset in the file, divided by 128, its
+    /// alignment.
     pub(crate) fn place_of(&self, lock: &LockWords) -> u32 {
         let offset = ptr::from_ref(lock).addr() - self.mapping.base().addr().get();
-        // One beyond half a terabyte has no number.
+        // A lock beyond half a terabyte has no number.
         u32::try_from(offset / align_of::<LockWords>()).unwrap_or(0)
     }
 
-    /// The lock that stands there, if that is the header's or within the data that the file was seen to have.
+    /// Returns the lock at a place, if that is the header's lock or within the data that the file
+    /// was seen to have.
     pub(crate) fn lock_at(&self, place: u32) -> Option<&LockWords> {
         let offset = usize::try_from(place).ok()? * align_of::<LockWords>();
         if offset == std::mem::offset_of!(Header, lock) {
@@ -204,7 +214,7 @@ impl Memory {
         self.data_block(offset).filter(|_| end <= self.known_size())
     }
 
-    /// Notes which slot this attachment has; false for one beyond the table's end.
+    /// Records the slot of this attachment; false if it is beyond the table's end.
     pub(crate) fn own_slot_is(&self, index: usize) -> bool {
         let slot = self.slot(index);
         if let Some(slot) = slot {
@@ -214,60 +224,71 @@ impl Memory {
         slot.is_some()
     }
 
-    /// The slot of this attachment, without a look at the table's length.
+    /// Returns the slot of this attachment, without a check of the table's length.
     #[inline]
     pub(crate) fn own_slot(&self) -> &Slot {
         let slot = self.own_slot.load(Ordering::Relaxed);
-        // SAFETY: `new` stored the address of a slot of this mapping, and only such addresses are ever stored.
+        // SAFETY: `new` stored the address of a slot of this mapping, and only such addresses are
+        // ever stored.
         unsafe { &*slot }
     }
 
-    /// The address of the data: page-aligned, `max_size` bytes of address space, of which `size` are usable.
+    /// Returns the address of the data: page-aligned, `max_size` bytes of address space, of which
+    /// `size` are usable.
     #[inline]
     pub(crate) fn data(&self) -> NonNull<u8> {
-        // SAFETY: `new` saw that the data area lies inside the mapping.
+        // SAFETY: `new` checked that the data area lies inside the mapping.
         unsafe { self.mapping.base().add(self.layout.data_offset) }
     }
 
-    /// The word that holds the byte at `position` from the segment's start; the caller has seen that it lies in an area.
+    /// Returns the word with the byte at `position` from the segment's start. The caller has
+    /// checked that the position lies in an area.
     #[inline]
     fn word(&self, position: usize) -> &AtomicU64 {
         debug_assert!(position < self.mapping.len(), "the caller checks bounds");
-        // SAFETY: an area lies inside the mapping, whose length is a multiple of the granule, hence of a word.
+        // SAFETY: an area lies inside the mapping, whose length is a multiple of the granule, hence
+        // of a word.
         let address = unsafe { self.mapping.base().add(position / WORD * WORD) };
-        // SAFETY: a mapping begins at a page, so the address is aligned; every value of the word is valid.
+        // SAFETY: a mapping begins at a page, so the address is aligned; every value of the word is
+        // valid.
         unsafe { address.cast().as_ref() }
     }
 
-    /// Words of data from `offset` on, a multiple of 8; `None` when they do not lie within the largest size.
+    /// Returns words of data from `offset` on, a multiple of 8; `None` if they exceed the largest
+    /// size.
     #[inline(always)]
     pub(crate) fn data_words(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
         let len = count.checked_mul(WORD)?;
-        // Data end at a granule's multiple, so that the last word is there in full.
+        // The data area ends at a multiple of the granule, so that the last word is inside it.
         let end = offset.checked_add(len)?;
         if !offset.is_multiple_of(WORD) || end > self.layout.sizes.max_data.next_multiple_of(WORD) {
             return None;
         }
-        // SAFETY: `new` saw that the data area, up to a multiple of the granule, lies inside the mapping.
+        // SAFETY: `new` checked that the data area, up to a multiple of the granule, lies inside
+        // the mapping.
         let first = unsafe { self.data().add(offset) };
-        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        // SAFETY: as above; data begin at a multiple of the granule, so that the words are aligned,
+        // and every value is valid.
         Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) })
     }
 
-    /// A block of data at `offset`; `None` when it does not lie within the largest size, or not at a multiple of its alignment.
+    /// Returns a block of data at `offset`; `None` if it exceeds the largest size or is not
+    /// aligned.
     #[inline]
     pub(crate) fn data_block<T: Block>(&self, offset: usize) -> Option<&T> {
         let end = offset.checked_add(size_of::<T>())?;
         if !offset.is_multiple_of(align_of::<T>()) || end > self.layout.sizes.max_data {
             return None;
         }
-        // SAFETY: `new` saw that the data area lies inside the mapping.
+        // SAFETY: `new` checked that the data area lies inside the mapping.
         let block = unsafe { self.data().add(offset) };
-        // SAFETY: as above; data begin at a granule's multiple, which is one of every block's alignment.
+        // SAFETY: as above; data begin at a multiple of the granule, which is a multiple of every
+        // block's alignment.
         Some(unsafe { block_at(block) })
     }
 
-    /// The `count` words from the one that holds the byte at `position`; the caller has seen that they lie in an area.
+    /// Returns `count` words, starting with the one with the byte at `position`. The caller has
+    /// checked that they lie in an area.
     #[inline]
     fn words(&self, position: usize, count: usize) -> &[AtomicU64] {
         debug_assert!(
@@ -276,11 +297,13 @@ impl Memory {
         );
         // SAFETY: an area lies inside the mapping, whose length is a multiple of a word.
         let first = unsafe { self.mapping.base().add(position / WORD * WORD) };
-        // SAFETY: as above; a mapping begins at a page, so the words are aligned, and every value is valid.
+        // SAFETY: as above; a mapping begins at a page, so the words are aligned, and every value
+        // is valid.
         unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), count) }
     }
 
-    /// Whole words of the known data, as numbers are; `None` for anything else.
+    /// Returns whole words of the known data, such as a number; `None` if the range is not made of
+    /// whole words.
     #[inline(always)]
     fn known_words(&self, offset: usize, len: usize) -> Option<&[AtomicU64]> {
         let end = offset.checked_add(len)?;
@@ -288,14 +311,15 @@ impl Memory {
         if !(offset | len).is_multiple_of(WORD) || end > known {
             return None;
         }
-        // SAFETY: `new` saw that the data area lies inside the mapping, and no more is ever known than it has.
+        // SAFETY: `new` checked that the data area lies inside the mapping, and the known size
+        // never exceeds it.
         let first = unsafe { self.data().add(offset) };
-        // SAFETY: as above; data begin at a granule's multiple, so that the words are aligned, and every value is valid.
+        // SAFETY: as above; data begin at a multiple of the granule, so that the words are aligned,
+        // and every value is valid.
         Some(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), len / WORD) })
     }
 
-    /// Copies whole words of the known data. False, and nothing copied, when it is anything else that is asked for.
-    // Makes no call, so that a number stays in a register.
+    /// Copies whole words of the known data; false, with nothing copied, for any other range.
     #[inline(always)]
     #[must_use]
     pub(crate) fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
@@ -306,7 +330,7 @@ impl Memory {
         true
     }
 
-    /// Stores whole words of the known data. False, and nothing stored, when it is anything else that is asked for.
+    /// Stores whole words of the known data; false, with nothing stored, for any other range.
     #[inline(always)]
     #[must_use]
     pub(crate) fn store_words(&self, offset: usize, from: &[u8]) -> bool {
@@ -317,7 +341,8 @@ impl Memory {
         true
     }
 
-    /// Copies bytes out of an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
+    /// Copies bytes out of an area, from `offset` on; false, with nothing copied, if they exceed
+    /// it.
     #[must_use]
     pub(crate) fn copy_out(&self, area: Area, offset: usize, into: &mut [u8]) -> bool {
         let Some(at) = position(area, offset, into.len()) else {
@@ -339,7 +364,7 @@ impl Memory {
         true
     }
 
-    /// Copies bytes into an area, from `offset` on. False, and nothing copied, when that reaches beyond it.
+    /// Copies bytes into an area, from `offset` on; false, with nothing copied, if they exceed it.
     #[must_use]
     pub(crate) fn copy_in(&self, area: Area, offset: usize, from: &[u8]) -> bool {
         let Some(at) = position(area, offset, from.len()) else {
@@ -370,8 +395,9 @@ impl Memory {
 
 /// Loads a word of memory that may be mapped read-only, as an acquire operation.
 ///
-/// The standard library guarantees no atomic access to such memory but a relaxed load. The fence behind it makes it at least
-/// as strong as an acquire load, and costs nothing where loads are ordered.
+/// The standard library guarantees only relaxed loads of such memory. The fence after the load
+/// makes it at least as strong as an acquire load, and costs nothing on processors that keep loads
+/// in order.
 #[inline(always)]
 pub(crate) fn load_acquire(word: &AtomicU64) -> u64 {
     let value = word.load(Ordering::Relaxed);
@@ -393,24 +419,28 @@ fn copy_words_in(words: &[AtomicU64], from: &[u8]) {
     }
 }
 
-/// Where the `len` bytes from `offset` of the area begin; `None` when they reach beyond it.
+/// Returns the position of `len` bytes at `offset` of the area; `None` if they exceed it.
 #[inline]
 fn position(area: Area, offset: usize, len: usize) -> Option<usize> {
     let end = offset.checked_add(len)?;
     (end <= area.len).then(|| area.start + offset)
 }
 
-/// How many of `len` bytes from `at` stand before the first whole word.
+/// Returns how many of `len` bytes from `at` precede the first whole word.
 #[inline]
 fn head_len(at: usize, len: usize) -> usize {
     (at.wrapping_neg() % WORD).min(len)
 }
 
+/// Returns the block at an address.
+///
 /// # Safety
 ///
-/// The address is aligned for `T` and is inside a mapping, with all of `T`, for as long as `'a`.
+/// The address is aligned for `T`, and all of the `T` lies inside a mapping that lives at least as
+/// long as `'a`.
 #[inline]
 unsafe fn block_at<'a, T: Block>(address: NonNull<u8>) -> &'a T {
-    // SAFETY: the caller vouches for the place; a `Block` may be shared with writers and is valid for all bytes.
+    // SAFETY: the caller guarantees alignment and extent; a `Block` may be shared with writers and
+    // is valid for all bytes.
     unsafe { address.cast::<T>().as_ref() }
 }

@@ -1,8 +1,8 @@
-//! Bytes of a mapping that has no layout of ours.
+//! Access to the bytes of a mapping that is not a segment of this library.
 //!
-//! Copies are made of aligned words of eight bytes. A word that belongs only in part to a copy is changed by
-//! compare-and-exchange, so that a neighbour's store to the rest of it is never undone; a program without this
-//! library may store there without asking anybody.
+//! Copies use aligned words of eight bytes. A word of which a copy covers only a part is changed by
+//! compare-and-exchange, so that a concurrent store to the rest of it is never undone: a program
+//! without this library may store there at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use crate::sys::ipc::IpcMapping;
 
 const WORD: usize = size_of::<u64>();
 
-/// A mapping, and copies from and to it.
+/// A mapping, with copies from and to it.
 #[derive(Debug)]
 pub(crate) struct Region {
     mapping: IpcMapping,
@@ -26,7 +26,7 @@ impl Region {
         &self.mapping
     }
 
-    /// Copies bytes out, from `offset` on. False, and nothing copied, when they are not all there.
+    /// Copies bytes out, from `offset` on; false, with nothing copied, if they are not inside.
     #[must_use]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
         if !self.holds(offset, into.len()) {
@@ -44,7 +44,8 @@ impl Region {
         true
     }
 
-    /// Copies bytes in, from `offset` on. False, and nothing copied, when there is no such place, or no permission.
+    /// Copies bytes in, from `offset` on; false, with nothing copied, if they are not inside, or
+    /// the mapping is read-only.
     #[must_use]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
         if !self.holds(offset, from.len()) || self.mapping.access() == Access::ReadOnly {
@@ -72,11 +73,11 @@ impl Region {
         }
     }
 
-    /// Stores a few bytes that lie within one word, and leaves the rest of it to others.
+    /// Stores a few bytes that lie within one word, and leaves the rest of it unchanged.
     fn store_part(&self, offset: usize, part: &[u8]) {
         if !part.is_empty() {
             let start = offset % WORD;
-            // The closure always has an answer, so this always succeeds.
+            // The closure always returns `Some`, so this always succeeds.
             let _ = self
                 .word(offset)
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
@@ -92,17 +93,19 @@ impl Region {
         self.mapping.is_here() && end.is_some_and(|end| end <= self.mapping.len())
     }
 
-    /// The word with the byte at `offset`, which the caller has seen to be inside.
+    /// Returns the word with the byte at `offset`. The caller has checked that it is inside.
     fn word(&self, offset: usize) -> &AtomicU64 {
         debug_assert!(offset < self.mapping.len(), "the caller checks bounds");
-        // SAFETY: the offset lies inside the mapping, and the last page of a mapping is there as a whole.
+        // SAFETY: the offset lies inside the mapping, and the last page of a mapping is mapped as a
+        // whole.
         let address = unsafe { self.mapping.base().add(offset / WORD * WORD) };
-        // SAFETY: a mapping begins at a page, so the address is aligned; every value of the word is valid.
+        // SAFETY: a mapping begins at a page, so the address is aligned; every value of the word is
+        // valid.
         unsafe { address.cast().as_ref() }
     }
 }
 
-/// How many of `len` bytes from `offset` stand before the first whole word.
+/// Returns how many of `len` bytes from `offset` precede the first whole word.
 fn head_len(offset: usize, len: usize) -> usize {
     (offset.wrapping_neg() % WORD).min(len)
 }

@@ -1,18 +1,19 @@
 //! Values as words: a piece of the data that is read and written in order, eight bytes at a time.
 //!
-//! A value in shared memory has no padding, so reading or writing it is a walk over its words from the first to the last.
-//! [`Reader`] and [`Writer`] walk. They keep the word they stand in, so that each word is loaded or stored once,
-//! however many fields lie in it; where positions are constants, as in every struct, the compiler leaves loads,
-//! shifts and stores.
+//! A value in shared memory has no padding, so reading or writing it visits its words from the
+//! first to the last. [`Reader`] and [`Writer`] do this. They keep the current word, so that each
+//! word is loaded or stored once, however many fields lie in it. Where positions are constants, as
+//! in every struct, the compiler leaves only loads, shifts and stores.
 //!
-//! Nothing here can go wrong in memory: a walk beyond the end of the piece reads zeros and makes the value invalid, or
-//! writes nothing.
+//! These types cannot access memory out of bounds: beyond the end of the piece, a reader reads
+//! zeros and makes the value invalid, and a writer writes nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::WORD;
 
-/// A piece of the data area, as whole words. Who may store to it, and when, is the caller's business.
+/// A piece of the data area, as whole words. The caller controls which process may store to it, and
+/// when.
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a>(&'a [AtomicU64]);
 
@@ -22,13 +23,13 @@ impl<'a> Words<'a> {
         Words(words)
     }
 
-    /// Starts to read `len` bytes at `at`; `None` when they are not within the piece.
+    /// Starts to read `len` bytes at `at`; `None` if they are not within the piece.
     #[inline(always)]
     pub(crate) fn reader(&self, at: usize, len: usize) -> Option<Reader<'a>> {
         Some(Reader::new(self.part(at, len)?, at % WORD))
     }
 
-    /// Starts to write `len` bytes at `at`; `None` when they are not within the piece.
+    /// Starts to write `len` bytes at `at`; `None` if they are not within the piece.
     #[inline(always)]
     pub(crate) fn writer(&self, at: usize, len: usize) -> Option<Writer<'a>> {
         Some(Writer::new(self.part(at, len)?, at % WORD))
@@ -48,13 +49,13 @@ pub struct Reader<'a> {
     /// The next byte is byte `inside` of word `index`.
     index: usize,
     inside: usize,
-    /// That word, as little-endian memory has it; of no meaning where `inside` is 0.
+    /// That word, with its bytes in little-endian order; unspecified while `inside` is 0.
     word: u64,
     invalid: bool,
 }
 
-// Everything is inlined by force: the positions must become constants, and once the address of the reader is given to a
-// function, they are not.
+// All methods are inlined by force: the positions must become constants, and they do not once the
+// address of the reader is passed to a function.
 impl<'a> Reader<'a> {
     #[inline(always)]
     fn new(words: &'a [AtomicU64], inside: usize) -> Reader<'a> {
@@ -69,19 +70,19 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// A reader that has nothing to read but zeros.
+    /// Returns a reader that reads only zeros.
     #[inline(always)]
     pub(crate) fn empty() -> Reader<'static> {
         Reader::new(&[], 0)
     }
 
-    /// Notes that what was read is no value of its type; the reader goes on.
+    /// Records that the bytes are not a valid value of the type; the reader continues.
     #[inline(always)]
     pub fn reject(&mut self) {
         self.invalid = true;
     }
 
-    /// Reads with `read`, and forgets what that rejects.
+    /// Reads with `read`, and ignores a rejection by it.
     #[inline(always)]
     pub(crate) fn forgiving<R>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> R) -> R {
         let invalid = self.invalid;
@@ -90,14 +91,14 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Whether nothing was rejected.
+    /// Tells whether no value was rejected.
     #[inline(always)]
     pub(crate) fn is_valid(&self) -> bool {
         !self.invalid
     }
 
-    /// Reads `size` bytes, at most 8, into the low bytes of the result, in the order they have in memory; what is in
-    /// its other bytes is unspecified.
+    /// Reads `size` bytes, at most 8, into the low bytes of the result, in memory order. The other
+    /// bytes of the result are unspecified.
     #[inline(always)]
     pub(crate) fn bits(&mut self, size: usize) -> u64 {
         if self.inside == 0 {
@@ -128,7 +129,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads values of `size` bytes that follow each other. What is rejected beyond the first `len` is no matter.
+    /// Reads consecutive values of `size` bytes. Rejections after the first `len` values are
+    /// ignored.
     #[inline(always)]
     pub(crate) fn array<T, const N: usize>(
         &mut self,
@@ -136,7 +138,7 @@ impl<'a> Reader<'a> {
         len: usize,
         read: impl Fn(&mut Reader<'a>) -> T,
     ) -> [T; N] {
-        // Another reader, because `from_fn` is not always inlined.
+        // A second reader, because `from_fn` is not always inlined.
         let mut elements = Reader { ..*self };
         let values = std::array::from_fn(|index| {
             let invalid = elements.invalid;
@@ -151,7 +153,7 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// Goes on behind the next `len` bytes.
+    /// Skips the next `len` bytes.
     #[inline(always)]
     pub(crate) fn skip(&mut self, len: usize) {
         let end = self.inside + len;
@@ -172,14 +174,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes a value from its first byte to its last. Only for who alone may write to these words.
+/// Writes a value from its first byte to its last. No other writer may write to these words
+/// meanwhile.
 #[derive(Debug)]
 pub struct Writer<'a> {
     words: &'a [AtomicU64],
     /// The next byte is byte `inside` of word `index`.
     index: usize,
     inside: usize,
-    /// The first `inside` bytes of that word, as little-endian memory has them; the others are zero.
+    /// The first `inside` bytes of that word, in little-endian order; the others are zero.
     word: u64,
 }
 
@@ -199,7 +202,7 @@ impl<'a> Writer<'a> {
         writer
     }
 
-    /// Writes the low `size` bytes, at most 8, of `bits`; its other bytes are zero.
+    /// Writes the low `size` bytes, at most 8, of `bits`, of which the other bytes are zero.
     #[inline(always)]
     pub(crate) fn bits(&mut self, bits: u64, size: usize) {
         self.word |= bits << (8 * self.inside);
@@ -238,7 +241,7 @@ impl<'a> Writer<'a> {
         self.bits(0, len % WORD);
     }
 
-    /// Stores the last word if it was not filled; the bytes behind the value stay as they are.
+    /// Stores the last word if it was not filled; the bytes after the value keep their content.
     #[inline(always)]
     pub(crate) fn finish(mut self) {
         if self.inside > 0 {
@@ -261,13 +264,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The first `count` bytes of a word, fewer than 8, all ones.
+/// Returns a word whose first `count` bytes, fewer than 8, are all ones.
 #[inline(always)]
 fn low_bytes(count: usize) -> u64 {
     (1 << (8 * count)) - 1
 }
 
-/// At most 8 bytes as they are in a word.
+/// Returns at most 8 bytes as a word has them.
 #[inline(always)]
 fn bits_of(bytes: &[u8]) -> u64 {
     let mut word = [0; WORD];

@@ -1,4 +1,4 @@
-//! What both kinds of handle have: a segment in memory, its open file, and how much of it is known to be there.
+//! The common part of both kinds of handles: a mapped segment, its open file, and its known size.
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -12,7 +12,7 @@ use crate::memory::{Area, Memory, load_acquire};
 use crate::schema::Schema;
 use crate::sys::{self, Access, FileMetadata, Generation, SegmentFile};
 
-/// What both kinds of handle have.
+/// The common part of both kinds of handles.
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(super) key: Key,
@@ -20,31 +20,33 @@ pub(crate) struct Attached {
     pub(super) policy: Policy,
     pub(super) access: Access,
     pub(crate) generation: Generation,
-    // Unmapped before the file is closed, so that a free byte means that no store can follow.
+    // Unmapped before the file is closed, so that no store can follow once the byte is free.
     pub(crate) memory: Memory,
     pub(super) file: SegmentFile,
 }
 
 impl Attached {
-    /// Whether this process made the handle, and is not a forked child of the one that did.
+    /// Tells whether this process made the handle, and is not a forked child of the process that
+    /// did.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
         self.generation.is_current()
     }
 
-    /// Copies data out; false when that reaches beyond the current size, or in a forked child.
+    /// Copies data out; false if they exceed the current size, or in a forked child.
     #[inline(always)]
     pub(crate) fn copy_out(&self, offset: usize, into: &mut [u8]) -> bool {
         self.load_words(offset, into) || self.copy_bytes_out(offset, into)
     }
 
-    /// Copies data in; false when that reaches beyond the current size, or in a forked child.
+    /// Copies data in; false if they exceed the current size, or in a forked child.
     #[inline(always)]
     pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> bool {
         self.store_words(offset, from) || self.copy_bytes_in(offset, from)
     }
 
-    /// Copies data out without any call; false, and nothing copied, where that takes more than loading whole words.
+    /// Copies data out without any call; false, with nothing copied, if loads of whole words are
+    /// not enough.
     #[inline(always)]
     pub(super) fn load_words(&self, offset: usize, into: &mut [u8]) -> bool {
         self.is_ours() && self.memory.load_words(offset, into)
@@ -65,19 +67,19 @@ impl Attached {
         self.is_ours() && self.memory.copy_in(self.data(), offset, from)
     }
 
-    /// The data of the current size.
+    /// Returns the area of the data of the current size.
     pub(crate) fn data(&self) -> Area {
         self.learn_size();
         self.memory.known_data()
     }
 
-    /// The current size: what the header says, as far as the file really is that long.
+    /// Returns the current size: that of the header, provided that the file is that long.
     pub(super) fn size(&self) -> usize {
         self.learn_size();
         self.memory.known_size()
     }
 
-    /// Looks whether somebody has made the segment larger.
+    /// Checks whether another process has grown the segment.
     fn learn_size(&self) {
         if !self.is_ours() {
             return;
@@ -92,7 +94,8 @@ impl Attached {
         }
     }
 
-    /// Whether the file is long enough for so many bytes of data, and all of them have memory: no use of them raises a signal.
+    /// Tells whether the file is long enough for `size` bytes of data, and all of them have memory,
+    /// so that no access to them raises a signal.
     fn has_memory_for(&self, size: usize) -> bool {
         let Some(len) = self.memory.layout().file_len(size) else {
             return false;
@@ -100,16 +103,18 @@ impl Attached {
         match self.file.facts() {
             Ok(facts) if facts.is_whole(len as u64) => true,
             Ok(facts) if facts.len < len as u64 => false,
-            // A copy with holes behind its data, or a daemon that has closed its descriptors and cannot ask.
+            // A copy with holes after its data, or a daemon that has closed its descriptors and
+            // cannot query.
             _ => self.memory.populate(size, self.access),
         }
     }
 
-    /// Has all threads of all attached processes pass a full memory barrier, the calling thread included; false when the system no
-    /// longer does it, because a filter forbids it by now. Then the others are asked for fences, which they may see too late for
-    /// the calling thread's purpose: it must not wait without a limit.
+    /// Makes all threads of all attached processes, including the calling thread, pass a full
+    /// memory barrier. False if the system no longer supports this, because a filter has forbidden
+    /// it since. In that case the other processes are requested to use fences, which they may
+    /// notice too late for the calling thread: it must not wait without a limit.
     pub(crate) fn barrier(&self) -> bool {
-        // The other half of the fences of those that were asked for them.
+        // Pairs with the fences of the processes that were requested to use them.
         fence(Ordering::SeqCst);
         let passed = sys::barrier();
         if !passed {
@@ -118,13 +123,13 @@ impl Attached {
         passed
     }
 
-    /// Has each release of a lock, and each commit, be a full fence from here on.
+    /// Makes each release of a lock and each commit a full fence from now on.
     pub(super) fn ask_for_fences(&self) {
         let fenced = &self.memory.header().lock.fenced;
         fenced.store(1, Ordering::Relaxed);
     }
 
-    /// What its file was when it was opened.
+    /// Returns the metadata of the file at the time it was opened.
     pub(crate) fn file_facts(&self) -> &FileMetadata {
         self.file.as_opened()
     }
@@ -142,19 +147,21 @@ impl Attached {
         }
     }
 
-    /// What the segment says of the type of its data; nothing for plain bytes.
+    /// Returns the schema of the segment's data; `None` for plain bytes.
     pub(crate) fn schema(&self, operation: &'static str) -> Result<Option<Schema>> {
         let area = self.memory.layout().schema;
         header::read_schema_at(&self.file, area, operation)
             .map_err(|error| error.with_key(self.key()))
     }
 
-    /// A word of this process that is raised, as a hint, when somebody leaves: see [`sys::watch_closings`].
+    /// Returns a word of this process that is raised, as a hint, when an attachment ends: see
+    /// [`sys::watch_closings`].
     pub(crate) fn closings(&self) -> std::io::Result<&'static AtomicU32> {
         sys::watch_closings(&self.file)
     }
 
-    /// The file, unless somebody has closed it: a daemon, all that it had.
+    /// Returns the file, unless the program has closed its descriptor, as daemons close all of
+    /// theirs.
     pub(super) fn open_file(&self) -> Option<&SegmentFile> {
         self.file.facts().is_ok().then_some(&self.file)
     }
@@ -172,7 +179,7 @@ impl Attached {
     }
 }
 
-/// Says that the handle is the parent's.
+/// Returns the error for a handle that belongs to the parent process.
 #[cold]
 pub(crate) fn forked(operation: &'static str) -> Error {
     let detail = "this process was forked from the one that attached; attach again here";

@@ -1,6 +1,6 @@
 //! Checked access to the data of a segment, by offset.
 //!
-//! Who may use it when is said elsewhere: the lock's guard hands it out, and creation for the first data.
+//! A lock's guard gives this access, and creation gives it for the initial data.
 
 use std::io;
 use std::ops::Range;
@@ -14,11 +14,12 @@ use crate::error::{Error, ErrorKind, Result};
 const READ: &str = "read from";
 const WRITE: &str = "write to";
 
-/// Reads and writes a segment's data by offset, checked against its size.
+/// Access to a segment's data by offset, checked against its size.
 ///
-/// Copies are made of atomic words of eight bytes, so that even a peer that writes without the lock causes at worst
-/// a mixture, never undefined behaviour. The data of a segment with a type are not for it: every access by offset is a
-/// [`TypeMismatch`](ErrorKind::TypeMismatch) there.
+/// Copies use atomic words of eight bytes, so that even a process that writes without the lock
+/// causes at worst mixed contents, never undefined behaviour. The data of a typed segment are not
+/// accessible this way: every access by offset is a [`TypeMismatch`](ErrorKind::TypeMismatch)
+/// there.
 #[derive(Debug)]
 pub struct SegmentData<'a> {
     attached: &'a Attached,
@@ -34,7 +35,7 @@ impl<'a> SegmentData<'a> {
         self.attached
     }
 
-    /// Returns how many bytes there are, as grown so far by anyone.
+    /// Returns the number of bytes of data, including growth by other attachments.
     #[inline]
     pub fn size(&self) -> usize {
         self.attached.size()
@@ -87,7 +88,8 @@ impl<'a> SegmentData<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`]; [`ErrorKind::System`] with the writer's own error.
+    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`]; [`ErrorKind::System`] with the writer's
+    /// own error.
     pub fn copy_to(&self, range: Range<usize>, mut writer: impl io::Write) -> Result<()> {
         let len = range.end.saturating_sub(range.start);
         self.check(READ, range.start, len)?;
@@ -101,11 +103,13 @@ impl<'a> SegmentData<'a> {
         Ok(())
     }
 
-    /// Fills the range with what `reader` gives, such as a file; returns how many bytes there were before its end.
+    /// Fills the range with bytes from `reader`, such as a file; returns how many it read before
+    /// its end.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`]; [`ErrorKind::System`] with the reader's own error.
+    /// [`ErrorKind::OutOfBounds`]; [`ErrorKind::Forked`]; [`ErrorKind::System`] with the reader's
+    /// own error.
     pub fn copy_from(&mut self, range: Range<usize>, mut reader: impl io::Read) -> Result<usize> {
         let len = range.end.saturating_sub(range.start);
         self.check(WRITE, range.start, len)?;
@@ -134,7 +138,7 @@ impl<'a> SegmentData<'a> {
     #[inline]
     pub fn read_at<T: FromBytes + IntoBytes>(&self, offset: usize) -> Result<T> {
         let attached = self.attached;
-        // Given to no function, so that it stays in registers.
+        // Not passed to any function, so that it stays in registers.
         let mut number = T::new_zeroed();
         if attached.load_words(offset, number.as_mut_bytes()) {
             return Ok(number);
@@ -154,7 +158,8 @@ impl<'a> SegmentData<'a> {
         self.write(offset, value.as_bytes())
     }
 
-    /// Returns the address of the first byte, for unsafe code: see [`Segment::as_ptr`](super::Segment::as_ptr).
+    /// Returns the address of the first byte, for unsafe code: see
+    /// [`Segment::as_ptr`](super::Segment::as_ptr).
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.attached.memory.data()
     }
@@ -171,8 +176,7 @@ impl<'a> SegmentData<'a> {
     }
 }
 
-/// Why bytes were not copied.
-// Not a method: a guard whose address is given away is kept in memory, and its stores delay the next lock.
+/// Returns the error for bytes that were not copied.
 #[cold]
 fn refused(attached: &Attached, operation: &'static str, offset: usize, len: usize) -> Error {
     let key = attached.key.as_str();
@@ -190,7 +194,7 @@ fn refused(attached: &Attached, operation: &'static str, offset: usize, len: usi
     Error::new(ErrorKind::OutOfBounds, operation, detail).with_key(key)
 }
 
-/// Long copies go through a buffer of this many bytes.
+/// The size of the buffer for long copies.
 const PIECE: usize = 4096;
 
 /// Cuts a range into (offset, length) of at most [`PIECE`] bytes each.

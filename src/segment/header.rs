@@ -1,4 +1,5 @@
-//! Writing the constant part of a new segment, and believing nothing of a found one.
+//! The header of a segment: writes the constant part of a new one, and validates that of an
+//! existing one.
 
 use std::sync::atomic::Ordering;
 
@@ -15,11 +16,12 @@ use crate::sys::{self, SegmentFile};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Policy {
-    /// With its last attachment, however that one ends. A segment whose users all died is stale: nobody can attach
-    /// to it any more, and the next one who asks for the key removes it.
+    /// With its last attachment, however that one ends. A segment whose users all died is stale:
+    /// attaching to it fails, and the next call that uses the key removes it.
     #[default]
     RemoveOnLastDetach,
-    /// Only by [`destroy`](crate::Segment::destroy): the data outlive every process, until the machine restarts.
+    /// Only by [`destroy`](crate::Segment::destroy): the data outlive every process, until the
+    /// machine restarts.
     Persistent,
 }
 
@@ -50,14 +52,14 @@ pub(crate) struct ParsedHeader {
     pub(crate) key: String,
     /// The version of the format; it may be an older one.
     pub(crate) version: u32,
-    /// Bytes of undo records in the log.
+    /// The number of bytes of undo records in the log.
     pub(crate) logged: usize,
-    /// Whether the last owner of the lock left the data as it meant to.
+    /// Whether no owner of the lock abandoned the data.
     pub(crate) is_consistent: bool,
 }
 
 impl ParsedHeader {
-    /// Refuses a segment of another version of the format than this library's own.
+    /// Refuses a segment whose format version is not this library's own.
     pub(crate) fn of_own_version(self, operation: &'static str) -> Result<ParsedHeader> {
         if self.version == VERSION {
             return Ok(self);
@@ -78,12 +80,12 @@ fn wrong_version(version: u32, operation: &'static str) -> Error {
     error.advise(format!("{next_step}, or destroy it"))
 }
 
-/// Fills in the header of a segment that nobody else sees yet. Its table is all zero: free.
+/// Fills in the header of a segment that no other process can see yet. Its table is all zero: free.
 pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, size: usize) {
     let header = memory.header();
     let layout = memory.layout();
     let sizes = layout.sizes;
-    // The narrow ones are far below 2^32: see `SegmentOptions` and `Key`.
+    // These values are far below 2^32: see `SegmentOptions` and `Key`.
     let narrow = |size: usize| u32::try_from(size).unwrap_or(0);
     header
         .magic
@@ -111,7 +113,8 @@ pub(crate) fn write(memory: &Memory, key: &Key, schema: &str, policy: Policy, si
     debug_assert!(written, "the layout was made for these");
 }
 
-/// Reads and checks the header of the file that stands under the name of `key`, and that it is that key's.
+/// Reads and checks the header of the file with the name of `key`, and checks that it is for this
+/// key.
 pub(crate) fn read_of(
     file: &SegmentFile,
     key: &Key,
@@ -120,7 +123,7 @@ pub(crate) fn read_of(
     read_any_of(file, key, operation)?.of_own_version(operation)
 }
 
-/// The same of any version of the format that can be read.
+/// Does the same for any version of the format that can be read.
 pub(crate) fn read_any_of(
     file: &SegmentFile,
     key: &Key,
@@ -146,7 +149,7 @@ fn read_any(file: &SegmentFile, operation: &'static str) -> Result<ParsedHeader>
     let read = read.map_err(|error| system(operation, error))?;
     let bytes = &bytes[..read];
     let found = check(bytes, file.as_opened().len, operation).or_else(|_| {
-        // Perhaps it has grown since: who makes it longer says so in the header after that.
+        // The file may have grown since: a process that grows it changes the header after the file.
         let facts = file.facts().map_err(|error| system(operation, error))?;
         check(bytes, facts.len, operation)
     })?;
@@ -154,8 +157,8 @@ fn read_any(file: &SegmentFile, operation: &'static str) -> Result<ParsedHeader>
     Ok(ParsedHeader { key, ..found })
 }
 
-/// Checks a header, of any version that can be read, that was read from the beginning of a file which was as long then or
-/// later; without the key, which stands elsewhere.
+/// Checks a header, of any version that can be read. `len` is the length of the file at the time of
+/// reading or later. The key, which is stored elsewhere, is left empty.
 pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<ParsedHeader> {
     let Some(bytes) = bytes.first_chunk() else {
         return Err(damaged(operation, "its file is shorter than a header"));
@@ -174,7 +177,7 @@ pub(crate) fn check(bytes: &[u8], len: u64, operation: &'static str) -> Result<P
     checked(&fields, len).ok_or_else(|| damaged(operation, "its header contradicts itself"))
 }
 
-/// Reads what the segment says of the type of its data; nothing for plain bytes.
+/// Reads the schema of the segment's data; `None` for plain bytes.
 pub(crate) fn read_schema(
     file: &SegmentFile,
     found: &ParsedHeader,
@@ -183,7 +186,7 @@ pub(crate) fn read_schema(
     read_schema_at(file, found.layout.schema, operation)
 }
 
-/// The same for a segment that is mapped.
+/// Does the same for a mapped segment.
 pub(crate) fn read_schema_at(
     file: &SegmentFile,
     area: Area,
@@ -196,21 +199,22 @@ pub(crate) fn read_schema_at(
     let schema = Schema::parse(&text);
     schema
         .map(Some)
-        .map_err(|_| damaged(operation, "the description of its type is none"))
+        .map_err(|_| damaged(operation, "its schema cannot be parsed"))
 }
 
 fn read_text(file: &SegmentFile, area: Area, operation: &'static str) -> Result<String> {
     let text = read_area(file, area, operation)?;
-    String::from_utf8(text).map_err(|_| damaged(operation, "what should be text in it is none"))
+    String::from_utf8(text).map_err(|_| damaged(operation, "it contains invalid UTF-8"))
 }
 
-/// Reads a stretch of a file.
+/// Reads a range of a file.
 pub(crate) fn read_area(
     file: &SegmentFile,
     area: Area,
     operation: &'static str,
 ) -> Result<Vec<u8>> {
-    // What the header says is no more than the file's length, and may still be more than there is memory.
+    // The length in the header is within the file's length, and may still exceed the available
+    // memory.
     let mut bytes = Vec::new();
     if !is_plausible(area.len, file, operation)? {
         return Err(damaged(operation, "it claims to be larger than its memory"));
@@ -227,7 +231,8 @@ pub(crate) fn read_area(
     Ok(bytes)
 }
 
-/// Whether a file that is as long as it says, but may have holes, can have so many bytes of one kind.
+/// Tells whether a file of the stated length, which may have holes, can really have `len` bytes of
+/// memory.
 pub(crate) fn is_plausible(
     len: usize,
     file: &SegmentFile,
@@ -272,7 +277,7 @@ fn checked(fields: &Fields, len: u64) -> Option<ParsedHeader> {
     })
 }
 
-/// What to do with a segment that somebody damaged.
+/// The advice for a damaged segment.
 const CREATE_AGAIN: &str = "destroy it and create it again";
 
 pub(crate) fn damaged(operation: &'static str, what: &str) -> Error {

@@ -59,8 +59,8 @@ impl View {
         }
         let key = bytes.get(area(found.layout.key)).map(<[u8]>::to_vec);
         let key = key.ok_or_else(|| damaged(LOOK, "it is cut off"))?;
-        found.key = String::from_utf8(key)
-            .map_err(|_| damaged(LOOK, "what should be text in it is none"))?;
+        found.key =
+            String::from_utf8(key).map_err(|_| damaged(LOOK, "it contains invalid UTF-8"))?;
         let copied = Copied::new(bytes).ok_or_else(|| damaged(LOOK, "it is cut off"))?;
         Ok(Some(View {
             found,
