@@ -1,4 +1,4 @@
-//! Keys: what segments are called, and the file name that a key becomes.
+//! Keys: the names of segments, and their file names.
 
 use std::ffi::OsString;
 
@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The longest key, in bytes of UTF-8.
 pub const MAX_KEY_LEN: usize = 64 * 1024;
 
-/// How much of the key the file name shows.
+/// How many characters of the key the file name shows.
 const SHOWN: usize = 60;
 
-/// A checked key: any non-empty Unicode text of at most [`MAX_KEY_LEN`] bytes.
+/// A validated key: any non-empty Unicode text of at most [`MAX_KEY_LEN`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key(String);
 
@@ -31,9 +31,10 @@ impl Key {
         &self.0
     }
 
-    /// The file name: a readable part for people, a dot, and SHA-256 of the whole key.
+    /// Returns the file name: a readable part, a dot, and the SHA-256 of the whole key.
     ///
-    /// Two keys have one name only if their digests agree, and then the text kept in the segment tells them apart.
+    /// Two keys have the same file name only if their digests collide. Then the key that is stored
+    /// in the segment distinguishes them.
     pub(crate) fn file_name(&self) -> OsString {
         let readable = |c: char| {
             if c.is_ascii_alphanumeric() || "-_.".contains(c) {
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_is_a_key_but_none() {
+    fn any_text_but_the_empty_one_is_a_key() {
         for text in [
             "a",
             "..",

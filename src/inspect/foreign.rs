@@ -89,7 +89,7 @@ fn failed(error: io::Error) -> Error {
         ),
         _ => (
             ErrorKind::System,
-            "the system does not say what there is; see whether /proc and /dev/shm are mounted",
+            "the system does not list them; check that /proc and /dev/shm are mounted",
         ),
     };
     Error::new(kind, LIST, detail).with_system(error)

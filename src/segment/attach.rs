@@ -90,7 +90,7 @@ fn enter<P>(
             }
         }
         if !patience.rest() {
-            let detail = "others keep replacing it; see who they are, then try again";
+            let detail = "other processes keep replacing it; find out which, then try again";
             return Err(Error::new(ErrorKind::Busy, ATTACH, detail));
         }
     }
@@ -118,11 +118,14 @@ fn map_checked(
 
 fn check_type(here: &Schema, there: Option<&Schema>) -> Result<()> {
     let detail = match there {
-        None => format!("it holds plain bytes, no {}; use another key", here.name()),
+        None => format!(
+            "it holds plain bytes, not a {}; use another key",
+            here.name()
+        ),
         Some(there) => match here.first_difference(there) {
             None => return Ok(()),
             Some(difference) => format!(
-                "its type is another: {difference}; use the same version of {} everywhere, `migrate_shared`, or another key",
+                "its type differs: {difference}; use the same version of {} everywhere, `migrate_shared`, or another key",
                 here.name()
             ),
         },

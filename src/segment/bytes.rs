@@ -184,7 +184,7 @@ fn refused(attached: &Attached, operation: &'static str, offset: usize, len: usi
         return forked(operation).with_key(key);
     }
     if !attached.memory.is_plain() {
-        let detail = "it has a type, and its data are not used by offset; use Shared, UntypedShared, or its parts";
+        let detail = "it is typed, and typed data have no access by offset; use Shared, UntypedShared, or its parts";
         return Error::new(ErrorKind::TypeMismatch, operation, detail).with_key(key);
     }
     let detail = format!(

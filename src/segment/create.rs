@@ -50,7 +50,8 @@ pub(super) fn create(
         }
         // Another process removed the segment under the name, and a third one was faster again.
         if !patience.rest() {
-            let detail = "others keep creating and abandoning it; see who they are, then try again";
+            let detail =
+                "other processes keep creating and abandoning it; find out which, then try again";
             return Err(Error::new(ErrorKind::Busy, CREATE, detail));
         }
     }

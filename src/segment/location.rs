@@ -1,6 +1,7 @@
-//! Where a key's file is, and whether that place and that file can be trusted.
+//! The location of a key's file, and the check whether the directory and the file can be trusted.
 //!
-//! A user's segments are files of one directory that only this user can list and write. Nothing here looks into a file.
+//! A user's segments are files in one directory that only this user can list and write. This module
+//! does not read the files.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +16,8 @@ use crate::sys::{self, Access, Directory, FileMetadata, SegmentFile};
 const VARIABLE: &str = "SHAREHOLD_DIR";
 /// Only the user may enter.
 const PRIVATE: u32 = 0o700;
-/// Others may open what they know the name of, as far as that file lets them; they can't list or write.
+/// Other users may open files whose names they know, within the files' permissions. They cannot
+/// list or write.
 const SEARCHABLE: u32 = 0o711;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
@@ -29,8 +31,8 @@ pub(crate) fn directory_of(owner: u32) -> PathBuf {
     }
 }
 
-/// What to do about something of another user where the directory should be. The sticky bit of `/dev/shm` lets only its owner and root
-/// remove it.
+/// Returns the next step for an object of another user in the directory's place. In a sticky
+/// directory such as `/dev/shm`, only its owner and root can remove it.
 fn remedy(owner: u32) -> String {
     let first = if sys::effective_user() == ROOT {
         "remove it".to_owned()
@@ -42,8 +44,8 @@ fn remedy(owner: u32) -> String {
     )
 }
 
-/// Returns the directories that segments may be in: one for each user, with the user's number, or the one that the
-/// environment names, in which each file says whose it is.
+/// Returns the directories that may contain segments: one for each user, with the user's number; or
+/// the one that the environment variable names, in which each file's owner is its user.
 pub(crate) fn directories() -> io::Result<Vec<(Option<u32>, PathBuf)>> {
     if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
         return Ok(vec![(None, path.into())]);
@@ -52,7 +54,7 @@ pub(crate) fn directories() -> io::Result<Vec<(Option<u32>, PathBuf)>> {
     Ok(all.map(|(user, path)| (Some(user), path)).collect())
 }
 
-/// A key's place in the directory of one user.
+/// A key's location in the directory of one user.
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
     directory: PathBuf,
@@ -61,7 +63,7 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// The place of `key` among the segments of `owner`, or of the running user.
+    /// Returns the location of `key` among the segments of `owner`, or of the running user.
     pub(crate) fn of(key: &Key, owner: Option<u32>) -> Location {
         let owner = owner.unwrap_or_else(sys::effective_user);
         Location {
@@ -71,7 +73,7 @@ impl Location {
         }
     }
 
-    /// The place of a file that was found in the directory.
+    /// Returns the location of a file that was found in the directory.
     pub(crate) fn named(directory: &Path, name: &OsStr, owner: u32) -> Location {
         Location {
             directory: directory.to_owned(),
@@ -84,7 +86,7 @@ impl Location {
         &self.name
     }
 
-    /// Opens the directory, or says that nothing can be there yet.
+    /// Opens the directory; `NotFound` if it does not exist, because then there are no segments.
     pub(crate) fn open(&self, operation: &'static str) -> Result<Directory> {
         self.check_absolute(operation)?;
         match Directory::open(&self.directory) {
@@ -97,7 +99,8 @@ impl Location {
         }
     }
 
-    /// Opens the directory, making it if it is missing; `shared` lets others reach the files that admit them.
+    /// Opens the directory, creating it if it is missing. `shared` lets other users open the files
+    /// that permit it.
     pub(crate) fn open_or_make(&self, operation: &'static str, shared: bool) -> Result<Directory> {
         let failed = |error| self.unusable(operation, error);
         let wanted = if shared { SEARCHABLE } else { PRIVATE };
@@ -110,7 +113,8 @@ impl Location {
             opened => (opened.map_err(failed)?, false),
         };
         let facts = self.trusted(&directory, operation)?;
-        // The process's umask may have taken bits from a new one; an old one is only ever opened for others.
+        // The umask may have removed bits from a new directory. An existing directory only gains
+        // permissions.
         let mode = match (is_new, shared) {
             (true, _) => wanted,
             (false, true) => facts.mode | SEARCHABLE,
@@ -122,7 +126,8 @@ impl Location {
         Ok(directory)
     }
 
-    /// Refuses a path that names another directory after each change of the working directory.
+    /// Refuses a relative path, which names another directory after a change of the working
+    /// directory.
     fn check_absolute(&self, operation: &'static str) -> Result<()> {
         if self.directory.is_absolute() {
             return Ok(());
@@ -134,7 +139,7 @@ impl Location {
         Err(Error::new(ErrorKind::InvalidOption, operation, detail))
     }
 
-    /// Refuses a directory in which another user could have put or replaced files.
+    /// Refuses a directory in which another user could have created or replaced files.
     fn trusted(&self, directory: &Directory, operation: &'static str) -> Result<FileMetadata> {
         let facts = directory
             .facts()
@@ -150,7 +155,7 @@ impl Location {
             return Err(Error::new(ErrorKind::NotTrusted, operation, detail));
         }
         if facts.mode & WRITABLE_BY_OTHERS != 0 {
-            // One with the sticky bit, such as `/dev/shm`, is meant to be written by others.
+            // A sticky directory, such as `/dev/shm`, is meant to be written by others.
             let is_own = facts.owner == sys::effective_user() && facts.mode & STICKY == 0;
             let remedy = if is_own {
                 format!("run `chmod go-w {shown}`")
@@ -166,7 +171,7 @@ impl Location {
         Ok(facts)
     }
 
-    /// Says why the directory could neither be opened nor made.
+    /// Returns the error for a directory that could neither be opened nor created.
     fn unusable(&self, operation: &'static str, error: io::Error) -> Error {
         let shown = self.directory.display();
         let (kind, detail) = match error.kind() {
@@ -183,7 +188,7 @@ impl Location {
             io::ErrorKind::NotFound => (
                 ErrorKind::InvalidOption,
                 format!(
-                    "there is no place for the directory {shown}; make its parent directory, or set {VARIABLE} to another"
+                    "the parent directory of {shown} does not exist; make it, or set {VARIABLE} to another"
                 ),
             ),
             io::ErrorKind::NotADirectory => self.no_directory(),
@@ -195,7 +200,7 @@ impl Location {
             ),
             io::ErrorKind::Unsupported => (
                 ErrorKind::Unsupported,
-                format!("this system cannot have the directory {shown}"),
+                format!("this system does not support the directory {shown}"),
             ),
             _ => (
                 ErrorKind::System,
@@ -205,7 +210,8 @@ impl Location {
         Error::new(kind, operation, detail).with_system(error)
     }
 
-    /// Says what stands where the directory should be: a file, a link, or nothing, since a part of its path is a file.
+    /// Describes the object in place of the directory: a file, a symbolic link, or nothing, because
+    /// a part of its path is a file.
     fn no_directory(&self) -> (ErrorKind, String) {
         let shown = self.directory.display();
         let parent = self.directory.parent().zip(self.directory.file_name());
@@ -217,24 +223,28 @@ impl Location {
             Some(facts) if facts.owner != self.owner => (
                 ErrorKind::NotTrusted,
                 format!(
-                    "{shown} is no directory, and belongs to uid {}; {}",
+                    "{shown} is not a directory, and belongs to uid {}; {}",
                     facts.owner,
                     remedy(facts.owner)
                 ),
             ),
             _ => (
                 ErrorKind::InvalidOption,
-                format!("{shown} is no directory; move it elsewhere, or set {VARIABLE} to another"),
+                format!(
+                    "{shown} is not a directory; move it elsewhere, or set {VARIABLE} to another"
+                ),
             ),
         }
     }
 
-    /// Says why there is no new file: mostly, because its file system can have no more.
+    /// Returns the error for a file that could not be created, usually because the file system has
+    /// no inodes left.
     pub(crate) fn not_made(&self, operation: &'static str, error: io::Error) -> Error {
         self.full(operation, error, "another file; remove files there")
     }
 
-    /// Says why the file has not got its memory: mostly, because its file system is full.
+    /// Returns the error for memory that could not be reserved, usually because the file system is
+    /// full.
     pub(crate) fn not_reserved(&self, operation: &'static str, error: io::Error) -> Error {
         self.full(operation, error, "it; make it smaller, free space there")
     }
@@ -252,7 +262,8 @@ impl Location {
         }
     }
 
-    /// Opens the key's file, `None` if there is none, and refuses one that is not the owner's own regular file.
+    /// Opens the key's file; `None` if there is none. Refuses anything but a regular file of the
+    /// owner.
     pub(crate) fn open_file(
         &self,
         directory: &Directory,
@@ -290,7 +301,7 @@ impl Location {
         Ok(())
     }
 
-    /// Explains why the file could not be opened.
+    /// Returns the error for a file that could not be opened.
     fn not_opened<T>(
         &self,
         directory: &Directory,
@@ -308,7 +319,7 @@ impl Location {
                 let advice = "ask its owner to share it, or run as that user";
                 Err(refused.advise(advice).with_system(error))
             }
-            // A link, directory, pipe or device stands there.
+            // A symbolic link, directory, pipe or device has the name.
             (_, Some(facts)) if !facts.regular => {
                 self.trusted_file(&facts, operation).map(|()| None)
             }
@@ -317,13 +328,13 @@ impl Location {
     }
 }
 
-/// Says that nothing stands under the key.
+/// Returns the error for a key without a segment.
 pub(crate) fn not_found(operation: &'static str) -> Error {
     let error = Error::new(ErrorKind::NotFound, operation, "no segment has this key");
     error.advise("create it, or use open_or_create")
 }
 
-/// Wraps a failure of the system that has no special meaning, or one that every operation may meet.
+/// Converts a system error that has no meaning specific to the operation.
 pub(crate) fn system(operation: &'static str, error: io::Error) -> Error {
     let (kind, reason, advice) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory | io::ErrorKind::QuotaExceeded => (

@@ -1,6 +1,7 @@
-//! Looking at a segment without being present on it: nothing is locked, waited for, repaired or kept alive.
+//! Reading a segment without attaching: nothing is locked, waited for, repaired or kept alive.
 //!
-//! Files are read, not mapped, so that one that is cut off meanwhile is an error and no signal.
+//! Files are read, not mapped, so that a file that is truncated meanwhile causes an error and no
+//! signal.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -20,12 +21,12 @@ use crate::sys::{self, Access, Directory, FileMetadata, SegmentFile};
 
 const LOOK: &str = "look at";
 const LIST: &str = "list segments";
-/// Enough for a table of the usual size, key and type included.
+/// Enough for a table of the default size, including key and schema.
 const FIRST_READ: usize = 28 * 1024;
 /// Enough for the line of a schema that names the type.
 const HEADLINE: usize = 512;
 
-/// A segment that is looked at: not counted among its attachments.
+/// A segment under inspection, which is not counted among its attachments.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) found: ParsedHeader,
@@ -34,12 +35,12 @@ pub(crate) struct View {
     file: SegmentFile,
 }
 
-/// How carefully a slot whose byte is taken is looked at.
+/// How to check the liveness of an attachment whose byte is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LivenessCheck {
-    /// The byte is taken: somebody is there.
+    /// A locked byte counts as a live attachment.
     Quick,
-    /// The byte may be kept by a forked child of one that has died.
+    /// The process is examined, too: a forked child of a dead process may keep the byte locked.
     Thorough,
 }
 
@@ -49,7 +50,8 @@ impl View {
             return Ok(None);
         };
         let mut bytes = read_up_to(&file, FIRST_READ)?;
-        // Only now: who grows the segment makes the file longer first, and then says so in the header.
+        // After the reading: a process that grows the segment changes the file first and then the
+        // header.
         let facts = file.facts().map_err(|error| system(LOOK, error))?;
         let mut found = header::check(&bytes, facts.len, LOOK)?.of_own_version(LOOK)?;
         let schema = found.layout.schema;
@@ -70,7 +72,7 @@ impl View {
         }))
     }
 
-    /// Reads header and table once more; whether they say the same of who is there as before.
+    /// Reads header and table again; returns whether the lock and the table are unchanged.
     pub(crate) fn refresh(&mut self) -> Result<bool> {
         let again = Copied::new(read_up_to(&self.file, self.copied.bytes().len())?)
             .ok_or_else(|| damaged(LOOK, "it is cut off"))?;
@@ -82,7 +84,7 @@ impl View {
         Ok(before.bytes().get(table.clone()) == self.copied.bytes().get(table))
     }
 
-    /// The attachments with a slot, other than those who left in good order.
+    /// Returns the attachments with a slot, except those that detached.
     pub(crate) fn attachments(
         &self,
         care: LivenessCheck,
@@ -91,10 +93,10 @@ impl View {
             .map(move |(id, slot)| (id, self.presence(&slot, id, care)))
     }
 
-    /// The slots that are taken, by the living or the dead.
+    /// Returns the slots that are taken, by live or dead attachments.
     pub(crate) fn taken(&self) -> impl Iterator<Item = (AttachmentId, Slot)> + '_ {
         (0..self.found.layout.sizes.slots).filter_map(|index| {
-            // Mostly few are, and each is a copy.
+            // Usually few slots are taken, and each slot here is a copy.
             let generation = self.copied.generation(index)?;
             let slot = self
                 .copied
@@ -104,7 +106,7 @@ impl View {
         })
     }
 
-    /// Whether the attachment that is named is there.
+    /// Tells whether an attachment still exists.
     pub(crate) fn presence_of(&self, id: AttachmentId, care: LivenessCheck) -> Presence {
         let slot = self.copied.slot(id.index());
         slot.map_or(Presence::Gone, |slot| self.presence(&slot, id, care))
@@ -117,13 +119,14 @@ impl View {
         }
     }
 
-    /// What the attachment recorded that is named, if that is remembered.
+    /// Returns what an attachment recorded of itself, unless the record was overwritten.
     pub(crate) fn recorded(&self, id: AttachmentId) -> Option<Recorded> {
         let slot = self.copied.slot(id.index())?;
         table::recorded_in(&slot, id.generation())
     }
 
-    /// Who has the lock that stands there, as notes have it, now; `None` where there is none.
+    /// Reads the current owner of the lock at a place, as wait records state it; `None` if the file
+    /// ends before it.
     pub(crate) fn owner_at(&self, lock: u32) -> Option<AttachmentId> {
         let at = u64::from(lock) * align_of::<LockWords>() as u64;
         let mut owner = [0; size_of::<u64>()];
@@ -131,23 +134,23 @@ impl View {
         (read == owner.len()).then(|| AttachmentId::from_word(u64::from_ne_bytes(owner)))
     }
 
-    /// The processes that are attached read-only.
+    /// Returns the processes that are attached read-only.
     pub(crate) fn readers(&self) -> Result<Vec<u32>> {
         presence::readers(&self.file).map_err(|error| system(LOOK, error))
     }
 
-    /// What the segment says of the type of its data; nothing for plain bytes.
+    /// Returns the schema of the segment's data; `None` for plain bytes.
     pub(crate) fn schema(&self) -> Result<Option<Schema>> {
         header::read_schema(&self.file, &self.found, LOOK)
     }
 
-    /// The first line of that; nothing for plain bytes.
+    /// Returns the first line of the schema; `None` for plain bytes.
     pub(crate) fn headline(&self) -> Option<&str> {
         let line = self.beginning()?.split(|&byte| byte == b'\n').next()?;
         str::from_utf8(line).ok().filter(|line| !line.is_empty())
     }
 
-    /// The first lines of that, as far as they are at hand.
+    /// Returns the first complete lines of the schema, as far as they were read.
     pub(crate) fn first_lines(&self) -> Option<&str> {
         let bytes = self.beginning()?;
         let end = bytes.iter().rposition(|&byte| byte == b'\n')?;
@@ -160,7 +163,8 @@ impl View {
         bytes.get(..schema.len.min(HEADLINE))
     }
 
-    /// Reads data from `offset` on, where the caller has seen some; whether they were all there.
+    /// Reads data from `offset` on; false if they are incomplete. The caller has checked that there
+    /// are data.
     pub(crate) fn read_data(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
         let start = self.found.layout.data_offset as u64;
         let at = start.saturating_add(offset as u64);
@@ -168,25 +172,26 @@ impl View {
         Ok(read.map_err(|error| system(LOOK, error))? == into.len())
     }
 
-    /// A block of data, as it is now; `None` beyond the end of the file, or when that cannot be read.
+    /// Reads a block of data; `None` if it exceeds the file or cannot be read.
     pub(crate) fn data_block<T: Block>(&self, offset: usize) -> Option<T> {
         let mut bytes = vec![0; size_of::<T>()];
         let is_there = self.read_data(offset, &mut bytes).ok()?;
         block_from(&bytes).filter(|_| is_there)
     }
 
-    /// Whether there are so many bytes of data, and memory for them.
+    /// Tells whether there are `len` bytes of data, and memory for them.
     pub(crate) fn has_data(&self, len: usize) -> Result<bool> {
         Ok(len <= self.found.size && header::is_plausible(len, &self.file, LOOK)?)
     }
 
-    /// Maps the segment, only to look.
+    /// Maps the segment for reading.
     pub(crate) fn map(&self) -> Result<Memory> {
         map_whole(&self.file, &self.found, &self.facts, LOOK)
     }
 }
 
-/// Maps a file, only to look. A hole would take memory when it is loaded from, and fault where there is none.
+/// Maps a file for reading. Refuses a file with holes: loading from a hole allocates memory, and
+/// faults if there is none.
 pub(super) fn map_whole(
     file: &SegmentFile,
     found: &ParsedHeader,
@@ -211,7 +216,7 @@ fn read_up_to(file: &SegmentFile, len: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Tells whether an attacher would find something living or persistent under the key.
+/// Tells whether a living or persistent segment has the key.
 pub(super) fn exists(key: &Key, owner: Option<u32>) -> Result<bool> {
     let location = Location::of(key, owner);
     let directory = match location.open(LOOK) {
@@ -224,7 +229,7 @@ pub(super) fn exists(key: &Key, owner: Option<u32>) -> Result<bool> {
     Ok(!stale::is_stale(&file, LOOK)?)
 }
 
-/// Looks at the segment with this key, also when nobody is attached to it any more.
+/// Opens the segment with this key for inspection, with or without attachments.
 pub(crate) fn one(key: &str, owner: Option<u32>) -> Result<(OsString, View)> {
     let key = &Key::new(key)?;
     let location = Location::of(key, owner);
@@ -236,12 +241,13 @@ pub(crate) fn one(key: &str, owner: Option<u32>) -> Result<(OsString, View)> {
     Ok((location.name().to_owned(), view))
 }
 
-/// The place of a file among those of a user.
+/// Returns the location of a file of a user.
 fn place_of(owner: u32, name: &OsStr) -> Location {
     Location::named(&location::directory_of(owner), name, owner)
 }
 
-/// Tells whether the file is a segment that nobody needs, whatever its version and contents; false where that cannot be told.
+/// Tells whether the file is a stale segment, whatever its version and contents; false if that is
+/// unknown.
 pub(crate) fn is_stale_file(owner: u32, name: &OsStr) -> bool {
     let place = place_of(owner, name);
     let opened = place
@@ -252,12 +258,12 @@ pub(crate) fn is_stale_file(owner: u32, name: &OsStr) -> bool {
     })
 }
 
-/// Removes the file if it is such a segment; whether it was.
+/// Removes the file if it is a stale segment; returns whether it was one.
 pub(crate) fn remove_stale_file(owner: u32, name: &OsStr) -> Result<bool> {
     remove::remove_stale(&place_of(owner, name))
 }
 
-/// Looks at every file of this user's directory, in the order of their names, at one after the other.
+/// Passes each file of this user's directory to `seen`, in the order of their names.
 pub(crate) fn all<T>(
     mut seen: impl FnMut(View) -> Result<T>,
 ) -> Result<Vec<(OsString, Result<T, Error>)>> {
@@ -270,16 +276,18 @@ pub(crate) fn all<T>(
     Ok(found)
 }
 
-/// What was seen of a user's file, or why it was not.
+/// The result for one file of a user.
 pub(crate) struct Owned<T> {
     pub(crate) owner: u32,
     pub(crate) name: OsString,
     pub(crate) seen: Result<T>,
 }
 
-/// Looks at every file of all users that this user may look at, in the order of their owners and names; each comes with its owner.
+/// Passes each file of all users that this user may list to `seen`; returns the results in the
+/// order of owners and names.
 ///
-/// A directory that this user may not list is left out. One that is not to be trusted stands there as a file would.
+/// A directory that this user may not list is left out. An untrusted directory is reported like a
+/// file.
 pub(crate) fn all_users<T>(mut seen: impl FnMut(View) -> Result<T>) -> Result<Vec<Owned<T>>> {
     let me = sys::effective_user();
     let mut found = Vec::new();
@@ -311,14 +319,14 @@ pub(crate) fn all_users<T>(mut seen: impl FnMut(View) -> Result<T>) -> Result<Ve
     Ok(found)
 }
 
-/// Returns the users who have a file under the key's name, as far as this user may see.
+/// Returns the users that have a file under the key's name, as far as this user can see.
 pub(crate) fn owners(key: &str) -> Result<Vec<u32>> {
     let key = Key::new(key)?;
     let mut found = Vec::new();
     for (user, path) in location::directories().map_err(|error| system(LIST, error))? {
         let user = user.unwrap_or_else(sys::effective_user);
         let location = Location::named(&path, &key.file_name(), user);
-        // What is not to be trusted, or not to be entered, is nobody's segment.
+        // A directory that is untrusted or inaccessible counts as empty.
         let facts = location.open(LOOK).ok();
         let facts = facts.and_then(|directory| directory.facts_of(location.name()).ok()?);
         found.extend(facts.filter(|it| it.regular).map(|it| it.owner));
@@ -326,12 +334,12 @@ pub(crate) fn owners(key: &str) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Who is trusted with a file in a directory.
+/// The user that is trusted with a file of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     /// The user whose directory it is.
     Directory,
-    /// The owner of the file, where several users share a directory.
+    /// The owner of the file; for a directory that several users share.
     File,
 }
 
@@ -358,7 +366,8 @@ fn each(
             }
         };
         if replace::is_next(&name) {
-            // While its process lives it is about to have its name, and after its death it is nobody's.
+            // While its process lives, the file is about to get its final name. After a death it is
+            // left over.
             if is_stale_file(owner, &name) {
                 let detail = "a process died while it migrated a segment, and left this";
                 seen(owner, name, Err(damaged(LIST, detail)));
@@ -368,7 +377,7 @@ fn each(
         match View::open(&here(&name, owner), &directory) {
             Ok(Some(view)) => seen(owner, name, Ok(view)),
             Err(error) => seen(owner, name, Err(error)),
-            // It vanished meanwhile.
+            // The file was removed meanwhile.
             Ok(None) => {}
         }
     }

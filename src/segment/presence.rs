@@ -127,7 +127,7 @@ impl<'a> RemovalGate<'a> {
                 wish = Some(RemovalIntent::make(file).map_err(failed)?);
             }
             if !patience.rest() {
-                let detail = "another process has been attaching to or removing it for seconds; see whether it is stopped, or try again";
+                let detail = "another process has been attaching to or removing it for seconds; check whether that process is stopped, or try again";
                 return Err(Error::new(ErrorKind::Busy, operation, detail));
             }
             // By now the file has been open for some time.

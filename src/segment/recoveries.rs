@@ -1,7 +1,8 @@
-//! What became of the dead: how often locks were taken over, and the certificates of the last times.
+//! The recovery statistics, and the records of the last recoveries.
 //!
-//! It is evidence for people; nothing that a lock does depends on it. Whoever dies as it writes a certificate leaves none. Two who write at
-//! once write different ones, unless sixteen more were written while one of them was stopped: then that one may be a mixture.
+//! They are information for diagnosis; no lock depends on them. A process that dies while it writes
+//! a record leaves no valid record. Two processes that write at once use different places, unless
+//! one of them is stopped while sixteen more records are written; then its record may be a mixture.
 
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,13 +11,14 @@ use super::table::{AttachmentId, Recorded, read_record, write_record};
 use crate::memory::format::{Header, RecoveryWords};
 use crate::sys;
 
-/// Says how often a lock was taken over from the dead.
+/// How often locks were recovered from dead owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryStats {
-    /// How often, since the segment was created.
+    /// The number of recoveries since the segment was created.
     pub count: u64,
-    /// The longest time it took, from the holder's last sign of life to the take-over by one who slept for the lock.
+    /// The longest recovery: the time from the owner's last sign of life to the recovery by a
+    /// process that slept for the lock.
     pub longest: Duration,
 }
 
@@ -30,22 +32,22 @@ impl RecoveryStats {
     }
 }
 
-/// The certificate of one take-over.
+/// The record of one recovery.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecoveryRecord {
     /// Which lock it was: see [`Memory::place_of`](crate::memory::Memory::place_of).
     pub(crate) lock: u32,
-    /// Whose hold it was.
+    /// The dead owner.
     pub(crate) dead: AttachmentId,
-    /// What that one had recorded of itself, if it was still remembered.
+    /// What the dead owner had recorded of itself, if its record was still there.
     pub(crate) previous_owner: Option<Recorded>,
-    /// Who took it over.
+    /// The attachment that recovered the lock.
     pub(crate) by: AttachmentId,
-    /// How long after the dead one's last sign of life.
+    /// The time since the dead owner's last sign of life.
     pub(crate) took: Duration,
 }
 
-/// Counts a take-over and keeps its certificate.
+/// Counts a recovery and stores its record.
 pub(crate) fn append(header: &Header, record: &RecoveryRecord) {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let took = nanos(record.took);
@@ -69,7 +71,8 @@ pub(crate) fn append(header: &Header, record: &RecoveryRecord) {
         .store(before.wrapping_add(1), Ordering::Release);
 }
 
-/// The certificate with a number, counted from 1, and when it was made; `None` when it is there no more, or not whole.
+/// Returns the record with a number, counted from 1, and its time; `None` if it was overwritten or
+/// is incomplete.
 pub(crate) fn record(header: &Header, number: u64) -> Option<(SystemTime, RecoveryRecord)> {
     let words = place_of(header, number.checked_sub(1)?);
     if words.number.load(Ordering::Acquire) != number {
@@ -89,7 +92,7 @@ pub(crate) fn record(header: &Header, number: u64) -> Option<(SystemTime, Recove
         .then_some((UNIX_EPOCH.checked_add(at)?, record))
 }
 
-/// The numbers of the take-overs whose certificates can still be there, the last one first.
+/// Returns the numbers of the recoveries whose records may still exist, the latest first.
 pub(crate) fn numbers(header: &Header) -> impl Iterator<Item = u64> + use<> {
     let last = header.life.recoveries.load(Ordering::Relaxed);
     let kept = header.last_recoveries.len() as u64;

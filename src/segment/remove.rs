@@ -64,7 +64,7 @@ pub(super) fn clear_name(
             Removal::NotNamed => {}
         }
         if !patience.rest() {
-            let detail = "others keep replacing it; see who they are, then try again";
+            let detail = "other processes keep replacing it; find out which, then try again";
             return Err(Error::new(ErrorKind::Busy, operation, detail));
         }
     }

@@ -1,21 +1,23 @@
-//! Replacing a segment under its key by another one, in one step, also while processes are attached to the old one.
+//! Replacing a segment under its key by another one, in one step, even while processes are attached
+//! to the old one.
 //!
-//! The new segment is made whole in a file without a name, gets the old one's name with [`NEXT`] behind it, and is then
-//! renamed over the old one. All of that happens alone in the gate of the old file, which has the name, so that of several
-//! processes one replaces it.
+//! The new segment is completed in an unnamed file, gets the old one's name with the suffix
+//! [`NEXT`], and is then renamed over the old one. All of this happens exclusively in the gate of
+//! the old file, while that file has the name, so that of several processes only one replaces it.
 //!
 //! # Deaths
 //!
-//! The word `replacing` of the old segment's header is 1 from before the renaming on. The owner of its lock changes it.
+//! The word `replacing` in the old segment's header is 1 from before the renaming. The owner of the
+//! segment's lock changes it.
 //!
-//! | dies | under the key | those attached to the old segment |
+//! | death | segment under the key | effect on attachments of the old segment |
 //! |---|---|---|
-//! | before `replacing` is 1 | the old segment | get the lock as after any death |
-//! | before the renaming | the old segment | find their name still theirs, and go on with it |
-//! | after the renaming | the new segment | find their name another's: they are told to attach again |
+//! | before `replacing` is 1 | the old one | they get the lock as after any death |
+//! | before the renaming | the old one | they find that their segment still has the name, and continue |
+//! | after the renaming | the new one | they find that it lost the name; they get the error to attach again |
 //!
-//! A death between naming and renaming leaves a file whose name ends in [`NEXT`]. It belongs to nobody: the next process that
-//! replaces or removes the segment removes it, and so does `gc`.
+//! A death between naming and renaming leaves a file whose name ends in [`NEXT`]. It has no user:
+//! the next process that replaces or removes the segment removes it, and so does `gc`.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::Ordering;
@@ -28,25 +30,26 @@ use super::{Attached, Segment, SegmentData, create, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{Directory, SegmentFile};
 
-/// What is done, as errors have it.
+/// The operation, for error texts.
 pub(crate) const MIGRATE: &str = "migrate";
 
-/// What the name of a new segment ends in, until it has the old one's.
+/// The suffix of the name of a new segment, until it has the old one's name.
 const NEXT: &str = ".next";
 
-/// The name that a new segment has before it gets this one.
+/// Returns the temporary name of a new segment that will get this name.
 fn next(name: &OsStr) -> OsString {
     let mut next = name.to_owned();
     next.push(NEXT);
     next
 }
 
-/// Whether a file has such a name.
+/// Tells whether a file has such a temporary name.
 pub(super) fn is_next(name: &OsStr) -> bool {
     name.as_encoded_bytes().ends_with(NEXT.as_bytes())
 }
 
-/// Removes what a process left that died while it replaced the segment with this name. The caller is alone in that one's gate.
+/// Removes the new segment of a process that died while it replaced the segment with this name. The
+/// caller is exclusively in the gate of the segment with the name.
 pub(super) fn remove_next(directory: &Directory, name: &OsStr) -> std::io::Result<()> {
     match directory.remove_name(&next(name)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -54,24 +57,27 @@ pub(super) fn remove_next(directory: &Directory, name: &OsStr) -> std::io::Resul
     }
 }
 
-/// Gives the name, which an old segment has, to a new one. The caller is alone in the old one's gate.
+/// Gives the name of an old segment to a new one. The caller is exclusively in the gate of the old
+/// one.
 fn rename(directory: &Directory, name: &OsStr, new: &SegmentFile) -> std::io::Result<()> {
     remove_next(directory, name)?;
     let next = next(name);
     directory.give_name(new, &next)?;
     directory.rename(&next, name).inspect_err(|_| {
-        // If this fails, too, it is left as by a death.
+        // If this fails, too, the file is left over as after a death.
         let _ = directory.remove_name(&next);
     })
 }
 
-/// Puts a new segment in the place of `old`, whose lock the caller has; `None` when another one has its name by now.
+/// Replaces `old`, whose lock the caller has, by a new segment; `None` if another segment has the
+/// name by now.
 ///
-/// `tell` wakes those who wait for a change of the old one, after they can see that it is being replaced.
+/// `tell` wakes the waiters for a change of the old segment, after they can see that it is being
+/// replaced.
 pub(crate) fn replace(
     old: &Segment,
     options: &SegmentOptions,
-    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
+    init: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
     tell: impl FnOnce(),
 ) -> Result<Option<Segment>> {
     let failed = |error| system(MIGRATE, error);
@@ -86,7 +92,7 @@ pub(crate) fn replace(
         ..
     } = attached;
     let directory = location.open(MIGRATE)?;
-    let (draft, id) = create::draft(options, key, location, &directory, first)?;
+    let (draft, id) = create::draft(options, key, location, &directory, init)?;
     file.facts().map_err(failed)?;
     let gate = RemovalGate::pass(file, GateMode::Exclusive, MIGRATE)?;
     if !directory
@@ -106,12 +112,12 @@ pub(crate) fn replace(
     Ok(Some(Segment::new(draft, id)))
 }
 
-/// Puts a new segment in the place of one that nobody is attached to; `None` when another one has its name by now, or it has
-/// changed since its contents were read.
+/// Replaces a segment without attachments by a new one; `None` if another segment has the name by
+/// now, or the old one has changed since its contents were read.
 pub(crate) fn replace_unused(
     old: &Stored,
     options: &SegmentOptions,
-    first: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
+    init: impl FnOnce(&mut SegmentData<'_>) -> Result<()>,
     is_as_read: impl FnOnce() -> Result<bool>,
 ) -> Result<Option<Segment>> {
     let failed = |error| system(MIGRATE, error);
@@ -123,7 +129,7 @@ pub(crate) fn replace_unused(
         file,
         ..
     } = old;
-    let (draft, id) = create::draft(options, key, location, directory, first)?;
+    let (draft, id) = create::draft(options, key, location, directory, init)?;
     file.facts().map_err(failed)?;
     let gate = RemovalGate::pass(file, GateMode::Exclusive, MIGRATE)?;
     if !directory
@@ -133,8 +139,8 @@ pub(crate) fn replace_unused(
         return Ok(None);
     }
     if stale::is_used(file) {
-        let detail = "processes are attached to it that cannot be told of a migration: of another version of sharehold, or \
-                      users of parts; end them first";
+        let detail = "it has attachments that cannot learn of a migration (of another version of sharehold, \
+                      or users of parts); end these processes first";
         return Err(Error::new(ErrorKind::Busy, MIGRATE, detail));
     }
     if !is_as_read()? {
@@ -146,17 +152,18 @@ pub(crate) fn replace_unused(
 }
 
 impl Attached {
-    /// Whether a process has begun to replace it, which may have died since.
+    /// Tells whether a process has begun to replace the segment. That process may have died since.
     #[inline]
     pub(crate) fn is_being_replaced(&self) -> bool {
         self.memory.header().life.replacing.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether another segment has this one's name since a process replaced it.
+    /// Tells whether the segment was replaced: a process replaced it, and another segment has its
+    /// name.
     ///
     /// # Errors
     ///
-    /// The system does not say who has the name.
+    /// The system does not reveal which file has the name.
     pub(crate) fn is_replaced(&self) -> Result<bool> {
         if !self.is_being_replaced() {
             return Ok(false);
@@ -167,7 +174,8 @@ impl Attached {
         };
         match self.location.open(MIGRATE).and_then(has_name) {
             Ok(is_own) => Ok(!is_own),
-            // This process may open the directory no longer, or has no descriptor left. The file has no other name to lose.
+            // This process may no longer open the directory, or has no free descriptor. The file
+            // has no other name that it could have lost.
             Err(error) => match self.file.facts() {
                 Ok(facts) => Ok(facts.names == 0),
                 Err(_) => Err(error),
@@ -175,7 +183,7 @@ impl Attached {
         }
     }
 
-    /// Says that it is.
+    /// Returns the error for a segment that was replaced.
     #[cold]
     pub(crate) fn replaced(&self, operation: &'static str) -> Error {
         let detail = "it was migrated: a segment of another type has its key; attach again, with a program that has that type";

@@ -1,16 +1,18 @@
-//! Staleness: whether a file is a segment at all, and whether anybody needs it, whatever else it contains.
+//! Staleness: whether a file is a segment at all, and whether it is needed, whatever else it
+//! contains.
 //!
-//! All versions of the format share the first 16 bytes and the bytes that attachments lock. So a segment that a crash
-//! has left behind is recognized by every later version of this library, and never blocks its key.
+//! All versions of the format share the first 16 bytes and the bytes that attachments lock. A
+//! segment that a crash has left behind is therefore recognized by every later version of this
+//! library, and never blocks its key.
 //!
 //! | the file | is |
 //! |---|---|
-//! | does not begin with the magic bytes, or ends before byte 16 | foreign: never removed unasked |
-//! | has another policy than [`REMOVED_WITH_LAST`] | kept: only `destroy` removes it |
-//! | is not kept, and an attachment is not proven gone | in use |
-//! | is not kept, and every attachment is gone | stale: it does not exist any more |
+//! | does not begin with the magic bytes, or ends before byte 16 | foreign: never removed implicitly |
+//! | has another policy than [`REMOVED_WITH_LAST`] | persistent: only `destroy` removes it |
+//! | is not persistent, and an attachment is not proven gone | in use |
+//! | is not persistent, and every attachment is gone | stale: it counts as absent |
 //!
-//! The file is read, not mapped, so that one with holes, or one that is cut off meanwhile, raises no signal.
+//! The file is read, not mapped, so that holes or a concurrent truncation raise no signal.
 
 use std::sync::atomic::Ordering;
 
@@ -26,13 +28,13 @@ use crate::sys::SegmentFile;
 /// The policy word of a segment that its last attachment removes, in every version.
 const REMOVED_WITH_LAST: u32 = 0;
 
-/// Bytes that all versions of the format begin with: magic, version, policy.
+/// The bytes that all versions of the format begin with: magic, version, policy.
 const PREFIX: usize = 16;
 
-/// Read at once: the header and the first slots, which are mostly all that were ever taken.
+/// Read at once: the header and the first slots, which are usually all that were ever taken.
 const BEGINNING: usize = size_of::<Header>() + 8 * size_of::<Slot>();
 
-/// The policy word in the first bytes of a file; `None` for a file that is no segment.
+/// Returns the policy word in the first bytes of a file; `None` for a file that is not a segment.
 fn policy_in(bytes: &[u8]) -> Option<u32> {
     let policy = bytes.get(12..PREFIX)?.first_chunk()?;
     bytes
@@ -40,11 +42,12 @@ fn policy_in(bytes: &[u8]) -> Option<u32> {
         .then(|| u32::from_ne_bytes(*policy))
 }
 
-/// Tells whether the file is a stale segment, of any version. It was just opened, or asked for its facts.
+/// Tells whether the file is a stale segment, of any version. The caller has just opened the file,
+/// or has just called `facts` on it.
 ///
 /// # Errors
 ///
-/// [`Damaged`](crate::ErrorKind::Damaged) when it is no segment.
+/// [`Damaged`](crate::ErrorKind::Damaged) if it is not a segment.
 pub(super) fn is_stale(file: &SegmentFile, operation: &'static str) -> Result<bool> {
     let seen = presence::anybody(file);
     let bytes = beginning(file).map_err(|error| system(operation, error))?;
@@ -57,13 +60,13 @@ pub(super) fn is_stale(file: &SegmentFile, operation: &'static str) -> Result<bo
     }
 }
 
-/// Tells whether any attachment is not proven gone, read-only ones included. The asker has no slot, or has given it up.
-/// The file was just opened, or asked for its facts.
+/// Tells whether any attachment is not proven gone, including read-only ones. The caller has no
+/// slot, or has given it up. It has just opened the file, or has just called `facts` on it.
 ///
-/// The table of another version is not understood: there the locked bytes alone decide.
+/// The table of another version cannot be interpreted: then the locked bytes alone decide.
 pub(super) fn is_used(file: &SegmentFile) -> bool {
     let seen = presence::anybody(file);
-    // One that cannot be read is left alone.
+    // An unreadable file is left alone.
     !beginning(file).is_ok_and(|bytes| !is_used_as(file, &seen, bytes))
 }
 
@@ -74,13 +77,14 @@ fn beginning(file: &SegmentFile) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same of a file whose beginning was read after somebody was seen in it: who takes a slot has its byte first.
+/// Does the same for a file whose beginning was read after the search for attachments (`seen`): a
+/// process that takes a slot locks its byte first.
 fn is_used_as(file: &SegmentFile, seen: &std::io::Result<Option<Present>>, bytes: Vec<u8>) -> bool {
     let table = Table::of(file, bytes);
     match seen {
         Err(_) | Ok(Some(Present::Reader)) => true,
         Ok(None) => table.is_some_and(|table| table.has_anybody()),
-        // Mostly this one lives.
+        // Usually this attachment is alive.
         Ok(Some(Present::InSlot(index))) => table.is_none_or(|table| {
             table.is_kept_by_the_living(*index) || presence::any_reader(file) || table.has_anybody()
         }),
@@ -95,7 +99,8 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Finds it by the beginning of the file; `None` in a file of another version, and in one without a table.
+    /// Finds the table from the beginning of the file; `None` in a file of another version, or
+    /// without a table.
     fn of(file: &'a SegmentFile, beginning: Vec<u8>) -> Option<Table<'a>> {
         let copied = Copied::new(beginning)?;
         let header = copied.header();
@@ -113,13 +118,13 @@ impl<'a> Table<'a> {
         (0..self.slots.min(next as usize)).any(|index| self.is_present(index))
     }
 
-    /// Whether the slot has an attachment that is not proven gone.
+    /// Tells whether the slot has an attachment that is not proven gone.
     fn is_present(&self, index: usize) -> bool {
         let taken = self.taken(index);
         taken.is_some_and(|(id, slot)| table::seen(&slot, self.file, id) == Presence::There)
     }
 
-    /// The same, of a slot whose byte somebody has.
+    /// Tells whether a slot whose byte is locked has an attachment whose process has not ended.
     fn is_kept_by_the_living(&self, index: usize) -> bool {
         let taken = self.taken(index);
         taken.is_some_and(|(id, slot)| !table::has_ended(&slot, id))

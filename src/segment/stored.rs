@@ -1,4 +1,5 @@
-//! A segment as it stands in its file, of any version that can be read: not attached to, and not mapped.
+//! A segment as stored in its file, in any version that can be read: not attached to, and not
+//! mapped.
 
 use super::header::{self, ParsedHeader, damaged};
 use super::location::{Location, not_found, system};
@@ -13,7 +14,7 @@ use crate::sys::{Access, Directory, FileMetadata, SegmentFile};
 
 const READ: &str = "read";
 
-/// A segment's file, and what its header says.
+/// A segment's file and its parsed header.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(super) key: Key,
@@ -24,7 +25,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Opens the segment that has the key, be it stale or not.
+    /// Opens the segment that has the key, even if it is stale.
     pub(crate) fn open(options: &SegmentOptions, key: &str, access: Access) -> Result<Stored> {
         let key = Key::new(key)?;
         let location = Location::of(&key, options.owner);
@@ -42,34 +43,34 @@ impl Stored {
         })
     }
 
-    /// Whether it is stale: its key is free, and the next process that attaches removes it.
+    /// Tells whether it is stale: its key is free, and the next process that attaches removes it.
     pub(crate) fn is_stale(&self) -> Result<bool> {
         stale::is_stale(&self.file, READ)
     }
 
-    /// What the segment says of the type of its data; nothing for plain bytes.
+    /// Returns the schema of the segment's data; `None` for plain bytes.
     pub(crate) fn schema(&self) -> Result<Option<Schema>> {
         header::read_schema(&self.file, &self.found, READ)
     }
 
-    /// What its file was when it was opened.
+    /// Returns the metadata of the file at the time it was opened.
     pub(crate) fn facts(&self) -> &FileMetadata {
         self.file.as_opened()
     }
 
-    /// Whether there are so many bytes of data, and memory for them.
+    /// Tells whether there are `len` bytes of data, and memory for them.
     pub(crate) fn has_data(&self, len: usize) -> Result<bool> {
         Ok(len <= self.found.size && header::is_plausible(len, &self.file, READ)?)
     }
 
-    /// Reads data from `offset` on; whether they were all there.
+    /// Reads data from `offset` on; false if they are incomplete.
     pub(crate) fn read_data(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
         let at = (self.found.layout.data_offset as u64).saturating_add(offset as u64);
         let read = self.file.read_at(into, at);
         Ok(read.map_err(|error| system(READ, error))? == into.len())
     }
 
-    /// Plain data as they were at the last commit.
+    /// Returns plain data as of the last commit.
     pub(crate) fn plain(&self) -> Result<Vec<u8>> {
         let layout = &self.found.layout;
         let read = |start, len| header::read_area(&self.file, Area { start, len }, READ);
@@ -80,7 +81,7 @@ impl Stored {
             .ok_or_else(|| damaged(READ, "its log contradicts itself"))
     }
 
-    /// Maps it, only to look.
+    /// Maps the segment for reading.
     pub(crate) fn map(&self) -> Result<Memory> {
         map_whole(&self.file, &self.found, self.file.as_opened(), READ)
     }

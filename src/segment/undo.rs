@@ -1,17 +1,20 @@
-//! The undo log: what a transaction overwrites is kept in the segment until it commits.
+//! The undo log: the bytes that a transaction overwrites are kept in the segment until it commits.
 //!
 //! # State
 //!
-//! `logged` in the header is the number of bytes of whole records in the log; 0 is *no transaction under way*. A record is
-//! an offset and a length of eight bytes each, then the bytes that stood there, padded to a multiple of eight.
+//! `logged` in the header is the number of bytes of complete records in the log; 0 means that no
+//! transaction is open. A record is an offset and a length of eight bytes each, followed by the old
+//! bytes, padded to a multiple of eight.
 //!
-//! 1. A record is complete before `logged` covers it, and covered before the bytes that it keeps are overwritten.
+//! 1. A record is complete before `logged` covers it, and covered before the bytes that it keeps
+//!    are overwritten.
 //! 2. Commit is one store: `logged` becomes 0.
-//! 3. Rolling back restores from the last record to the first, then stores 0. It reads the log and writes data only, so that
-//!    one that dies in the middle of it is simply followed by another, from the start.
+//! 3. Rolling back restores from the last record to the first, then stores 0. It reads the log and
+//!    writes only data. If it is interrupted by a death, the next owner repeats it from the start.
 //!
-//! Only the holder of the segment's lock calls this. A death is seen by the next holder with every store that the dead one
-//! made, in program order; so only the compiler has to be kept from moving stores.
+//! Only the owner of the segment's lock calls these functions. A process that has detected the death
+//! of the owner sees every store that the owner made, in program order. So only the compiler has to
+//! be kept from reordering stores.
 
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -28,10 +31,10 @@ pub(crate) struct UndoLog<'a> {
     attached: &'a Attached,
 }
 
-/// What a record keeps.
+/// The content of one record.
 #[derive(Debug, Clone, Copy)]
 struct UndoEntry {
-    /// Where the kept bytes stand in the log.
+    /// The position of the kept bytes in the log.
     kept_at: usize,
     offset: usize,
     len: usize,
@@ -51,18 +54,18 @@ impl<'a> UndoLog<'a> {
         self.attached.memory.layout().log
     }
 
-    /// How many bytes of records it can take.
+    /// Returns the capacity in bytes of records.
     pub(crate) fn capacity(self) -> usize {
         self.area().len
     }
 
-    /// Whether a transaction is under way, or was when its process died.
+    /// Tells whether a transaction is open, or was open when its process died.
     #[inline]
     pub(crate) fn is_open(self) -> bool {
         self.logged().load(Ordering::Relaxed) != 0
     }
 
-    /// Keeps the `len` bytes from `offset` of the data, which exist; false when the log is full.
+    /// Logs `len` bytes from `offset` of the data, which exist; false if the log is full.
     pub(crate) fn keep(self, offset: usize, len: usize) -> bool {
         let start = usize::try_from(self.logged().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let memory = &self.attached.memory;
@@ -87,15 +90,15 @@ impl<'a> UndoLog<'a> {
         kept
     }
 
-    /// Makes everything since the last commit final.
+    /// Makes all changes since the last commit final.
     #[inline]
     pub(crate) fn commit(self) {
         self.logged().store(0, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Restores the data as they were at the last commit. False when the log contradicts itself: somebody overwrote
-    /// it; then nothing is restored.
+    /// Restores the data as of the last commit. False, with nothing restored, if the log is
+    /// inconsistent because it was overwritten.
     pub(crate) fn roll_back(self) -> bool {
         let Some(records) = self.records() else {
             return false;
@@ -127,7 +130,8 @@ impl<'a> UndoLog<'a> {
     }
 }
 
-/// Finds the records in a log that ends at `end`, each checked to lie in it and to be of the `size` bytes of data that exist.
+/// Finds the records in a log that ends at `end`. Each record is checked to lie in the log and to
+/// refer to the `size` existing bytes of data.
 fn records(
     end: usize,
     size: usize,
@@ -152,7 +156,7 @@ fn records(
     Some(records)
 }
 
-/// Takes back in a copy of the data what a copy of the log says. False when the log contradicts itself.
+/// Applies a copy of the log to a copy of the data; false if the log is inconsistent.
 pub(super) fn undo(log: &[u8], data: &mut [u8]) -> bool {
     let number = |at| {
         let bytes = log.get(at..)?.first_chunk()?;

@@ -1,8 +1,10 @@
-//! Notes of who waits for what: evidence for people, on which nothing that a lock does depends.
+//! Wait records: the note of each waiter for diagnosis. No lock depends on them.
 //!
-//! A thread that falls asleep for a lock notes it in its attachment's slot, and whose death or release it waits for; it wipes the note out when
-//! it waits no more. A slot has room for a few notes: of the threads of a process that wait at the same time on one segment, no more are
-//! noted. The notes of one who dies are as dead as its slot, and the next one in the slot wipes them out.
+//! A thread that goes to sleep for a lock records in its attachment's slot which lock it waits for
+//! and which owner has it, and clears the record when it stops waiting. A slot has room for a few
+//! records: if more threads of a process wait on one segment, the others are not recorded. The
+//! records of a dead attachment are as invalid as its slot; the next attachment in the slot clears
+//! them.
 
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -11,28 +13,28 @@ use super::table::AttachmentId;
 use crate::memory::format::{Slot, WaitWords};
 use crate::sys;
 
-/// A note of one's own, until it is wiped out.
+/// A wait record of the caller, until it is cleared.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WaitHandle(usize);
 
-/// What a note says.
+/// The content of a wait record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaitRecord {
     /// Which lock: see [`Memory::place_of`](crate::memory::Memory::place_of).
     pub(crate) lock: u32,
-    /// The thread that waits; `None` for a task.
+    /// The waiting thread; `None` for a task.
     pub(crate) thread: Option<u32>,
-    /// Since when, in time since 1970.
+    /// The start of the wait, in time since 1970.
     pub(crate) began: Duration,
-    /// Whom it waits for.
+    /// The owner of the lock.
     pub(crate) holder: AttachmentId,
-    /// The thread of that one that has the lock, if that is known.
+    /// The thread of the owner that holds the lock, if known.
     pub(crate) holding_thread: Option<u32>,
-    /// Since when it waits for this one, in time since 1970.
+    /// The time since 1970 at which the waiter first observed this owner.
     pub(crate) met: Duration,
 }
 
-/// Notes that a thread, 0 for a task, waits for a lock; `None` when there is no room.
+/// Records that a thread (0 for a task) waits for a lock; `None` if there is no room.
 pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<WaitHandle> {
     let takes = |words: &WaitWords| {
         let free = &words.lock;
@@ -46,7 +48,7 @@ pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<WaitHandle> {
     Some(WaitHandle(index))
 }
 
-/// Notes whom it waits for: a hold, and the thread that has the lock, 0 for none that is known.
+/// Records the owner of the lock, and its thread that holds the lock (0 if unknown).
 pub(crate) fn meet(slot: &Slot, note: WaitHandle, holder: AttachmentId, holding_thread: u32) {
     let Some(words) = slot.waits.get(note.0) else {
         return;
@@ -68,19 +70,19 @@ pub(crate) fn meet(slot: &Slot, note: WaitHandle, holder: AttachmentId, holding_
     words.holder.store(holder.word(), Ordering::Release);
 }
 
-/// Wipes a note out.
+/// Clears a wait record.
 pub(crate) fn end(slot: &Slot, note: WaitHandle) {
     if let Some(words) = slot.waits.get(note.0) {
         wipe(words);
     }
 }
 
-/// Wipes out what an earlier attachment has left in the slot. Called by the one who takes it.
+/// Clears the records that an earlier attachment left in the slot. The taker of the slot calls it.
 pub(super) fn end_all(slot: &Slot) {
     slot.waits.iter().for_each(wipe);
 }
 
-/// The notes in a slot. They are as good as the attachment that has it.
+/// Returns the wait records in a slot. They are valid only while its attachment is alive.
 pub(crate) fn noted(slot: &Slot) -> impl Iterator<Item = WaitRecord> + '_ {
     slot.waits.iter().filter_map(read)
 }
