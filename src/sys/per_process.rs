@@ -1,11 +1,12 @@
-//! Something of which each process has its own, also a forked one: its parent's threads and locks are not there.
+//! A value of which each process has its own. A forked child has none of its parent's threads and
+//! locks, and so cannot use its parent's value.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::Generation;
 
-/// Holds what the process makes at its first use, and a forked child makes anew.
+/// A value that a process makes at its first use, and that a forked child makes anew.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T: 'static> {
     current: AtomicPtr<Made<T>>,
@@ -24,11 +25,12 @@ impl<T: Send + Sync> PerProcess<T> {
         }
     }
 
-    /// Returns this process's own; makes it with `make` at the first question. It is never dropped, since threads may use it at any time.
+    /// Returns this process's value; makes it with `make` at the first call. It is never dropped,
+    /// because threads may use it at any time.
     ///
     /// # Errors
     ///
-    /// Those of `make`, which is asked again the next time.
+    /// Those of `make`, which the next call repeats.
     pub(crate) fn get_or_make(
         &self,
         make: impl FnOnce() -> std::io::Result<T>,
@@ -45,7 +47,7 @@ impl<T: Send + Sync> PerProcess<T> {
         let winner = match stored {
             Ok(_) => fresh,
             Err(other_thread) => {
-                // SAFETY: it came from a box just now, and nobody else has seen it.
+                // SAFETY: it came from a box just now, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(fresh) });
                 other_thread
             }
@@ -54,7 +56,7 @@ impl<T: Send + Sync> PerProcess<T> {
     }
 
     fn own(made: *mut Made<T>) -> Option<&'static T> {
-        // SAFETY: what is stored came from a box and is never freed.
+        // SAFETY: a stored pointer came from a box that is never freed.
         let made = unsafe { made.as_ref() }?;
         made.by.is_current().then_some(&made.value)
     }

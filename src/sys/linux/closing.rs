@@ -1,4 +1,5 @@
-//! Learning that files are closed, by whomever, without looking again and again: inotify, and one thread that reads it.
+//! Detecting that any process closes a file, without polling: inotify, and one thread that reads
+//! it.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,24 +14,24 @@ use super::signals::start_thread;
 use super::wait::wake_all;
 use crate::sys::PerProcess;
 
-/// What this process is told by.
+/// The state of this process's watches.
 #[derive(Debug)]
 struct Closings {
     events: Arc<OwnedFd>,
     count: Arc<AtomicU32>,
 }
 
-/// Returns a word of this process that is raised, and woken, whenever somebody closes the file: shortly before its byte locks go. It may
-/// be raised for other reasons, too.
+/// Returns a word of this process that is raised, and woken, whenever any process closes the file,
+/// shortly before its byte locks end. It may be raised for other reasons, too.
 ///
 /// # Errors
 ///
-/// The user has as many watches as the system allows, or `/proc` is not mounted.
+/// The user has reached the system's limit of watches, or `/proc` is not mounted.
 pub(crate) fn watch_closings(file: &SegmentFile) -> io::Result<&'static AtomicU32> {
     static CLOSINGS: PerProcess<Closings> = PerProcess::new();
     let closings = CLOSINGS.get_or_make(Closings::start)?;
     file.facts()?;
-    // A watch of a file that is watched already is the same one. It goes with the file.
+    // A second watch of the same file is the same watch. It ends with the file.
     let path = format!("/proc/self/fd/{}", file.number());
     let closed = WatchFlags::CLOSE_WRITE | WatchFlags::CLOSE_NOWRITE;
     inotify::add_watch(&closings.events, path, closed)?;
@@ -56,7 +57,7 @@ fn follow(events: &OwnedFd, count: &AtomicU32) {
     loop {
         match rustix::io::read(events, &mut buffer) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // A daemon has closed it. Who waits looks now and then all the same.
+            // A daemon has closed the descriptor. Waiters also check periodically.
             Err(_) => return,
         }
         count.fetch_add(1, Ordering::Release);

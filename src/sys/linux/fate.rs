@@ -1,7 +1,7 @@
-//! Does another process still live? Only what can be proven from here counts.
+//! The check whether another process is alive. Only a proof from here counts.
 //!
-//! A process is named by its PID, its start time and the namespaces that both are meant in. Each conclusion has
-//! conditions, which are checked at the moment of the question:
+//! A process is named by its PID, its start time and the namespaces in which both are valid. Each
+//! conclusion has conditions, which are checked at the moment of the query:
 //!
 //! | conclusion | because | valid if |
 //! |---|---|---|
@@ -11,11 +11,13 @@
 //! | gone | it is an earlier program of this very process | |
 //! | living | none of these, and the start time is the same | |
 //!
-//! The second also holds when another process has the PID by now: then the one asked about is gone, too.
+//! The second also holds when another process has the PID by now: then the recorded one is gone,
+//! too.
 //!
-//! No process can see that another one executes a new program. It shows other addresses of code and stack then, but a
-//! process may also change these itself and live on (`PR_SET_MM`). So such a process counts as living until it ends.
-//! A process never changes what it has recorded of itself, so it does recognize its own earlier programs.
+//! No process can detect that another one executes a new program. That program has other addresses
+//! of code and stack, but a process may also change these itself and live on (`PR_SET_MM`). Such a
+//! process therefore counts as living until it ends. A process never changes what it has recorded
+//! of itself, so it does recognize its own earlier programs.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -24,7 +26,7 @@ use super::process::identity;
 use super::procfs::{Procfs, times_compare};
 use crate::sys::{Identity, ProcessState};
 
-/// Tells whether the process named by `who` still lives, as far as it can be seen from this one.
+/// Returns the state of the process named by `who`, as far as it is visible from this process.
 pub(crate) fn fate_of(who: &Identity) -> ProcessState {
     let Ok(me) = identity() else {
         return ProcessState::Unknown;
@@ -49,14 +51,15 @@ pub(crate) fn fate_of(who: &Identity) -> ProcessState {
     Procfs::open().map_or(ProcessState::Unknown, |proc| seen_in(&proc, who))
 }
 
-/// Tells whether `who` is what this process, `me`, recorded before it became the program that it is now.
+/// Tells whether `who` is what this process, `me`, recorded before it executed its current program.
 fn is_earlier_program(me: &Identity, who: &Identity) -> bool {
     let process = |it: &Identity| (it.pid, it.namespaces, it.start_time);
     let are_known = me.start_time != 0 && me.program != 0 && who.program != 0;
     are_known && process(me) == process(who) && me.program != who.program
 }
 
-/// What `/proc` says of a process whose PID is meant in this process's own namespace.
+/// Returns the state that `/proc` shows of a process whose PID is valid in this process's own
+/// namespace.
 fn seen_in(proc: &Procfs, who: &Identity) -> ProcessState {
     let Some(found) = proc.process(who.pid) else {
         return ProcessState::Unknown;
@@ -109,7 +112,7 @@ mod tests {
                 },
                 ProcessState::Unknown,
             ),
-            // Recorded in another time namespace: the start time says nothing.
+            // Recorded in another time namespace: the start times cannot be compared.
             (
                 Identity {
                     start_time: earlier,

@@ -17,22 +17,24 @@ use crate::sys::{Access, FileMetadata};
 
 /// The memory file system that every Linux has.
 const DEFAULT_PARENT: &str = "/dev/shm";
-/// What the name of a user's directory begins with; the user's number follows.
+/// The prefix of the name of a user's directory; the user's number follows.
 const DEFAULT_NAME: &str = "sharehold-";
 
-/// Where a user's segments are when nothing else is said: on the memory file system, in a directory of their own.
+/// Returns the default directory of a user's segments: a directory per user on the memory file
+/// system.
 pub(crate) fn default_directory(user: u32) -> PathBuf {
     PathBuf::from(format!("{DEFAULT_PARENT}/{DEFAULT_NAME}{user}"))
 }
 
-/// Returns the default directories of all users who have one, each with the user's number, in the order of these.
+/// Returns the default directories of all users that have one, with the users' numbers, ordered by
+/// them.
 pub(crate) fn default_directories() -> io::Result<Vec<(u32, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(DEFAULT_PARENT)? {
         let name = entry?.file_name();
         let digits = name.to_str().and_then(|it| it.strip_prefix(DEFAULT_NAME));
         let user = digits.and_then(|it| it.parse().ok());
-        // Only as the number is written here: `+1` and `01` are other names.
+        // Only the exact form that is written here: `+1` and `01` are other names.
         found.extend(
             user.map(|user| (user, default_directory(user)))
                 .filter(|(_, path)| path.file_name() == Some(&name)),
@@ -51,13 +53,15 @@ pub(crate) struct Directory {
 impl Directory {
     /// Opens the directory; a symbolic link in its place is not followed.
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
-        // As a path only: others may enter, but not list, the directory of a user who shares.
+        // As a path only: other users may enter, but not list, the directory of a user that shares
+        // segments.
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
         let fd = fs::open(path, flags, Mode::empty())?;
         Ok(Directory { fd })
     }
 
-    /// Makes the directory, with these permission bits except those that the umask takes; false when something is there.
+    /// Creates the directory, with these permission bits except those in the umask; false if the
+    /// path exists.
     pub(crate) fn make(path: &Path, mode: u32) -> io::Result<bool> {
         match fs::mkdir(path, Mode::from_raw_mode(mode)) {
             Err(rustix::io::Errno::EXIST) => Ok(false),
@@ -65,7 +69,7 @@ impl Directory {
         }
     }
 
-    /// Says whose it is and who may enter.
+    /// Returns the directory's metadata.
     pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         Ok(facts(&fs::fstat(&self.fd)?))
     }
@@ -74,7 +78,7 @@ impl Directory {
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
         match fs::chmodat(&self.fd, ".", mode, AtFlags::empty()) {
-            // It is one that this user may not enter: the umask may say so.
+            // This user may not enter the directory, for example because of the umask.
             Err(rustix::io::Errno::ACCESS) => {
                 let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
                 Ok(fs::chmod(path, mode)?)
@@ -83,7 +87,7 @@ impl Directory {
         }
     }
 
-    /// The names in it, in no order.
+    /// Returns the names in the directory, in no particular order.
     pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -96,7 +100,7 @@ impl Directory {
         Ok(names)
     }
 
-    /// Opens a file by name; a symbolic link is not followed, a pipe or device is not waited for.
+    /// Opens a file by name. A symbolic link is not followed; a pipe or device does not block.
     pub(crate) fn open_file(&self, name: &OsStr, access: Access) -> io::Result<SegmentFile> {
         let access = match access {
             Access::ReadWrite => OFlags::RDWR,
@@ -106,12 +110,13 @@ impl Directory {
         SegmentFile::open(|| fs::openat(&self.fd, name, flags, Mode::empty()))
     }
 
-    /// Makes a file that has no name yet and vanishes with the process unless it gets one; with exactly these permission bits.
+    /// Creates a file without a name, with exactly these permission bits. It vanishes with the
+    /// process unless it gets a name.
     pub(crate) fn make_unnamed_file(&self, mode: u32) -> io::Result<SegmentFile> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode);
         let file = SegmentFile::open(|| fs::openat(&self.fd, ".", flags, mode))?;
-        // The process's umask may have taken bits away.
+        // The process's umask may have removed bits.
         if file.as_opened.mode != mode.as_raw_mode() {
             fs::fchmod(file.as_fd(), mode)?;
         }
@@ -122,10 +127,10 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` when the name is taken.
+    /// `AlreadyExists` if the name is taken.
     pub(crate) fn give_name(&self, file: &SegmentFile, name: &OsStr) -> io::Result<()> {
         match fs::linkat(file.as_fd(), "", &self.fd, name, AtFlags::EMPTY_PATH) {
-            // Systems before Linux 6.10 want a privilege for that, and none for this.
+            // Systems before Linux 6.10 require a privilege for that, but not for this.
             Err(rustix::io::Errno::NOENT) => {
                 let path = format!("/proc/self/fd/{}", file.fd);
                 let follow = AtFlags::SYMLINK_FOLLOW;
@@ -135,7 +140,8 @@ impl Directory {
         }
     }
 
-    /// Says what stands under `name`, without following a link; `None` for nothing.
+    /// Returns the metadata of the file under `name`, without following a link; `None` if there is
+    /// none.
     pub(crate) fn facts_of(&self, name: &OsStr) -> io::Result<Option<FileMetadata>> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(facts(&stat))),
@@ -144,26 +150,26 @@ impl Directory {
         }
     }
 
-    /// Tells whether `name` stands for this very file.
+    /// Tells whether `name` refers to this file.
     pub(crate) fn names_file(&self, name: &OsStr, file: &SegmentFile) -> io::Result<bool> {
         Ok(self
             .facts_of(name)?
             .is_some_and(|found| found.id == file.as_opened.id))
     }
 
-    /// Gives the file that has the name `from` the name `to`, in one step; the file that had it has none then.
+    /// Renames the file `from` to `to`, in one step; the previous file under `to` loses this name.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
-    /// Takes the name away; whoever has the file open keeps it.
+    /// Removes the name; processes that have the file open keep it.
     pub(crate) fn remove_name(&self, name: &OsStr) -> io::Result<()> {
         Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 }
 
 pub(super) fn facts(stat: &Stat) -> FileMetadata {
-    // Of blocks, whose unit is 512 bytes, whatever the file system's own is.
+    // Blocks always have 512 bytes here, whatever the file system's own block size.
     let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
     FileMetadata {
         regular: FileType::from_raw_mode(stat.st_mode).is_file(),
@@ -177,7 +183,7 @@ pub(super) fn facts(stat: &Stat) -> FileMetadata {
     }
 }
 
-/// An open segment file: the presence of one handle, and what its byte locks hang on.
+/// An open segment file: the presence of one handle, and the owner of its byte locks.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     fd: RawFd,
@@ -187,7 +193,8 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Opens a file, and enters it in the list of what a forked child closes, with no fork between the two.
+    /// Opens a file, and enters it in the list of descriptors that a forked child closes, with no
+    /// fork between the two.
     fn open(open: impl FnOnce() -> rustix::io::Result<OwnedFd>) -> io::Result<SegmentFile> {
         let generation = Generation::current()?;
         let entry = Inheritable::take();
@@ -212,30 +219,30 @@ impl SegmentFile {
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is open until `drop`, which ends the borrow. (A program that closes descriptors
-        // it does not own breaks this for every library; `facts` notices.)
+        // SAFETY: the descriptor is open until `drop`, which ends the borrow. (A program that
+        // closes descriptors it does not own breaks this for every library; `facts` detects it.)
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
-    /// The number of its descriptor.
+    /// Returns the number of its descriptor.
     pub(super) fn number(&self) -> RawFd {
         self.fd
     }
 
-    /// Says what the file was when it was opened.
+    /// Returns the metadata of the file at the time it was opened.
     pub(crate) fn as_opened(&self) -> &FileMetadata {
         &self.as_opened
     }
 
-    /// Says what the file is now.
+    /// Returns the current metadata of the file.
     ///
     /// # Errors
     ///
-    /// The descriptor is closed or is another file by now: a daemon may have closed all of its descriptors. Whatever is done through
-    /// a file that was not just opened asks this first.
+    /// The descriptor is closed or refers to another file by now: a daemon may have closed all of
+    /// its descriptors. Each operation on a file that was not just opened calls this first.
     pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         let found = facts(&fs::fstat(self.as_fd())?);
-        // Its number may even be the same file's again, through another handle.
+        // The number may even refer to the same file again, through another handle.
         if found.id == self.as_opened.id && self.entry.has(self.fd) {
             Ok(found)
         } else {
@@ -243,29 +250,33 @@ impl SegmentFile {
         }
     }
 
-    /// Tells whether a mapping of the file keeps its byte locks, also when the descriptor is closed. As for
-    /// [`SegmentFile::try_lock`].
+    /// Tells whether a mapping of the file keeps its byte locks, even when the descriptor is
+    /// closed. The precondition is that of [`SegmentFile::try_lock`].
     ///
-    /// A mapping keeps the open file, and so its locks. Some file systems put another file in its place: overlayfs does.
+    /// A mapping keeps the open file, and so its locks. Some file systems map another file instead,
+    /// such as overlayfs.
     pub(crate) fn mapping_keeps_locks(&self) -> bool {
         fs::fstatfs(self.as_fd()).is_ok_and(|found| found.f_type == libc::TMPFS_MAGIC)
     }
 
-    /// Gives the file to a group.
+    /// Changes the group of the file.
     pub(crate) fn give_to_group(&self, group: u32) -> io::Result<()> {
         Ok(fs::fchown(self.as_fd(), None, Some(Gid::from_raw(group)))?)
     }
 
-    /// Reserves memory for all bytes below `len` and makes the file at least that long; new bytes are zero.
+    /// Reserves memory for all bytes below `len` and makes the file at least that long; new bytes
+    /// are zero.
     pub(crate) fn reserve(&self, len: u64) -> io::Result<()> {
-        // Beyond this limit the system would not only refuse, but send a signal that ends the process.
+        // Beyond this limit the system not only refuses, but also sends a signal that ends the
+        // process.
         let limit = rustix::process::getrlimit(Resource::Fsize).current;
         if limit.is_some_and(|limit| limit < len) {
             return Err(rustix::io::Errno::FBIG.into());
         }
         let reserve = || fs::fallocate(self.as_fd(), FallocateFlags::empty(), 0, len);
         match reserve() {
-            // A signal makes the system undo all of it and begin anew: of a timer's there is always another.
+            // A signal makes the system undo all of it and start again: with a periodic timer, this
+            // never ends.
             Err(rustix::io::Errno::INTR) => {
                 Ok(without_signals(|| rustix::io::retry_on_intr(reserve))?)
             }
@@ -286,23 +297,25 @@ impl SegmentFile {
         Ok(done)
     }
 
-    /// Takes the byte for this handle alone; false when another one has it in any way. The file was just opened, or asked for
-    /// its facts.
+    /// Locks the byte exclusively for this handle; false if another handle has it locked in any
+    /// way. The caller has just opened the file, or has just called `facts` on it.
     pub(crate) fn try_lock(&self, byte: u64) -> io::Result<bool> {
         self.set_lock(libc::F_WRLCK, byte)
     }
 
-    /// Takes the byte together with others; false when another one has it alone. As for [`SegmentFile::try_lock`].
+    /// Locks the byte shared; false if another handle has it locked exclusively. The precondition
+    /// is that of [`SegmentFile::try_lock`].
     pub(crate) fn try_lock_shared(&self, byte: u64) -> io::Result<bool> {
         self.set_lock(libc::F_RDLCK, byte)
     }
 
-    /// Gives the byte up. As for [`SegmentFile::try_lock`].
+    /// Unlocks the byte. The precondition is that of [`SegmentFile::try_lock`].
     pub(crate) fn unlock(&self, byte: u64) -> io::Result<()> {
         self.set_lock(libc::F_UNLCK, byte).map(|_| ())
     }
 
-    /// Returns a byte in the range that another handle has, shared or alone. As for [`SegmentFile::try_lock`].
+    /// Returns a byte in the range that another handle has locked, shared or exclusively. The
+    /// precondition is that of [`SegmentFile::try_lock`].
     pub(crate) fn first_locked(&self, bytes: Range<u64>) -> io::Result<Option<u64>> {
         let start = bytes.start;
         let found = self.lock_command(libc::F_OFD_GETLK, libc::F_WRLCK, bytes)?;
@@ -346,8 +359,9 @@ impl SegmentFile {
 
 impl Drop for SegmentFile {
     fn drop(&mut self) {
-        // In a forked child the descriptor was closed at the fork, and its number may be somebody else's by now;
-        // a daemon may have closed it under us, and even have opened the same file under the same number.
+        // In a forked child the descriptor was closed at the fork, and its number may belong to
+        // another file by now. A daemon may have closed the descriptor, and even have opened the
+        // same file under the same number.
         if self.generation.is_current() {
             without_forks(self.generation, || {
                 let is_open = self.facts().is_ok();

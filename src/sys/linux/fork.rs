@@ -1,9 +1,10 @@
-//! Forks: what a child must not have of its parent, and how it knows that it is a child.
+//! Forks: what a child must not inherit, and how a process detects that it is a forked child.
 //!
-//! A child must have no mapping and no descriptor of a segment, because both keep the parent's byte locks. The kernel leaves
-//! mappings out of the child (`MADV_DONTFORK`), and a fork handler closes the descriptors, which stand in a list. Each
-//! takes two steps: map and mark, open and enter, take off the list and close. A fork between the two would give the child what it
-//! must not have.
+//! A child must not have any mapping or descriptor of a segment, because both keep the parent's
+//! byte locks. The kernel leaves mappings out of the child (`MADV_DONTFORK`), and a fork handler
+//! closes the descriptors, which are entered in a list. Each operation takes two steps: map and
+//! mark, open and enter, take off the list and close. A fork between the two steps would give the
+//! child what it must not have.
 //!
 //! # The lock
 //!
@@ -12,16 +13,19 @@
 //! | thread | lock | signals |
 //! |---|---|---|
 //! | between two steps | held | blocked, so that no handler forks here |
-//! | in `fork`, from our prepare handler to our parent handler | held | as the program has them |
-//! | the child of a fork | free: the lock stands on a page that the kernel empties | |
+//! | in `fork`, from our prepare handler to our parent handler | held | as the program has set them |
+//! | the child of a fork | free: the lock is on a page that the kernel zeroes | |
 //!
-//! 1. Nothing is waited for while the lock is held for two steps: only system calls are made, no memory is allocated.
-//! 2. A thread that holds the lock passes through: other fork handlers, and signal handlers, may use this library while the thread
-//!    forks.
-//! 3. A thread waits for [`PATIENCE`] at most, and then goes on without the lock. It has to, because another
-//!    fork handler may wait for a lock of the program whose holder is attaching. Such a fork may give the child what it must not have.
+//! 1. While the lock is held for two steps, the thread waits for nothing: it only makes system
+//!    calls, and does not allocate memory.
+//! 2. A thread that already holds the lock continues without acquiring it again: other fork
+//!    handlers, and signal handlers, may use this library while the thread forks.
+//! 3. A thread waits for at most [`PATIENCE`], and then continues without the lock. This is
+//!    necessary because another fork handler may wait for a lock of the program whose holder is
+//!    attaching. Such a fork may give the child what it must not have.
 //!
-//! A child made without fork handlers (`_Fork`, a bare `clone`) has whatever was open, but no lock that it could hang on.
+//! A child made without fork handlers (`_Fork`, a bare `clone`) inherits all open descriptors, but
+//! no lock on which it could hang.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -44,7 +48,7 @@ const PAGE: usize = 4096;
 /// The longest time that a thread waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the kernel empties in a forked child.
+/// The data that the kernel zeroes in a forked child.
 #[derive(Debug)]
 #[repr(C)]
 struct ForkPage {
@@ -61,7 +65,8 @@ fn fork_page() -> io::Result<&'static ForkPage> {
     let page = unsafe { emptied_in_children(&FORK_PAGE) }?;
     // Two threads, or a parent and its child, may both register: each handler can run twice.
     if !REGISTERED.load(Ordering::Acquire) {
-        // SAFETY: the handlers use atomics and system calls only, both allowed between fork and exec.
+        // SAFETY: the handlers use atomics and system calls only, both allowed between fork and
+        // exec.
         let failed =
             unsafe { pthread_atfork(Some(before_fork), Some(after_fork), Some(in_forked_child)) };
         if failed != 0 {
@@ -72,9 +77,10 @@ fn fork_page() -> io::Result<&'static ForkPage> {
     Ok(page)
 }
 
-/// Returns what stands at `place`; maps it at the first call. The kernel fills it with zeros in each forked child.
+/// Returns the value at `place`; maps it at the first call. The kernel fills it with zeros in each
+/// forked child.
 ///
-/// No thread waits for another one here, so that a child which is forked meanwhile does not wait either.
+/// No thread waits for another one here, so a child that is forked meanwhile does not wait either.
 ///
 /// # Safety
 ///
@@ -90,18 +96,20 @@ pub(super) unsafe fn emptied_in_children<T: Sync>(
         page = match place.compare_exchange(page, mapped, success, failure) {
             Ok(_) => mapped,
             Err(other_thread) => {
-                // SAFETY: the range is exactly the mapping made above, which nobody else has seen.
+                // SAFETY: the range is exactly the mapping made above, which no other thread has
+                // seen.
                 let _ = unsafe { mm::munmap(mapped.cast(), PAGE) };
                 other_thread
             }
         };
     }
-    // SAFETY: the page was mapped by `map_page`, is large enough, holds a `T`, and is never unmapped.
+    // SAFETY: the page was mapped by `map_page`, is large enough, holds a `T`, and is never
+    // unmapped.
     Ok(unsafe { &*page })
 }
 
 fn map_page() -> Result<*mut std::ffi::c_void, Errno> {
-    // SAFETY: a null address asks for a fresh mapping, which overlaps nothing that exists.
+    // SAFETY: a null address requests a fresh mapping, which overlaps no existing one.
     let page = unsafe {
         mm::mmap_anonymous(
             ptr::null_mut(),
@@ -110,10 +118,10 @@ fn map_page() -> Result<*mut std::ffi::c_void, Errno> {
             MapFlags::PRIVATE,
         )
     }?;
-    // SAFETY: the range is exactly the mapping made above, which nobody else knows yet.
+    // SAFETY: the range is exactly the mapping made above, which no other thread knows yet.
     let marked = unsafe { mm::madvise(page, PAGE, Advice::LinuxWipeOnFork) };
     if let Err(error) = marked {
-        // SAFETY: the range is exactly the mapping made above, which nobody else knows.
+        // SAFETY: the range is exactly the mapping made above, which no other thread knows.
         let _ = unsafe { mm::munmap(page, PAGE) };
         return Err(error);
     }
@@ -148,7 +156,7 @@ extern "C" fn in_forked_child() {
     close_inherited();
 }
 
-/// One process between two forks: no longer current in a forked child.
+/// The time of one process between two forks; not current in a forked child.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Generation {
     page: &'static ForkPage,
@@ -156,7 +164,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Returns the running process's generation, giving it one if this is the first question since a fork.
+    /// Returns the running process's generation; assigns one at the first call since a fork.
     pub(crate) fn current() -> io::Result<Generation> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let page = fork_page()?;
@@ -172,20 +180,21 @@ impl Generation {
         Ok(Generation { page, number })
     }
 
-    /// Tells whether the process is still the one that asked for this generation, and not a forked child of it.
+    /// Tells whether the process is the one that got this generation, and not a forked child of it.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         self.page.generation.load(Ordering::Relaxed) == self.number
     }
 
-    /// The number, which no other process has that came from this one by forks.
+    /// Returns the number, which is unique among all processes related to this one by forks.
     #[inline]
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// Runs `body` while no thread of the process forks. It makes system calls and changes atomics, and does nothing else.
+/// Runs `body` while no thread of the process forks. It makes system calls and changes atomics, and
+/// does nothing else.
 pub(super) fn without_forks<R>(generation: Generation, body: impl FnOnce() -> R) -> R {
     without_signals(|| {
         let lock = &generation.page.lock;
@@ -204,7 +213,7 @@ pub(super) fn without_forks<R>(generation: Generation, body: impl FnOnce() -> R)
 struct ForkLock {
     /// [`FREE`], [`HELD`] or [`AWAITED`].
     state: AtomicU32,
-    /// The [`mark`] of the thread that holds it, 0 for none.
+    /// The [`mark`] of the holding thread; 0 for none.
     holder: AtomicUsize,
 }
 
@@ -214,7 +223,8 @@ const HELD: u32 = 1;
 const AWAITED: u32 = 2;
 
 impl ForkLock {
-    /// Acquires the lock; false when the thread holds it already, or when it was not free in time.
+    /// Acquires the lock; false if the thread holds it already, or if it did not become free in
+    /// time.
     fn acquire(&self) -> bool {
         // Only this thread stores its own mark.
         if self.holder.load(Ordering::Relaxed) == mark() {
@@ -254,7 +264,7 @@ impl ForkLock {
     }
 }
 
-/// A number that no other running thread of the process has, and never 0.
+/// Returns a number that no other running thread of the process has, never 0.
 fn mark() -> usize {
     thread_local! {
         static MARK: Cell<u8> = const { Cell::new(0) };
@@ -262,10 +272,10 @@ fn mark() -> usize {
     MARK.with(|mark| ptr::from_ref(mark).addr())
 }
 
-/// One descriptor that a forked child must close, since it would keep the parent's locks alive.
+/// One descriptor that a forked child must close, because it would keep the parent's locks alive.
 ///
-/// The entries form a list that only grows (a free entry is used again) and holds nothing but atomics, so that the
-/// child can walk it right after `fork`, whatever other threads were doing.
+/// The entries form a list that only grows (a free entry is used again) and contains only atomics,
+/// so that the child can traverse it right after `fork`, whatever other threads were doing.
 #[derive(Debug)]
 pub(super) struct Inheritable {
     /// The descriptor, [`NOBODY`], or [`NOTHING`].
@@ -275,16 +285,16 @@ pub(super) struct Inheritable {
     next: AtomicPtr<Inheritable>,
 }
 
-/// The entry is free to be used.
+/// The entry is free.
 const NOBODY: i32 = -1;
-/// The entry is somebody's who has no descriptor: not yet, or not any more.
+/// The entry is taken, but contains no descriptor: not yet, or no longer.
 const NOTHING: i32 = -2;
 static INHERITABLE: AtomicPtr<Inheritable> = AtomicPtr::new(ptr::null_mut());
 
 impl Inheritable {
     fn all() -> impl Iterator<Item = &'static Inheritable> {
         let at = |link: &AtomicPtr<Inheritable>| {
-            // SAFETY: the list holds leaked boxes only, which live for ever.
+            // SAFETY: the list contains only leaked boxes, which are never freed.
             unsafe { link.load(Ordering::Acquire).as_ref() }
         };
         std::iter::successors(at(&INHERITABLE), move |entry| at(&entry.next))
@@ -326,7 +336,8 @@ impl Inheritable {
     /// Enters a descriptor that was just opened.
     pub(super) fn enter(&self, fd: RawFd, id: (u64, u64)) {
         for entry in Inheritable::all() {
-            // The number was just given out, so that its last owner lost it to code that closes what is not its own.
+            // The system has just assigned this number, so its previous entry lost it to code that
+            // closes descriptors of others.
             let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
             let _ = entry.fd.compare_exchange(fd, NOTHING, success, failure);
         }
@@ -340,29 +351,31 @@ impl Inheritable {
         self.fd.store(NOBODY, Ordering::Release);
     }
 
-    /// Whether it has this descriptor.
+    /// Tells whether the entry contains this descriptor.
     pub(super) fn has(&self, fd: RawFd) -> bool {
         self.fd.load(Ordering::Relaxed) == fd
     }
 
-    /// Frees the entry; whether it still had the descriptor.
+    /// Frees the entry; returns whether it still contained the descriptor.
     pub(super) fn leave(&self, fd: RawFd) -> bool {
         self.fd.swap(NOBODY, Ordering::Release) == fd
     }
 }
 
-/// Closes what a forked child inherited. Called in the child, before `fork` returns there.
+/// Closes the descriptors that a forked child inherited. Called in the child, before `fork` returns
+/// there.
 fn close_inherited() {
     for entry in Inheritable::all() {
         let fd = entry.fd.swap(NOBODY, Ordering::Acquire);
         if fd < 0 {
             continue;
         }
-        // SAFETY: the number is not negative, and is used for the one question what it is.
+        // SAFETY: the number is not negative, and is used only to query its file.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         let id = [&entry.id[0], &entry.id[1]].map(|half| half.load(Ordering::Relaxed));
         if fstat(borrowed).is_ok_and(|found| [found.st_dev, found.st_ino] == id) {
-            // SAFETY: an entered descriptor that is still its file is nobody else's, and is left before it is closed.
+            // SAFETY: an entered descriptor that still refers to its file has no other owner, and
+            // was taken off the list before it is closed.
             unsafe { rustix::io::close(fd) };
         }
     }

@@ -1,4 +1,5 @@
-//! Sleeping on many shared words at once, by their addresses, and a descriptor that says so to other loops.
+//! Sleeping on several shared words at once, by their addresses, and a descriptor that wakes event
+//! loops.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,12 +14,12 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::sys::{Address, Slept};
 
-/// The most words that one call sleeps on.
+/// The maximum number of words for one sleep.
 pub(crate) const MOST_WORDS: usize = 128;
-/// How long it sleeps at most on the first word alone, where the system cannot sleep on many.
+/// The longest sleep on the first word alone, on systems that cannot sleep on several words.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Sleeps while each word is what is expected there, at most for `limit`.
+/// Sleeps while each word has its expected value, at most for `limit`.
 pub(crate) fn wait_any(words: &[(Address, u32)], limit: Option<Duration>) -> Slept {
     static MISSING: AtomicBool = AtomicBool::new(false);
     if MISSING.load(Ordering::Relaxed) {
@@ -51,17 +52,17 @@ pub(crate) fn wait_any(words: &[(Address, u32)], limit: Option<Duration>) -> Sle
     }
 }
 
-/// Sleeps on the first word for a short time; the others may have changed meanwhile.
+/// Sleeps on the first word for a short time; the other words may have changed meanwhile.
 fn wait_first(words: &[(Address, u32)], limit: Option<Duration>) -> Slept {
     if let Some(&(first, expected)) = words.first() {
         let limit = limit.map_or(POLL, |limit| limit.min(POLL));
-        // However it ends, the caller looks at all of them.
+        // However it ends, the caller checks all words.
         let _ = futex_wait(first, expected, limit);
     }
     Slept::Unclear
 }
 
-/// A moment on the clock that the system's `futex_waitv` goes by.
+/// Returns the time after `limit`, on the clock that `futex_waitv` uses.
 fn after(limit: Duration) -> Timespec {
     let now = clock_gettime(ClockId::Monotonic);
     let limit = Timespec::try_from(limit).unwrap_or(Timespec {
@@ -74,7 +75,7 @@ fn after(limit: Duration) -> Timespec {
     })
 }
 
-/// Tells whether the word is another one than expected, or is no longer there.
+/// Tells whether the word has another value than expected, or is no longer mapped.
 pub(crate) fn differs(address: Address, expected: u32) -> bool {
     matches!(
         futex_wait(address, expected, Duration::ZERO),
@@ -82,20 +83,22 @@ pub(crate) fn differs(address: Address, expected: u32) -> bool {
     )
 }
 
-/// Wakes one sleeper on the word, if it is still there.
+/// Wakes one sleeper on the word, if it is still mapped.
 pub(crate) fn wake_one_at(address: Address) {
     const ONE: libc::c_int = 1;
-    // SAFETY: the system loads nothing from the address, and says so if nothing is there.
+    // SAFETY: the system loads nothing from the address, and returns an error if nothing is mapped
+    // there.
     unsafe { libc::syscall(libc::SYS_futex, address.0, libc::FUTEX_WAKE, ONE) };
 }
 
-/// The system's own wait, by address: nothing has to be there.
+/// Calls the system's wait by address: the address need not be mapped.
 fn futex_wait(address: Address, expected: u32, limit: Duration) -> Result<(), i32> {
     let limit = libc::timespec {
         tv_sec: 0,
         tv_nsec: limit.subsec_nanos().into(),
     };
-    // SAFETY: the system loads from the address itself, and says so if nothing is there; `limit` lives across the call.
+    // SAFETY: the system itself loads from the address, and returns an error if nothing is mapped
+    // there; `limit` lives across the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -112,7 +115,7 @@ fn futex_wait(address: Address, expected: u32, limit: Duration) -> Result<(), i3
     }
 }
 
-/// Says to an event loop that something has happened: its descriptor is readable then.
+/// A descriptor for event loops; it becomes readable when something has happened.
 #[derive(Debug)]
 pub struct Signal(OwnedFd);
 
@@ -123,12 +126,13 @@ impl Signal {
     }
 
     pub(crate) fn raise(&self) {
-        // It is full only if it was raised some quintillion times: then it is readable anyway.
+        // The counter is full only after some quintillion calls: then the descriptor is readable
+        // anyway.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
     pub(crate) fn clear(&self) {
-        // It fails when nobody has raised it.
+        // This fails if the signal was not raised.
         let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 }
@@ -152,7 +156,7 @@ mod tests {
     use super::*;
     use crate::sys::Word;
 
-    /// Where nothing is mapped, ever.
+    /// An address at which nothing is ever mapped.
     const NOWHERE: Address = Address(4096);
     const SOON: Option<Duration> = Some(Duration::from_millis(1));
 
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_on_many_ends_in_time_or_at_once() {
+    fn a_sleep_on_many_words_times_out_or_ends_at_once() {
         let word = AtomicU32::new(7);
         let there = Word::from(&word).address();
         assert_eq!(wait_any(&[(there, 7), (there, 7)], SOON), Slept::TimedOut);
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_system_cannot_sleep_on_many_nobody_sleeps_long() {
+    fn a_sleep_on_the_first_word_alone_is_short() {
         let word = AtomicU32::new(7);
         let there = Word::from(&word).address();
         assert_eq!(wait_first(&[(there, 7), (there, 7)], None), Slept::Unclear);

@@ -12,8 +12,8 @@ use crate::sys::Access;
 
 /// The bytes of a file in this process's memory, at one address until dropped.
 ///
-/// A forked child has no such memory at all: it neither reads nor stores the parent's bytes, and keeps no
-/// reference to the file.
+/// A forked child does not have this memory at all: it can neither read nor store the parent's
+/// bytes, and keeps no reference to the file.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
@@ -23,11 +23,12 @@ pub(crate) struct Mapping {
 
 // SAFETY: a mapping is an address range of the process, the same for every thread.
 unsafe impl Send for Mapping {}
-// SAFETY: the type itself offers nothing but its address and length.
+// SAFETY: the type itself offers only its address and length.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `len` bytes of `file`, which may be more than it has: those beyond its end fault until it grows.
+    /// Maps the first `len` bytes of `file`, which may be shorter: an access beyond its end faults
+    /// until it grows.
     pub(crate) fn new(file: &SegmentFile, len: usize, access: Access) -> io::Result<Mapping> {
         let protection = match access {
             Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
@@ -35,7 +36,7 @@ impl Mapping {
         };
         let generation = Generation::current()?;
         without_forks(generation, || {
-            // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+            // SAFETY: a null address requests a fresh range, which overlaps no existing mapping.
             let base = unsafe {
                 mm::mmap(
                     ptr::null_mut(),
@@ -54,25 +55,27 @@ impl Mapping {
                 len,
                 generation,
             };
-            // SAFETY: the range is exactly the mapping made above, which nobody else knows yet.
+            // SAFETY: the range is exactly the mapping made above, which no other thread knows yet.
             unsafe { mm::madvise(base.as_ptr().cast(), len, Advice::LinuxDontFork) }?;
             Ok(mapping)
         })
         .map_err(io::Error::from)
     }
 
-    /// The address of the first byte.
+    /// Returns the address of the first byte.
     #[inline]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// Gives the bytes of the range memory, where the file reaches so far, as if each page had been loaded from, or stored to.
+    /// Gives memory to the bytes of the range, within the file, as if each page had been loaded
+    /// from, or stored to.
     ///
     /// # Errors
     ///
-    /// `EFAULT` where that would have raised a signal: beyond the end of the file, or on a full file system. `EINVAL` where the
-    /// system does not know how (before Linux 5.14), and for a range that is not mapped.
+    /// `EFAULT` where that would have raised a signal: beyond the end of the file, or on a full
+    /// file system. `EINVAL` if the system does not support it (before Linux 5.14), or the range is
+    /// not mapped.
     pub(crate) fn populate(&self, range: Range<usize>, access: Access) -> io::Result<()> {
         const PAGE: usize = 4096;
         let start = range.start / PAGE * PAGE;
@@ -91,7 +94,7 @@ impl Mapping {
         Ok(rustix::io::retry_on_intr(populate)?)
     }
 
-    /// The number of bytes mapped.
+    /// Returns the number of bytes mapped.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -100,9 +103,10 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // A forked child has nothing there, or something of its own.
+        // A forked child has nothing there, or a mapping of its own.
         if self.generation.is_current() {
-            // SAFETY: the range was mapped by `new` and is unmapped once; borrows of it end before its owner.
+            // SAFETY: the range was mapped by `new` and is unmapped once; borrows of it end before
+            // its owner.
             let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
             debug_assert!(unmapped.is_ok(), "a mapping is unmapped once");
         }

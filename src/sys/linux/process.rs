@@ -1,6 +1,6 @@
-//! Facts about this process: who is it?
+//! Facts about this process: its identity, user and threads.
 //!
-//! What is known of the own process stands on one page that the kernel empties in a forked child
+//! The facts of the process are stored on one page that the kernel zeroes in a forked child
 //! (`MADV_WIPEONFORK`), so that no child ever mistakes its parent's facts for its own.
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use super::fork::{self, Generation};
 use super::procfs::Procfs;
 use crate::sys::Identity;
 
-/// What this process knows of itself; all zero in a freshly forked child.
+/// The stored facts about this process; all zero in a freshly forked child.
 #[repr(C)]
 struct OwnPage {
     /// 1 when the fields below are filled in.
@@ -33,7 +33,8 @@ fn own_page() -> io::Result<&'static OwnPage> {
     unsafe { fork::emptied_in_children(&PLACE) }
 }
 
-/// Returns the calling thread's identifier in this generation; a system call only at the thread's first question.
+/// Returns the calling thread's ID in this generation; makes a system call only at the thread's
+/// first call.
 #[inline]
 pub(crate) fn thread_id(generation: Generation) -> u32 {
     thread_local! {
@@ -69,16 +70,16 @@ pub(crate) fn now_since_epoch() -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Returns who this process is; reads `/proc` only at the first question since a fork.
+/// Returns the identity of this process; reads `/proc` only at the first call since a fork.
 ///
 /// # Errors
 ///
-/// The system lacks descriptors or memory at that question. The process would not know itself from then on, and would see
-/// no other one die before the kernel frees its bytes.
+/// The system lacks descriptors or memory at that call. Without its identity, the process could not
+/// detect the death of another process before the kernel frees that process's bytes.
 pub(crate) fn identity() -> io::Result<Identity> {
     let page = own_page()?;
     if page.known.load(Ordering::Acquire) == 0 {
-        // Two threads that come here at once store the same values.
+        // Two threads that get here at once store the same values.
         let pid = rustix::process::getpid()
             .as_raw_nonzero()
             .get()
@@ -112,7 +113,8 @@ pub(crate) fn identity() -> io::Result<Identity> {
     })
 }
 
-/// Returns what was found; nothing where `/proc` does not have it. A passing lack of descriptors or memory says nothing of `/proc`.
+/// Returns what was found; `None` if `/proc` does not have it. A temporary lack of descriptors or
+/// memory is an error, because it does not depend on `/proc`.
 fn unless_lacking<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -123,7 +125,7 @@ fn unless_lacking<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The executable's file name, cut at a character's edge and padded with zero bytes.
+/// Returns the executable's file name, cut at a character boundary and padded with zero bytes.
 fn executable_name() -> [u8; 16] {
     let path = fs::read_link("/proc/self/exe").unwrap_or_default();
     Identity::fitting(&path.file_name().unwrap_or_default().to_string_lossy())

@@ -1,7 +1,9 @@
-//! What `/proc` says of processes, and whether it speaks of the PIDs that this process means.
+//! The data in `/proc` about processes, and the check whether its PIDs are those of this process's
+//! namespace.
 //!
-//! Another file system can be mounted over `/proc` at any time, and a process can move to other namespaces. So each
-//! question opens the directory anew, and reads both the answer and what makes it valid through that one descriptor.
+//! Another file system can be mounted over `/proc` at any time, and a process can move to other
+//! namespaces. Each query therefore opens the directory anew, and reads the answer and its
+//! conditions through that one descriptor.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -46,8 +48,8 @@ impl Procfs {
         Ok(fs::openat(&self.directory, path, flags, Mode::empty())?.into())
     }
 
-    /// Returns the inodes of the calling thread's PID namespace, in the high half, and of its time namespace, in the
-    /// low half; 0 where they are unknown.
+    /// Returns the inodes of the calling thread's PID namespace, in the high half, and of its time
+    /// namespace, in the low half; 0 where they are unknown.
     ///
     /// The PID namespace of a process never changes. It may move to another time namespace.
     pub(super) fn own_namespaces(&self) -> u64 {
@@ -57,7 +59,8 @@ impl Procfs {
         }
     }
 
-    /// Returns the inode of the calling thread's namespace of one kind, 0 if the system has no such namespaces.
+    /// Returns the inode of the calling thread's namespace of one kind, 0 if the system has no such
+    /// namespaces.
     fn own_namespace(&self, kind: &str) -> Result<u64, Errno> {
         let path = format!("thread-self/ns/{kind}");
         match fs::statat(&self.directory, path, AtFlags::empty()) {
@@ -78,11 +81,13 @@ impl Procfs {
         read.is_ok() && has_one_pid(&String::from_utf8_lossy(&status))
     }
 
-    /// Tells whether all threads of a process have ended, so that its program executes no further instruction.
+    /// Tells whether all threads of a process have ended, so that its program executes no further
+    /// instruction.
     ///
-    /// A list of threads is no snapshot: a thread that is alive when it is listed can start another one and end. But
-    /// ended threads stay ended. So all that are listed have ended; then they are as many as the process has; and then
-    /// none of them has been released. At the moment of counting, the process had these threads and no other.
+    /// A list of threads is not a snapshot: a thread that is alive when it is listed can start
+    /// another one and end. But ended threads stay ended. The check has three steps: all listed
+    /// threads have ended; their number is that of the process; and still none of them has been
+    /// released. So at the moment of counting, the process had exactly these threads.
     pub(super) fn all_threads_ended(&self, pid: u32) -> bool {
         let Ok(threads) = self.threads(pid) else {
             return false;
@@ -114,10 +119,12 @@ impl Procfs {
     }
 }
 
-/// Tells whether start times that are read in these namespaces compare with those of other processes.
+/// Tells whether start times read in these namespaces can be compared with those of other
+/// processes.
 ///
-/// A time namespace shifts start times, and its inode may be used again by another one with another shift. The
-/// system's first one shifts nothing and keeps its inode; 0 stands for a system without time namespaces.
+/// A time namespace shifts start times, and its inode may be used again by another namespace with
+/// another shift. The system's first namespace has no shift and keeps its inode; 0 stands for a
+/// system without time namespaces.
 pub(super) fn times_compare(namespaces: u64) -> bool {
     /// `TIME_NS_INIT_INO` in `include/uapi/linux/nsfs.h`.
     const FIRST_TIME_NAMESPACE: u64 = 0xefff_fffa;
@@ -130,11 +137,12 @@ fn has_one_pid(status: &str) -> bool {
     pids.is_some_and(|pids| pids.split_ascii_whitespace().count() == 1)
 }
 
-/// Flags of a thread that will not execute its program again, in the flags of `/proc/pid/stat`: it is exiting, or is
-/// being ended by a signal, maybe with a core dump (`PF_EXITING` and `PF_SIGNALED` in `include/linux/sched.h`).
+/// The flags of a thread that will not execute its program again, in the flags of `/proc/pid/stat`:
+/// it is exiting, or a signal is ending it, possibly with a core dump (`PF_EXITING` and
+/// `PF_SIGNALED` in `include/linux/sched.h`).
 const ENDING: u64 = 0x4 | 0x400;
 
-/// The fields of `/proc/pid/stat` that say how a process or a thread is; see `proc_pid_stat(5)`.
+/// The fields of `/proc/pid/stat` with the state of a process or a thread; see `proc_pid_stat(5)`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stat {
     state: u8,
@@ -146,7 +154,8 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// Tells whether this thread, of a process the first one, executes its program no more.
+    /// Tells whether this thread, or the first thread of this process, no longer executes its
+    /// program.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X') || self.flags & ENDING != 0
     }
@@ -157,7 +166,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let name_end = text.iter().rposition(|&byte| byte == b')')?;
     let rest = str::from_utf8(text.get(name_end + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    // `nth` counts on from where it stopped: fields 3, 9, 20, 22, 26 and 28 of the line.
+    // `nth` continues after the last field: fields 3, 9, 20, 22, 26 and 28 of the line.
     let state = *fields.next()?.as_bytes().first()?;
     let flags = fields.nth(5)?.parse().ok()?;
     let threads = fields.nth(10)?.parse().ok()?;
@@ -173,16 +182,17 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// Distinguishes the programs that one process executes one after another, by the addresses of code and stack, which the
-/// kernel chooses anew at each `exec`.
+/// Distinguishes the programs that one process executes one after another, by the addresses of code
+/// and stack, which the kernel chooses anew at each `exec`.
 ///
-/// Returns 0 where the system does not say: for an ending process, for another user's, and for a program that may not be
-/// read. Without address randomisation two programs can be equal.
+/// Returns 0 if the system does not provide them: for an ending process, for another user's
+/// process, and for a program that may not be read. Without address randomization the values of two
+/// programs can be equal.
 fn program_at(code: u64, stack: u64) -> u32 {
     if stack == 0 {
         return 0;
     }
-    // Code begins at a page, a stack at a multiple of 16.
+    // Code begins at a page, and a stack at a multiple of 16.
     let mixed = (stack >> 4) ^ (code >> 12);
     let folded = (mixed ^ (mixed >> 32)) & u64::from(u32::MAX);
     u32::try_from(folded).unwrap_or(0).max(1)

@@ -1,17 +1,19 @@
-//! Keeping signals away from a few system calls, and from the library's own threads.
+//! Blocking signals during a few system calls, and in the library's own threads.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::thread;
 
-/// Runs `body` while no signal interrupts it, other than SIGKILL and SIGSTOP; those that come meanwhile are handled after it.
+/// Runs `body` while no signal except SIGKILL and SIGSTOP interrupts it; signals that arrive
+/// meanwhile are handled afterwards.
 pub(super) fn without_signals<R>(body: impl FnOnce() -> R) -> R {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
-    // SAFETY: the call fills in the set that it is given, and knows no failure for one.
+    // SAFETY: the call fills in the given set, and cannot fail for a valid one.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // SAFETY: `all` was filled in, and `before` is written to; the mask is the calling thread's own.
+    // SAFETY: `all` was filled in, and `before` is written to; the mask is the calling thread's
+    // own.
     let blocked =
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) };
     let result = body();

@@ -1,4 +1,4 @@
-//! No shared objects of other programs: every way in answers with an error.
+//! An implementation without shared objects of other programs: every entry point returns an error.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};

@@ -1,6 +1,7 @@
-//! A machine that we do not support: everything compiles, and every way in answers with an error.
+//! An unsupported platform: everything compiles, and every entry point returns an error.
 //!
-//! What can only be reached through a file or mapping, of which there is none here, holds an uninhabited type.
+//! Types that can be reached only through a file or mapping, which do not exist here, are
+//! uninhabited.
 
 pub(crate) mod ipc;
 
@@ -234,7 +235,7 @@ pub(crate) fn differs(_address: Address, _expected: u32) -> bool {
 
 pub(crate) fn wake_one_at(_address: Address) {}
 
-/// Says to an event loop that something has happened.
+/// A descriptor for event loops; it becomes readable when something has happened.
 #[derive(Debug)]
 pub struct Signal(Infallible);
 

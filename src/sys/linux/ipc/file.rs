@@ -22,7 +22,7 @@ pub(crate) struct NamedFile {
 }
 
 impl NamedFile {
-    /// Opens a file for reading; a symbolic link is not followed, a pipe or device is not waited for.
+    /// Opens a file for reading. A symbolic link is not followed; a pipe or device does not block.
     pub(crate) fn open(path: &Path) -> io::Result<NamedFile> {
         let flags =
             OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -31,7 +31,8 @@ impl NamedFile {
         })
     }
 
-    /// Makes an empty file without a name on the file system of `directory`; it vanishes unless it gets one.
+    /// Creates an empty file without a name on the file system of `directory`; it vanishes unless
+    /// it gets one.
     pub(crate) fn make_unnamed(directory: &Path) -> io::Result<NamedFile> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         Ok(NamedFile {
@@ -39,7 +40,8 @@ impl NamedFile {
         })
     }
 
-    /// Makes an empty file under its name, for file systems without unnamed ones; `AlreadyExists` when it is taken.
+    /// Creates an empty file under its name, for file systems without unnamed files;
+    /// `AlreadyExists` if the name is taken.
     pub(crate) fn make(path: &Path) -> io::Result<NamedFile> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         Ok(NamedFile {
@@ -47,7 +49,7 @@ impl NamedFile {
         })
     }
 
-    /// Gives an unnamed file its name, in one step; `AlreadyExists` when it is taken.
+    /// Gives an unnamed file its name, in one step; `AlreadyExists` if the name is taken.
     pub(crate) fn give_name(&self, path: &Path) -> io::Result<()> {
         let own = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
         Ok(fs::linkat(
@@ -59,12 +61,13 @@ impl NamedFile {
         )?)
     }
 
-    /// Says what the file is now.
+    /// Returns the current metadata of the file.
     pub(crate) fn facts(&self) -> io::Result<FileMetadata> {
         Ok(facts(&fs::fstat(&self.fd)?))
     }
 
-    /// Takes the file's lock, which the kernel drops with this value or this process; false when another one has it.
+    /// Takes the file's lock, which the kernel releases with this value or this process; false if
+    /// another handle has it.
     pub(crate) fn try_lock(&self) -> io::Result<bool> {
         match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(false),
@@ -73,17 +76,17 @@ impl NamedFile {
     }
 }
 
-/// Says what the file of that name is; a symbolic link is not followed.
+/// Returns the metadata of the file at a path; a symbolic link is not followed.
 pub(crate) fn file_facts(path: &Path) -> io::Result<FileMetadata> {
     Ok(facts(&fs::lstat(path)?))
 }
 
-/// Takes a name away; whoever has the file open keeps it.
+/// Removes the name; processes that have the file open keep it.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     Ok(fs::unlink(path)?)
 }
 
-/// The names in a directory with their inode numbers, in no order.
+/// Returns the names in a directory with their inode numbers, in no particular order.
 pub(crate) fn inodes_in(directory: &Path) -> io::Result<Vec<(OsString, u64)>> {
     read_dir(directory)?
         .map(|entry| entry.map(|entry| (entry.file_name(), entry.ino())))

@@ -1,4 +1,4 @@
-//! Shared memory of programs without this library, in this process's memory.
+//! Mappings of shared memory of programs without this library.
 
 use std::ffi::c_void;
 use std::io;
@@ -12,8 +12,8 @@ use crate::sys::{Access, SegmentFile};
 
 /// The bytes of a System V segment or of a POSIX object, at one address until dropped.
 ///
-/// The address is a page's, and the last page is there as a whole. A forked child has no such memory, so that it
-/// does not count as attached.
+/// The address is page-aligned, and the last page is mapped as a whole. A forked child does not
+/// have this memory, and so does not count as attached.
 #[derive(Debug)]
 pub(crate) struct IpcMapping {
     base: NonNull<u8>,
@@ -31,7 +31,7 @@ enum Kind {
 
 // SAFETY: a mapping is an address range of the process, the same for every thread.
 unsafe impl Send for IpcMapping {}
-// SAFETY: the type itself offers nothing but its address and length.
+// SAFETY: the type itself offers only its address and length.
 unsafe impl Sync for IpcMapping {}
 
 impl IpcMapping {
@@ -42,18 +42,19 @@ impl IpcMapping {
             Access::ReadOnly => libc::SHM_RDONLY,
         };
         IpcMapping::keep_from_children(Kind::SystemV, access, || {
-            // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+            // SAFETY: a null address requests a fresh range, which overlaps no existing mapping.
             let base = unsafe { libc::shmat(id, ptr::null(), flags) };
             if base.addr() == usize::MAX {
                 return Err(io::Error::last_os_error());
             }
-            // Asked only now: an identifier that is attached cannot become another segment's.
+            // After attaching: the identifier of an attached segment cannot become another
+            // segment's.
             let size = sysv::segment_facts(id).map(|facts| facts.size);
             Ok((base, size))
         })
     }
 
-    /// Maps the first `len` bytes of a file that has as many.
+    /// Maps the first `len` bytes of a file that has at least as many.
     pub(crate) fn map_file(
         file: &SegmentFile,
         len: usize,
@@ -64,7 +65,7 @@ impl IpcMapping {
             Access::ReadOnly => ProtFlags::READ,
         };
         IpcMapping::keep_from_children(Kind::File, access, || {
-            // SAFETY: a null address asks for a fresh range, which overlaps nothing that exists.
+            // SAFETY: a null address requests a fresh range, which overlaps no existing mapping.
             let base = unsafe {
                 mm::mmap(
                     ptr::null_mut(),
@@ -79,7 +80,8 @@ impl IpcMapping {
         })
     }
 
-    /// Takes the mapping that `map` makes, with its length, and marks it as not inherited, with no fork between the two.
+    /// Takes over the mapping that `map` makes, with its length, and marks it as not inherited,
+    /// with no fork between the two.
     fn keep_from_children(
         kind: Kind,
         access: Access,
@@ -97,28 +99,28 @@ impl IpcMapping {
                 generation,
             };
             mapping.len = len?;
-            // SAFETY: the range is exactly a mapping that this value owns.
+            // SAFETY: the range is exactly one mapping, which this value owns.
             unsafe { mm::madvise(base.as_ptr().cast(), mapping.len, Advice::LinuxDontFork) }?;
             Ok(mapping)
         })
     }
 
-    /// The address of the first byte.
+    /// Returns the address of the first byte.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// The number of bytes, as the maker of the memory asked for.
+    /// Returns the number of bytes, as requested by the maker of the memory.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// What the mapping allows.
+    /// Returns the access that the mapping allows.
     pub(crate) fn access(&self) -> Access {
         self.access
     }
 
-    /// Tells whether the memory is there: not so in a forked child of the process that attached.
+    /// Tells whether the memory is mapped: not in a forked child of the process that attached.
     pub(crate) fn is_here(&self) -> bool {
         self.generation.is_current()
     }
@@ -132,7 +134,7 @@ impl Drop for IpcMapping {
         let base = self.base.as_ptr().cast();
         let gone = match self.kind {
             Kind::SystemV => {
-                // SAFETY: the address is what `shmat` returned, and is given back once.
+                // SAFETY: the address is what `shmat` returned, and is detached once.
                 unsafe { libc::shmdt(base) == 0 }
             }
             Kind::File => {

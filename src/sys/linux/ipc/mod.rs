@@ -1,7 +1,7 @@
-//! The system's own named memory and semaphores, which programs without this library share with ours: System V by
-//! number, POSIX by file.
+//! The system's own named memory and semaphores, which programs without this library use: System V
+//! by number, POSIX by file.
 
-/// Whether there are such objects.
+/// Whether the system has such objects.
 pub(crate) const SUPPORTED: bool = true;
 
 mod file;

@@ -1,4 +1,5 @@
-//! Semaphores in files, in the C library's format, as `sem_open` makes them; and who else has a file.
+//! Semaphores in files, in the C library's format for `sem_open`; and the check whether a file is
+//! in use.
 
 use std::ffi::{OsStr, c_int};
 use std::io;
@@ -10,10 +11,11 @@ use crate::sys::{Access, Directory, FileMetadata, SegmentFile};
 
 const LEN: usize = size_of::<libc::sem_t>();
 
-/// How long one sleep may be: the C library's waits follow the wall clock, which may be set.
+/// The longest single sleep: the C library's waits use the wall clock, which may be set.
 const NAP: Duration = Duration::from_millis(100);
 
-/// Not in `libc`: chooses the signal for leases. The same on every processor that is supported.
+/// Selects the signal for leases; `libc` lacks it. The value is the same on every supported
+/// processor.
 const F_SETSIG: c_int = 10;
 
 fn checked(result: c_int) -> io::Result<()> {
@@ -24,16 +26,18 @@ fn checked(result: c_int) -> io::Result<()> {
     }
 }
 
-/// Does something while this is the only open description of the file, and no other process has it in memory either;
-/// does nothing, and returns `None`, when it is not.
+/// Runs `action` while this is the only open description of the file, and no other process has it
+/// mapped; otherwise does nothing, and returns `None`.
 ///
-/// The kernel knows: it is its condition for a write lease. While the action runs, whoever opens the file waits.
+/// The kernel checks this as its condition for a write lease. While the action runs, other
+/// processes that open the file wait.
 pub(crate) fn while_alone<T>(
     file: &SegmentFile,
     action: impl FnOnce() -> T,
 ) -> io::Result<Option<T>> {
     let fd = file.as_fd().as_raw_fd();
-    // Who opens the file meanwhile makes the kernel signal us; this signal is ignored unless the program handles it.
+    // A process that opens the file meanwhile causes this signal; the default action is to ignore
+    // it.
     // SAFETY: the command takes an int.
     checked(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) })?;
     // SAFETY: the command takes an int.
@@ -56,7 +60,7 @@ pub(crate) struct FileSemaphore {
 }
 
 impl FileSemaphore {
-    /// Opens the semaphore of a file, after `trusted` agreed to what the file is.
+    /// Opens the semaphore of a file, after `trusted` accepted the file's metadata.
     pub(crate) fn open<E: From<io::Error>>(
         directory: &Directory,
         name: &OsStr,
@@ -71,7 +75,8 @@ impl FileSemaphore {
         Ok(FileSemaphore::map(file)?)
     }
 
-    /// Makes a semaphore, whole before it has its name; `AlreadyExists` when the name is taken.
+    /// Makes a semaphore that is complete before it gets its name; `AlreadyExists` if the name is
+    /// taken.
     pub(crate) fn make(
         directory: &Directory,
         name: &OsStr,
@@ -80,7 +85,8 @@ impl FileSemaphore {
         let file = directory.make_unnamed_file(0o600)?;
         file.reserve(LEN as u64)?;
         let semaphore = FileSemaphore::map(file)?;
-        // SAFETY: the address is a page's, and as many bytes as a `sem_t` has are mapped and unknown to others.
+        // SAFETY: the address is page-aligned, and all bytes of a `sem_t` are mapped and unknown to
+        // others.
         checked(unsafe { libc::sem_init(semaphore.address(), 1, value) })?;
         directory.give_name(&semaphore.file, name)?;
         Ok(semaphore)
@@ -105,13 +111,14 @@ impl FileSemaphore {
         }
     }
 
-    /// The file that it is in.
+    /// Returns the file of the semaphore.
     pub(crate) fn file(&self) -> &SegmentFile {
         &self.file
     }
 
-    /// Takes one. False when there was none until `deadline`; without one, waits. `still_worth_it` is asked now and
-    /// then while waiting, and ends it too.
+    /// Takes one unit; false if there was none until `deadline`. Without a deadline, waits without
+    /// a limit. Calls `still_worth_it` periodically while waiting, and returns false when that
+    /// returns false.
     pub(crate) fn take(
         &self,
         deadline: Option<Instant>,
@@ -146,14 +153,14 @@ impl FileSemaphore {
         }
     }
 
-    /// Adds one.
+    /// Adds one unit.
     pub(crate) fn give(&self) -> io::Result<()> {
         let address = self.here()?;
         // SAFETY: the address is that of a mapped `sem_t`.
         checked(unsafe { libc::sem_post(address) })
     }
 
-    /// The value.
+    /// Returns the value.
     pub(crate) fn value(&self) -> io::Result<u32> {
         let address = self.here()?;
         let mut value = 0;
@@ -163,7 +170,7 @@ impl FileSemaphore {
     }
 }
 
-/// Whether a wait succeeded; false when it ended with `none` or by a signal.
+/// Tells whether a wait succeeded; false if it ended with `none` or by a signal.
 fn was_taken(waited: io::Result<()>, none: c_int) -> io::Result<bool> {
     match waited {
         Ok(()) => Ok(true),

@@ -1,4 +1,4 @@
-//! System V segments and semaphore sets. The sets meant here have one semaphore, number 0.
+//! System V segments and semaphore sets. The sets have one semaphore, number 0.
 
 use std::ffi::{c_int, c_long, c_short};
 use std::fs;
@@ -6,39 +6,39 @@ use std::io;
 use std::ptr;
 use std::time::Instant;
 
-/// What the kernel says about a segment.
+/// The kernel's data about a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentFacts {
-    /// The size asked for when it was made.
+    /// The size requested when it was made.
     pub(crate) size: usize,
-    /// The user it belongs to.
+    /// The user that owns it.
     pub(crate) owner: u32,
-    /// The user who made it.
+    /// The user that made it.
     pub(crate) maker: u32,
     /// The nine permission bits.
     pub(crate) mode: u32,
-    /// How many mappings of it exist.
+    /// The number of its mappings.
     pub(crate) attached: u64,
-    /// The process that made it; 0 when that one is not visible from here.
+    /// The process that made it; 0 if that process is not visible from here.
     pub(crate) made_by: u32,
-    /// The process that attached or detached last; 0 when nobody did, or it is not visible.
+    /// The process that attached or detached last; 0 if there is none, or it is not visible.
     pub(crate) last_used_by: u32,
 }
 
-/// What the kernel says about a set.
+/// The kernel's data about a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SetFacts {
-    /// The user it belongs to.
+    /// The user that owns it.
     pub(crate) owner: u32,
-    /// The user who made it.
+    /// The user that made it.
     pub(crate) maker: u32,
     /// The nine permission bits.
     pub(crate) mode: u32,
     /// The semaphore's value.
     pub(crate) value: u32,
-    /// The process that changed the value last; 0 when none did, or it is not visible.
+    /// The process that changed the value last; 0 if there is none, or it is not visible.
     pub(crate) last_changed_by: u32,
-    /// How many threads wait for the value to grow.
+    /// The number of threads that wait for the value to grow.
     pub(crate) waiters: u32,
     /// Whether any operation was ever done on it.
     pub(crate) operated: bool,
@@ -48,7 +48,7 @@ const MODE: c_int = 0o600;
 const PERMISSIONS: u32 = 0o777;
 const FIRST: c_int = 0;
 
-/// Tells whether it says that the object with this identifier is removed.
+/// Tells whether the error means that the object with this identifier was removed.
 pub(crate) fn is_removed(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIDRM | libc::EINVAL))
 }
@@ -61,26 +61,26 @@ fn checked(result: c_int) -> io::Result<c_int> {
     }
 }
 
-/// A number that the kernel never reports as negative.
+/// Converts a number that the kernel never reports as negative.
 fn count(number: c_int) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-/// Makes a segment for this user alone; `EEXIST` when the key has one.
+/// Makes a segment for this user only; `EEXIST` if the key has one.
 pub(crate) fn make_segment(key: i32, size: usize) -> io::Result<i32> {
     // SAFETY: the call takes numbers only.
     checked(unsafe { libc::shmget(key, size, MODE | libc::IPC_CREAT | libc::IPC_EXCL) })
 }
 
-/// Finds the segment of a key; `ENOENT` when there is none.
+/// Finds the segment of a key; `ENOENT` if there is none.
 pub(crate) fn find_segment(key: i32) -> io::Result<i32> {
     // SAFETY: the call takes numbers only.
     checked(unsafe { libc::shmget(key, 0, 0) })
 }
 
-/// Asks about a segment; `EINVAL` or `EIDRM` when it is gone.
+/// Returns the data about a segment; `EINVAL` or `EIDRM` if it was removed.
 pub(crate) fn segment_facts(id: i32) -> io::Result<SegmentFacts> {
-    // SAFETY: the structure is plain numbers, for which zero is a value.
+    // SAFETY: the structure consists of plain numbers, for which zero is a valid value.
     let mut facts: libc::shmid_ds = unsafe { std::mem::zeroed() };
     // SAFETY: IPC_STAT fills in the structure, which lives across the call.
     checked(unsafe { libc::shmctl(id, libc::IPC_STAT, ptr::from_mut(&mut facts)) })?;
@@ -95,14 +95,14 @@ pub(crate) fn segment_facts(id: i32) -> io::Result<SegmentFacts> {
     })
 }
 
-/// All segments that there are, with their identifiers and keys.
+/// Returns all segments, with their identifiers and keys.
 pub(crate) fn all_segments() -> io::Result<Vec<(i32, i32, SegmentFacts)>> {
     let text = fs::read_to_string("/proc/sysvipc/shm")?;
     Ok(text.lines().skip(1).filter_map(listed).collect())
 }
 
-/// A line of the kernel's list: key, identifier, permissions in octal, size, maker's and last user's process, attachments, then
-/// owner and maker, each as user and group.
+/// Parses a line of the kernel's list: key, identifier, permissions in octal, size, the processes
+/// of the maker and of the last user, attachments, then owner and maker, each as user and group.
 fn listed(line: &str) -> Option<(i32, i32, SegmentFacts)> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let number = |index: usize| words.get(index)?.parse::<i64>().ok();
@@ -120,28 +120,29 @@ fn listed(line: &str) -> Option<(i32, i32, SegmentFacts)> {
     Some((narrow(1)?, narrow(0)?, facts))
 }
 
-/// Removes a segment: its key is free at once, its memory goes with the last mapping.
+/// Removes a segment: its key is free at once, and its memory is freed with the last mapping.
 pub(crate) fn remove_segment(id: i32) -> io::Result<()> {
-    // SAFETY: IPC_RMID does not look at the pointer.
+    // SAFETY: IPC_RMID does not use the pointer.
     checked(unsafe { libc::shmctl(id, libc::IPC_RMID, ptr::null_mut()) }).map(drop)
 }
 
-/// Makes a set of one semaphore with the given permission bits and, so far, the value 0; `EEXIST` when the key has one.
+/// Makes a set of one semaphore with the given permission bits and the value 0; `EEXIST` if the key
+/// has one.
 pub(crate) fn make_set(key: i32, mode: u32) -> io::Result<i32> {
     let mode = c_int::try_from(mode & PERMISSIONS).unwrap_or(MODE);
     // SAFETY: the call takes numbers only.
     checked(unsafe { libc::semget(key, 1, mode | libc::IPC_CREAT | libc::IPC_EXCL) })
 }
 
-/// Finds the set of a key; `ENOENT` when there is none.
+/// Finds the set of a key; `ENOENT` if there is none.
 pub(crate) fn find_set(key: i32) -> io::Result<i32> {
     // SAFETY: the call takes numbers only.
     checked(unsafe { libc::semget(key, 0, 0) })
 }
 
-/// Asks about a set; `EINVAL` or `EIDRM` when it is gone.
+/// Returns the data about a set; `EINVAL` or `EIDRM` if it was removed.
 pub(crate) fn set_facts(id: i32) -> io::Result<SetFacts> {
-    // SAFETY: the structure is plain numbers, for which zero is a value.
+    // SAFETY: the structure consists of plain numbers, for which zero is a valid value.
     let mut facts: libc::semid_ds = unsafe { std::mem::zeroed() };
     // SAFETY: IPC_STAT fills in the structure, which lives across the call.
     checked(unsafe { libc::semctl(id, FIRST, libc::IPC_STAT, ptr::from_mut(&mut facts)) })?;
@@ -160,19 +161,19 @@ pub(crate) fn set_facts(id: i32) -> io::Result<SetFacts> {
     })
 }
 
-/// Asks which process changed the value last; 0 when none did, or it is not visible.
+/// Returns the process that changed the value last; 0 if there is none, or it is not visible.
 pub(crate) fn last_changed_by(id: i32) -> io::Result<u32> {
     // SAFETY: GETPID takes no fourth argument.
     checked(unsafe { libc::semctl(id, FIRST, libc::GETPID) }).map(count)
 }
 
-/// Gives the semaphore a value, whatever it was, and forgets what the kernel would undo.
+/// Sets the semaphore's value, and clears all undo adjustments of the kernel for it.
 pub(crate) fn set_value(id: i32, value: u16) -> io::Result<()> {
     // SAFETY: SETVAL takes an int.
     checked(unsafe { libc::semctl(id, FIRST, libc::SETVAL, c_int::from(value)) }).map(drop)
 }
 
-/// Removes a set: whoever waits on it wakes with `EIDRM`.
+/// Removes a set: its waiters wake with `EIDRM`.
 pub(crate) fn remove_set(id: i32) -> io::Result<()> {
     // SAFETY: IPC_RMID takes no fourth argument.
     checked(unsafe { libc::semctl(id, FIRST, libc::IPC_RMID) }).map(drop)
@@ -191,7 +192,7 @@ fn change(by: c_short, flags: c_short) -> libc::sembuf {
     }
 }
 
-/// Does all operations at once, or none; false when they would have to wait longer than until `deadline`.
+/// Performs all operations at once, or none; false if they would have to wait beyond `deadline`.
 fn operate(
     id: i32,
     operations: &mut [libc::sembuf],
@@ -204,7 +205,8 @@ fn operate(
             tv_nsec: left.subsec_nanos().into(),
         });
         let timeout = left.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the call reads as many operations as the slice has, and a timeout that is null or lives across it.
+        // SAFETY: the call reads as many operations as the slice has, and a timeout that is null or
+        // lives across it.
         let result: c_long = unsafe {
             libc::syscall(
                 libc::SYS_semtimedop,
@@ -226,13 +228,13 @@ fn operate(
     }
 }
 
-/// Takes one from the semaphore, to be given back by the kernel if this process dies. False when there was none
-/// until `deadline`; without one, waits.
+/// Takes one unit of the semaphore, which the kernel returns if this process dies. False if there
+/// was none until `deadline`; without a deadline, waits without a limit.
 pub(crate) fn take(id: i32, deadline: Option<Instant>) -> io::Result<bool> {
     operate(id, &mut [change(-1, UNDO)], deadline)
 }
 
-/// Adds to the semaphore; the kernel takes as much away again when this process dies.
+/// Adds to the semaphore; the kernel subtracts the same amount when this process dies.
 pub(crate) fn give(id: i32, number: u16) -> io::Result<()> {
     let number = c_short::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
     match operate(id, &mut [change(number, UNDO)], None) {
@@ -243,7 +245,8 @@ pub(crate) fn give(id: i32, number: u16) -> io::Result<()> {
     }
 }
 
-/// Gives one back, if nobody has in the meantime: false, and nothing done, when the value is not 0.
+/// Returns one unit, unless another process has done so meanwhile: false, with nothing done, if the
+/// value is not 0.
 pub(crate) fn give_back(id: i32) -> io::Result<bool> {
     let only_at_zero = change(0, NO_WAIT);
     operate(id, &mut [only_at_zero, change(1, UNDO)], None)
