@@ -1,4 +1,4 @@
-//! What a segment holds, whatever its type and format version, for one who exports or migrates it.
+//! The contents of a segment of any type and format version, for exports and migrations.
 
 use super::view::{self, ReadData};
 use crate::error::{Error, ErrorKind, Result};
@@ -7,10 +7,11 @@ use crate::schema::{FieldError, FieldValue, Schema};
 use crate::segment::{Segment, SegmentOptions, Stored};
 use crate::sys::Access;
 
-/// Holds what stood in a segment at one moment: a value and its schema, or plain bytes.
+/// A snapshot of the contents of a segment: a value and its schema, or plain bytes.
 ///
-/// It is read from the segment's file, whose format may be an older version than this library's, and nothing is attached
-/// to. A stale segment can be read so until somebody removes or replaces it.
+/// It is read from the segment's file without an attachment. The format of the file may be older
+/// than this library's. The contents of a stale segment can be read until a process removes or
+/// replaces it.
 ///
 /// # Examples
 ///
@@ -33,23 +34,24 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Returns what the bytes are; `None` for plain bytes.
+    /// Returns the schema of the bytes, or `None` for plain bytes.
     pub fn schema(&self) -> Option<&Schema> {
         self.schema.as_ref()
     }
 
-    /// Returns the bytes: one committed value, or plain bytes without what a transaction had not committed.
+    /// Returns the bytes: one committed value, or plain bytes without the uncommitted writes of a
+    /// transaction.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Returns the version of the format that the segment has.
+    /// Returns the version of the segment's format.
     pub fn format_version(&self) -> u32 {
         self.format_version
     }
 
-    /// Tells whether the last owner of the lock left the data as it meant to. It is false after one has died or panicked that changed
-    /// plain bytes in place.
+    /// Returns whether the data are consistent. It is `false` after an owner that changed plain
+    /// bytes in place died or panicked.
     pub fn is_consistent(&self) -> bool {
         self.is_consistent
     }
@@ -69,12 +71,12 @@ impl Contents {
             .get(&self.bytes, path)
     }
 
-    /// Reads them from the file of a segment.
+    /// Reads the contents from the file of a segment.
     pub(crate) fn of(stored: &Stored) -> Result<Contents> {
         let schema = stored.schema()?;
         let bytes = match &schema {
             Some(schema) if schema.is_of_parts() => {
-                let detail = "it holds parts, no single value";
+                let detail = "it holds parts, not a single value";
                 let error = Error::new(ErrorKind::TypeMismatch, "read", detail);
                 return Err(error.advise("look at it with `inspect`"));
             }
@@ -91,28 +93,30 @@ impl Contents {
 }
 
 impl Segment {
-    /// Reads what the segment with this key holds, whatever its type, also in an older version of the format.
+    /// Reads the contents of the segment with this key, of any type, also in an older version of
+    /// the format.
     ///
-    /// Nothing is attached to, locked or changed. A typed value is one that was committed. Plain bytes that somebody
-    /// changes meanwhile may be a mixture.
+    /// It does not attach, lock or change anything. A typed value is a committed one. Plain bytes
+    /// that a process changes meanwhile may be a mixture.
     ///
     /// # When a process dies
     ///
-    /// After the death of its last process a segment that is not persistent is stale. This call still reads it.
-    /// Attaching to its key, or creating a segment with it, removes it.
+    /// When its last process dies, a segment that is not persistent becomes stale. This call can
+    /// still read it. Attaching with its key, or creating a segment with it, removes the stale
+    /// segment.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongVersion`] for a format that this version
-    /// cannot read; [`ErrorKind::TypeMismatch`] for parts; [`ErrorKind::Damaged`], [`ErrorKind::NotTrusted`],
-    /// [`ErrorKind::PermissionDenied`].
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongVersion`] for a format that this version cannot
+    /// read; [`ErrorKind::TypeMismatch`] for parts; [`ErrorKind::Damaged`],
+    /// [`ErrorKind::NotTrusted`], [`ErrorKind::PermissionDenied`].
     pub fn contents(key: &str) -> Result<Contents> {
         Segment::options().contents(key)
     }
 }
 
 impl SegmentOptions {
-    /// Reads what a segment holds. See [`Segment::contents`].
+    /// Reads the contents of a segment. See [`Segment::contents`].
     ///
     /// # Errors
     ///

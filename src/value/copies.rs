@@ -1,11 +1,11 @@
-//! Where a typed value stands in a segment, and how its words are read and committed.
+//! The layout of a typed value in a segment, and reading and committing its words.
 //!
 //! # Layout
 //!
-//! The data area holds two words, `version` and `writing`, then two copies of the value, each from a multiple of 64 on. The value
-//! is the copy that the lowest bit of `version` says.
+//! The data area contains two words, `version` and `writing`, then two copies of the value, each at
+//! a multiple of 64. The lowest bit of `version` selects the copy that is the value.
 //!
-//! How they are used is said, and proven, in `protocol`.
+//! `protocol` describes how they are used, and why this is correct.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::thread;
@@ -23,34 +23,34 @@ const WORD: usize = size_of::<u64>();
 pub(crate) const HEAD: usize = 64;
 /// Copies begin at multiples of a cache line.
 const LINE: usize = 64;
-/// How often a reader starts again before it asks for the lock, or gives up if it may not.
+/// How often a reader starts again before it acquires the lock, or fails if it cannot lock.
 pub(crate) const TRIES: u32 = 1000;
 
 pub(crate) const READ: &str = "read";
 pub(crate) const CHANGE: &str = "change";
 
-/// Where the words and copies of a value are.
+/// The words and copies of a value.
 pub(crate) struct Copies<'a> {
-    /// All of it: the two words, then the copies.
+    /// All words: the two, then those of the copies.
     words: &'a [AtomicU64],
     pub(crate) version: &'a AtomicU64,
     writing: &'a AtomicU64,
-    /// The lock that guards it, where those are noted who wait for a change.
+    /// The lock that guards the value. Waiters for a change announce themselves in its words.
     pub(crate) lock: &'a LockWords,
-    /// Whether there are processes without barriers: one word for all locks of a segment.
+    /// Whether processes without barriers exist: one word for all locks of a segment.
     pub(crate) fenced: &'a AtomicU32,
 }
 
-/// What one reading without the lock found.
+/// The result of one read without the lock.
 pub(crate) enum Snapshot<T> {
     Value(T),
-    /// The bytes are no value of the type.
+    /// The bytes are no valid value of the type.
     Damaged,
-    /// A writer was quicker.
+    /// A writer overwrote the copy during the read.
     Overwritten,
 }
 
-/// Whether copies of a value are made on the stack; of a larger one they are made on the heap.
+/// Whether copies of a value are made on the stack. Copies of a larger value are made on the heap.
 pub(crate) const fn is_small<T>() -> bool {
     size_of::<T>() <= 1024
 }
@@ -59,12 +59,12 @@ const fn stride(size: usize) -> usize {
     size.next_multiple_of(LINE)
 }
 
-/// The bytes of data that a value of `size` bytes takes.
+/// Returns the size of the data for a value of `size` bytes.
 pub(crate) const fn size_for(size: usize) -> usize {
     HEAD + 2 * stride(size)
 }
 
-/// Where the copy for a version of a value of `size` bytes begins.
+/// Returns the offset of the copy that contains `version` of a value of `size` bytes.
 #[inline(always)]
 pub(crate) const fn copy_offset(version: u64, size: usize) -> usize {
     if version.is_multiple_of(2) {
@@ -75,8 +75,8 @@ pub(crate) const fn copy_offset(version: u64, size: usize) -> usize {
 }
 
 impl<'a> Copies<'a> {
-    /// Of the value of `size` bytes that begins at `start`, a multiple of 64, and is guarded by `lock`. `None` when the segment is too
-    /// small, which was refused when it was attached.
+    /// Finds the words of a value of `size` bytes that begin at `start`, a multiple of 64, and that
+    /// `lock` guards. Returns `None` if the segment is too small, which attaching has excluded.
     #[inline(always)]
     pub(crate) fn at(
         memory: &'a Memory,
@@ -104,13 +104,13 @@ impl<'a> Copies<'a> {
         Some(Words::over(words))
     }
 
-    /// Reads the value once.
+    /// Tries once to read the value.
     #[inline(always)]
     pub(crate) fn try_read<T: Shareable>(&self) -> Snapshot<T> {
         self.try_read_with(T::SIZE, |copy| T::load(copy, 0))
     }
 
-    /// Reads once what `load` makes of the copy, of `size` bytes, that is the value.
+    /// Tries once to read the value of `size` bytes with `load`.
     #[inline(always)]
     pub(crate) fn try_read_with<R>(
         &self,
@@ -124,7 +124,7 @@ impl<'a> Copies<'a> {
         }
     }
 
-    /// The same, and which version it is.
+    /// As [`Copies::try_read_with`], with the version of the value.
     #[inline(always)]
     pub(crate) fn try_read_versioned<R>(
         &self,
@@ -142,13 +142,13 @@ impl<'a> Copies<'a> {
         }
     }
 
-    /// Reads the value while nobody can change it. The caller holds the lock.
+    /// Reads the value while it cannot change. The caller has the lock.
     #[inline(always)]
     pub(crate) fn read_locked<T: Shareable>(&self) -> Option<T> {
         self.read_locked_with(T::SIZE, |copy| T::load(copy, 0))
     }
 
-    /// The same with `load`, as for `try_read_with`.
+    /// As [`Copies::read_locked`], with `load` as in [`Copies::try_read_with`].
     #[inline(always)]
     pub(crate) fn read_locked_with<R>(
         &self,
@@ -158,13 +158,13 @@ impl<'a> Copies<'a> {
         protocol::read_locked(self, |version| load(&self.copy(version, size)?))
     }
 
-    /// Makes `value` the next version. The caller holds the lock.
+    /// Commits `value` as the next version. The caller has the lock.
     #[inline(always)]
     pub(crate) fn commit<T: Shareable>(&self, value: &T) {
         self.commit_with(T::SIZE, |copy| value.store(copy, 0));
     }
 
-    /// Makes the next version of what `store` stores into its copy, of `size` bytes. The caller holds the lock.
+    /// Commits the `size` bytes that `store` stores as the next version. The caller has the lock.
     #[inline(always)]
     pub(crate) fn commit_with(&self, size: usize, store: impl FnOnce(&Words<'_>)) {
         protocol::commit(self, |version| {
@@ -174,7 +174,7 @@ impl<'a> Copies<'a> {
         });
     }
 
-    /// How often the value was changed.
+    /// Returns the committed version.
     #[inline]
     pub(crate) fn committed(&self) -> u64 {
         load_acquire(self.version)
@@ -192,7 +192,7 @@ impl<'a> Copies<'a> {
 impl CopiesReader for Copies<'_> {
     #[inline(always)]
     fn load(&self, word: Word, _ordering: Ordering) -> u64 {
-        // At least as strong as what is asked for, and allowed where the memory is mapped read-only.
+        // At least as strong as `ordering`, and allowed for memory that is mapped read-only.
         load_acquire(self.word(word))
     }
 
@@ -214,7 +214,7 @@ impl CopiesMemory for Copies<'_> {
     }
 }
 
-/// The words and copies of a value of `size` bytes that is all of a segment's data.
+/// Returns the words and copies of a value of `size` bytes that takes all of a segment's data.
 #[inline(always)]
 pub(crate) fn place<'a>(
     attached: &'a Attached,
@@ -225,7 +225,7 @@ pub(crate) fn place<'a>(
     whole(&attached.memory, size).ok_or_else(|| damaged(attached, operation))
 }
 
-/// Of a segment that holds one value of `size` bytes and nothing else.
+/// As [`place`], without a check for a fork and without an attachment.
 #[inline(always)]
 pub(crate) fn whole(memory: &Memory, size: usize) -> Option<Copies<'_>> {
     Copies::at(memory, 0, size, &memory.header().lock)
@@ -233,7 +233,7 @@ pub(crate) fn whole(memory: &Memory, size: usize) -> Option<Copies<'_>> {
 
 #[cold]
 pub(crate) fn damaged(attached: &Attached, operation: &'static str) -> Error {
-    let reason = "its bytes are no value of its type: somebody overwrote them";
+    let reason = "its bytes are no valid value of its type: they were overwritten";
     segment::damaged(operation, reason).with_key(attached.key())
 }
 
@@ -252,15 +252,16 @@ pub(crate) fn read_patiently<R>(
         }
     }
     if place.committed() == before {
-        // Nobody changes it: the words say what cannot be.
+        // There was no commit, so the words contradict each other.
         return Err(damaged(attached, READ));
     }
-    let detail =
-        "others change it all the time; try again, or attach to it with the right to lock it";
+    let detail = "it changed during every read attempt; retry, or attach read-write so that the \
+                  read can lock it";
     Err(Error::new(ErrorKind::Busy, READ, detail).with_key(attached.key()))
 }
 
-/// Writes the first value of those words and copies that begin at `start`, before anyone else can see them.
+/// Writes the initial value into the words and copies that begin at `start`, before another process
+/// can see them.
 pub(crate) fn write_first_at<T: Shareable>(
     attached: &Attached,
     start: usize,

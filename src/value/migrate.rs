@@ -1,11 +1,12 @@
-//! Migrating a segment: the value of one type is made from what stood there, in one step under the key.
+//! Migrating a segment: making a value of one type from the old contents, in one step under the
+//! key.
 //!
-//! | the old segment | is migrated | those attached to it |
+//! | old segment | condition for migrating | attached processes |
 //! |---|---|---|
-//! | of this format: a value or plain bytes | under its lock, whoever is attached | are told: [`ErrorKind::Migrated`] |
-//! | of an older format | while nobody is attached | |
+//! | this format, a value or plain bytes | under its lock, with any attachments | get [`ErrorKind::Migrated`] |
+//! | an older format | while there are no attachments | |
 //!
-//! How the name changes hands, and what a death leaves, is said in `segment::replace`.
+//! `segment::replace` describes how the key changes to the new segment, and what a death leaves.
 
 use std::thread;
 use std::time::Duration;
@@ -22,31 +23,37 @@ use crate::segment::{
 };
 use crate::sys::Access;
 
-/// How often another one that migrates the same segment may be quicker.
+/// How often another migration of the same segment, or a change, may come first.
 const TRIES: u32 = 100;
 
 impl SegmentOptions {
-    /// Puts a value of this type in the place of what the segment holds, and attaches to it.
+    /// Replaces the contents of a segment with a value of this type, and attaches to it.
     ///
-    /// `make` gets the old contents, of whatever type, and returns the new value. The key names the old segment until the new
-    /// one is whole, and then the new one. Policy, mode and group stay as they were. A segment that holds a value of
-    /// this type already is attached to as it is, so that each of many processes may ask; `make` runs again if another process
-    /// changes the segment meanwhile.
+    /// `make` gets the old contents, of any type, and returns the new value. The key leads to the
+    /// old segment until the new one is complete, and then to the new one. Policy, mode and group
+    /// stay the same. If the segment already contains a value of this type, this call only
+    /// attaches, so many processes may call it. `make` runs again if another process changes the
+    /// segment meanwhile.
     ///
-    /// # Processes that are attached
+    /// # Attached processes
     ///
-    /// `make` runs under the lock, so that no change is lost. From then on the others' next lock or change, and their waits, return
-    /// [`ErrorKind::Migrated`]; what they read stays the last old value. They detach, and attach again with the new type.
-    /// Users of an older format cannot be told: while any is attached, this is [`ErrorKind::Busy`].
+    /// `make` runs under the lock, so no change is lost. Afterwards the next lock, change or wait
+    /// of another attached process returns [`ErrorKind::Migrated`]; its reads return the last old
+    /// value. It then detaches, and attaches again with the new type. Processes that use an older
+    /// format cannot get this error: while any of them is attached, this call returns
+    /// [`ErrorKind::Busy`].
     ///
     /// # When a process dies
     ///
-    /// While it migrates: the key names the old segment, and all go on with it, or the new one, and all are told.
+    /// If a process dies while it migrates, the key leads to the old segment and all processes
+    /// continue with it, or the key leads to the new segment and all of them get
+    /// [`ErrorKind::Migrated`].
     ///
     /// # Errors
     ///
-    /// The error of `make`, and nothing has changed; [`ErrorKind::TypeMismatch`] for a segment of parts; those of
-    /// [`SegmentOptions::attach`], [`SegmentOptions::create`] and [`Segment::contents`].
+    /// The error of `make`, without any change; [`ErrorKind::TypeMismatch`] for a segment of parts;
+    /// the errors of [`SegmentOptions::attach`], [`SegmentOptions::create`] and
+    /// [`Segment::contents`].
     ///
     /// # Examples
     ///
@@ -91,11 +98,12 @@ impl SegmentOptions {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        let detail = "others keep changing or migrating it; see who they are, then try again";
+        let detail =
+            "other processes keep changing or migrating it; find them with `inspect`, then retry";
         Err(Error::new(ErrorKind::Busy, MIGRATE, detail).with_key(key))
     }
 
-    /// Tries once; `None` when somebody else was quicker.
+    /// Tries once. Returns `None` if another process was faster.
     fn try_migrate<T: Shareable>(
         &self,
         key: &str,
@@ -114,7 +122,7 @@ impl SegmentOptions {
             }
             Some(schema) if schema.is_of_parts() => {
                 let detail =
-                    "it holds parts, which cannot be migrated; use another key for the new ones";
+                    "it holds parts, which cannot be migrated; use another key for new parts";
                 return Err(Error::new(ErrorKind::TypeMismatch, MIGRATE, detail));
             }
             _ => {}
@@ -134,22 +142,23 @@ impl SegmentOptions {
         let options = self
             .of_type::<T>()
             .as_for(attached.file_facts(), segment.policy());
-        // The same value once more wakes those who wait for another one.
-        let tell = || {
+        // Committing the same value once more wakes the waiters for a change.
+        let wake = || {
             let size = contents.bytes.len();
             if let (Some(_), Ok(place)) = (&contents.schema, place(attached, size, MIGRATE)) {
                 place.commit_with(size, |copy| untyped::store(copy, &contents.bytes));
             }
         };
-        let first = |bytes: &mut SegmentData<'_>| write_first(bytes.attached(), &value);
-        let new = replace(&segment, &options, first, tell)?;
+        let init = |bytes: &mut SegmentData<'_>| write_first(bytes.attached(), &value);
+        let new = replace(&segment, &options, init, wake)?;
         Ok(new.map(|new| {
             id.close();
             Shared::new(new)
         }))
     }
 
-    /// The same where the format is an older one: those who use it know nothing of this.
+    /// As [`SegmentOptions::try_migrate`], for an older format. Its users cannot learn of the
+    /// migration, so there must be none.
     fn migrate_unused<T: Shareable>(
         &self,
         key: &str,
@@ -164,17 +173,17 @@ impl SegmentOptions {
         let options = self
             .of_type::<T>()
             .as_for(stored.facts(), stored.found.policy);
-        let first = |bytes: &mut SegmentData<'_>| write_first(bytes.attached(), &value);
+        let init = |bytes: &mut SegmentData<'_>| write_first(bytes.attached(), &value);
         let is_as_read = || {
             let again = Stored::open(self, key, Access::ReadOnly)?;
             Ok(Contents::of(&again)? == contents)
         };
-        let new = replace_unused(&stored, &options, first, is_as_read)?;
+        let new = replace_unused(&stored, &options, init, is_as_read)?;
         Ok(new.map(Shared::new))
     }
 }
 
-/// All that a segment holds whose lock the caller has.
+/// Reads all contents of a segment. The caller has its lock.
 fn locked_bytes(segment: &Segment, schema: Option<&Schema>) -> Result<Vec<u8>> {
     let attached = segment.attached();
     let bytes = match schema {

@@ -1,4 +1,4 @@
-//! Data that are old or new, never in between: values with a type, and transactions on bytes.
+//! Data that are replaced as a whole: typed values, and transactions on bytes.
 
 pub(crate) mod change;
 mod contents;

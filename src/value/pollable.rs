@@ -1,4 +1,4 @@
-//! A value followed from a program's own event loop, which waits for descriptors.
+//! Following a value from the event loop of a program, which waits for file descriptors.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::Signal;
 use crate::wait::future::WaitFuture;
 
-/// Follows a value by way of a descriptor that an event loop waits for, with `poll`, `epoll` or the like.
+/// Follows a value through a file descriptor, for event loops that use `poll`, `epoll` or similar
+/// calls.
 ///
-/// When the descriptor of [`signal`](PollableWatch::signal) is readable, call [`try_changed`](PollableWatch::try_changed) until it returns
-/// `None`, also once before the loop begins. The helper thread of [`Watch::changed_async`] makes it readable.
+/// When the descriptor of [`signal`](PollableWatch::signal) is readable, call
+/// [`try_changed`](PollableWatch::try_changed) until it returns `None`. Do this also once before
+/// the loop begins. The helper thread of [`Watch::changed_async`] makes the descriptor readable.
 ///
 /// # When a process dies
 ///
@@ -54,7 +56,7 @@ impl Wake for Raised {
 impl<'a, T> PollableWatch<'a, T> {
     fn new(watch: Watch<'a, T>) -> Result<PollableWatch<'a, T>> {
         let signal = Signal::new().map_err(|error| {
-            let detail = "the system has no descriptor for it; close others, or wait on a thread";
+            let detail = "no file descriptor is available; close others, or wait on a thread";
             Error::new(ErrorKind::System, WAIT, detail).with_system(error)
         })?;
         let signal = Arc::new(Raised(signal));
@@ -66,7 +68,8 @@ impl<'a, T> PollableWatch<'a, T> {
         })
     }
 
-    /// Returns the next value if it is there; else the signal is raised once it is. Never waits.
+    /// Returns the next value if there is one. Otherwise the signal is raised as soon as there is
+    /// one. Never waits.
     ///
     /// # Errors
     ///
@@ -85,18 +88,19 @@ impl<'a, T> PollableWatch<'a, T> {
         }
     }
 
-    /// Returns what an event loop waits for: its descriptor is readable when it is time to call [`PollableWatch::try_changed`].
+    /// Returns the signal that an event loop waits for. Its descriptor becomes readable when it is
+    /// time to call [`PollableWatch::try_changed`].
     pub fn signal(&self) -> &Signal {
         &self.signal.0
     }
 }
 
 impl<'a, T> Watch<'a, T> {
-    /// Lets an event loop follow the value: see [`PollableWatch`].
+    /// Converts this into a watch for an event loop: see [`PollableWatch`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::System`] when the process may open no further descriptor.
+    /// [`ErrorKind::System`] if the process cannot open another descriptor.
     pub fn into_pollable(self) -> Result<PollableWatch<'a, T>> {
         PollableWatch::new(self)
     }

@@ -1,4 +1,5 @@
-//! `Shared<T>`: one typed value in a segment, old or new, never torn.
+//! `Shared<T>`: one typed value in a segment. A reader gets the old value or the new one, never a
+//! mixture.
 
 use std::borrow::{Borrow, BorrowMut};
 use std::marker::PhantomData;
@@ -10,26 +11,30 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Schema, Shareable};
 use crate::segment::{Attached, ReadOnlySegment, Segment, SegmentOptions};
 
-/// Holds one typed value that any number of processes share: always old or new, never torn.
+/// A typed value that any number of processes share. A reader gets the old value or the new one,
+/// never a mixture.
 ///
-/// Changes are made on a private copy and committed by one store. Snapshot takes no lock and writes nothing,
-/// and a dead writer never delays it. Only a reader that finds the value changed under it a thousand times in a row asks for the
-/// lock, and then waits as any other; a read-only one gives up with [`ErrorKind::Busy`] instead. A value costs its size twice, and a change moves it out and in once.
+/// A change works on a private copy and is committed by one store. A read takes no lock and writes
+/// nothing, and a dead writer never delays it. Only a reader whose copy is overwritten a thousand
+/// times in a row acquires the lock, and waits for it if necessary; a read-only attachment fails
+/// with [`ErrorKind::Busy`] instead. A value takes its size twice, and a change copies it once out
+/// and once in.
 ///
 /// # When a process dies
 ///
-/// In the middle of a change: the value is the old one, and the next one to change it gets on within 10 ms. Nobody has
-/// anything to repair, or is told. The same is true when a process dies that has the segment's plain
-/// [lock](Segment::lock), as `sharehold lock` does: the value is whole, and can be changed. The next plain lock is
-/// told of that death. For the segment itself see [`Segment`].
+/// If a process dies during a change, the value is the old one, and the next writer continues
+/// within 10 ms. No process has anything to repair, and no error reports the death. The same holds
+/// for a process that dies with the plain [lock](Segment::lock) of the segment, for example that of
+/// `sharehold lock`: the value is complete and can be changed; the next plain lock reports that
+/// death. For the segment itself see [`Segment`].
 ///
 /// # Large values
 ///
-/// Whatever returns or takes a `T` puts it on the stack, some methods more than once. Nothing else does: copies of more
-/// than a kilobyte are made on the heap. For a value that is too large for the stack use a `Shared<Box<T>>`. It
-/// is the same value in shared memory, so that other programs may have it as a `Shared<T>`.
-/// [`Shareable::blank`] makes the first one. The same goes for [`Mutex`](crate::Mutex),
-/// [`RwLock`](crate::RwLock) and [`OnceLock`](crate::OnceLock).
+/// Methods that take or return a `T` put it on the stack, some of them more than once. No other
+/// copy is on the stack: copies of more than a kilobyte are on the heap. For a value that is too
+/// large for the stack use a `Shared<Box<T>>`. It is the same value in shared memory, so other
+/// programs can use it as a `Shared<T>`. [`Shareable::blank`] makes the initial value. The same
+/// applies to [`Mutex`](crate::Mutex), [`RwLock`](crate::RwLock) and [`OnceLock`](crate::OnceLock).
 ///
 /// ```
 /// use sharehold::{Shareable, Shared};
@@ -88,16 +93,17 @@ impl<T: Shareable> Shared<T> {
         Segment::options().create_shared(key, first)
     }
 
-    /// Attaches to a segment that holds a value of this type. See [`SegmentOptions::attach`].
+    /// Attaches to a segment with a value of this type. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`], which names the first field that differs.
+    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`], which names the first field
+    /// that differs.
     pub fn attach(key: &str) -> Result<Shared<T>> {
         Segment::options().attach_shared(key)
     }
 
-    /// Attaches to a segment that holds a value of this type, only to read it.
+    /// Attaches read-only to a segment with a value of this type.
     ///
     /// # Errors
     ///
@@ -106,8 +112,8 @@ impl<T: Shareable> Shared<T> {
         Segment::options().attach_shared_read_only(key)
     }
 
-    /// Attaches to the segment, or creates it with the value that `first` returns; of any number of processes that ask at once,
-    /// one creates.
+    /// Attaches to the segment, or creates it with the value that `first` returns. If several
+    /// processes call this at once, one of them creates the segment.
     ///
     /// # Errors
     ///
@@ -116,11 +122,12 @@ impl<T: Shareable> Shared<T> {
         Segment::options().open_or_create_shared(key, first)
     }
 
-    /// Returns the value as it was at one moment.
+    /// Returns a snapshot of the value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
+    /// [`ErrorKind::Damaged`] if the value was overwritten with invalid bytes;
+    /// [`ErrorKind::Forked`].
     #[inline(always)]
     pub fn get(&self) -> Result<T> {
         if const { is_small::<T>() } {
@@ -139,8 +146,9 @@ impl<T: Shareable> Shared<T> {
         }
     }
 
-    // Boxed, so that this returns two registers and the value of the fast path stays in some: a value that may come from two
-    // places is put together in memory, and read there before it has arrived.
+    // Boxed, so that this returns two registers and the fast path keeps its value in registers. A
+    // value that may come from two places is assembled in memory, and would be read there before
+    // the store has completed.
     #[cold]
     fn get_contended<C: Shareable>(&self) -> Result<Box<C>> {
         let attached = self.segment.attached();
@@ -155,11 +163,12 @@ impl<T: Shareable> Shared<T> {
         }
     }
 
-    /// Makes `value` the value.
+    /// Replaces the value with `value`.
     ///
     /// # Errors
     ///
-    /// Those of [`Segment::lock`]: [`ErrorKind::Deadlock`] inside another change, [`ErrorKind::Forked`].
+    /// The errors of [`Segment::lock`], among them [`ErrorKind::Deadlock`] inside another change,
+    /// and [`ErrorKind::Forked`].
     #[inline]
     pub fn set(&self, value: &T) -> Result<()> {
         let _hold = self.segment.lock_value()?;
@@ -167,7 +176,7 @@ impl<T: Shareable> Shared<T> {
         Ok(())
     }
 
-    /// Makes `value` the value and returns the one before.
+    /// Replaces the value with `value` and returns the previous one.
     ///
     /// # Errors
     ///
@@ -177,7 +186,8 @@ impl<T: Shareable> Shared<T> {
         self.update(|current| std::mem::replace(current, value))
     }
 
-    /// Changes the value with `change`, which works on a copy: all of the change is made, or, if it panics, nothing.
+    /// Changes the value with `change`, which works on a copy. The whole change is committed, or
+    /// nothing if `change` panics.
     ///
     /// # Errors
     ///
@@ -187,8 +197,8 @@ impl<T: Shareable> Shared<T> {
         self.try_update(|value| Ok(change(value)))
     }
 
-    /// Changes the value with `change`, which works on a copy: all of the change is made, or, if it returns an error or
-    /// panics, nothing.
+    /// Changes the value with `change`, which works on a copy. The whole change is committed, or
+    /// nothing if `change` returns an error or panics.
     ///
     /// # Errors
     ///
@@ -205,7 +215,7 @@ impl<T: Shareable> Shared<T> {
         }
     }
 
-    /// Changes the value on a copy of the type `C`: the value itself, or a box of it.
+    /// Changes the value on a copy of the type `C`: the value type itself, or a box of it.
     #[inline]
     fn change<C: Shareable + BorrowMut<T>, R, E: From<Error>>(
         &self,
@@ -216,16 +226,17 @@ impl<T: Shareable> Shared<T> {
         let current = place(attached, T::SIZE, CHANGE)?.read_locked::<C>();
         let mut copy = current.ok_or_else(|| damaged(attached, CHANGE))?;
         let result = change(copy.borrow_mut())?;
-        // Asks again whether this is a forked child that comes out of `change`.
+        // Checks again for a fork: `change` may have forked, and this may be the child.
         place(attached, T::SIZE, CHANGE)?.commit(&copy);
         Ok(result)
     }
 
-    /// Makes `new` the value if it is `current` now: `Ok` with the one before, else `Err` with the one that it is.
+    /// Replaces the value with `new` if it equals `current`. Returns `Ok` with the previous value,
+    /// or `Err` with the present value if it differs.
     ///
     /// # Errors
     ///
-    /// The outer one as for [`Shared::update`].
+    /// The outer error is as for [`Shared::update`].
     #[inline]
     pub fn compare_exchange(&self, current: &T, new: &T) -> Result<Result<T, T>>
     where
@@ -260,7 +271,7 @@ impl<T: Shareable> Shared<T> {
         Ok(Ok(found))
     }
 
-    /// Returns how often the value was changed since it was created.
+    /// Returns the version of the value: 1 for the initial value, raised by each commit.
     ///
     /// # Errors
     ///
@@ -270,12 +281,12 @@ impl<T: Shareable> Shared<T> {
         Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
-    /// Returns the segment that holds the value, for its key, its attachments and its end.
+    /// Returns the segment that contains the value.
     pub fn segment(&self) -> &Segment {
         &self.segment
     }
 
-    /// Detaches and says whether that went well. See [`Segment::detach`].
+    /// Detaches, and reports whether this succeeded. See [`Segment::detach`].
     ///
     /// # Errors
     ///
@@ -285,11 +296,11 @@ impl<T: Shareable> Shared<T> {
     }
 }
 
-/// Reads one typed value that others share and change.
+/// A typed value that this process can only read.
 ///
 /// # When a process dies
 ///
-/// As for [`Shared`]; nobody waits for one who reads.
+/// As for [`Shared`]. The death of a reader has no effect.
 #[derive(Debug)]
 pub struct ReadOnlyShared<T> {
     segment: ReadOnlySegment,
@@ -304,11 +315,12 @@ impl<T: Shareable> ReadOnlyShared<T> {
         }
     }
 
-    /// Returns the value as it was at one moment.
+    /// Returns a snapshot of the value.
     ///
     /// # Errors
     ///
-    /// As [`Shared::get`], and [`ErrorKind::Busy`] when it is changed so often that no moment was found.
+    /// As [`Shared::get`], and [`ErrorKind::Busy`] if commits overwrote the copy during every
+    /// attempt.
     #[inline(always)]
     pub fn get(&self) -> Result<T> {
         if const { is_small::<T>() } {
@@ -328,7 +340,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
         }
     }
 
-    // Boxed as for one who may lock.
+    // Boxed for the same reason as in [`Shared`].
     #[cold]
     fn get_contended<C: Shareable>(&self) -> Result<Box<C>> {
         let attached = self.segment.attached();
@@ -336,7 +348,7 @@ impl<T: Shareable> ReadOnlyShared<T> {
         read_patiently(attached, &place, || place.try_read()).map(Box::new)
     }
 
-    /// Returns how often the value was changed since it was created.
+    /// Returns the version of the value: 1 for the initial value, raised by each commit.
     ///
     /// # Errors
     ///
@@ -346,14 +358,15 @@ impl<T: Shareable> ReadOnlyShared<T> {
         Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
-    /// Returns the segment that holds the value, for its key and its attachments.
+    /// Returns the segment that contains the value.
     pub fn segment(&self) -> &ReadOnlySegment {
         &self.segment
     }
 }
 
 impl SegmentOptions {
-    /// Creates a segment with `first` as its value; its size is the type's. See [`SegmentOptions::create`].
+    /// Creates a segment with `first` as its value, and with the size of its type. See
+    /// [`SegmentOptions::create`].
     ///
     /// # Errors
     ///
@@ -365,7 +378,7 @@ impl SegmentOptions {
         Ok(Shared::new(segment))
     }
 
-    /// Attaches to a segment that holds a value of this type. See [`SegmentOptions::attach`].
+    /// Attaches to a segment with a value of this type. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
@@ -374,7 +387,7 @@ impl SegmentOptions {
         Ok(Shared::new(self.of_type::<T>().attach(key)?))
     }
 
-    /// Attaches to a segment that holds a value of this type, only to read it.
+    /// Attaches read-only to a segment with a value of this type.
     ///
     /// # Errors
     ///

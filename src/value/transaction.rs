@@ -1,4 +1,5 @@
-//! Transactions: any number of writes to a segment's bytes that become final together or not at all.
+//! Transactions: any number of writes to a segment's bytes that are committed together or not at
+//! all.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -12,18 +13,20 @@ const TRANSACT: &str = "change";
 impl Segment {
     /// Locks the segment and makes all the changes of `change`, or none of them.
     ///
-    /// None are made when `change` returns an error or panics, or when the log is full; the lock is then released, and nobody is
-    /// told, since the data are whole. The segment needs a [log](crate::SegmentOptions::log).
+    /// It makes none if `change` returns an error or panics, or if the log is full. The lock is
+    /// then released, and the next owner gets no report, because the data are unchanged. The
+    /// segment needs a [log](crate::SegmentOptions::log).
     ///
     /// # When a process dies
     ///
-    /// The next one to lock rolls the changes back, and gets the lock as if nothing had happened: there is nothing to
-    /// repair. That one may die in the middle of it, too.
+    /// The next owner rolls the changes back and gets the lock without a report: there is nothing
+    /// to repair. If it dies during the rollback, the owner after it repeats the rollback.
     ///
     /// # Errors
     ///
-    /// The error of `change`; [`ErrorKind::LogFull`]; [`ErrorKind::Abandoned`] when somebody who wrote under a plain
-    /// [lock](Segment::lock) left the data inconsistent; the errors of [`Segment::lock`] other than that.
+    /// The error of `change`; [`ErrorKind::LogFull`]; [`ErrorKind::Abandoned`] if an owner of the
+    /// plain [lock](Segment::lock) left the data inconsistent; the other errors of
+    /// [`Segment::lock`].
     ///
     /// # Examples
     ///
@@ -48,12 +51,12 @@ impl Segment {
 }
 
 impl<B> SegmentGuard<'_, B> {
-    /// Makes all the changes of `change`, or none of them, under the lock that is held already.
+    /// Makes all the changes of `change`, or none of them, under the lock that this guard holds.
     ///
     /// # When a process dies
     ///
-    /// The changes are rolled back by the next one to lock. That one is told of the death all the same, because the guard
-    /// could have been used for plain writes, too: see [`Segment::transaction`] for a lock that cannot.
+    /// The next owner rolls the changes back. It still learns of the death, because the guard could
+    /// also have been used for plain writes. [`Segment::transaction`] uses a lock that cannot.
     ///
     /// # Errors
     ///
@@ -67,7 +70,7 @@ impl<B> SegmentGuard<'_, B> {
     }
 }
 
-/// Runs `change` and commits, or rolls back. The calling thread holds the lock.
+/// Runs `change`, then commits or rolls back. The calling thread has the lock.
 #[inline]
 fn transact<R, E: From<Error>>(
     attached: &Attached,
@@ -75,18 +78,20 @@ fn transact<R, E: From<Error>>(
 ) -> Result<R, E> {
     let undo = UndoLog::of(attached);
     if undo.is_open() {
-        // What a death leaves open is rolled back with the lock; this is no log, but something that overwrote it.
+        // Recovering the lock already rolls back what a death left. So this is not a log: another
+        // program has overwritten it.
         undo.commit();
     }
     let uncommitted = Uncommitted { attached, undo };
     let mut transaction = Transaction {
         bytes: SegmentData::new(attached),
         undo,
-        refused: false,
+        failed: false,
     };
     let result = change(&mut transaction)?;
-    if transaction.refused {
-        let detail = "one of its writes was refused, so all of them are taken back; return that write's error";
+    if transaction.failed {
+        let detail = "one of its writes failed, so all of them were rolled back; return the \
+                      error of that write";
         return Err(Error::new(ErrorKind::LogFull, TRANSACT, detail)
             .with_key(attached.key())
             .into());
@@ -97,7 +102,7 @@ fn transact<R, E: From<Error>>(
     Ok(result)
 }
 
-/// Rolls back what was not committed when dropped.
+/// Rolls back uncommitted changes when dropped.
 struct Uncommitted<'a> {
     attached: &'a Attached,
     undo: UndoLog<'a>,
@@ -106,9 +111,10 @@ struct Uncommitted<'a> {
 impl Drop for Uncommitted<'_> {
     #[inline]
     fn drop(&mut self) {
-        // What a forked child comes out of is the parent's transaction.
+        // In a forked child this is the transaction of the parent.
         if self.attached.is_ours() && self.undo.is_open() {
-            // It fails when somebody else has overwritten the log, and then nothing better can be done.
+            // This fails only if another program has overwritten the log. There is no better remedy
+            // then.
             self.undo.roll_back();
         }
     }
@@ -116,21 +122,22 @@ impl Drop for Uncommitted<'_> {
 
 /// Reads and writes a segment's data inside a transaction.
 ///
-/// Reads see what the transaction has written so far. After a refused write the transaction can no longer commit.
+/// Reads return what the transaction has written so far. After a write that failed, the transaction
+/// can no longer commit.
 #[derive(Debug)]
 pub struct Transaction<'a> {
     bytes: SegmentData<'a>,
     undo: UndoLog<'a>,
-    refused: bool,
+    failed: bool,
 }
 
 impl Transaction<'_> {
-    /// Returns how many bytes there are.
+    /// Returns the number of bytes.
     pub fn size(&self) -> usize {
         self.bytes.size()
     }
 
-    /// Copies bytes out of the segment, from `offset` on, until `into` is full.
+    /// Copies bytes from the segment, starting at `offset`, until `into` is full.
     ///
     /// # Errors
     ///
@@ -150,18 +157,18 @@ impl Transaction<'_> {
         self.bytes.read_at(offset)
     }
 
-    /// Copies all of `from` into the segment, from `offset` on.
+    /// Copies all of `from` into the segment, starting at `offset`.
     ///
     /// # Errors
     ///
-    /// As [`SegmentData::write`], and [`ErrorKind::LogFull`] when the log cannot take what stands there; then the transaction can no
-    /// longer commit.
+    /// As [`SegmentData::write`], and [`ErrorKind::LogFull`] if the old bytes do not fit into the
+    /// log. The transaction can then no longer commit.
     #[inline]
     pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<()> {
         let done = self
             .keep(offset, from.len())
             .and_then(|()| self.bytes.write(offset, from));
-        self.refused |= done.is_err();
+        self.failed |= done.is_err();
         done
     }
 
@@ -175,11 +182,11 @@ impl Transaction<'_> {
         self.write(offset, value.as_bytes())
     }
 
-    /// Exchanges the bytes from `offset` on with those of `with`.
+    /// Exchanges the bytes at `offset` with those of `with`.
     ///
     /// # Errors
     ///
-    /// As [`Transaction::write`]; `with` is then as it was.
+    /// As [`Transaction::write`]. On an error `with` is unchanged.
     pub fn swap(&mut self, offset: usize, with: &mut [u8]) -> Result<()> {
         let mut old = vec![0; with.len()];
         self.read(offset, &mut old)?;
@@ -188,11 +195,11 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Keeps what stands there in the log.
+    /// Saves the old bytes in the log.
     #[inline]
     fn keep(&self, offset: usize, len: usize) -> Result<()> {
         self.bytes.attached().check_fork(TRANSACT)?;
-        // What cannot be written is for the write to say.
+        // If the range does not exist, the write that follows reports it.
         let exists = offset
             .checked_add(len)
             .is_some_and(|end| end <= self.bytes.attached().data().len);
@@ -206,7 +213,8 @@ impl Transaction<'_> {
     #[cold]
     fn full(&self, len: usize) -> Error {
         let detail = format!(
-            "its log of {} bytes has no room for {len} more and 16 for where they belong; create it with a larger `log`, or change less at once",
+            "its log of {} bytes is too small for {len} more bytes and their 16-byte \
+             entry; create it with a larger `log`, or change less at once",
             self.undo.capacity()
         );
         Error::new(ErrorKind::LogFull, TRANSACT, detail)

@@ -1,7 +1,8 @@
-//! `UntypedShared`: a typed value for those who do not have its type, by the schema that stands in the segment.
+//! `UntypedShared`: a typed value, for programs without its type. The schema in the segment
+//! describes it.
 //!
-//! It moves whole values as bytes, through the same words and copies as `Shared<T>`; what the bytes mean is for
-//! [`Schema`] to say.
+//! It moves whole values as bytes, through the same words and copies as `Shared<T>`. [`Schema`]
+//! interprets the bytes.
 
 use std::time::Duration;
 
@@ -14,14 +15,15 @@ use crate::segment::{Attached, ReadOnlySegment, Segment, SegmentOptions};
 const ATTACH: &str = "attach to";
 const CREATE: &str = "create";
 
-/// Holds one typed value that any number of processes share, for a program that does not have its type.
+/// A typed value that any number of processes share, for a program that does not have its type.
 ///
-/// A value is its bytes, and its schema says what they are: a debugger, a shell, or a program in another language reads and
-/// changes it field by field beside programs that use [`Shared`](crate::Shared). What it commits is always a value of the type.
+/// The value is a sequence of bytes, which its schema describes. A debugger, a shell, or a program
+/// in another language reads and changes it field by field, at the same time as programs that use
+/// [`Shared`](crate::Shared). A commit always contains a valid value of the type.
 ///
 /// # When a process dies
 ///
-/// As for [`Shared`](crate::Shared): in the middle of a change, the value is the old one.
+/// As for [`Shared`](crate::Shared): if a process dies during a change, the value is the old one.
 ///
 /// # Examples
 ///
@@ -50,7 +52,8 @@ pub struct UntypedShared {
 }
 
 impl UntypedShared {
-    /// Creates a segment for values that `schema` describes, the first of which is `first`. See [`SegmentOptions::create_untyped`].
+    /// Creates a segment for values that `schema` describes, with `first` as its value. See
+    /// [`SegmentOptions::create_untyped`].
     ///
     /// # Errors
     ///
@@ -59,16 +62,17 @@ impl UntypedShared {
         Segment::options().create_untyped(key, schema, first)
     }
 
-    /// Attaches to a segment that holds a typed value, whatever its type. See [`SegmentOptions::attach`].
+    /// Attaches to a segment with a typed value of any type. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`] when it holds plain bytes, or parts.
+    /// As [`SegmentOptions::attach`], and [`ErrorKind::TypeMismatch`] if it contains plain bytes or
+    /// parts.
     pub fn attach(key: &str) -> Result<UntypedShared> {
         Segment::options().attach_untyped(key)
     }
 
-    /// Attaches to a segment that holds a typed value, whatever its type, only to read it.
+    /// Attaches read-only to a segment with a typed value of any type.
     ///
     /// # Errors
     ///
@@ -77,16 +81,17 @@ impl UntypedShared {
         Segment::options().attach_untyped_read_only(key)
     }
 
-    /// Returns what the value's bytes are.
+    /// Returns the schema of the value's bytes.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Returns the value's bytes as they were at one moment.
+    /// Returns a snapshot of the value's bytes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Damaged`] when somebody overwrote it with bytes that are no value; [`ErrorKind::Forked`].
+    /// [`ErrorKind::Damaged`] if the value was overwritten with invalid bytes;
+    /// [`ErrorKind::Forked`].
     pub fn get(&self) -> Result<Vec<u8>> {
         let attached = self.segment.attached();
         match snapshot(attached, &self.schema) {
@@ -98,11 +103,12 @@ impl UntypedShared {
         }
     }
 
-    /// Makes `value` the value.
+    /// Replaces the value with `value`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TypeMismatch`] when the bytes are no value of the type; those of [`Segment::lock`].
+    /// [`ErrorKind::TypeMismatch`] if the bytes are no valid value of the type; the errors of
+    /// [`Segment::lock`].
     pub fn set(&self, value: &[u8]) -> Result<()> {
         check(&self.schema, value, CHANGE, self.segment.key())?;
         let _hold = self.segment.lock_value()?;
@@ -111,17 +117,20 @@ impl UntypedShared {
         Ok(())
     }
 
-    /// Changes the value's bytes with `change`, which works on a copy: all of the change is made, or, if it panics, nothing.
+    /// Changes the value's bytes with `change`, which works on a copy. The whole change is
+    /// committed, or nothing if `change` panics.
     ///
     /// # Errors
     ///
-    /// As [`UntypedShared::set`], with nothing changed, and [`ErrorKind::Damaged`] as for [`UntypedShared::get`].
+    /// As [`UntypedShared::set`], without a change of the value, and [`ErrorKind::Damaged`] as for
+    /// [`UntypedShared::get`].
     pub fn update<R>(&self, change: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         self.try_update(|bytes| Ok(change(bytes)))
     }
 
-    /// Changes the value's bytes with `change`, which works on a copy: all of the change is made, or, if it returns an error,
-    /// panics, or leaves what is no value of the type, nothing.
+    /// Changes the value's bytes with `change`, which works on a copy. The whole change is
+    /// committed, or nothing if `change` returns an error, panics, or leaves bytes that are no
+    /// valid value of the type.
     ///
     /// # Errors
     ///
@@ -134,11 +143,11 @@ impl UntypedShared {
         self.change(change)
     }
 
-    /// As [`UntypedShared::try_update`], waiting at most for `limit` until nobody else changes it.
+    /// As [`UntypedShared::try_update`], but waits for the lock at most for `limit`.
     ///
     /// # Errors
     ///
-    /// As [`UntypedShared::try_update`], and [`ErrorKind::Timeout`], which names the holder.
+    /// As [`UntypedShared::try_update`], and [`ErrorKind::Timeout`], which names the owner.
     pub fn try_update_timeout<R, E: From<Error>>(
         &self,
         limit: Duration,
@@ -148,7 +157,7 @@ impl UntypedShared {
         self.change(change)
     }
 
-    /// Changes the value, all of it or nothing. The caller holds the lock.
+    /// Changes the value, completely or not at all. The caller has the lock.
     fn change<R, E: From<Error>>(
         &self,
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
@@ -156,13 +165,13 @@ impl UntypedShared {
         let mut value = self.read_locked(CHANGE)?;
         let result = change(&mut value)?;
         check(&self.schema, &value, CHANGE, self.segment.key())?;
-        // Asks again whether this is a forked child that comes out of `change`.
+        // Checks again for a fork: `change` may have forked, and this may be the child.
         place(self.segment.attached(), value.len(), CHANGE)?
             .commit_with(value.len(), |copy| store(copy, &value));
         Ok(result)
     }
 
-    /// Reads the value while nobody can change it. The caller holds the lock.
+    /// Reads the value while it cannot change. The caller has the lock.
     fn read_locked(&self, operation: &'static str) -> Result<Vec<u8>> {
         let attached = self.segment.attached();
         let size = self.schema.size();
@@ -173,7 +182,7 @@ impl UntypedShared {
             .ok_or_else(|| damaged(attached, operation))
     }
 
-    /// Returns how often the value was changed since it was created.
+    /// Returns the version of the value: 1 for the initial value, raised by each commit.
     ///
     /// # Errors
     ///
@@ -182,12 +191,12 @@ impl UntypedShared {
         Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
-    /// Returns the segment that holds the value, for its key, its attachments and its end.
+    /// Returns the segment that contains the value.
     pub fn segment(&self) -> &Segment {
         &self.segment
     }
 
-    /// Detaches and says whether that went well. See [`Segment::detach`].
+    /// Detaches, and reports whether this succeeded. See [`Segment::detach`].
     ///
     /// # Errors
     ///
@@ -197,11 +206,11 @@ impl UntypedShared {
     }
 }
 
-/// Reads one typed value that others share and change, for a program that does not have its type.
+/// A typed value that this process can only read, for a program that does not have its type.
 ///
 /// # When a process dies
 ///
-/// As for [`UntypedShared`]; nobody waits for one who reads.
+/// As for [`UntypedShared`]. The death of a reader has no effect.
 #[derive(Debug)]
 pub struct ReadOnlyUntypedShared {
     segment: ReadOnlySegment,
@@ -209,21 +218,22 @@ pub struct ReadOnlyUntypedShared {
 }
 
 impl ReadOnlyUntypedShared {
-    /// Returns what the value's bytes are.
+    /// Returns the schema of the value's bytes.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Returns the value's bytes as they were at one moment.
+    /// Returns a snapshot of the value's bytes.
     ///
     /// # Errors
     ///
-    /// As [`UntypedShared::get`], and [`ErrorKind::Busy`] when it is changed so often that no moment was found.
+    /// As [`UntypedShared::get`], and [`ErrorKind::Busy`] if commits overwrote the copy during
+    /// every attempt.
     pub fn get(&self) -> Result<Vec<u8>> {
         snapshot(self.segment.attached(), &self.schema)
     }
 
-    /// Returns how often the value was changed since it was created.
+    /// Returns the version of the value: 1 for the initial value, raised by each commit.
     ///
     /// # Errors
     ///
@@ -232,19 +242,20 @@ impl ReadOnlyUntypedShared {
         Ok(place(self.segment.attached(), 0, READ)?.committed())
     }
 
-    /// Returns the segment that holds the value, for its key and its attachments.
+    /// Returns the segment that contains the value.
     pub fn segment(&self) -> &ReadOnlySegment {
         &self.segment
     }
 }
 
 impl SegmentOptions {
-    /// Creates a segment for values that `schema` describes, the first of which is `first`; its size is that of the schema.
-    /// See [`SegmentOptions::create`].
+    /// Creates a segment for values that `schema` describes, with `first` as its value and the size
+    /// that the schema needs. See [`SegmentOptions::create`].
     ///
     /// # Errors
     ///
-    /// As [`SegmentOptions::create`], and [`ErrorKind::TypeMismatch`] when `first` is no such value.
+    /// As [`SegmentOptions::create`], and [`ErrorKind::TypeMismatch`] if `first` is no valid value
+    /// of the schema.
     pub fn create_untyped(
         &self,
         key: &str,
@@ -253,7 +264,7 @@ impl SegmentOptions {
     ) -> Result<UntypedShared> {
         check(schema, first, CREATE, key)?;
         let size = needed(schema).ok_or_else(|| {
-            let detail = "no memory is as large as its type; make that smaller";
+            let detail = "its type is larger than the address space; use a smaller type";
             Error::new(ErrorKind::InvalidOption, CREATE, detail).with_key(key)
         })?;
         let options = self.typed(schema.clone(), size);
@@ -266,7 +277,7 @@ impl SegmentOptions {
         Ok(UntypedShared { segment, schema })
     }
 
-    /// Attaches to a segment that holds a typed value, whatever its type. See [`SegmentOptions::attach`].
+    /// Attaches to a segment with a typed value of any type. See [`SegmentOptions::attach`].
     ///
     /// # Errors
     ///
@@ -277,7 +288,7 @@ impl SegmentOptions {
         Ok(UntypedShared { segment, schema })
     }
 
-    /// Attaches to a segment that holds a typed value, whatever its type, only to read it.
+    /// Attaches read-only to a segment with a typed value of any type.
     ///
     /// # Errors
     ///
@@ -289,23 +300,23 @@ impl SegmentOptions {
     }
 }
 
-/// The bytes of data that a value takes; `None` when no memory has so many.
+/// Returns the size of the data for a value, or `None` if it exceeds the address space.
 fn needed(schema: &Schema) -> Option<usize> {
     const MOST: usize = isize::MAX.unsigned_abs() / 4;
     (schema.size() <= MOST).then(|| size_for(schema.size()))
 }
 
-/// The schema of a segment that was attached to, if its data are large enough for such a value.
+/// Returns the schema of an attached segment, if its data are large enough for such a value.
 fn schema_of(attached: &Attached, size: usize) -> Result<Schema> {
     let schema = attached.schema(ATTACH)?.ok_or_else(|| {
-        let reason = "it holds plain bytes, no typed value";
+        let reason = "it holds plain bytes, not a typed value";
         let error = Error::new(ErrorKind::TypeMismatch, ATTACH, reason);
         error
             .advise("read and write it by offset")
             .with_key(attached.key())
     })?;
     if schema.is_of_parts() {
-        let detail = "it holds parts, no single value; attach to it as what they are";
+        let detail = "it holds parts, not a single value; attach with the matching `Part` type";
         let error = Error::new(ErrorKind::TypeMismatch, ATTACH, detail);
         return Err(error.with_key(attached.key()));
     }
@@ -320,7 +331,7 @@ fn snapshot(attached: &Attached, schema: &Schema) -> Result<Vec<u8>> {
     let size = schema.size();
     let place = place(attached, size, READ)?;
     let try_read = || place.try_read_with(size, |copy| load(copy, size));
-    // Looked at only once it is known to be no mixture.
+    // Checked only after the copy is known to be no mixture.
     let value = read_patiently(attached, &place, try_read)?;
     match schema.check(&value) {
         Ok(()) => Ok(value),
@@ -341,7 +352,7 @@ pub(crate) fn store(copy: &Words<'_>, bytes: &[u8]) {
     }
 }
 
-/// Refuses bytes that are no value.
+/// Fails if the bytes are no valid value.
 pub(crate) fn check(
     schema: &Schema,
     bytes: &[u8],

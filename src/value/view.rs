@@ -1,7 +1,8 @@
-//! Reading a value from outside, by its size alone.
+//! Reading a value without an attachment, given its size.
 //!
-//! The reader of `protocol`, first over reads of the segment's file, which no cut can turn into a signal. A value that is
-//! changed more quickly than files are read is then read in memory, where somebody is busy changing it.
+//! The reader of `protocol`, first through reads of the segment's file. Truncating a file that is
+//! only read causes no signal. A value that changes faster than the file can be read is then read
+//! through a mapping; such a value has an active writer.
 
 use std::cell::Cell;
 use std::sync::atomic::{Ordering, fence};
@@ -13,18 +14,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::segment::damaged;
 
-/// How often the file is read before the value is read in memory.
+/// The number of reads of the file before the value is read through a mapping.
 const FILE_TRIES: u32 = 20;
 
-/// A way to read data from an offset on, which says whether they were all there.
+/// Reads data at an offset, and reports whether all of them exist.
 pub(crate) trait ReadData {
-    /// Whether the data have so many bytes.
+    /// Whether the data have at least `len` bytes.
     fn holds(&self, len: usize) -> Result<bool>;
     fn read(&self, offset: usize, into: &mut [u8]) -> Result<bool>;
     fn map(&self) -> Result<Memory>;
 }
 
-/// How many values there have been of the one whose words begin `at` an offset.
+/// Returns the version of the value whose words begin at offset `at`.
 pub(crate) fn version(data: &impl ReadData, at: usize) -> Result<u64> {
     let file = File::new(data, at);
     let version = file.load(Word::Version, Ordering::Acquire);
@@ -32,15 +33,20 @@ pub(crate) fn version(data: &impl ReadData, at: usize) -> Result<u64> {
     Ok(version)
 }
 
-/// One committed value of `size` bytes whose words begin `at` an offset, and its version.
+/// Returns a snapshot of the value of `size` bytes whose words begin at offset `at`, and its
+/// version.
 pub(crate) fn snapshot(data: &impl ReadData, at: usize, size: usize) -> Result<(u64, Vec<u8>)> {
     if !data.holds(size)? || !data.holds(size_for(size).saturating_add(at))? {
         return Err(cut_off());
     }
     let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(size)
-        .map_err(|_| Error::new(ErrorKind::OutOfMemory, READ, "it is larger than memory"))?;
+    bytes.try_reserve_exact(size).map_err(|_| {
+        Error::new(
+            ErrorKind::OutOfMemory,
+            READ,
+            "there is not enough memory for a copy",
+        )
+    })?;
     bytes.resize(size, 0);
     let file = File::new(data, at);
     for _ in 0..FILE_TRIES {
@@ -68,18 +74,18 @@ pub(crate) fn snapshot(data: &impl ReadData, at: usize, size: usize) -> Result<(
             None => thread::yield_now(),
         }
     }
-    let detail = "others change it all the time; try again";
+    let detail = "it changed during every read attempt; retry";
     Err(Error::new(ErrorKind::Busy, READ, detail))
 }
 
 fn cut_off() -> Error {
-    damaged(READ, "its data are cut off")
+    damaged(READ, "its file is too short for its data")
 }
 
-/// The data in a file, and what went wrong in reading them.
+/// The data in a file, and the first error in reading them.
 struct File<'a, D> {
     data: &'a D,
-    /// Where the value's words begin.
+    /// The offset of the value's words.
     at: usize,
     failed: Cell<Option<Error>>,
 }
@@ -110,7 +116,7 @@ impl<D: ReadData> CopiesReader for File<'_, D> {
     fn load(&self, word: Word, _ordering: Ordering) -> u64 {
         let mut head = [0; HEAD];
         self.read(0, &mut head);
-        // The system's loads are ordered by fences as this thread's own relaxed ones are.
+        // Fences order the loads of the system as they order relaxed loads of this thread.
         fence(Ordering::Acquire);
         let at = match word {
             Word::Version => 0,

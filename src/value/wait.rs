@@ -1,4 +1,4 @@
-//! Waiting for the version of a value to change, whatever its type: `change` on the words of a segment.
+//! Waiting for the version of a value to change, for any type: `change` on the words of a segment.
 
 use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::time::Instant;
@@ -14,11 +14,11 @@ use crate::wait::poll::{Polled, Wait, block};
 
 pub(crate) const WAIT: &str = "wait for a change of";
 
-/// Waits until the version is another one.
+/// The wait for another version.
 #[derive(Debug)]
 pub(crate) struct VersionWait<'a> {
     attached: &'a Attached,
-    /// `None` for a read-only attachment, which can announce nothing.
+    /// `None` for a read-only attachment, which cannot announce itself as a waiter.
     segment: Option<&'a Segment>,
     watch: VersionWatch,
 }
@@ -38,7 +38,7 @@ impl<'a> VersionWait<'a> {
 }
 
 impl<'a> VersionWait<'a> {
-    /// While somebody replaces the segment, or died doing so: what that comes to.
+    /// Looks while a process replaces the segment, or after it died doing so.
     #[cold]
     fn wait_for_replacement(&self, place: &Copies<'a>) -> Polled<'a, Result<()>> {
         match self.attached.is_replaced() {
@@ -93,11 +93,12 @@ pub(crate) fn wait(mut change: VersionWait<'_>, deadline: Option<Instant>) -> Re
         .is_some_and(Segment::is_locked_by_this_thread)
     {
         let detail =
-            "this thread holds the lock, so that nobody can change it; wait outside of the change";
+            "this thread has the lock, so no other can change the value; wait outside the change";
         return Err(Error::new(ErrorKind::Deadlock, WAIT, detail).with_key(attached.key()));
     }
     block(&mut change, deadline).unwrap_or_else(|| {
-        let detail = "it was not made in time; wait longer, or see who should make it";
+        let detail =
+            "it did not change in time; wait longer, or check the process that should change it";
         Err(Error::new(ErrorKind::Timeout, WAIT, detail).with_key(attached.key()))
     })
 }
@@ -105,7 +106,7 @@ pub(crate) fn wait(mut change: VersionWait<'_>, deadline: Option<Instant>) -> Re
 impl CommitSteps for Copies<'_> {
     #[inline(always)]
     fn is_watched(&self) -> bool {
-        // The other half of the fence is the waiter's `barrier`.
+        // The counterpart of this fence is the waiter's `barrier`.
         if self.fenced.load(Ordering::Relaxed) == 0 {
             compiler_fence(Ordering::SeqCst);
         } else {
@@ -128,7 +129,8 @@ impl CommitSteps for Copies<'_> {
     fn store_and_wake(&self, version: u64) {
         let low = Word::low_half(self.version);
         fence(Ordering::SeqCst);
-        // The system adds to the low half only; a carry, of which there is one in four thousand million, takes two steps: see `is_one_step`.
+        // The system adds to the low half only. A carry, at one commit of four thousand million,
+        // takes two steps: see `is_one_step`.
         let carries = low_half_of(version) == 0;
         if carries || !sys::add_and_wake(low) {
             CommitSteps::store(self, version);
@@ -137,7 +139,7 @@ impl CommitSteps for Copies<'_> {
     }
 }
 
-/// The words of a value, for one who waits.
+/// The words of a value, for its waiters.
 pub(crate) struct VersionWords<'a> {
     pub(crate) place: &'a Copies<'a>,
     pub(crate) segment: &'a Segment,

@@ -1,4 +1,4 @@
-//! What is offered to those who wait for a value to change, the same for each kind of handle.
+//! The public methods that wait for a value to change, the same for each kind of handle.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use crate::schema::Shareable;
 use crate::segment::{Attached, Segment};
 use crate::wait::future::WaitFuture;
 
-/// Holds a value as it was at one moment, and which one it was.
+/// A snapshot of a value, and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The value.
     pub value: T,
-    /// How many values there had been: the first has version 1.
+    /// The number of commits up to this value: the initial value has version 1.
     pub version: u64,
 }
 
-/// What can be watched.
+/// A handle whose value can be watched.
 pub(crate) trait Source<T>: Sync {
     fn attached(&self) -> &Attached;
-    /// The handle, if it may lock.
+    /// Returns the segment if the attachment can lock it.
     fn lockable(&self) -> Option<&Segment>;
     fn read(&self) -> Result<Versioned<T>>;
 }
@@ -52,7 +52,7 @@ fn read<T>(
     }
 }
 
-/// Reads a value and its version; a large one by way of the heap.
+/// Reads a value and its version. A large value is copied on the heap.
 fn read_typed<T: Shareable>(
     attached: &Attached,
     lockable: Option<&Segment>,
@@ -136,20 +136,22 @@ fn load_bytes(size: usize) -> impl Fn(&Words<'_>) -> Option<Vec<u8>> {
     move |copy| super::untyped::load(copy, size)
 }
 
-/// Follows a value: waits for changes, each newer than the one before.
+/// Follows a value: waits for changes, and returns each time a newer value.
 ///
-/// It returns values as they were at one moment. Of changes in quick succession it may skip all but the last: it never returns an old value
-/// while a new one is there, and it never misses that there was a change. As an iterator it waits for each next value, without end, and
-/// gives an error as a value of its own.
+/// It returns snapshots. Of several changes in quick succession it may skip all but the last. It
+/// never returns an old value while a newer one exists, and it never misses that there was a
+/// change. As an iterator it waits for each next value, never ends, and yields errors as items.
 ///
-/// Waiting costs no processor time, and those who change the value pay nothing for it while nobody waits. One who is attached read-only
-/// cannot say that it waits: it looks every 8 ms unless somebody else's waiting wakes it. Who waits for a value whose segment is
-/// destroyed goes on to wait, since those who are attached may still change it.
+/// Waiting takes no processor time, and a commit without waiters costs nothing extra. A read-only
+/// attachment cannot register as a waiter: it polls every 8 ms unless another waiter causes a
+/// wake-up. Destroying the segment does not end the wait, because attached processes can still
+/// change the value.
 ///
 /// # When a process dies
 ///
-/// That of somebody who changes the value: before the commit there is no change, after it everybody who waits sees it, at once or, when it
-/// died in the very middle, within 10 ms. A waiter's death is noticed by nobody.
+/// If a writer dies before its commit, nothing changes. After the commit, all waiters see the new
+/// value: at once, or within 10 ms if the writer died during the wake-up. The death of a waiter has
+/// no effect.
 ///
 /// # Examples
 ///
@@ -182,21 +184,23 @@ impl<'a, T> Watch<'a, T> {
         Watch { source, seen }
     }
 
-    /// Returns the version of the last value that was returned, or from which the watch began.
+    /// Returns the version of the last value that was returned, or the version from which the watch
+    /// began.
     pub fn last_version(&self) -> u64 {
         self.seen
     }
 
-    /// Returns the next value, waiting as long as it takes.
+    /// Returns the next value, and waits for it without a limit.
     ///
     /// # Errors
     ///
-    /// [`Deadlock`](ErrorKind::Deadlock) inside a change by the same thread, [`Forked`](ErrorKind::Forked), and those of reading it.
+    /// [`Deadlock`](ErrorKind::Deadlock) if this thread is inside a change of the value,
+    /// [`Forked`](ErrorKind::Forked), and the errors of reading the value.
     pub fn changed(&mut self) -> Result<Versioned<T>> {
         self.changed_until(None)
     }
 
-    /// Returns the next value, waiting at most for `limit`.
+    /// Returns the next value, and waits for it at most for `limit`.
     ///
     /// # Errors
     ///
@@ -205,7 +209,7 @@ impl<'a, T> Watch<'a, T> {
         self.changed_until(Deadline::after(limit).instant())
     }
 
-    /// Returns the next value, waiting until `deadline` at most.
+    /// Returns the next value, and waits for it at most until `deadline`.
     ///
     /// # Errors
     ///
@@ -214,7 +218,8 @@ impl<'a, T> Watch<'a, T> {
         self.changed_until(Some(deadline))
     }
 
-    /// Returns the first value for which `condition` is false, beginning with the present one, waiting as long as it takes.
+    /// Returns the first value for which `condition` returns `false`, starting with the present
+    /// one. Waits without a limit.
     ///
     /// # Errors
     ///
@@ -223,7 +228,7 @@ impl<'a, T> Watch<'a, T> {
         self.wait_while_until(None, condition)
     }
 
-    /// Returns the first value for which `condition` is false, waiting at most for `limit`.
+    /// Returns the first value for which `condition` returns `false`. Waits at most for `limit`.
     ///
     /// # Errors
     ///
@@ -236,7 +241,8 @@ impl<'a, T> Watch<'a, T> {
         self.wait_while_until(Deadline::after(limit).instant(), condition)
     }
 
-    /// Returns the first value for which `condition` is false, waiting until `deadline` at most.
+    /// Returns the first value for which `condition` returns `false`. Waits at most until
+    /// `deadline`.
     ///
     /// # Errors
     ///
@@ -249,17 +255,19 @@ impl<'a, T> Watch<'a, T> {
         self.wait_while_until(Some(deadline), condition)
     }
 
-    /// Returns the next value, without keeping a thread: see [`Segment::lock_async`]. Dropped before its end, it has seen nothing.
+    /// Returns the next value, asynchronously: see [`Segment::lock_async`]. Dropping the future
+    /// before it completes leaves the watch unchanged.
     ///
     /// # Errors
     ///
-    /// As [`Watch::changed`], other than [`Deadlock`](ErrorKind::Deadlock).
+    /// As [`Watch::changed`], except [`Deadlock`](ErrorKind::Deadlock).
     pub async fn changed_async(&mut self) -> Result<Versioned<T>> {
         WaitFuture::new(self.change()).await?;
         self.read()
     }
 
-    /// Returns the first value for which `condition` is false, beginning with the present one, without keeping a thread.
+    /// Returns the first value for which `condition` returns `false`, starting with the present
+    /// one, asynchronously.
     ///
     /// # Errors
     ///
@@ -295,7 +303,7 @@ impl<'a, T> Watch<'a, T> {
         Ok(found)
     }
 
-    /// What has to happen next.
+    /// Makes the wait for the next version.
     pub(crate) fn change(&self) -> VersionWait<'a> {
         VersionWait::new(self.source.attached(), self.source.lockable(), self.seen)
     }
@@ -315,11 +323,11 @@ impl<T> Iterator for Watch<'_, T> {
     }
 }
 
-/// Gives a kind of handle its ways to wait.
+/// Gives a kind of handle its waiting methods.
 macro_rules! watched {
     ([$($generics:tt)*] $handle:ty, $value:ty) => {
         impl<$($generics)*> $handle {
-            /// Returns the value as it was at one moment, and its version.
+            /// Returns a snapshot of the value, and its version.
             ///
             /// # Errors
             ///
@@ -337,15 +345,16 @@ macro_rules! watched {
                 Ok(Watch::new(self, self.version()?))
             }
 
-            /// Follows the value from `version` on: the first value is one with another version, at once if it is there. From version 0
-            /// on, the first value is the present one.
+            /// Follows the value from `version` on. The first value that it returns is one with
+            /// another version, at once if there is one. With version 0 this is the present value.
             pub fn watch_since(&self, version: u64) -> Watch<'_, $value> {
                 Watch::new(self, version)
             }
 
-            /// Returns the first value for which `condition` is false, beginning with the present one, waiting as long as it takes.
+            /// Returns the first value for which `condition` returns `false`, starting with the
+            /// present one. Waits without a limit.
             ///
-            /// Of changes in quick succession it may see the last one only.
+            /// Of several changes in quick succession it may see only the last.
             ///
             /// # When a process dies
             ///
@@ -359,7 +368,8 @@ macro_rules! watched {
                 Ok(found.value)
             }
 
-            /// Returns the first value for which `condition` is false, waiting at most for `limit`.
+            /// Returns the first value for which `condition` returns `false`. Waits at most for
+            /// `limit`.
             ///
             /// # Errors
             ///
@@ -373,7 +383,8 @@ macro_rules! watched {
                 Ok(found.value)
             }
 
-            /// Returns the first value for which `condition` is false, waiting until `deadline` at most.
+            /// Returns the first value for which `condition` returns `false`. Waits at most until
+            /// `deadline`.
             ///
             /// # Errors
             ///
@@ -387,8 +398,8 @@ macro_rules! watched {
                 Ok(found.value)
             }
 
-            /// Returns the first value for which `condition` is false, beginning with the present one, without keeping a thread: see
-            /// [`Segment::lock_async`].
+            /// Returns the first value for which `condition` returns `false`, starting with the
+            /// present one, asynchronously: see [`Segment::lock_async`].
             ///
             /// # Errors
             ///
