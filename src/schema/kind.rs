@@ -1,14 +1,14 @@
-//! Kinds: what the bytes of a field are.
+//! Kinds: descriptions of the bytes of a field.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::lines;
 
-/// Says what the bytes of a field are.
+/// The description of the bytes of a field.
 ///
-/// Its text is the kind's in a schema: what one writes in Rust, with `enum` and `struct` in place of the names of the
-/// program's own types.
+/// Its text is the one in a schema: the Rust type, with `enum` and `struct` in place of the names
+/// of the program's own types.
 ///
 /// # Examples
 ///
@@ -22,53 +22,55 @@ use super::lines;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A number in the machine's byte order: `u64`.
+    /// A number in native byte order: `u64`.
     Number(Number),
     /// One byte, 0 or 1: `bool`.
     Bool,
-    /// A number that is one of the variants': `enum u8 {Idle=0, Busy=1}`.
+    /// A number that stands for a variant: `enum u8 {Idle=0, Busy=1}`.
     Enum {
-        /// The kind of number.
+        /// The kind of the number.
         repr: Number,
-        /// The variants, in the order in which they are declared.
+        /// The variants, in the order of declaration.
         variants: Vec<Variant>,
     },
-    /// The length in eight bytes, then so many bytes of UTF-8, then others up to the capacity: `Text<24>`.
+    /// The length in eight bytes, then this many bytes of UTF-8, then unused bytes up to the
+    /// capacity: `Text<24>`.
     Text {
-        /// The most bytes of UTF-8 there can be.
+        /// The maximum number of bytes of UTF-8.
         capacity: usize,
     },
-    /// Elements one behind another: `[u64; 8]`.
+    /// Consecutive elements: `[u64; 8]`.
     Array {
-        /// What each element is.
+        /// The kind of each element.
         element: Box<Kind>,
-        /// How many there are.
+        /// The number of elements.
         len: usize,
     },
-    /// The length in eight bytes, then so many elements, then others up to the capacity: `List<u64, 8>`.
+    /// The length in eight bytes, then this many elements, then unused ones up to the capacity:
+    /// `List<u64, 8>`.
     List {
-        /// What each element is.
+        /// The kind of each element.
         element: Box<Kind>,
-        /// The most elements there can be.
+        /// The maximum number of elements.
         capacity: usize,
     },
-    /// A part that processes synchronize with, in a segment of parts: `Mutex<u64>`, `Event`.
+    /// A part of a segment of parts: `Mutex<u64>`, `Event`.
     Part {
-        /// Which one.
+        /// The primitive.
         primitive: Primitive,
-        /// What it guards, where it guards a value.
+        /// The kind of the value that it guards, if it guards one.
         value: Option<Box<Kind>>,
     },
-    /// Members one behind another: `struct`, or `struct version 2`.
+    /// Consecutive members: `struct`, or `struct version 2`.
     Struct {
-        /// The version that `#[shareable(version = …)]` gives it, 1 by default.
+        /// The version from `#[shareable(version = …)]`, by default 1.
         version: u32,
-        /// What is in it, in order.
+        /// The members, in order.
         members: Vec<Member>,
     },
 }
 
-/// Names a value of an enum.
+/// A variant of an enum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Variant {
@@ -78,17 +80,17 @@ pub struct Variant {
     pub number: i128,
 }
 
-/// Names a part of a struct.
+/// A member of a struct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// The field's name; its number in a tuple struct.
+    /// The name of the field, or its number in a tuple struct.
     pub name: String,
-    /// What its bytes are.
+    /// The kind of its bytes.
     pub kind: Kind,
 }
 
-/// Tells the parts of a segment apart.
+/// The kinds of synchronization objects that can be parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -111,7 +113,7 @@ impl Primitive {
         Primitive::Barrier,
     ];
 
-    /// Returns its name in Rust, such as `Mutex`.
+    /// Returns the name of its Rust type, such as `Mutex`.
     pub fn name(self) -> &'static str {
         match self {
             Primitive::Mutex => "Mutex",
@@ -131,7 +133,7 @@ impl Primitive {
         )
     }
 
-    /// How many bytes its own words have; a value's words and copies follow.
+    /// Returns the size of its own words in bytes. The words and copies of its value follow them.
     pub(crate) const fn head(self) -> usize {
         match self {
             Primitive::Mutex | Primitive::OnceLock | Primitive::Event => 128,
@@ -139,7 +141,7 @@ impl Primitive {
         }
     }
 
-    /// How many marks each slot has of it.
+    /// Returns how many marks each slot has for it.
     pub(crate) const fn marks(self) -> usize {
         match self {
             Primitive::Event => 0,
@@ -148,7 +150,8 @@ impl Primitive {
         }
     }
 
-    /// How many bytes it has in all, with a value of `value` bytes: parts begin at multiples of 128.
+    /// Returns its whole size in bytes with a value of `value` bytes. Parts begin at multiples of
+    /// 128.
     pub(crate) const fn size(self, value: Option<usize>) -> usize {
         let copies = match value {
             None => 0,
@@ -168,13 +171,13 @@ impl Primitive {
     }
 }
 
-/// How many bytes say how long a text or a list is.
+/// The size in bytes of the length of a text or a list.
 pub(super) const LEN: usize = size_of::<u64>();
 
 impl Kind {
-    /// Returns how many bytes it has.
+    /// Returns the size in bytes.
     pub fn size(&self) -> usize {
-        // A sum that does not fit in memory is refused where schemas come from outside.
+        // A schema from outside is rejected before a sum could overflow.
         match self {
             Kind::Number(number) => number.size(),
             Kind::Bool => 1,
@@ -193,7 +196,7 @@ impl Kind {
         }
     }
 
-    /// At multiples of how many bytes Rust places a field of this kind.
+    /// Returns the alignment that Rust gives a field of this kind.
     pub(super) fn alignment(&self) -> usize {
         match self {
             Kind::Number(number) | Kind::Enum { repr: number, .. } => number.size(),
@@ -203,12 +206,12 @@ impl Kind {
                 let members = members.iter().map(|it| it.kind.alignment());
                 members.max().unwrap_or(1)
             }
-            // Parts have words of their own beside their value.
+            // A part has words of its own in addition to its value.
             Kind::Part { .. } => 128,
         }
     }
 
-    /// Whether the bytes of a blank value are all zero.
+    /// Returns whether the bytes of a blank value are all zero.
     pub(super) fn is_blank_zero(&self) -> bool {
         match self {
             Kind::Enum { variants, .. } => variants.first().is_none_or(|it| it.number == 0),
@@ -218,7 +221,7 @@ impl Kind {
         }
     }
 
-    /// How many levels of structs, arrays, lists and parts there are, this kind included.
+    /// Returns the number of levels of structs, arrays, lists and parts, including this kind.
     pub(super) fn levels(&self) -> usize {
         let below = match self {
             Kind::Struct { members, .. } => {
@@ -230,7 +233,7 @@ impl Kind {
         below + 1
     }
 
-    /// The element of an array or a list, and where the first one begins.
+    /// Returns the element of an array or a list, and the offset of the first one.
     pub(super) fn element(&self) -> Option<(&Kind, usize)> {
         match self {
             Kind::Array { element, .. } => Some((element, 0)),
@@ -239,7 +242,8 @@ impl Kind {
         }
     }
 
-    /// The kind whose members have lines of their own below this one's: of an element, or of what a part guards.
+    /// Returns the kind whose members have their own lines below this one's: that of an element, or
+    /// of the guarded value.
     pub(super) fn inner(&self) -> Option<&Kind> {
         match self {
             Kind::Part { value, .. } => value.as_deref(),
@@ -247,7 +251,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is a part, or a struct of parts: something that is no value.
+    /// Returns whether this is a part or a struct of parts, and so not a value.
     pub(super) fn is_of_parts(&self) -> bool {
         match self {
             Kind::Part { .. } => true,
@@ -283,7 +287,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Tells the kinds of numbers apart.
+/// The kinds of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Number {
@@ -317,7 +321,7 @@ impl Number {
         Number::F64,
     ];
 
-    /// Returns its name in Rust, such as `u64`.
+    /// Returns the name of its Rust type, such as `u64`.
     pub fn name(self) -> &'static str {
         match self {
             Number::U8 => "u8",
@@ -335,7 +339,8 @@ impl Number {
         }
     }
 
-    /// What an enum made of it can have; `None` where there is no such enum.
+    /// Returns the range of the numbers of an enum with this representation, or `None` if there is
+    /// no such enum.
     pub(super) fn range(self) -> Option<RangeInclusive<i128>> {
         let bits = 8 * self.size();
         match self {
@@ -347,7 +352,7 @@ impl Number {
         }
     }
 
-    /// Returns how many bytes it has.
+    /// Returns the size in bytes.
     pub fn size(self) -> usize {
         match self {
             Number::U8 | Number::I8 => 1,

@@ -10,10 +10,12 @@ use super::support::require;
 use super::{Description, Kind, Shareable, in_place};
 use crate::memory::{Reader, Writer};
 
-/// Holds at most `N` elements, in place: what a struct in shared memory has instead of a `Vec`.
+/// A list of at most `N` elements, stored in place: the counterpart of a `Vec` in a struct in
+/// shared memory.
 ///
-/// It can be used as a slice. In memory it is its length in eight bytes, then `N` elements, of which those that are not there
-/// mean nothing; all zeros are the empty list. It is aligned as `T` is.
+/// It dereferences to a slice. In memory it is its length in eight bytes, then `N` elements, of
+/// which those beyond the length have no meaning. The empty list can be all zeros. Its alignment is
+/// that of `T`.
 ///
 /// # Examples
 ///
@@ -35,9 +37,9 @@ use crate::memory::{Reader, Writer};
 ///
 /// # A map of fixed capacity
 ///
-/// It is a list of pairs. In a [`Shared`](crate::Shared) all its changes are all-or-nothing, also several made by one
-/// [`update`](crate::Shared::update); and whatever else has to agree with it is another field of the same struct. Several values under one
-/// lock are one value.
+/// Use a list of pairs. In a [`Shared`](crate::Shared), [`update`](crate::Shared::update) commits
+/// all changes of the list together. Other data that must be consistent with the list belong into
+/// the same struct, as further fields. Values that one lock protects together are one value.
 ///
 /// ```
 /// use sharehold::{List, Shareable, Shared, Text};
@@ -106,9 +108,10 @@ use crate::memory::{Reader, Writer};
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct List<T, const N: usize> {
-    /// The length, at most `N`. As bytes, so that the elements alone say where a list may stand.
+    /// The length, at most `N`; stored as bytes, so that the elements alone determine the
+    /// alignment.
     pub(super) len: [u8; LEN],
-    /// The elements, then others that nobody sees.
+    /// The elements, then others that are not accessible.
     pub(super) elements: [T; N],
 }
 
@@ -123,7 +126,7 @@ impl<T: Shareable, const N: usize> List<T, N> {
         const { Self::NO_PADDING };
         List {
             len: [0; LEN],
-            elements: std::array::from_fn(|_| nobody()),
+            elements: std::array::from_fn(|_| filler()),
         }
     }
 
@@ -131,8 +134,8 @@ impl<T: Shareable, const N: usize> List<T, N> {
     ///
     /// # Errors
     ///
-    /// [`ListFull`] with the first value that does not fit; the values before it are dropped. To keep
-    /// them, [`extend`](List::try_extend) a list of your own.
+    /// [`ListFull`] with the first value that does not fit. The values before it are dropped. To
+    /// keep them, use [`try_extend`](List::try_extend) on an existing list.
     pub fn try_from_iter(values: impl IntoIterator<Item = T>) -> Result<List<T, N>, ListFull<T>> {
         let mut list = List::new();
         list.try_extend(values).map(|()| list)
@@ -142,7 +145,7 @@ impl<T: Shareable, const N: usize> List<T, N> {
     ///
     /// # Errors
     ///
-    /// [`ListFull`] with the first value that does not fit; the values before it are in the list.
+    /// [`ListFull`] with the first value that does not fit. The values before it are in the list.
     pub fn try_extend(&mut self, values: impl IntoIterator<Item = T>) -> Result<(), ListFull<T>> {
         values.into_iter().try_for_each(|value| self.push(value))
     }
@@ -162,14 +165,15 @@ impl<T: Shareable, const N: usize> List<T, N> {
         Ok(())
     }
 
-    /// Takes the last element out.
+    /// Removes the last element, and returns it.
     pub fn pop(&mut self) -> Option<T> {
-        let last = mem::replace(self.last_mut()?, nobody());
+        let last = mem::replace(self.last_mut()?, filler());
         self.set_len(self.len() - 1);
         Some(last)
     }
 
-    /// Takes an element out and moves those behind it up; `None` beyond the end.
+    /// Removes and returns the element at `index`, and shifts the later elements. Returns `None`
+    /// beyond the end.
     pub fn remove(&mut self, index: usize) -> Option<T> {
         if index >= self.len() {
             return None;
@@ -178,7 +182,8 @@ impl<T: Shareable, const N: usize> List<T, N> {
         self.pop()
     }
 
-    /// Takes an element out and puts the last one into its place; `None` beyond the end.
+    /// Removes and returns the element at `index`, and replaces it with the last element. Returns
+    /// `None` beyond the end.
     pub fn swap_remove(&mut self, index: usize) -> Option<T> {
         if index >= self.len() {
             return None;
@@ -188,7 +193,7 @@ impl<T: Shareable, const N: usize> List<T, N> {
         self.pop()
     }
 
-    /// Inserts a value before the element at `index`; an index beyond the end means the end.
+    /// Inserts a value before the element at `index`. An index beyond the end means the end.
     ///
     /// # Errors
     ///
@@ -200,7 +205,7 @@ impl<T: Shareable, const N: usize> List<T, N> {
         Ok(())
     }
 
-    /// Keeps the elements for which `keep` is true, in their order.
+    /// Keeps the elements for which `keep` returns `true`, in their order.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let mut kept = 0;
         for index in 0..self.len() {
@@ -212,14 +217,14 @@ impl<T: Shareable, const N: usize> List<T, N> {
         self.truncate(kept);
     }
 
-    /// Takes all but the first `len` elements out.
+    /// Removes all but the first `len` elements.
     pub fn truncate(&mut self, len: usize) {
         while self.len() > len {
             self.pop();
         }
     }
 
-    /// Takes all elements out.
+    /// Removes all elements.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
@@ -228,7 +233,7 @@ impl<T: Shareable, const N: usize> List<T, N> {
         self.len = (len.min(N) as u64).to_ne_bytes();
     }
 
-    /// Reads a length, which is at most `N` when this returns.
+    /// Reads a length. It is at most `N` when this returns.
     #[inline(always)]
     pub(super) fn read_len(from: &mut Reader<'_>) -> usize {
         let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
@@ -240,12 +245,12 @@ impl<T: Shareable, const N: usize> List<T, N> {
 }
 
 impl<T, const N: usize> List<T, N> {
-    /// Returns the most elements it can hold: `N`.
+    /// Returns the maximum number of elements, `N`.
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// Tells whether nothing can be added.
+    /// Returns whether the list is full.
     pub fn is_full(&self) -> bool {
         self.len() == N
     }
@@ -255,7 +260,7 @@ impl<T, const N: usize> List<T, N> {
         &self.elements[..self.used()]
     }
 
-    /// Returns the elements, to change them.
+    /// Returns the elements, for changing them.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let used = self.used();
         &mut self.elements[..used]
@@ -266,13 +271,13 @@ impl<T, const N: usize> List<T, N> {
     }
 }
 
-/// Reports that a [`List`] has no room for a value, and gives the value back.
+/// The error for a value that does not fit into a [`List`]. It contains the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListFull<T> {
     /// The value that does not fit.
     pub value: T,
-    /// How many elements the list can hold.
+    /// The capacity of the list.
     pub capacity: usize,
 }
 
@@ -283,7 +288,7 @@ impl<T> fmt::Display for ListFull<T> {
     }
 }
 
-/// Without the value, so that the error needs nothing of its type.
+/// Does not print the value, so that `T` needs no `Debug`.
 impl<T> fmt::Debug for ListFull<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListFull")
@@ -294,8 +299,8 @@ impl<T> fmt::Debug for ListFull<T> {
 
 impl<T> std::error::Error for ListFull<T> {}
 
-/// What stands in a place where no element is: some value of the type, which nobody sees.
-fn nobody<T: Shareable>() -> T {
+/// Returns a value for the places beyond the length, which are not accessible.
+fn filler<T: Shareable>() -> T {
     T::read(&mut Reader::empty())
 }
 

@@ -1,8 +1,9 @@
-//! Schemas: what a type looks like in shared memory.
+//! Schemas: descriptions of types in shared memory.
 //!
-//! [`Shareable`] moves values between Rust and shared words, and describes them; [`Schema`] is that description, as
-//! it stands in a segment. A program compares its own with the segment's before it touches a value; a tool that does not
-//! have the type reads and changes values by it alone.
+//! [`Shareable`] copies values between Rust and shared words, and describes their type. [`Schema`]
+//! is this description, as stored in a segment. A program compares its own schema with the
+//! segment's before it uses a value. A tool that does not have the type reads and changes values by
+//! the schema alone.
 
 mod build;
 mod difference;
@@ -32,11 +33,12 @@ pub use list::{List, ListFull};
 pub use text::{Text, TextTooLong};
 pub use value::{FieldError, FieldValue};
 
-/// Can live in shared memory: has a fixed layout, no pointers, and is copied out and in.
+/// A type that can live in shared memory: it has a fixed layout and no pointers, and is copied in
+/// and out.
 ///
-/// It is implemented for numbers of fixed width, `bool`, arrays, [`Text`] and [`List`]. For structs of
-/// them and for enums without fields, derive it. A `Box<T>` is a `T` in shared memory, and on the heap
-/// elsewhere; it cannot be a field.
+/// It is implemented for numbers of fixed width, `bool`, arrays, [`Text`] and [`List`]. Derive it
+/// for structs of these, and for enums without fields. A `Box<T>` is a `T` in shared memory and on
+/// the heap elsewhere; it cannot be a field.
 ///
 /// # Examples
 ///
@@ -79,9 +81,9 @@ pub use value::{FieldError, FieldValue};
 ///
 /// # The derive
 ///
-/// A struct is `#[repr(C)]`, an enum has a fixed width such as `#[repr(u8)]`. Neither has generic parameters or
-/// `Drop`. All that would mean something else in another process, or in another program, is refused when the program is
-/// compiled, and the message says which field it is and what to use instead:
+/// A struct is `#[repr(C)]`; an enum has a fixed width such as `#[repr(u8)]`. Neither has generic
+/// parameters or `Drop`. A field whose bytes would have another meaning in another process or
+/// program is a compile-time error. The message names the field and the type to use instead:
 ///
 /// | instead of | use |
 /// |---|---|
@@ -95,8 +97,9 @@ pub use value::{FieldError, FieldValue};
 ///
 /// # Versions
 ///
-/// Types that differ in their fields are told apart by their schemas. `#[shareable(version = 2)]` is for a change that the fields do not
-/// show, such as another unit. It is 1 unless given. The name of the type is for people: renaming it changes nothing.
+/// Types with different fields have different schemas. Use `#[shareable(version = 2)]` for a change
+/// that the fields do not show, such as another unit. The default is 1. The name of the type is for
+/// people only: renaming it changes nothing.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot live in shared memory",
     label = "not `Shareable`",
@@ -106,35 +109,36 @@ pub use value::{FieldError, FieldValue};
     note = "instead of a pointer or reference use the value itself, or its index in an array"
 )]
 pub trait Shareable: Sized + 'static {
-    /// Makes a value that says nothing yet, on the heap: numbers are 0, texts and lists empty, and each enum is its first
-    /// variant.
+    /// Makes a blank value on the heap: numbers are 0, texts and lists are empty, and each enum is
+    /// its first variant.
     ///
-    /// With a [`Box`] of the type, a value that is too large for the stack is never on it: see
-    /// [`Shared`](crate::Shared#large-values).
+    /// Together with a [`Box`] of the type, this keeps a value that is too large for the stack off
+    /// the stack: see [`Shared`](crate::Shared#large-values).
     fn blank() -> Box<Self> {
         in_place::boxed(&mut Reader::empty())
     }
 
-    /// How many bytes it has in shared memory.
+    /// The size in bytes in shared memory.
     #[doc(hidden)]
     const SIZE: usize = size_of::<Self>();
 
-    /// What its bytes are.
+    /// Describes the bytes.
     #[doc(hidden)]
     fn describe() -> Description;
 
-    /// Reads a value; `reject`s what is none, and returns any value then.
+    /// Reads a value. For invalid bytes, calls `reject` and returns any value.
     #[doc(hidden)]
     fn read(from: &mut Reader<'_>) -> Self;
 
-    /// Reads a value into `place` and returns it there; as `read`, but not by way of the stack.
+    /// Reads a value into `place` and returns it there. As `read`, but not through the stack.
     #[doc(hidden)]
     #[inline]
     fn read_into<'a>(from: &mut Reader<'_>, place: &'a mut MaybeUninit<Self>) -> &'a mut Self {
         place.write(Self::read(from))
     }
 
-    /// Reads values that follow each other into `places` and returns them there; only the first `len` must be values.
+    /// Reads consecutive values into `places` and returns them there. Only the first `len` must be
+    /// valid.
     #[doc(hidden)]
     fn read_slice_into<'a>(
         from: &mut Reader<'_>,
@@ -144,18 +148,18 @@ pub trait Shareable: Sized + 'static {
         in_place::fill_slice(from, len, places)
     }
 
-    /// Writes all its bytes.
+    /// Writes all bytes of the value.
     #[doc(hidden)]
     fn write(&self, to: &mut Writer<'_>);
 
-    /// Reads values that follow each other, of which only the first `len` must be values.
+    /// Reads consecutive values, of which only the first `len` must be valid.
     #[doc(hidden)]
     #[inline(always)]
     fn read_array<const N: usize>(from: &mut Reader<'_>, len: usize) -> [Self; N] {
         from.array(Self::SIZE, len, |from| Self::read(from))
     }
 
-    /// Writes values one behind another.
+    /// Writes values one after another.
     #[doc(hidden)]
     #[inline(always)]
     fn write_slice(values: &[Self], to: &mut Writer<'_>) {
@@ -164,7 +168,8 @@ pub trait Shareable: Sized + 'static {
         }
     }
 
-    /// Loads the value at `at`; `None` when the bytes there are no value of this type.
+    /// Loads the value at `at`, or returns `None` if the bytes there are no valid value of this
+    /// type.
     #[doc(hidden)]
     #[inline(always)]
     fn load(from: &Words<'_>, at: usize) -> Option<Self> {
@@ -173,7 +178,8 @@ pub trait Shareable: Sized + 'static {
         reader.is_valid().then_some(value)
     }
 
-    /// Stores the value at `at`, where only this thread may store, now. Stores nothing beyond the piece.
+    /// Stores the value at `at`. The caller ensures that only this thread stores there at this
+    /// time. Stores nothing beyond the piece.
     #[doc(hidden)]
     #[inline(always)]
     fn store(&self, to: &Words<'_>, at: usize) {
@@ -184,7 +190,7 @@ pub trait Shareable: Sized + 'static {
     }
 }
 
-/// A type's name and what its bytes are.
+/// The name of a type and the description of its bytes.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Description {
@@ -218,7 +224,7 @@ impl Description {
         }
     }
 
-    /// Describes a part, by what it guards if it guards a value.
+    /// Describes a part, with the value that it guards, if any.
     pub(crate) fn of_part(primitive: Primitive, value: Option<Description>) -> Description {
         let name = match &value {
             Some(value) => format!("{}<{}>", primitive.name(), value.name),
@@ -229,7 +235,7 @@ impl Description {
         Description { name, kind }
     }
 
-    /// Describes an enum made of the number `T` by the names and numbers of its variants.
+    /// Describes an enum with numbers of type `T`, by the names and numbers of its variants.
     pub fn of_enum<T: Shareable, const N: usize>(
         name: &str,
         variants: [(&str, i128); N],
@@ -251,10 +257,11 @@ impl Description {
     }
 }
 
-/// Describes a type as it is in shared memory: name, version, and every field.
+/// A description of a type in shared memory: its name, its version, and every field.
 ///
-/// Two schemas are equal if they are equal in all of these. Whether two programs understand each other is for
-/// [`first_difference`](Schema::first_difference) to say, or for the [fingerprint](Schema::fingerprint): the name plays no part in it.
+/// Two schemas are equal if all of these are equal. Two programs are compatible if
+/// [`first_difference`](Schema::first_difference) finds none or their
+/// [fingerprints](Schema::fingerprint) are equal; the name is then ignored.
 ///
 /// # Examples
 ///
@@ -290,10 +297,11 @@ impl Schema {
         Schema::from_description(T::describe())
     }
 
-    /// How many levels of structs, arrays, lists and parts a schema may have.
+    /// The maximum number of levels of structs, arrays, lists and parts in a schema.
     pub(crate) const MAX_LEVELS: usize = lines::MAX_LEVELS;
 
-    /// Returns whether [`Schema::parse`] accepts the text of this schema. That of a Rust type may have too many levels.
+    /// Returns whether [`Schema::parse`] accepts the text of this schema. The schema of a Rust type
+    /// may have too many levels.
     pub(crate) fn can_be_parsed(&self) -> bool {
         self.kind.levels() <= Schema::MAX_LEVELS
     }
@@ -302,11 +310,11 @@ impl Schema {
         Schema { name, kind }
     }
 
-    /// Reads a schema from its text, which must be exactly as [`Schema::to_text`] writes it.
+    /// Parses the text of a schema, which must be exactly as [`Schema::to_text`] writes it.
     ///
     /// # Errors
     ///
-    /// The text is not such a text; the error names the line.
+    /// The text is invalid; the error names the line.
     pub fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
         lines::parse(text)
     }
@@ -316,19 +324,20 @@ impl Schema {
         lines::head(line)
     }
 
-    /// Whether the beginning of a schema's text, of whole lines, is of parts; `None` where it does not say so yet.
+    /// Returns whether the beginning of a schema's text, in whole lines, describes parts, or `None`
+    /// if it is too short to tell.
     pub(crate) fn begins_with_part(text: &str) -> Option<bool> {
         lines::begins_with_part(text)
     }
 
-    /// Describes a struct with these fields in this order, for a tool that has no Rust type for it.
+    /// Describes a struct with these fields in this order, for a tool without a Rust type for it.
     ///
-    /// Where Rust would have padding there are fields of bytes, named `reserved`, `reserved2` and so on, so that a
-    /// program can have the same type as a `#[repr(C)]` struct.
+    /// Inserts fields of bytes named `reserved`, `reserved2` and so on where Rust would insert
+    /// padding. So a program can declare the same type as a `#[repr(C)]` struct.
     ///
     /// # Errors
     ///
-    /// [`FieldsError`] names the field that no Rust struct can have, and the reason.
+    /// [`FieldsError`] names a field that no Rust struct can have, and the reason.
     ///
     /// # Examples
     ///
@@ -355,16 +364,18 @@ impl Schema {
         build::from_fields(name, fields)
     }
 
-    /// Returns the text, as it stands in a segment: one line for the type, then one line a field.
+    /// Returns the text that a segment stores: one line for the type, then one line for each field.
     ///
-    /// The first line is `size`, the bytes of a value, `version`, a number, `type` and the name. The others are
-    /// offset, size, path and kind of a [`Field`]. Numbers are decimal, words are set apart by one space, and name and
-    /// kind come last because they may contain spaces.
+    /// The first line contains `size` and the bytes of a value, `version` and a number, `type` and
+    /// the name. The other lines contain the offset, size, path and kind of a [`Field`]. Numbers
+    /// are decimal. Words are separated by one space. Name and kind come last because they may
+    /// contain spaces.
     pub fn to_text(&self) -> String {
         lines::write(self, true)
     }
 
-    /// Returns the first 8 bytes of the SHA-256 of the text without the name, the first one highest.
+    /// Returns the first 8 bytes of the SHA-256 of the text without the name, as a big-endian
+    /// number.
     pub fn fingerprint(&self) -> u64 {
         let digest = Sha256::digest(lines::write(self, false));
         digest
@@ -373,12 +384,12 @@ impl Schema {
             .fold(0, |hash, &byte| hash << 8 | u64::from(byte))
     }
 
-    /// Returns the name of the type, as its program has it.
+    /// Returns the name of the type in its program.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the version of the type, 1 unless it says otherwise.
+    /// Returns the version of the type, by default 1.
     pub fn version(&self) -> u32 {
         match self.kind {
             Kind::Struct { version, .. } => version,
@@ -386,12 +397,12 @@ impl Schema {
         }
     }
 
-    /// Returns how many bytes a value has.
+    /// Returns the size of a value in bytes.
     pub fn size(&self) -> usize {
         self.kind.size()
     }
 
-    /// Returns what the bytes of a value are.
+    /// Returns the kind of a value's bytes.
     pub fn kind(&self) -> &Kind {
         &self.kind
     }
@@ -401,7 +412,8 @@ impl Schema {
         self.kind.is_of_parts()
     }
 
-    /// Returns what the value is that the part at a path guards; `None` where there is no part, or one that guards none.
+    /// Returns the schema of the value that the part at a path guards, or `None` if there is no
+    /// part or it guards no value.
     ///
     /// # Examples
     ///
@@ -429,8 +441,8 @@ impl Schema {
         }
     }
 
-    /// Returns the part that a path leads to, or into: its path, what it is, and what remains of the path, which is a field of
-    /// the value that it guards, `.` for all of that.
+    /// Returns the part that a path leads to or into: the path of the part, its primitive, and the
+    /// rest of the path. The rest is a field of the guarded value, or `.` for the whole value.
     ///
     /// # Examples
     ///
@@ -460,7 +472,7 @@ impl Schema {
         })
     }
 
-    /// Every part: its path, its offset and what it is.
+    /// Returns every part: its path, its offset and its primitive.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (String, usize, Primitive)> {
         let fields = self.fields().into_iter();
         fields.filter_map(|field| match field.kind {
@@ -469,7 +481,7 @@ impl Schema {
         })
     }
 
-    /// The path of the part that begins there.
+    /// Returns the path of the part that begins at an offset.
     pub(crate) fn part_at(&self, offset: usize) -> Option<String> {
         let found = self.parts().find(|(_, at, _)| *at == offset);
         found.map(|(path, _, _)| path)
@@ -477,21 +489,23 @@ impl Schema {
 
     /// Returns every field in the order of offsets, a struct before its members.
     ///
-    /// The members of an element of an array or a list have `[]` in their paths, and offsets from the element's
-    /// beginning. A value that is no struct has one field, `.`.
+    /// The members of the elements of an array or a list have `[]` in their paths, and offsets from
+    /// the beginning of the element. A value that is not a struct has one field, `.`.
     pub fn fields(&self) -> Vec<Field> {
         lines::fields(&self.kind)
     }
 
-    /// Returns the first difference between this schema, `here`, and another, `there`; the names are not compared.
+    /// Returns the first difference between this schema and the schema `there`. Names of types are
+    /// not compared.
     pub fn first_difference(&self, there: &Schema) -> Option<Difference> {
         difference::first(self, there)
     }
 
-    /// Finds a field by its path, such as `limits.max`, `by_worker[3]` or `moves[1].amount`; `.` is the whole.
+    /// Finds a field by its path, such as `limits.max`, `by_worker[3]` or `moves[1].amount`. The
+    /// path `.` is the whole value.
     ///
-    /// Its offset is from the beginning of the value. Elements of a list are found up to its capacity, whether or not they
-    /// are there.
+    /// The offset is counted from the beginning of the value. Elements of a list are found up to
+    /// its capacity, even beyond its length.
     ///
     /// # Errors
     ///
@@ -500,8 +514,8 @@ impl Schema {
         value::find(&self.kind, path, None)
     }
 
-    /// Returns the bytes of a first value: numbers are 0, texts and lists empty, and each enum is its
-    /// first variant. `None` when there is not enough memory.
+    /// Returns the bytes of a blank value: numbers are 0, texts and lists are empty, and each enum
+    /// is its first variant. Returns `None` if there is not enough memory.
     pub fn blank(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.size()).ok()?;
@@ -510,11 +524,12 @@ impl Schema {
         Some(bytes)
     }
 
-    /// Refuses bytes that are no value.
+    /// Fails if the bytes are no valid value.
     ///
     /// # Errors
     ///
-    /// [`FieldError::WrongSize`]; [`FieldError::Invalid`] with the first field whose bytes are no value.
+    /// [`FieldError::WrongSize`]; [`FieldError::Invalid`] with the first field whose bytes are
+    /// invalid.
     pub fn check(&self, bytes: &[u8]) -> Result<(), FieldError> {
         value::check(&self.kind, bytes)
     }
@@ -523,17 +538,19 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// As [`Schema::field`], also for an element that the list does not have now; [`FieldError::WrongSize`];
-    /// [`FieldError::Invalid`] when the field's bytes are no value.
+    /// As [`Schema::field`], and the same error for an element beyond the length of a list;
+    /// [`FieldError::WrongSize`]; [`FieldError::Invalid`] if the bytes of the field are invalid.
     pub fn get(&self, bytes: &[u8], path: &str) -> Result<FieldValue, FieldError> {
         value::get(&self.kind, bytes, path)
     }
 
-    /// Changes a field in the bytes of a value to what `text` says, which is what [`FieldValue`] would print.
+    /// Changes a field in the bytes of a value to the value that `text` describes, in the format in
+    /// which [`FieldValue`] prints it.
     ///
     /// # Errors
     ///
-    /// As [`Schema::get`], and [`FieldError::Unfit`] with what the field can have; nothing is changed then.
+    /// As [`Schema::get`], and [`FieldError::Unfit`] with the values that the field accepts. After
+    /// an error the bytes are unchanged.
     pub fn set(&self, bytes: &mut [u8], path: &str, text: &str) -> Result<(), FieldError> {
         value::set(&self.kind, bytes, path, text)
     }

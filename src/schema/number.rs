@@ -1,4 +1,4 @@
-//! Numbers, `bool`, arrays of anything, and boxes of anything.
+//! Numbers, `bool`, arrays and boxes.
 
 use std::mem::MaybeUninit;
 
@@ -8,7 +8,7 @@ use super::support::require;
 use super::{Description, Kind, Number, Shareable, in_place};
 use crate::memory::{Reader, Writer};
 
-/// Numbers of at most eight bytes, as the bits of an unsigned one.
+/// Numbers of at most eight bytes, as the bits of an unsigned number.
 macro_rules! numbers {
     ($($type:ident $kind:ident: $bits:ident, $from_bits:expr, $to_bits:expr;)*) => {$(
         impl Shareable for $type {
@@ -34,7 +34,7 @@ macro_rules! numbers {
     )*};
 }
 
-/// Many numbers, as bytes: whole words at once.
+/// Slices of numbers, as bytes: copies whole words.
 macro_rules! slices {
     ($type:ident) => {
         #[inline(always)]

@@ -12,11 +12,12 @@ use super::support::require;
 use super::{Description, Kind, Shareable, in_place};
 use crate::memory::{Reader, Writer};
 
-/// Holds text of at most `N` bytes of UTF-8, in place: what a struct in shared memory has instead of a `String`.
+/// A text of at most `N` bytes of UTF-8, stored in place: the counterpart of a `String` in a struct
+/// in shared memory.
 ///
-/// It can be used as a `&str`. In memory it is its length in eight bytes, then `N` bytes, of which those behind the
-/// text mean nothing; all zeros are the empty text. It may stand at any offset, so that it has no padding before it, and where
-/// `N` is a multiple of 8, what follows has none either.
+/// It dereferences to `&str`. In memory it is its length in eight bytes, then `N` bytes, of which
+/// those after the text have no meaning. The empty text can be all zeros. It may be at any offset,
+/// so it needs no padding before it. If `N` is a multiple of 8, the next field needs none either.
 ///
 /// # Examples
 ///
@@ -36,9 +37,9 @@ use crate::memory::{Reader, Writer};
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Text<const N: usize> {
-    /// The length, at most `N`. As bytes, which may stand anywhere.
+    /// The length, at most `N`; stored as bytes, which need no alignment.
     len: [u8; LEN],
-    /// UTF-8, then bytes that mean nothing.
+    /// UTF-8, then bytes without meaning.
     bytes: [u8; N],
 }
 
@@ -51,14 +52,14 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// Returns the most bytes it can hold: `N`.
+    /// Returns the capacity `N` in bytes.
     pub const fn capacity(&self) -> usize {
         N
     }
 
     /// Returns the text.
     pub fn as_str(&self) -> &str {
-        // Each way to make one sees to it that this is UTF-8; to trust that would need unsafe code.
+        // Each constructor ensures that this is UTF-8. Relying on that would need unsafe code.
         str::from_utf8(self.used()).unwrap_or_default()
     }
 
@@ -66,7 +67,7 @@ impl<const N: usize> Text<N> {
     ///
     /// # Errors
     ///
-    /// [`TextTooLong`] when `text` does not fit; nothing is appended then.
+    /// [`TextTooLong`] if `text` does not fit. Then nothing is appended.
     pub fn push_str(&mut self, text: &str) -> Result<(), TextTooLong> {
         let len = self.used().len();
         let free = &mut self.bytes[len..];
@@ -83,21 +84,22 @@ impl<const N: usize> Text<N> {
         Ok(())
     }
 
-    /// Takes the last character away.
+    /// Removes the last character, and returns it.
     pub fn pop(&mut self) -> Option<char> {
         let last = self.as_str().chars().next_back()?;
         self.truncate(self.used().len() - last.len_utf8());
         Some(last)
     }
 
-    /// Cuts the text to its first `len` bytes, or to fewer where that is inside of a character; a shorter one stays as it is.
+    /// Shortens the text to its first `len` bytes, or to fewer if that is inside a character. A
+    /// shorter text stays as it is.
     pub fn truncate(&mut self, len: usize) {
         let len = self.as_str().floor_char_boundary(len);
         self.bytes[len..].fill(0);
         self.set_len(len);
     }
 
-    /// Makes it empty.
+    /// Removes the whole text.
     pub fn clear(&mut self) {
         self.bytes.fill(0);
         self.set_len(0);
@@ -105,12 +107,12 @@ impl<const N: usize> Text<N> {
 
     #[inline(always)]
     fn used(&self) -> &[u8] {
-        // The length fits: `set_len` is the only one to set it.
+        // The length fits, because only `set_len` sets it.
         let len = usize::try_from(u64::from_ne_bytes(self.len)).unwrap_or(N);
         &self.bytes[..len.min(N)]
     }
 
-    /// By value, since a text whose address is given away is not kept in registers.
+    /// By value: a text whose address is used is not kept in registers.
     #[inline(never)]
     fn is_utf8(self) -> bool {
         str::from_utf8(self.used()).is_ok()
@@ -121,7 +123,7 @@ impl<const N: usize> Text<N> {
         self.len = (len.min(N) as u64).to_ne_bytes();
     }
 
-    /// Reads a text over this one, without a copy on the stack.
+    /// Reads a text into this one, without a copy on the stack.
     pub(super) fn read_over(&mut self, from: &mut Reader<'_>) {
         let len = usize::try_from(u64::read(from)).unwrap_or(usize::MAX);
         self.set_len(len);
@@ -134,16 +136,16 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// Reports a text that does not fit into a [`Text`].
+/// The error for a text that does not fit into a [`Text`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` does not fit: {free} of {capacity} bytes are free")]
 #[non_exhaustive]
 pub struct TextTooLong {
     /// The text that does not fit.
     pub text: String,
-    /// How many bytes were free.
+    /// The number of bytes that were free.
     pub free: usize,
-    /// How many bytes the [`Text`] has in all.
+    /// The capacity of the [`Text`] in bytes.
     pub capacity: usize,
 }
 
@@ -167,7 +169,7 @@ impl<const N: usize> Shareable for Text<N> {
         }
         text.set_len(len);
         from.bytes(&mut text.bytes);
-        // Mostly, one look at all the words is enough.
+        // Usually one test of all words is sufficient.
         if !text.bytes.is_ascii() && !text.is_utf8() {
             from.reject();
             text = Text::new();
@@ -245,7 +247,7 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// Adds what fits in full; an error when something does not.
+/// Appends the whole string or, with an error, nothing.
 impl<const N: usize> fmt::Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push_str(text).map_err(|_| fmt::Error)

@@ -6,21 +6,22 @@ use super::entry;
 use super::kind::{Kind, LEN, Number, Variant};
 use super::lines::{self, Field, WHOLE};
 
-/// Holds what a field is, as far as its schema can tell.
+/// The value of a field, as far as its schema can describe it.
 ///
-/// Its text is what people read, and what [`Schema::set`](crate::Schema::set) takes. A text stands alone as it is, and quoted inside of anything else.
+/// Its text is for people, and [`Schema::set`](crate::Schema::set) accepts it. A text is printed
+/// without quotes at the top level, and quoted inside another value.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FieldValue {
-    /// A number without a sign.
+    /// An unsigned number.
     Unsigned(u128),
-    /// A number that may have a sign.
+    /// A signed number.
     Signed(i128),
     /// An `f32`.
     F32(f32),
     /// An `f64`.
     F64(f64),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
     /// A value of an enum.
     Variant(Variant),
@@ -32,14 +33,14 @@ pub enum FieldValue {
     Struct(Vec<(String, FieldValue)>),
 }
 
-/// Says why a field cannot be read or changed.
+/// The reason why a field cannot be read or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FieldError {
     /// The schema has no such field.
     #[error("there is no field `{path}`")]
     Unknown {
-        /// The path that was asked for.
+        /// The requested path.
         path: String,
     },
     /// The array or list has no such element.
@@ -47,20 +48,20 @@ pub enum FieldError {
     OutOfRange {
         /// The path of the array or list.
         path: String,
-        /// The index that was asked for.
+        /// The requested index.
         index: usize,
-        /// How many elements there are.
+        /// The number of elements.
         len: usize,
     },
-    /// The bytes are not as many as a value has.
-    #[error("{found} bytes are no value, which has {expected}")]
+    /// The number of bytes is not the size of a value.
+    #[error("expected {expected} bytes, found {found}")]
     WrongSize {
-        /// How many bytes a value has.
+        /// The size of a value in bytes.
         expected: usize,
-        /// How many bytes there were.
+        /// The number of bytes that were given.
         found: usize,
     },
-    /// The bytes are not those of a value of the kind.
+    /// The bytes are no valid value of the kind.
     #[error("the bytes of `{path}` are no value of {kind}")]
     Invalid {
         /// The path of the field.
@@ -68,17 +69,18 @@ pub enum FieldError {
         /// Its kind.
         kind: Kind,
     },
-    /// The text is not that of a value of the kind.
+    /// The text does not describe a value of the kind.
     #[error("`{path}` cannot be changed: {reason}")]
     Unfit {
         /// The path of the field.
         path: String,
-        /// What the text is, and what it may be.
+        /// The given text, and the accepted ones.
         reason: String,
     },
 }
 
-/// Finds a field; with the bytes of a value, an element of a list only if it is there.
+/// Finds a field. If the bytes of a value are given, an element of a list is found only within the
+/// list's length.
 pub(super) fn find(root: &Kind, path: &str, bytes: Option<&[u8]>) -> Result<Field, FieldError> {
     let unknown = || FieldError::Unknown {
         path: path.to_owned(),
@@ -132,7 +134,8 @@ pub(super) fn find(root: &Kind, path: &str, bytes: Option<&[u8]>) -> Result<Fiel
     })
 }
 
-/// How many elements an array has, or can have, or a list has whose bytes are given; `None` when they are none of a list.
+/// Returns the number of elements of an array or list: the capacity of a list, or its length if its
+/// bytes are given. Returns `None` if these bytes are no valid list.
 fn count(kind: &Kind, bytes: Option<&[u8]>) -> Option<usize> {
     match (kind, bytes) {
         (Kind::Array { len, .. }, _) => Some(*len),
@@ -142,7 +145,7 @@ fn count(kind: &Kind, bytes: Option<&[u8]>) -> Option<usize> {
     }
 }
 
-/// The length that a text or a list begins with, if it is within the capacity.
+/// Returns the length at the beginning of a text or list, if it is within the capacity.
 fn length(bytes: &[u8], capacity: usize) -> Option<usize> {
     let len = u64::from_ne_bytes(*bytes.first_chunk()?);
     usize::try_from(len).ok().filter(|&len| len <= capacity)
@@ -169,7 +172,7 @@ pub(super) fn set(root: &Kind, bytes: &mut [u8], path: &str, text: &str) -> Resu
     Ok(())
 }
 
-/// Refuses bytes that are no value, and names the first field whose bytes are none.
+/// Fails if the bytes are no valid value, and names the first invalid field.
 pub(super) fn check(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {
     check_size(root, bytes)?;
     if is_value(root, bytes) {
@@ -191,7 +194,8 @@ pub(super) fn check(root: &Kind, bytes: &[u8]) -> Result<(), FieldError> {
     Err(invalid(&path, &kind))
 }
 
-/// Whether the bytes are a value, without making one: a picture may be a million numbers.
+/// Returns whether the bytes are a valid value, without decoding it: a picture may be a million
+/// numbers.
 fn is_value(kind: &Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Number(number) => bytes.len() == number.size(),
@@ -235,7 +239,7 @@ fn invalid(path: &str, kind: &Kind) -> FieldError {
     }
 }
 
-/// What the bytes are; `None` when they are no value of the kind.
+/// Decodes the bytes, or returns `None` if they are no valid value of the kind.
 fn decode(kind: &Kind, bytes: &[u8]) -> Option<FieldValue> {
     match kind {
         Kind::Number(number) => number_from(*number, bytes),
@@ -303,7 +307,7 @@ fn number_from(number: Number, bytes: &[u8]) -> Option<FieldValue> {
 }
 
 impl FieldValue {
-    /// Writes it as a part of something else.
+    /// Writes the value as a component of another value.
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FieldValue::Text(text) => write!(f, "{text:?}"),
