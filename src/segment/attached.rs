@@ -84,13 +84,13 @@ impl Attached {
         if !self.is_ours() {
             return;
         }
-        let said = load_acquire(&self.memory.header().life.size);
-        let said = usize::try_from(said).unwrap_or(usize::MAX);
-        if said > self.memory.known_size()
-            && said <= self.memory.layout().sizes.max_data
-            && self.has_memory_for(said)
+        let stated = load_acquire(&self.memory.header().life.size);
+        let stated = usize::try_from(stated).unwrap_or(usize::MAX);
+        if stated > self.memory.known_size()
+            && stated <= self.memory.layout().sizes.max_data
+            && self.has_memory_for(stated)
         {
-            self.memory.know_size(said);
+            self.memory.know_size(stated);
         }
     }
 

@@ -163,7 +163,7 @@ impl Location {
                 format!("set {VARIABLE} to a directory of your own, such as a new one in {shown}")
             };
             let detail = format!(
-                "others may write the directory {shown} (mode {:04o}); {remedy}",
+                "other users may write the directory {shown} (mode {:04o}); {remedy}",
                 facts.mode
             );
             return Err(Error::new(ErrorKind::NotTrusted, operation, detail));

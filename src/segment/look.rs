@@ -114,7 +114,7 @@ impl View {
 
     fn presence(&self, slot: &Slot, id: AttachmentId, care: LivenessCheck) -> Presence {
         match care {
-            LivenessCheck::Quick => table::seen_at_a_glance(slot, &self.file, id),
+            LivenessCheck::Quick => table::seen_quickly(slot, &self.file, id),
             LivenessCheck::Thorough => table::seen(slot, &self.file, id),
         }
     }
@@ -246,8 +246,8 @@ fn place_of(owner: u32, name: &OsStr) -> Location {
     Location::named(&location::directory_of(owner), name, owner)
 }
 
-/// Tells whether the file is a stale segment, whatever its version and contents; false if that is
-/// unknown.
+/// Tells whether the file is not needed, whatever its version and contents: it is a stale segment,
+/// or left over from a replacement. False if that is unknown.
 pub(crate) fn is_stale_file(owner: u32, name: &OsStr) -> bool {
     let place = place_of(owner, name);
     let opened = place
@@ -258,7 +258,7 @@ pub(crate) fn is_stale_file(owner: u32, name: &OsStr) -> bool {
     })
 }
 
-/// Removes the file if it is a stale segment; returns whether it was one.
+/// Removes the file if it is not needed; returns whether it did.
 pub(crate) fn remove_stale_file(owner: u32, name: &OsStr) -> Result<bool> {
     remove::remove_stale(&place_of(owner, name))
 }
@@ -270,7 +270,7 @@ pub(crate) fn all<T>(
     let user = sys::effective_user();
     let path = location::directory_of(user);
     let mut found = Vec::new();
-    each(&path, user, Whose::Directory, |_, name, view| {
+    each(&path, user, TrustedOwner::Directory, |_, name, view| {
         found.push((name, view.and_then(&mut seen)));
     })?;
     Ok(found)
@@ -292,9 +292,9 @@ pub(crate) fn all_users<T>(mut seen: impl FnMut(View) -> Result<T>) -> Result<Ve
     let me = sys::effective_user();
     let mut found = Vec::new();
     for (user, path) in location::directories().map_err(|error| system(LIST, error))? {
-        let whose = user.map_or(Whose::File, |_| Whose::Directory);
+        let trusted = user.map_or(TrustedOwner::File, |_| TrustedOwner::Directory);
         let user = user.unwrap_or(me);
-        let listed = each(&path, user, whose, |owner, name, view| {
+        let listed = each(&path, user, trusted, |owner, name, view| {
             found.push(Owned {
                 owner,
                 name,
@@ -334,9 +334,9 @@ pub(crate) fn owners(key: &str) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-/// The user that is trusted with a file of a directory.
+/// The user that must own a file of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum TrustedOwner {
     /// The user whose directory it is.
     Directory,
     /// The owner of the file; for a directory that several users share.
@@ -347,7 +347,7 @@ enum Whose {
 fn each(
     path: &Path,
     user: u32,
-    whose: Whose,
+    trusted: TrustedOwner,
     mut seen: impl FnMut(u32, OsString, Result<View>),
 ) -> Result<()> {
     let here = |name: &OsStr, owner| Location::named(path, name, owner);
@@ -358,9 +358,9 @@ fn each(
     let mut names = directory.names().map_err(|error| system(LIST, error))?;
     names.sort_unstable();
     for name in names {
-        let owner = match whose {
-            Whose::Directory => user,
-            Whose::File => {
+        let owner = match trusted {
+            TrustedOwner::Directory => user,
+            TrustedOwner::File => {
                 let facts = directory.facts_of(&name).ok().flatten();
                 facts.map_or(user, |facts| facts.owner)
             }

@@ -250,32 +250,32 @@ impl Segment {
         let file = &self.attached.file;
         file.facts()
             .and_then(|_| file.reserve(len as u64))
-            .and_then(|()| self.say_size(new_size))
+            .and_then(|()| self.raise_size(new_size))
             .map_err(|error| with_key(self.attached.location.not_reserved(GROW, error)))
     }
 
     /// Raises the size word, which allows other attachments to use the memory. The caller has
     /// reserved the memory before. The word only ever grows, unless it was overwritten with a size
     /// that the file does not have; then it is replaced.
-    fn say_size(&self, new_size: usize) -> std::io::Result<()> {
+    fn raise_size(&self, new_size: usize) -> std::io::Result<()> {
         let layout = self.attached.memory.layout();
         let word = &self.attached.memory.header().life.size;
-        let mut said = word.load(Ordering::Acquire);
+        let mut stated = word.load(Ordering::Acquire);
         loop {
             // After the load of the word: a file grows before its size word does.
             let len = self.attached.file.facts()?.len;
-            let is_true = usize::try_from(said)
+            let is_true = usize::try_from(stated)
                 .ok()
-                .filter(|&said| said <= layout.sizes.max_data)
-                .and_then(|said| layout.file_len(said))
+                .filter(|&stated| stated <= layout.sizes.max_data)
+                .and_then(|stated| layout.file_len(stated))
                 .is_some_and(|needed| needed as u64 <= len);
-            if is_true && said >= new_size as u64 {
+            if is_true && stated >= new_size as u64 {
                 return Ok(());
             }
             let new = self.attached.memory.known_size().max(new_size) as u64;
-            match word.compare_exchange(said, new, Ordering::Release, Ordering::Acquire) {
+            match word.compare_exchange(stated, new, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
-                Err(other) => said = other,
+                Err(other) => stated = other,
             }
         }
     }

@@ -17,7 +17,7 @@ const SLOTS: u64 = 1 << 40;
 /// The byte that attachers lock shared and a remover locks exclusively.
 const GATE: u64 = SLOTS + (1 << 16);
 /// The byte that removers lock shared while they wait for attachers to leave the gate.
-const WISH: u64 = GATE + 1;
+const INTENT: u64 = GATE + 1;
 /// The first of the bytes that stand for read-only attachments, one for each possible process
 /// identifier.
 const READERS: u64 = SLOTS + (1 << 24);
@@ -47,7 +47,7 @@ const SLOT_BYTES: Range<u64> = SLOTS..GATE;
 /// The bytes of all read-only attachments.
 const READER_BYTES: Range<u64> = READERS..READERS + PIDS;
 
-/// An attachment whose byte is locked.
+/// An attachment with a locked byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Present {
     /// The attachment in the slot with this index.
@@ -108,23 +108,25 @@ impl<'a> RemovalGate<'a> {
     /// They let a waiting remover go first.
     pub(crate) fn pass(
         file: &'a SegmentFile,
-        passage: GateMode,
+        mode: GateMode,
         operation: &'static str,
     ) -> Result<RemovalGate<'a>> {
         let failed = |error| system(operation, error);
         let mut patience = Patience::new();
-        let mut wish = None;
+        let mut intent = None;
         loop {
-            let passed = match passage {
+            let passed = match mode {
                 GateMode::Exclusive => file.try_lock(GATE),
-                GateMode::Shared if patience.is_below(COURTESY) && is_wished(file) => Ok(false),
+                GateMode::Shared if patience.is_below(COURTESY) && is_removal_intended(file) => {
+                    Ok(false)
+                }
                 GateMode::Shared => file.try_lock_shared(GATE),
             };
             if passed.map_err(failed)? {
                 return Ok(RemovalGate { file });
             }
-            if passage == GateMode::Exclusive && wish.is_none() {
-                wish = Some(RemovalIntent::make(file).map_err(failed)?);
+            if mode == GateMode::Exclusive && intent.is_none() {
+                intent = Some(RemovalIntent::make(file).map_err(failed)?);
             }
             if !patience.rest() {
                 let detail = "another process has been attaching to or removing it for seconds; check whether that process is stopped, or try again";
@@ -151,19 +153,19 @@ struct RemovalIntent<'a> {
 impl<'a> RemovalIntent<'a> {
     fn make(file: &'a SegmentFile) -> std::io::Result<RemovalIntent<'a>> {
         // No process locks this byte exclusively, so a shared lock is never refused.
-        file.try_lock_shared(WISH).map(|_| RemovalIntent { file })
+        file.try_lock_shared(INTENT).map(|_| RemovalIntent { file })
     }
 }
 
 impl Drop for RemovalIntent<'_> {
     fn drop(&mut self) {
         // If this fails, the file is closed, and the lock ends with it.
-        let _ = self.file.unlock(WISH);
+        let _ = self.file.unlock(INTENT);
     }
 }
 
-fn is_wished(file: &SegmentFile) -> bool {
-    matches!(file.first_locked(WISH..WISH + 1), Ok(Some(_)))
+fn is_removal_intended(file: &SegmentFile) -> bool {
+    matches!(file.first_locked(INTENT..INTENT + 1), Ok(Some(_)))
 }
 
 /// Growing pauses between attempts, for at most [`PATIENCE`] in total.
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn a_process_in_the_gate_is_not_counted_and_hides_no_attachment() {
         let is_taken = |taken: std::io::Result<bool>| taken.expect("byte locks work");
-        for byte in [GATE, WISH] {
+        for byte in [GATE, INTENT] {
             for gate_first in [true, false] {
                 for (present, seen) in [
                     (slot_byte(3999), Present::InSlot(3999)),

@@ -202,7 +202,11 @@ pub(super) fn destroy(key: &Key, owner: Option<u32>, when: DestroyMode) -> Resul
         }
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            let error = Error::new(ErrorKind::Busy, DESTROY, "others are still attached to it");
+            let error = Error::new(
+                ErrorKind::Busy,
+                DESTROY,
+                "other processes are still attached to it",
+            );
             return Err(
                 error.advise("have them detach, or destroy it with `DestroyMode::Immediate`")
             );

@@ -69,8 +69,8 @@ fn rename(directory: &Directory, name: &OsStr, new: &SegmentFile) -> std::io::Re
     })
 }
 
-/// Replaces `old`, whose lock the caller has, by a new segment; `None` if another segment has the
-/// name by now.
+/// Replaces `old` by a new segment; `None` if another segment has the name by now. The caller has
+/// the lock of `old`.
 ///
 /// `tell` wakes the waiters for a change of the old segment, after they can see that it is being
 /// replaced.

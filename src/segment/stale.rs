@@ -83,10 +83,10 @@ fn is_used_as(file: &SegmentFile, seen: &std::io::Result<Option<Present>>, bytes
     let table = Table::of(file, bytes);
     match seen {
         Err(_) | Ok(Some(Present::Reader)) => true,
-        Ok(None) => table.is_some_and(|table| table.has_anybody()),
+        Ok(None) => table.is_some_and(|table| table.has_attachment()),
         // Usually this attachment is alive.
         Ok(Some(Present::InSlot(index))) => table.is_none_or(|table| {
-            table.is_kept_by_the_living(*index) || presence::any_reader(file) || table.has_anybody()
+            table.is_kept_by_living(*index) || presence::any_reader(file) || table.has_attachment()
         }),
     }
 }
@@ -113,7 +113,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn has_anybody(&self) -> bool {
+    fn has_attachment(&self) -> bool {
         let next = self.copied.header().life.next_slot.load(Ordering::Relaxed);
         (0..self.slots.min(next as usize)).any(|index| self.is_present(index))
     }
@@ -125,7 +125,7 @@ impl<'a> Table<'a> {
     }
 
     /// Tells whether a slot whose byte is locked has an attachment whose process has not ended.
-    fn is_kept_by_the_living(&self, index: usize) -> bool {
+    fn is_kept_by_living(&self, index: usize) -> bool {
         let taken = self.taken(index);
         taken.is_some_and(|(id, slot)| !table::has_ended(&slot, id))
     }

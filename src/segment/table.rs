@@ -47,7 +47,7 @@ impl AttachmentId {
     }
 
     /// An attachment that never existed: no segment has that many slots.
-    const NOBODY: AttachmentId = AttachmentId(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
+    const NEVER_ATTACHED: AttachmentId = AttachmentId(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
 
     /// The owner of the lock of a segment that was replaced under its key: no attachment acquires
     /// it again.
@@ -140,8 +140,9 @@ pub(crate) fn take(
 pub(crate) fn disown(owner: &AtomicU64, new: AttachmentId) {
     let found = owner.load(Ordering::Relaxed);
     if AttachmentId::from_word(found) == new {
-        let nobody = AttachmentId::NOBODY.word() | (found & !AttachmentId::from_word(found).word());
-        let _ = owner.compare_exchange(found, nobody, Ordering::Relaxed, Ordering::Relaxed);
+        let gone =
+            AttachmentId::NEVER_ATTACHED.word() | (found & !AttachmentId::from_word(found).word());
+        let _ = owner.compare_exchange(found, gone, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -242,7 +243,7 @@ pub(crate) enum Presence {
 /// Performs the check of [`is_gone`] on a slot.
 pub(crate) fn seen(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
     let generation = id.generation();
-    match seen_at_a_glance(slot, file, id) {
+    match seen_quickly(slot, file, id) {
         Presence::There if fate_in(slot, generation) == Some(ProcessState::Gone) => Presence::Gone,
         seen => seen,
     }
@@ -250,7 +251,7 @@ pub(crate) fn seen(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presenc
 
 /// Performs the same check, but takes a locked byte for the attachment's own. It examines the
 /// process only if the byte is free.
-pub(crate) fn seen_at_a_glance(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
+pub(crate) fn seen_quickly(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
     let generation = id.generation();
     if !is_taken(generation) || load_acquire(&slot.generation) != generation {
         return Presence::Gone;

@@ -12,9 +12,9 @@
 //! 3. Rolling back restores from the last record to the first, then stores 0. It reads the log and
 //!    writes only data. If it is interrupted by a death, the next owner repeats it from the start.
 //!
-//! Only the owner of the segment's lock calls these functions. A process that has detected the death
-//! of the owner sees every store that the owner made, in program order. So only the compiler has to
-//! be kept from reordering stores.
+//! Only the owner of the segment's lock calls these functions. A process that has detected the
+//! death of the owner sees every store that the owner made, in program order. So only the compiler
+//! has to be kept from reordering stores.
 
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 

@@ -186,7 +186,7 @@ impl Generation {
         self.page.generation.load(Ordering::Relaxed) == self.number
     }
 
-    /// Returns the number, which is unique among all processes related to this one by forks.
+    /// Returns the number, which no process that descends from this one by forks has.
     #[inline]
     pub(super) fn number(&self) -> u64 {
         self.number
@@ -278,7 +278,7 @@ fn mark() -> usize {
 /// so that the child can traverse it right after `fork`, whatever other threads were doing.
 #[derive(Debug)]
 pub(super) struct Inheritable {
-    /// The descriptor, [`NOBODY`], or [`NOTHING`].
+    /// The descriptor, [`UNUSED`], or [`NO_DESCRIPTOR`].
     fd: AtomicI32,
     /// Device and inode of its file.
     id: [AtomicU64; 2],
@@ -286,9 +286,9 @@ pub(super) struct Inheritable {
 }
 
 /// The entry is free.
-const NOBODY: i32 = -1;
+const UNUSED: i32 = -1;
 /// The entry is taken, but contains no descriptor: not yet, or no longer.
-const NOTHING: i32 = -2;
+const NO_DESCRIPTOR: i32 = -2;
 static INHERITABLE: AtomicPtr<Inheritable> = AtomicPtr::new(ptr::null_mut());
 
 impl Inheritable {
@@ -305,7 +305,9 @@ impl Inheritable {
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
         let mut all = Inheritable::all();
         let free = all.find(|entry| {
-            let taken = entry.fd.compare_exchange(NOBODY, NOTHING, success, failure);
+            let taken = entry
+                .fd
+                .compare_exchange(UNUSED, NO_DESCRIPTOR, success, failure);
             taken.is_ok()
         });
         free.unwrap_or_else(Inheritable::add)
@@ -313,7 +315,7 @@ impl Inheritable {
 
     fn add() -> &'static Inheritable {
         let entry = Box::leak(Box::new(Inheritable {
-            fd: AtomicI32::new(NOTHING),
+            fd: AtomicI32::new(NO_DESCRIPTOR),
             id: [AtomicU64::new(0), AtomicU64::new(0)],
             next: AtomicPtr::new(ptr::null_mut()),
         }));
@@ -339,7 +341,9 @@ impl Inheritable {
             // The system has just assigned this number, so its previous entry lost it to code that
             // closes descriptors of others.
             let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
-            let _ = entry.fd.compare_exchange(fd, NOTHING, success, failure);
+            let _ = entry
+                .fd
+                .compare_exchange(fd, NO_DESCRIPTOR, success, failure);
         }
         self.id[0].store(id.0, Ordering::Relaxed);
         self.id[1].store(id.1, Ordering::Relaxed);
@@ -348,7 +352,7 @@ impl Inheritable {
 
     /// Frees the entry, in which no descriptor was entered.
     pub(super) fn give_back(&self) {
-        self.fd.store(NOBODY, Ordering::Release);
+        self.fd.store(UNUSED, Ordering::Release);
     }
 
     /// Tells whether the entry contains this descriptor.
@@ -358,7 +362,7 @@ impl Inheritable {
 
     /// Frees the entry; returns whether it still contained the descriptor.
     pub(super) fn leave(&self, fd: RawFd) -> bool {
-        self.fd.swap(NOBODY, Ordering::Release) == fd
+        self.fd.swap(UNUSED, Ordering::Release) == fd
     }
 }
 
@@ -366,7 +370,7 @@ impl Inheritable {
 /// there.
 fn close_inherited() {
     for entry in Inheritable::all() {
-        let fd = entry.fd.swap(NOBODY, Ordering::Acquire);
+        let fd = entry.fd.swap(UNUSED, Ordering::Acquire);
         if fd < 0 {
             continue;
         }

@@ -1,4 +1,5 @@
-//! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, inotify, `/proc`.
+//! Linux: `O_TMPFILE` and `linkat`, open-file-description locks, futexes, `membarrier`, inotify,
+//! `/proc`.
 
 mod closing;
 mod fate;
