@@ -1,4 +1,4 @@
-//! Builds schemas and first values from words, for tools that have no Rust type.
+//! Building schemas and blank values from names and kinds, for tools without the Rust type.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::kind::{Kind, Member, Number};
 use super::lines::{self, MAX_LEVELS};
 use super::{Schema, entry};
 
-/// Reports why fields cannot form a struct.
+/// The reason why fields cannot form a struct.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FieldsError {
@@ -16,30 +16,30 @@ pub enum FieldsError {
     /// The name of the type is empty or contains control characters.
     #[error("`{}` cannot be the name of a type: use letters, digits and spaces", .name.escape_debug())]
     TypeName {
-        /// The name.
+        /// The rejected name.
         name: String,
     },
-    /// A name is not one that a field of a Rust struct can have.
+    /// A name cannot be the name of a field of a Rust struct.
     #[error(
         "`{}` cannot be the name of a field: use letters, digits and `_`, beginning with no digit",
         .name.escape_debug()
     )]
     Name {
-        /// The name.
+        /// The rejected name.
         name: String,
     },
     /// Two fields have the same name.
     #[error("two fields have the name `{name}`")]
     Duplicate {
-        /// The name.
+        /// The duplicate name.
         name: String,
     },
-    /// No Rust type has the kind of a field.
+    /// No Rust type has the kind of the field.
     #[error("the field `{name}` {reason}")]
     Kind {
         /// The name of the field.
         name: String,
-        /// What is wrong with its kind.
+        /// The reason, as the rest of a sentence that begins with the field.
         reason: &'static str,
     },
     /// The fields together are larger than the address space.
@@ -47,7 +47,8 @@ pub enum FieldsError {
     Size,
 }
 
-/// Builds a struct with these fields in this order, and `reserved` bytes where Rust would put padding.
+/// Builds a struct with these fields in this order, and `reserved` bytes where Rust would put
+/// padding.
 pub(super) fn from_fields(name: &str, fields: Vec<(String, Kind)>) -> Result<Schema, FieldsError> {
     if name.trim().is_empty() || name.contains(char::is_control) {
         let name = name.to_owned();
@@ -86,7 +87,7 @@ pub(super) fn from_fields(name: &str, fields: Vec<(String, Kind)>) -> Result<Sch
     })
 }
 
-/// Refuses a field that no Rust struct can have.
+/// Fails for a field that no Rust struct can have.
 fn check(name: &str, kind: &Kind) -> Result<(), FieldsError> {
     if !is_identifier(name) {
         let name = name.to_owned();
@@ -138,7 +139,8 @@ fn unused_name(taken: &mut HashSet<String>) -> String {
         .unwrap_or_default()
 }
 
-/// Writes a first value over zeros: numbers are 0, texts and lists empty, enums their first variant.
+/// Writes a blank value over zeros: numbers are 0, texts and lists are empty, and each enum is its
+/// first variant.
 pub(super) fn put_blank(kind: &Kind, bytes: &mut [u8]) {
     match kind {
         Kind::Number(_)

@@ -1,10 +1,10 @@
-//! Where two schemas differ: one sentence that names the field and both sides.
+//! The first difference of two schemas: a sentence that names the field and both sides.
 
 use std::fmt;
 
 use super::{Field, Schema};
 
-/// Says where the schema of a program and that of a segment first differ.
+/// The first difference between the schema of a program and that of a segment.
 ///
 /// # Examples
 ///
@@ -29,30 +29,30 @@ use super::{Field, Schema};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difference {
-    /// A field is not the same on both sides, or is on one side only.
+    /// A field differs, or exists on one side only.
     Field {
-        /// The field as it is here, if it is.
+        /// The field on this side, if it exists.
         here: Option<Field>,
-        /// The field as it is there, if it is.
+        /// The field on the other side, if it exists.
         there: Option<Field>,
     },
-    /// The fields are the same; the versions are not.
+    /// The fields are equal, but the versions differ.
     Version {
-        /// The version here.
+        /// The version on this side.
         here: u32,
-        /// The version there.
+        /// The version on the other side.
         there: u32,
     },
 }
 
-/// Compares the lines in order; what only one side has is missing on the other.
+/// Compares the lines in order. A field that exists on one side only is missing on the other side.
 pub(super) fn first(here: &Schema, there: &Schema) -> Option<Difference> {
     let ours = here.fields();
     let theirs = there.fields();
     let equal = ours.iter().zip(&theirs).take_while(|(a, b)| is_same(a, b));
     let index = equal.count();
     let (here, there) = match (ours.get(index), theirs.get(index)) {
-        // Both sides have ours: theirs was put in before it.
+        // The other side also has our field: its own field was inserted before.
         (Some(our), Some(their))
             if find(&theirs, our).is_some() && find(&ours, their).is_none() =>
         {
@@ -75,7 +75,8 @@ fn find<'a>(fields: &'a [Field], like: &Field) -> Option<&'a Field> {
     fields.iter().find(|it| it.path == like.path)
 }
 
-/// Whether two fields are the same but for what stands in lines of its own: the members of a struct.
+/// Returns whether two fields are equal, apart from the members of a struct, which have lines of
+/// their own.
 fn is_same(a: &Field, b: &Field) -> bool {
     a.path == b.path && a.offset == b.offset && a.kind.to_string() == b.kind.to_string()
 }

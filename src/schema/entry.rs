@@ -1,15 +1,15 @@
-//! Parses values from text: the inverse of how a [`FieldValue`](super::FieldValue) is printed.
+//! Parsing values from text: the inverse of printing a [`FieldValue`](super::FieldValue).
 //!
 //! | kind | text |
 //! |---|---|
 //! | number | as in Rust, without a type suffix or underscores |
 //! | `bool`, enum | `true`, `false`; the name of a variant |
-//! | text | the text itself where it is the whole value, quoted inside of another value |
+//! | text | the text itself if it is the whole value, quoted inside another value |
 //! | array, list | `[1, 2]` |
 //! | struct | `{min: 1, max: 2}`: every member once, in any order |
 //!
-//! Inside of a value, names, numbers, booleans and variants may be quoted, and texts may use the escapes of
-//! JSON. So a struct, an array or a list can also be given as JSON.
+//! Inside a value, names, numbers, booleans and variants may be quoted, and texts may use the
+//! escapes of JSON. So a struct, an array or a list can also be given as JSON.
 
 use std::borrow::Cow;
 
@@ -207,7 +207,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Parses what follows `\u`: `{1f600}` as in Rust, `00e9` or a surrogate pair `d83d\ude00` as in JSON.
+/// Parses what follows `\u`: `{1f600}` as in Rust, `00e9` or a surrogate pair `d83d\ude00` as in
+/// JSON.
 fn unicode_escape(text: &str) -> Option<(char, &str)> {
     if let Some(braced) = text.strip_prefix('{') {
         let (code, behind) = braced.split_once('}')?;

@@ -1,8 +1,9 @@
-//! Reading a value where it shall stand, without a copy on the stack.
+//! Reading a value directly into its final place, without a copy on the stack.
 //!
-//! [`Shareable::read_into`] is given a place without a value and returns the value in it. That it returns a reference to this
-//! very place proves that the place has a value: nobody else has access to it meanwhile, so that safe code can
-//! only have written one. The trait stays safe to implement, since whoever relies on the proof compares the addresses.
+//! [`Shareable::read_into`] gets a place without a value, and returns a reference to the value in
+//! it. A returned reference to this very place proves that the place contains a value: no other
+//! code has access to the place meanwhile, so safe code can only have written one. The trait is
+//! safe to implement, because code that relies on this proof compares the addresses.
 
 #![allow(unsafe_code)]
 
@@ -23,7 +24,7 @@ pub(super) fn boxed<T: Shareable>(from: &mut Reader<'_>) -> Box<T> {
     unsafe { place.assume_init() }
 }
 
-/// Reads a value into `place`, which has one when this returns.
+/// Reads a value into `place`. When this returns, `place` contains a value.
 #[inline]
 fn fill<T: Shareable>(from: &mut Reader<'_>, place: &mut MaybeUninit<T>) {
     fill_by(from, place, T::read_into, T::read);
@@ -39,14 +40,14 @@ fn fill_by<T>(
 ) {
     let start = place.as_ptr();
     let filled: *const T = read_into(from, place);
-    // A type without size proves nothing by its address.
+    // The address proves nothing for a type without size.
     if size_of::<T>() == 0 || !ptr::eq(filled, start) {
         fill_by_value(from, place, read);
     }
 }
 
-/// Handles an implementation that returned another place. It is a function of its own so that `fill_by` has no value on its
-/// stack.
+/// Handles an implementation that returned another place. It is a separate function, so that
+/// `fill_by` has no value on its stack.
 #[cold]
 #[inline(never)]
 fn fill_by_value<T>(
@@ -57,9 +58,11 @@ fn fill_by_value<T>(
     place.write(read(from));
 }
 
-/// Reads a field into its place in a struct that has no value yet, with the two functions of the field's type.
+/// Reads a field into its place in a struct that has no value yet, with the two functions of the
+/// field's type.
 ///
-/// The type has no bound here. With one, the compiler would report a type that is not shareable twice.
+/// The type has no bound here. With one, the compiler would report a type that is not shareable
+/// twice.
 ///
 /// # Safety
 ///
@@ -71,12 +74,12 @@ pub unsafe fn fill_field<T>(
     read_into: impl for<'a> FnOnce(&mut Reader<'_>, &'a mut MaybeUninit<T>) -> &'a mut T,
     read: impl FnOnce(&mut Reader<'_>) -> T,
 ) {
-    // SAFETY: the caller vouches for the address and for who has access; no value is needed there.
+    // SAFETY: the caller guarantees the address and the exclusive access; the place needs no value.
     let place = unsafe { &mut *place.cast::<MaybeUninit<T>>() };
     fill_by(from, place, read_into, read);
 }
 
-/// Reads values one after another, of which only the first `len` must be values.
+/// Reads consecutive values, of which only the first `len` must be valid.
 pub(super) fn fill_slice<'a, T: Shareable>(
     from: &mut Reader<'_>,
     len: usize,
@@ -93,7 +96,7 @@ pub(super) fn fill_slice<'a, T: Shareable>(
     unsafe { places.assume_init_mut() }
 }
 
-/// Makes numbers, all zero.
+/// Makes numbers that are all zero.
 pub(super) fn zeros<T: FromZeros>(places: &mut [MaybeUninit<T>]) -> &mut [T] {
     for place in &mut *places {
         place.write(T::new_zeroed());
@@ -102,21 +105,23 @@ pub(super) fn zeros<T: FromZeros>(places: &mut [MaybeUninit<T>]) -> &mut [T] {
     unsafe { places.assume_init_mut() }
 }
 
-/// Reads the elements of an array, of which only the first `len` must be values.
+/// Reads the elements of an array, of which only the first `len` must be valid.
 pub(super) fn array<'a, T: Shareable, const N: usize>(
     from: &mut Reader<'_>,
     len: usize,
     place: &'a mut MaybeUninit<[T; N]>,
 ) -> &'a mut [T; N] {
     let start: *mut [T; N] = place.as_mut_ptr();
-    // SAFETY: `place` is borrowed exclusively, and an array of places needs no values.
+    // SAFETY: `place` is borrowed exclusively, and an array of uninitialised places needs no
+    // values.
     let places = unsafe { &mut *start.cast::<[MaybeUninit<T>; N]>() };
     let first: *const T = start.cast();
     let filled = T::read_slice_into(from, len, places);
     if size_of::<T>() == 0 || filled.len() != N || !ptr::eq(filled.as_ptr(), first) {
         fill_slice(from, len, places);
     }
-    // SAFETY: each element has a value: the reference to all of them proves it, or they were filled here.
+    // SAFETY: each element contains a value: the returned reference to all of them proves it, or
+    // they were filled here.
     unsafe { place.assume_init_mut() }
 }
 
@@ -129,14 +134,14 @@ pub(super) fn list<'a, T: Shareable, const N: usize>(
     let start = place.as_mut_ptr();
     // SAFETY: `start` is the address of a whole list.
     let elements = unsafe { &raw mut (*start).elements };
-    // SAFETY: the elements lie in `place`, which is borrowed exclusively; no value is needed there.
+    // SAFETY: the elements are inside `place`, which is borrowed exclusively; they need no values.
     let elements = unsafe { &mut *elements.cast::<MaybeUninit<[T; N]>>() };
     array(from, len, elements);
     // SAFETY: `start` is the address of a whole list.
     let bytes = unsafe { &raw mut (*start).len };
-    // SAFETY: as for the elements; the length is at most `N`.
+    // SAFETY: as for the elements. The length is at most `N`.
     unsafe { bytes.write((len as u64).to_ne_bytes()) };
-    // SAFETY: both fields have values now.
+    // SAFETY: both fields contain values now.
     unsafe { place.assume_init_mut() }
 }
 
@@ -146,7 +151,8 @@ pub(super) fn text<'a, const N: usize>(
     place: &'a mut MaybeUninit<Text<N>>,
 ) -> &'a mut Text<N> {
     let start = place.as_mut_ptr();
-    // SAFETY: a text is made of bytes, `N` and those of its length, and all zeros are the empty text.
+    // SAFETY: a text consists of bytes, `N` and those of its length, and all zeros are the empty
+    // text.
     unsafe { start.write_bytes(0, 1) };
     // SAFETY: all zeros are the empty text, and they were just written.
     let text = unsafe { place.assume_init_mut() };

@@ -1,4 +1,4 @@
-//! A schema as lines of text: how it stands in a segment, for programs of any language and for people.
+//! A schema as lines of text: its form in a segment, for programs in any language and for people.
 //!
 //! ```text
 //! size 88 version 1 type Account
@@ -12,19 +12,22 @@
 //! 8 8 moves[].at u64
 //! ```
 //!
-//! The first line has the size of a value in bytes, the version of its type, and the type's name, which may contain
-//! spaces. Each further line is a field: its offset, its size, its path, its kind, which may contain spaces. Every line
-//! ends with a line feed. Fields come in the order of their offsets, a struct before its members. The members of an element
-//! have `[]` in their path, once for each array or list they are in, and offsets from the beginning of
-//! the element; so have those of the value that a part guards, with offsets from the beginning of a copy. A value that is no struct has one field with the path `.`.
+//! The first line has the size of a value in bytes, the version of its type, and the name of the
+//! type, which may contain spaces. Each further line describes a field: its offset, its size, its
+//! path, and its kind, which may contain spaces. Every line ends with a line feed. Fields are in
+//! the order of their offsets, a struct before its members. The members of an element have `[]` in
+//! their path, once for each array or list around them, and offsets from the beginning of the
+//! element. The value that a part guards is described in the same way, with offsets from the
+//! beginning of a copy. A value that is not a struct has one field with the path `.`.
 //!
-//! A kind is a number (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), `bool`, `Text<capacity>`, `[kind; count]`,
-//! `List<kind, capacity>`, `enum number {Name=1, Other=2}`, `struct`, or `struct version 2` where the version is
-//! not 1. In a segment of parts it is `Mutex<kind>`, `RwLock<kind>`, `OnceLock<kind>`, `Semaphore`, `Event`, `Barrier`, or a struct of
-//! them. Texts and lists begin with eight bytes of length. There is no padding.
+//! A kind is a number (`u8` to `u128`, `i8` to `i128`, `f32`, `f64`), `bool`, `Text<capacity>`,
+//! `[kind; count]`, `List<kind, capacity>`, `enum number {Name=1, Other=2}`, `struct`, or
+//! `struct version 2` if the version is not 1. In a segment of parts it is `Mutex<kind>`,
+//! `RwLock<kind>`, `OnceLock<kind>`, `Semaphore`, `Event`, `Barrier`, or a struct of these. Texts
+//! and lists begin with eight bytes of length. There is no padding.
 //!
-//! There is one way to write a schema, so that equal texts mean equal schemas. Its hash is the first eight bytes of the
-//! SHA-256 of the text without ` type ` and the name.
+//! Each schema has exactly one text, so equal texts mean equal schemas. Its fingerprint is the
+//! first eight bytes of the SHA-256 of the text without ` type ` and the name.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -36,25 +39,26 @@ use super::kind::{Kind, LEN, Member, Number, Primitive, Variant};
 pub(super) const BOOL: &str = "bool";
 pub(super) const ENUM: &str = "enum";
 pub(super) const STRUCT: &str = "struct";
-/// The path of a value that is no struct.
+/// The path of a value that is not a struct.
 pub(super) const WHOLE: &str = ".";
 const ELEMENT: &str = "[]";
-/// How many levels of structs, arrays, lists and parts a schema may have.
+/// The maximum number of levels of structs, arrays, lists and parts in a schema.
 ///
-/// Functions that walk a kind call themselves once a level, so this limits their stack.
+/// Functions that walk a kind recurse once for each level, so this limits their stack.
 pub(super) const MAX_LEVELS: usize = 32;
 
-/// Says where a field is and what its bytes are.
+/// The location and the kind of a field.
 ///
 /// Its text is its line in a schema: offset, size, path and kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Field {
-    /// Its name, after those of the structs it is in: `limits.max`.
+    /// The name of the field, after those of the structs around it: `limits.max`.
     pub path: String,
-    /// What its bytes are.
+    /// The kind of its bytes.
     pub kind: Kind,
-    /// Where it begins, in bytes from the beginning of the value; from that of the element if the path contains `[]`.
+    /// The offset in bytes from the beginning of the value, or of the element if the path contains
+    /// `[]`.
     pub offset: usize,
 }
 
@@ -65,7 +69,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Reports the line of a text that keeps it from being a schema.
+/// The error for a text that is not a schema. It names the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a schema: line {line} {detail}")]
 pub struct ParseSchemaError {
@@ -73,7 +77,7 @@ pub struct ParseSchemaError {
     detail: &'static str,
 }
 
-/// Reports a text that does not describe a kind.
+/// The error for a text that does not describe a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a kind: {reason}")]
 pub struct ParseKindError {
@@ -84,9 +88,9 @@ pub struct ParseKindError {
 const KINDS: &str = "the kinds are u8 to u128, i8 to i128, f32, f64, bool, Text<24>, [u64; 8], \
                      List<u64, 8>, enum u8 {Idle=0, Busy=1}";
 
-/// Reads a kind from its text in a schema, with or without spaces after commas and semicolons.
+/// Parses a kind from its text in a schema, with or without spaces after commas and semicolons.
 ///
-/// A struct is refused, because its members are described elsewhere.
+/// Fails for a struct, because the text does not contain its members.
 impl FromStr for Kind {
     type Err = ParseKindError;
 
@@ -120,7 +124,7 @@ fn spaceless(text: &str) -> String {
     text.chars().filter(|it| *it != ' ').collect()
 }
 
-/// The fields of a value of this kind, in the order of their lines.
+/// Returns the fields of a value of this kind, in the order of their lines.
 pub(super) fn fields(root: &Kind) -> Vec<Field> {
     let mut found = Vec::new();
     match root {
@@ -157,7 +161,7 @@ fn add_members(members: &[Member], path: &str, mut offset: usize, found: &mut Ve
     }
 }
 
-/// The text, with or without the name.
+/// Returns the text, with or without the name.
 pub(super) fn write(schema: &Schema, with_name: bool) -> String {
     let mut text = format!("size {} version {}", schema.size(), schema.version());
     if with_name {
@@ -205,7 +209,8 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
         name: name.to_owned(),
         kind,
     };
-    // What was read leniently must be what would be written: sizes and offsets, order, and every character.
+    // The parser is lenient. So compare the text with the one that would be written: sizes,
+    // offsets, order, and every character.
     let written = schema.to_text();
     if written == text {
         return Ok(schema);
@@ -216,8 +221,8 @@ pub(super) fn parse(text: &str) -> Result<Schema, ParseSchemaError> {
     Err(refuse(line, "is not as a schema has it"))
 }
 
-/// Whether the beginning of a schema's text, of whole lines, is of parts; `None` where that comes later: structs have none or only
-/// parts in them.
+/// Returns whether the beginning of a schema's text, in whole lines, describes parts, or `None` if
+/// a later line determines this: a struct contains either only parts or none.
 pub(super) fn begins_with_part(text: &str) -> Option<bool> {
     let kinds = text
         .lines()
@@ -292,7 +297,7 @@ fn place(root: &mut Kind, path: &str, kind: Kind) -> Result<(), &'static str> {
     Err(NOWHERE)
 }
 
-/// Checks that a Rust type could have this kind; the error completes "line 3 …" or "field `x` …".
+/// Checks that a Rust type could have this kind. The error completes "line 3 …" or "field `x` …".
 pub(super) fn check(kind: &Kind) -> Result<(), &'static str> {
     match kind {
         Kind::Struct { members, .. } => {
@@ -359,7 +364,7 @@ pub(super) fn check(kind: &Kind) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks a kind inside of an array, a list or a part, where only values can be.
+/// Checks a kind inside an array, a list or a part, where only values are allowed.
 fn check_value(kind: &Kind) -> Result<(), &'static str> {
     if kind.is_of_parts() {
         return Err("has a part where only values can be");
@@ -367,14 +372,14 @@ fn check_value(kind: &Kind) -> Result<(), &'static str> {
     check(kind)
 }
 
-/// Returns whether a name can be told from the text around it. Rust allows letters of many scripts,
-/// so this does not list them.
+/// Returns whether a name is distinguishable from the text around it. Rust allows letters of many
+/// scripts, so this does not list them.
 fn is_name(name: &str) -> bool {
     let is_other = |it: char| it.is_whitespace() || it.is_control() || ".,;=[]{}<>".contains(it);
     !name.is_empty() && !name.contains(is_other)
 }
 
-/// Takes a kind from the beginning of the text; structs come without their members.
+/// Takes a kind from the beginning of the text. Structs have no members yet.
 fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
     if level > MAX_LEVELS {
         return None;
@@ -457,7 +462,7 @@ fn count(rest: &mut &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-/// Takes a mark and the spaces behind it.
+/// Takes a mark and the spaces after it.
 fn take_mark(rest: &mut &str, mark: &str) -> Option<()> {
     take(rest, mark)?;
     *rest = rest.trim_start_matches(' ');

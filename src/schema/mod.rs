@@ -276,7 +276,7 @@ impl Description {
 /// assert_eq!(schema.size(), 72);
 /// assert_eq!(schema.fields()[1].to_string(), "8 64 by_worker [u64; 8]");
 ///
-/// // Whoever has only the text knows as much.
+/// // The text alone describes the type completely.
 /// let found = Schema::parse(&schema.to_text())?;
 /// assert_eq!(found.fingerprint(), schema.fingerprint());
 ///

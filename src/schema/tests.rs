@@ -1,4 +1,4 @@
-//! What values are as words: where their bytes are, and which words are no values.
+//! Values as words: the location of their bytes, and words that are no valid value.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,7 +85,8 @@ fn plain_bytes() -> Vec<u8> {
     .concat()
 }
 
-/// The bytes are those that a C program has for the same struct, at every offset, and those around it stay as they are.
+/// The bytes are the same as those of this struct in a C program, at every offset, and the bytes
+/// around them stay unchanged.
 #[test]
 fn bytes_are_where_they_are_in_c() {
     assert_eq!(plain_bytes().len(), size_of::<Plain>());
@@ -110,7 +111,7 @@ fn nothing_beyond_the_piece_is_touched() {
     assert_eq!(Plain::load(&Words::over(&[]), 0), None);
 }
 
-/// What is loaded from these bytes, and what they are after it was stored again.
+/// Loads a value from these bytes, stores it again, and returns it with the resulting bytes.
 fn through<T: Shareable>(bytes: &[u8]) -> Option<(T, Vec<u8>)> {
     let piece = Piece::of(bytes);
     let value = T::load(&piece.words(), 0)?;
@@ -168,7 +169,7 @@ fn bytes_behind_the_end_mean_nothing() {
 }
 
 proptest! {
-    /// Any bytes are refused, or are a value that stays as it is.
+    /// Any bytes are rejected, or are a value that stays the same when it is stored.
     #[test]
     fn any_words_are_a_value_or_none(bytes in proptest::collection::vec(any::<u8>(), size_of::<Plain>())) {
         if let Some((value, again)) = through::<Plain>(&bytes) {

@@ -1,31 +1,42 @@
-//! The protocol under a model of Rust's memory: `protocol`, as it is, on loom's atomics, in every interleaving.
+//! `protocol` under a model of Rust's memory: the same code, on loom's atomics, in every
+//! interleaving.
 //!
-//! Loom runs a few threads again and again, in every order of their steps that can make a difference, and lets each load return
-//! every store that the memory model of C11 and Rust allows, also stale ones.
+//! Loom runs a few threads again and again, in every order of their steps that can make a
+//! difference. It lets each load return every store that the memory model of C11 and Rust allows,
+//! including stale ones.
 //!
-//! # What holds
+//! # What the tests show
 //!
-//! With values of two words, in each of these small worlds: a reader beside two changes; one that reads twice beside a change;
-//! two readers beside two changes; a reader who was told of one of two changes, or was not; a reader beside two writers, in any
-//! order; a reader beside a writer that dies before or after any of its stores, and another one that makes two changes, in any order; three
-//! writers of which one dies.
+//! The values have two words. The scenarios are: a reader during two changes; a reader that reads
+//! twice during one change; two readers during two changes; a reader that has, or has not, learned
+//! of one of two changes; a reader and two writers, in any order; a reader, a writer that dies
+//! before or after any of its stores, and another writer that makes two changes, in any order;
+//! three writers of which one dies.
 //!
-//! - What a reader gets is the value that was committed as the version it began with: no mixture, and nothing of a change that
-//!   was not committed.
-//! - It is not older than what this reader has got before, nor than what a writer told it of.
-//! - A reader is refused only if the second change after its version was begun.
-//! - A writer finds the last committed value, and gives each version its successor, also after a death.
+//! - A read returns the value that was committed as the version with which the read began: no
+//!   mixture, and nothing of an uncommitted change.
+//! - It is not older than what this reader has read before, nor than what a writer has announced to
+//!   it.
+//! - A read fails only if the second change after its version was begun.
+//! - A writer finds the last committed value, and gives each version the next number, also after a
+//!   death.
 //!
-//! Each rule of the protocol is broken once, by the memory and not in the code, and found to be needed.
+//! Each rule of the protocol is broken once, in the memory and not in the code, and the tests
+//! detect this.
 //!
-//! # What is left out
+//! # What the tests do not cover
 //!
-//! - The lock is loom's, or, after a death, the end of the dead one's thread: the proof of death comes after all its stores.
-//! - Loom keeps the last seven stores to a word, more than are made here. It does not let a load return a store that its run
-//!   comes to later only. That matters to threads that store what depends on their loads, and readers store nothing.
-//! - Loom knows no speculation of compilers beyond that model, and no words that tear: they are whole by being atomics.
-//! - More than three interruptions of one thread by another where there are two readers, or a reader and a death.
-//! - Versions beyond the first few: the protocol looks at their differences and lowest bits only.
+//! - The lock is loom's. After a death it is released when the thread of the dead process ends,
+//!   because the proof of death comes after all its stores.
+//! - Loom keeps the last seven stores to a word, more than the tests make. It does not let a load
+//!   return a store that comes later in its run. That matters only to threads whose stores depend
+//!   on their loads, and readers store nothing.
+//! - Loom does not model speculation of compilers beyond the memory model, nor torn words: atomics
+//!   are never torn.
+//! - More than three preemptions of a thread are not explored with two readers, or with a reader
+//!   and a death.
+//! - Only the first few versions are used: the protocol depends only on their differences and
+//!   lowest bits.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -51,39 +62,39 @@ enum Fault {
     WritingLate,
     /// `version` is stored before the copy.
     CommitEarly,
-    /// A reader takes `writing` at *v + 2* for harmless.
+    /// A reader accepts `writing` at *v + 2*.
     OneMore,
-    /// A reader takes `writing` at *v + 1* for harmful.
+    /// A reader rejects `writing` at *v + 1*.
     OneLess,
-    /// The next version is made in the copy that is the value.
+    /// The next version is written into the copy that is the value.
     SameCopy,
 }
 
-/// What is found to be broken.
+/// A property that a test can find violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Property {
     Whole,
-    /// Of the version that the reader began with.
+    /// The value belongs to the version with which the reader began.
     Committed,
-    /// No older than what is known to be there.
+    /// The value is no older than the version that the reader knows to be committed.
     Recent,
-    /// Not refused without need.
+    /// A read does not fail without need.
     Granted,
-    /// Writers go on from the last committed value.
+    /// Writers continue from the last committed value.
     Successive,
 }
 
-/// A value has two equal words, which say its version and who made it.
+/// A value has two equal words, which contain its version and its writer.
 type Value = [u64; 2];
 
-/// Who makes changes.
+/// The writers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
     First = 1,
     Second,
 }
 
-/// What the processes share.
+/// The memory that the processes share.
 struct Memory {
     fault: Fault,
     found: Arc<Mutex<Found>>,
@@ -91,13 +102,13 @@ struct Memory {
     writing: AtomicU64,
     copies: [[AtomicU64; 2]; 2],
     lock: loom::sync::Mutex<()>,
-    /// A version that a writer says it has committed.
+    /// A version that a writer announces as committed.
     told: AtomicU64,
-    /// Nobody loads it: see [`Memory::show_race`].
+    /// Never loaded: see [`Memory::show_race`].
     race: AtomicU64,
 }
 
-/// The version at the beginning; nobody wrote it.
+/// The initial version, which no writer has made.
 const START: u64 = 1;
 
 fn word_of(version: u64, writer: Option<Writer>) -> u64 {
@@ -119,10 +130,11 @@ impl Memory {
         }
     }
 
-    /// Comes before each load of `version` by a reader and each store to it.
+    /// Called before each load of `version` by a reader and before each store to it.
     ///
-    /// Loom tries a store before a load only if that is the last one before the store, and a writer loads
-    /// `version` itself before it stores it. Two stores to one word that nobody loads are tried in both orders, and order nothing else.
+    /// Loom tries a store before a load only if it is the last store before that load, and a writer
+    /// loads `version` itself before it stores it. Loom tries two stores to one word that is never
+    /// loaded in both orders, and these stores order nothing else.
     fn show_race(&self) {
         self.race.store(0, Ordering::Relaxed);
     }
@@ -135,9 +147,9 @@ impl Memory {
 /// A process: its stores reach the memory until it dies.
 struct Process {
     memory: Arc<Memory>,
-    /// How many stores it lives to make.
+    /// The number of stores that the process makes before it dies.
     life: Cell<usize>,
-    /// What a faulty memory has yet to store into `writing`.
+    /// The store into `writing` that a faulty memory has delayed.
     late: Cell<Option<u64>>,
 }
 
@@ -164,7 +176,7 @@ impl Process {
         }
     }
 
-    /// Stores, if it is still alive.
+    /// Stores, if the process is still alive.
     fn put(&self, word: &AtomicU64, value: u64, ordering: Ordering) {
         if let Some(left) = self.life.get().checked_sub(1) {
             self.life.set(left);
@@ -182,7 +194,7 @@ impl Process {
             .map(|word| word.load(Ordering::Relaxed))
     }
 
-    /// Reads once. `known` is a version that is known to be there.
+    /// Reads once. `known` is a version that the reader knows to be committed.
     fn read(&self, known: u64) -> Option<Value> {
         let mut begun_with = 0;
         self.memory.show_race();
@@ -197,7 +209,7 @@ impl Process {
             .read
             .insert(read.map(|value: Value| value[0]));
         let Some(value) = read else {
-            // What refused it, or what was stored after that.
+            // The store that made the read fail, or a later one.
             let begun = memory.writing.load(Ordering::Relaxed);
             memory.requires(Property::Granted, begun >= begun_with + 2);
             return None;
@@ -207,7 +219,7 @@ impl Process {
         Some(value)
     }
 
-    /// Makes a change that depends on the value. The caller holds the lock.
+    /// Makes a change that depends on the value. The caller has the lock.
     fn update(&self, writer: Writer) {
         let found = protocol::read_locked(self, |version| self.load_copy(version));
         self.memory.requires(Property::Whole, found[0] == found[1]);
@@ -216,7 +228,7 @@ impl Process {
             .requires(Property::Successive, made == version_of(found) + 1);
     }
 
-    /// Makes a change; which version it makes. The caller holds the lock.
+    /// Makes a change, and returns the version that it made. The caller has the lock.
     fn set(&self, writer: Writer) -> u64 {
         let memory = &self.memory;
         let mut made = 0;
@@ -272,7 +284,7 @@ impl CopiesMemory for Process {
     }
 }
 
-/// Starts a process in a thread of its own.
+/// Starts a process on a thread of its own.
 fn start(memory: &Arc<Memory>, run: impl FnOnce(&Process) + 'static) -> JoinHandle<()> {
     let process = Process::new(memory);
     thread::spawn(move || run(&process))
@@ -291,29 +303,30 @@ fn end(thread: JoinHandle<()>) {
     thread.join().expect("it does not panic");
 }
 
-/// What was found in all interleavings together.
+/// The findings of all interleavings together.
 #[derive(Debug, Default)]
 struct Found {
     broken: BTreeSet<Property>,
-    /// What readers got: the word of a value, or none when they were refused.
+    /// The results of reads: the word of a value, or `None` for a failed read.
     read: BTreeSet<Option<u64>>,
 }
 
-/// Runs a world in every interleaving.
+/// Runs a scenario in every interleaving.
 fn explore(fault: Fault, world: impl Fn(&Arc<Memory>) + Send + Sync + 'static) -> Found {
     explore_within(None, fault, world)
 }
 
-/// As [`explore`], with so many interruptions of one thread by another: all of them can take minutes.
+/// As [`explore`], with at most `preemptions` preemptions of one thread by another: exploring all
+/// of them can take minutes.
 fn explore_within(
-    interruptions: Option<usize>,
+    preemptions: Option<usize>,
     fault: Fault,
     world: impl Fn(&Arc<Memory>) + Send + Sync + 'static,
 ) -> Found {
     let found = Arc::new(Mutex::new(Found::default()));
     let shared = Arc::clone(&found);
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = interruptions;
+    model.preemption_bound = preemptions;
     model.check(move || {
         let words = |value| [AtomicU64::new(value), AtomicU64::new(value)];
         world(&Arc::new(Memory {
@@ -330,15 +343,16 @@ fn explore_within(
     std::mem::take(&mut *found.lock().expect("nothing panics in it"))
 }
 
-/// Nothing is broken, and readers can get just this: else the worlds are smaller than they are meant to be.
+/// Asserts that no property is broken and that readers can get exactly these results. With fewer
+/// results, the scenario would cover less than intended.
 #[track_caller]
 fn assert_sound(found: &Found, read: &[Option<u64>]) {
     assert!(found.broken.is_empty(), "{found:?}");
     assert_eq!(found.read, read.iter().copied().collect());
 }
 
-/// What the writers make.
-const BY_NOBODY: Option<u64> = Some(10);
+/// The results of reads.
+const INITIAL: Option<u64> = Some(10);
 const REFUSED: Option<u64> = None;
 
 #[expect(
@@ -368,7 +382,7 @@ fn two_changes_beside_a_reader(memory: &Arc<Memory>) {
 #[test]
 fn a_reader_gets_what_was_committed() {
     let found = explore(Fault::None, two_changes_beside_a_reader);
-    assert_sound(&found, &[REFUSED, BY_NOBODY, by_first(1), by_first(2)]);
+    assert_sound(&found, &[REFUSED, INITIAL, by_first(1), by_first(2)]);
 }
 
 #[test]
@@ -378,7 +392,7 @@ fn a_reader_gets_nothing_older_than_before() {
         Process::new(memory).set(Writer::First);
         end(reader);
     });
-    assert_sound(&found, &[BY_NOBODY, by_first(1)]);
+    assert_sound(&found, &[INITIAL, by_first(1)]);
 }
 
 #[test]
@@ -390,11 +404,11 @@ fn two_readers_get_what_was_committed() {
         writer.set(Writer::First);
         readers.into_iter().for_each(end);
     });
-    assert_sound(&found, &[REFUSED, BY_NOBODY, by_first(1), by_first(2)]);
+    assert_sound(&found, &[REFUSED, INITIAL, by_first(1), by_first(2)]);
 }
 
 #[test]
-fn who_is_told_of_a_commit_gets_nothing_older() {
+fn a_reader_that_learned_of_a_commit_gets_nothing_older() {
     let found = explore(Fault::None, |memory| {
         let reader = start(memory, |process| {
             let known = process.memory.told.load(Ordering::Acquire);
@@ -406,7 +420,7 @@ fn who_is_told_of_a_commit_gets_nothing_older() {
         writer.set(Writer::First);
         end(reader);
     });
-    assert_sound(&found, &[REFUSED, BY_NOBODY, by_first(1), by_first(2)]);
+    assert_sound(&found, &[REFUSED, INITIAL, by_first(1), by_first(2)]);
 }
 
 #[test]
@@ -426,10 +440,7 @@ fn two_writers_take_turns() {
     });
     let first = [by_first(1), by_second(2)];
     let second = [by_second(1), by_first(2)];
-    assert_sound(
-        &found,
-        &[&[REFUSED, BY_NOBODY][..], &first, &second].concat(),
-    );
+    assert_sound(&found, &[&[REFUSED, INITIAL][..], &first, &second].concat());
 }
 
 #[test]
@@ -439,7 +450,7 @@ fn a_writer_that_dies_leaves_the_old_value_or_the_new_one() {
             let reader = start_reader(memory, 1);
             let dying = Process::living_for(memory, life);
             let dying = thread::spawn(move || {
-                // Released when it is over, as by the proof of its death.
+                // Released at the end of the thread, which stands for the proof of death.
                 let _hold = dying.memory.lock.lock();
                 dying.set(Writer::First);
             });
@@ -451,7 +462,7 @@ fn a_writer_that_dies_leaves_the_old_value_or_the_new_one() {
             end(dying);
             end(reader);
         });
-        let mut read = vec![REFUSED, BY_NOBODY, by_second(1), by_second(2)];
+        let mut read = vec![REFUSED, INITIAL, by_second(1), by_second(2)];
         if life == STORES {
             read.extend([by_first(1), by_second(3), by_first(3)]);
         }
