@@ -1,13 +1,13 @@
 //! A model check of waiting for a change in all interleavings, with deaths: it runs the code of
 //! `change` itself, with committers and waiters.
 //!
-//! The place of a thread is what it knows when it begins a look or a commit, and the answers that
-//! its steps have got since. The code runs from there again with one more answer. Plain stores go
-//! into the thread's store buffer and become visible later, in order; a barrier empties the buffers
-//! of the other threads one after another. The store that acquires the lock goes into the buffer,
-//! too: it is a full fence on some processors only.
+//! The place of a thread contains what the thread knows at the beginning of a look or a commit, and
+//! the answers that its steps have returned since. The code runs again from there with one more
+//! answer. Plain stores go into the thread's store buffer and become visible later, in order. A
+//! barrier empties the buffers of the other threads one after another. The store that acquires the
+//! lock goes into the buffer, too, because it is a full fence on some processors only.
 //!
-//! # What holds
+//! # What the tests show
 //!
 //! With one or two waiters and one or two committers, up to three changes, and up to two deaths, of
 //! any thread before any step:
@@ -15,7 +15,7 @@
 //! - When nothing further is sure to happen, every living waiter has seen the last version.
 //! - When no living thread owns the lock, no waiter sleeps for bounded periods: every run ends.
 //!
-//! # What is left out
+//! # What the tests do not cover
 //!
 //! - The lock, which is one step here: free, or its owner proven dead. The lengths of periods.
 //! - A system that cannot commit and wake in one step.
@@ -127,7 +127,7 @@ struct State {
     version: u8,
     watched: bool,
     owner: u8,
-    /// The owner of the lock, whatever the other threads see yet.
+    /// The owner of the lock, even if the other threads do not see it yet.
     holder: u8,
     threads: [Thread; THREADS],
     deaths: u8,
@@ -267,7 +267,7 @@ impl Change {
         }
     }
 
-    /// Where the system makes no barriers, and committers make no fences (yet).
+    /// The system makes no barriers, and committers make no fences (yet).
     fn without_barriers(self) -> Change {
         Change {
             has_barriers: false,

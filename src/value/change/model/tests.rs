@@ -1,4 +1,4 @@
-//! What the model of waiting for a change is asked, and the mistakes that it has to find.
+//! The scenarios of waiting for a change, and the mistakes that the model must find.
 
 use super::{Change, Mutation, Program, Property, START};
 use crate::model::search::{Broken, search};
