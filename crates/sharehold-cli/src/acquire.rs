@@ -1,4 +1,4 @@
-//! `sharehold acquire`: a command runs while it has permits of a semaphore.
+//! `sharehold acquire`: runs a command while holding permits of a semaphore.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -13,8 +13,9 @@ use crate::{format, target, units, users};
 
 /// Run a command while holding permits of a semaphore
 ///
-/// The permits come back when the command has ended, or within 10 ms after this command has died, by whatever signal; its COMMAND is then
-/// killed, though not what that one has started in turn. Signals are treated as by `sharehold lock`.
+/// The permits are released when COMMAND ends, or within 10 ms of the death of this command. If this
+/// command dies, COMMAND is killed; processes that COMMAND started are not. Signals are treated as
+/// by `sharehold lock`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,11 +35,11 @@ pub(crate) struct Args {
     /// The semaphore, such as jobs or inner.jobs
     semaphore: String,
 
-    /// How many permits, all at once
+    /// Number of permits, acquired together
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 
-    /// Wait at most this long: 5s, 500ms, 0; without a limit unless given
+    /// Maximum time to wait, such as 5s, 500ms or 0 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
 
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let permit = relay.wait_for(semaphore.acquire_many_async(args.count), args.timeout)?;
     let permit = match permit {
         Some(permit) => permit,
-        // This error says who has permits.
+        // This error names the holders of permits.
         None => semaphore.acquire_many_timeout(args.count, Duration::ZERO),
     };
     let permit = permit.map_err(|error| not_acquired(args, error))?;

@@ -1,4 +1,4 @@
-//! `sharehold arrive`: a script meets others at a barrier.
+//! `sharehold arrive`: arrives at a barrier.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use crate::{target, units, users};
 
 /// Arrive at a barrier, and wait until all the others have arrived
 ///
-/// Each round needs as many as the barrier was created for; the same script may come to every round, or each time another one. Who has
-/// met the others and comes to no further round is not missed there. A process that dies while it waits breaks the round for all, or is
-/// left out from then on, as was chosen when the barrier was created.
+/// Each round needs the number of participants that the barrier was created for; they may be the
+/// same scripts in every round, or others. A script that has completed a round need not take part
+/// in the next one. A participant that dies while it waits breaks the round, or is left out of all
+/// later rounds, as chosen when the barrier was created.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     /// The barrier, such as start or inner.start
     barrier: String,
 
-    /// Wait at most this long for the others: 5s, 500ms, 2m; without a limit unless given
+    /// Maximum time to wait for the others, such as 5s, 500ms or 2m [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
 
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None => barrier.wait(),
         Some(limit) => barrier.wait_timeout(limit),
     };
-    // Also after a round that did not come about: this process comes to no other one.
+    // Also after a round that did not complete: this process takes part in no other.
     barrier.withdraw()?;
     let last = met?;
     if args.format.json {

@@ -1,4 +1,4 @@
-//! `sharehold cas`: a field is changed if it is what somebody thinks it is.
+//! `sharehold cas`: changes a field if it has the expected value.
 
 use std::cell::RefCell;
 use std::process::ExitCode;
@@ -10,14 +10,14 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::users;
 
-/// Change one field of a typed value if it has the value that is expected
+/// Change one field of a typed value if it has the expected value
 ///
-/// Comparing and committing are one step: of any number of processes that do it at once, one succeeds. If the field has
-/// another value, that one is printed, and nothing is changed.
+/// Comparison and commit are one step: if several processes do it at once, one succeeds. If the
+/// field has another value, `cas` prints that value and changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sharehold cas com.example.job state Idle Busy     take the job, if nobody has it
+  sharehold cas com.example.job state Idle Busy     take the job, if it is idle
   sharehold cas com.example.job owner 0 $$ || exit  be the owner, or leave
 
 Exit status: 0 changed, 2 wrong usage, or the field cannot have such a value, 3 no such key or field, 4 it has another value,
@@ -32,11 +32,11 @@ pub(crate) struct Args {
     /// The field, such as value, limits.max or moves[3]; `.` is the whole
     field: String,
 
-    /// What it must be
+    /// The expected value
     #[arg(allow_hyphen_values = true)]
     old: String,
 
-    /// What it shall be
+    /// The new value
     #[arg(allow_hyphen_values = true)]
     new: String,
 
@@ -51,9 +51,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let other = RefCell::new(None);
     let changed = change::field(&args.key, args.owner, &args.field, args.patience, |field| {
-        // A value that it cannot have is a mistake whatever stands there, and must not look like a race that was lost.
+        // An invalid value is an error whatever the field holds, and must not look like a lost race.
         field.parse(&args.new)?;
-        // Compared as it is printed, so that what cannot be told apart by reading is the same.
+        // The printed forms are compared, so that values that look equal are equal.
         if field.parse(&args.old)?.to_string() == field.value.to_string() {
             return Ok(args.new.clone());
         }

@@ -14,7 +14,7 @@ use crate::{hint, units, value};
 /// How long a change may wait for others.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Patience {
-    /// Wait at most this long for others that have the value locked: 5s, 500ms, 0; without a limit unless given
+    /// Maximum time to wait for the lock, such as 5s, 500ms or 0 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -48,7 +48,7 @@ impl Changed {
     }
 }
 
-/// Changes fields, each as `change` does it, while nobody else can change them; an error changes nothing.
+/// Changes fields in one update, each as `change` does. An error changes nothing.
 pub(crate) fn fields(
     key: &str,
     owner: Owner,

@@ -1,4 +1,4 @@
-//! `sharehold create`: a persistent segment, of plain bytes or of named fields.
+//! `sharehold create`: creates a persistent segment of plain bytes or of named fields.
 
 use std::fs;
 use std::process::ExitCode;
@@ -13,14 +13,15 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::{format, units, users};
 
-/// What `sharehold ls` shows as the type of a value whose fields were named here.
+/// The type name that `sharehold ls` shows for a value whose fields were given on the command line.
 const TYPE: &str = "Fields";
 
 /// Create a segment that stays until it is removed
 ///
-/// It is persistent, since one that goes with its last user would go with this command: `sharehold rm` removes it. With --size
-/// it holds plain bytes, all zero; with --fields a typed value of which everything is zero or empty. A program attaches to it as a
-/// `#[repr(C)]` struct with the same fields; where Rust would have padding there are `reserved` bytes, which the schema in `sharehold show --json` lists.
+/// The segment is persistent; `sharehold rm` removes it. With --size it holds plain bytes, all
+/// zero; with --fields a typed value whose fields are zero or empty. A program attaches to the
+/// value with a `#[repr(C)]` struct of the same fields. Padding becomes `reserved` bytes, which the
+/// schema in `sharehold show --json` lists.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("content").required(true))]
 #[command(after_help = "\
@@ -40,11 +41,11 @@ pub(crate) struct Args {
     /// The segment's key
     key: String,
 
-    /// Plain bytes, this many: 4096, 4KiB, 1MiB
+    /// Size in plain bytes, such as 4096, 4KiB or 1MiB
     #[arg(long, value_name = "SIZE", value_parser = units::size, group = "content")]
     size: Option<usize>,
 
-    /// A typed value of these fields, each NAME:KIND, with commas between them
+    /// Fields of a typed value, each NAME:KIND, separated by commas
     #[arg(
         long,
         value_name = "FIELDS",
@@ -53,19 +54,19 @@ pub(crate) struct Args {
     )]
     fields: Option<String>,
 
-    /// How far it can grow; its size unless given
+    /// Maximum size to which it can grow [default: its size]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     max_size: Option<usize>,
 
-    /// How many can be attached at once
+    /// Maximum number of attachments
     #[arg(long, value_name = "N", default_value = "128")]
     slots: usize,
 
-    /// Who may attach, as for chmod
+    /// Permissions, as for chmod
     #[arg(long, value_name = "MODE", value_parser = units::mode, default_value = "0600")]
     mode: u32,
 
-    /// The group that the mode speaks of, by name or number; your own unless given
+    /// Group of the segment, by name or number [default: your group]
     #[arg(long, value_name = "GROUP", value_parser = users::group)]
     group: Option<u32>,
 

@@ -112,7 +112,7 @@ pub(crate) fn lock_words(summary: &Summary) -> (String, Tone) {
     }
 }
 
-/// Whether nobody has died or panicked with the lock of a segment whose data nobody has looked after since.
+/// Whether no owner abandoned the segment's lock, or its data were marked consistent since.
 pub(crate) fn is_calm(summary: &Summary) -> bool {
     let is_abandoned = matches!(summary.lock, LockState::Abandoned(_));
     !is_abandoned && summary.condition == Consistency::Consistent

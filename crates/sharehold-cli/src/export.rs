@@ -1,4 +1,4 @@
-//! `sharehold export`: what a segment holds, whatever its type and format version.
+//! `sharehold export`: prints the content of a segment of any type and format version.
 
 use std::process::ExitCode;
 
@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::{hexdump, output, users, value};
 
-/// Print what a segment holds, also one of an older format version
+/// Print the content of a segment, even one of an older format version
 ///
-/// The answer is JSON: the schema, which says in plain text what the value is, and the value; or the bytes, in hexadecimal. Nothing
-/// is attached to, locked or changed, so that a segment can be saved that this version of sharehold does not attach to, or whose users
-/// have all died.
+/// The output is JSON: the schema, which describes the value in plain text, and the value; or the
+/// bytes in hexadecimal. Exporting attaches to nothing, locks nothing and changes nothing. It can
+/// therefore save a segment that this version cannot attach to, or whose users have all died.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// The bytes alone, as they are
+    /// Write only the bytes, unchanged
     #[arg(long)]
     raw: bool,
 }

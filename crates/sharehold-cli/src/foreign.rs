@@ -186,7 +186,7 @@ pub(crate) fn facts(key: &NativeIpcKey, status: &Status) -> Table {
 
 fn lock_words(status: &Status) -> String {
     let Some(lock) = status.lock else {
-        return "none yet: nobody has needed it".to_owned();
+        return "none yet: not needed so far".to_owned();
     };
     let words = match (lock.free, lock.holder) {
         (0, Some(pid)) => format!("held by {pid}"),

@@ -1,4 +1,4 @@
-//! `sharehold gc`: what is provably of no use to anybody any more is removed.
+//! `sharehold gc`: removes what is provably no longer in use.
 
 use std::process::ExitCode;
 
@@ -13,15 +13,16 @@ use crate::output::{self, Format};
 use crate::users;
 use crate::{foreign, format};
 
-/// Remove what nobody can use any more
+/// Remove segments that can no longer be used
 ///
-/// A segment that is not persistent and whose users have all died is stale: nobody can attach to it. It would go when somebody
-/// asks for its key; this does not wait for that, whatever the segment's type and format version. Persistent segments, files
-/// that are no segments, and all that anybody is attached to stay. As root it does so for all users; with `SHAREHOLD_DIR`, in that
-/// directory only.
+/// A segment that is not persistent and whose users have all died is stale: no process can attach
+/// to it. The next use of its key would remove it; `gc` removes it at once, whatever its type and
+/// format version. Persistent segments, files that are not segments, and segments with live
+/// attachments stay. As root, `gc` covers all users; with `SHAREHOLD_DIR`, only that directory.
 ///
-/// With --qt, memory of Qt programs that nobody is attached to goes, too, and POSIX semaphores of theirs that nobody has, by the
-/// kernel's word. Semaphores of System V stay, since the kernel does not know who uses them; so does what is another user's.
+/// --qt also removes Qt shared memory without attachments and POSIX semaphores that no process has
+/// open (verified with the kernel). System V semaphores stay, since the kernel does not record
+/// their users; so do objects of other users.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// Remove memory and semaphores of Qt programs, too: what is in them is lost if it was meant to stay without users
+    /// Also remove unused memory and semaphores of Qt programs; data kept there on purpose is lost
     #[arg(long)]
     qt: bool,
 
@@ -44,13 +45,13 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// Something that nobody can use, and why.
+/// An unusable object, and the reason.
 #[derive(Debug, Serialize)]
 struct Garbage {
     key: String,
-    /// Whose segment it is.
+    /// The user that owns the segment.
     owner: Option<u32>,
-    /// How much memory it takes, where that is worth telling.
+    /// How much memory it takes, if that is worth printing.
     bytes: Option<u64>,
     reason: &'static str,
     removed: bool,
@@ -94,12 +95,12 @@ fn segment(listed: &ListEntry, dry_run: bool) -> Result<Option<Garbage>> {
         return Ok(None);
     }
     let removed = !dry_run && listed.remove_stale()?;
-    // Of one of another version only the file's name is known.
+    // For a segment of another format version, only the file name is known.
     let (key, bytes) = match &listed.summary {
         Ok(summary) => (summary.key.clone(), Some(summary.reserved)),
         Err(_) => (listed.file_name.to_string_lossy().into_owned(), None),
     };
-    // Somebody may have removed it meanwhile, or made it anew.
+    // Another process may have removed or recreated it meanwhile.
     Ok((removed || dry_run).then_some(Garbage {
         key,
         owner: Some(listed.owner),
@@ -109,7 +110,7 @@ fn segment(listed: &ListEntry, dry_run: bool) -> Result<Option<Garbage>> {
     }))
 }
 
-/// What is another user's, or in use again, is none of ours.
+/// Objects of other users, and objects that are in use again, are skipped.
 fn of_qt(found: qt::Result<Option<Garbage>>) -> Result<Option<Garbage>> {
     use qt::ErrorKind::{AlreadyExists, PermissionDenied};
     match found {
@@ -130,7 +131,7 @@ fn qt_memory(memory: &mut SharedMemory, dry_run: bool) -> qt::Result<Option<Garb
         key: memory.native_key().to_string(),
         owner: None,
         bytes: Some(status.size as u64),
-        reason: "Qt's memory that nobody is attached to",
+        reason: "Qt's memory without attachments",
         removed,
     }))
 }
@@ -144,7 +145,7 @@ fn qt_semaphore(semaphore: &mut SystemSemaphore, dry_run: bool) -> qt::Result<Op
         key: semaphore.native_key().to_string(),
         owner: None,
         bytes: None,
-        reason: "Qt's semaphore that nobody has",
+        reason: "Qt's semaphore that no process has open",
         removed,
     }))
 }

@@ -14,10 +14,11 @@ use crate::{format, hint, target, users, value};
 
 /// Print a typed value, or one field of it
 ///
-/// The value is a snapshot: old or new, never a mixture. Nobody is kept waiting, and nobody waits. Of a segment of parts, each part says
-/// what it guards, whether it is set (an event), or how many permits (a semaphore) or arrivals (a barrier) there are. Bytes that only
-/// fill the space between fields (reserved, reserved2 ...) are shown when they are asked for by name. On a terminal a text is shown
-/// with escapes in the place of what would steer that; elsewhere it is written as it is.
+/// The value is a snapshot: old or new, never a mixture. Reading it waits for no process and delays
+/// none. In a segment of parts, each part shows the value that it guards, whether it is set (an
+/// event), or its number of permits (a semaphore) or arrivals (a barrier). Fields that only fill
+/// padding (reserved, reserved2 ...) are shown only when they are named. On a terminal, control
+/// characters in text are escaped; elsewhere text is written unchanged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             let shown = members.filter(|(it, _)| !target::is_padding(&it.name, &it.kind));
             output::text(&table(shown.map(|(_, value)| value)).to_text())?;
         }
-        // A text may be another user's: on a terminal it must not steer that.
+        // Text may come from another user: it must not control the terminal.
         (found, _) if io::stdout().is_terminal() => {
             output::line(&format::visible(&found.to_string()))?;
         }

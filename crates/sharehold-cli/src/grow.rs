@@ -1,4 +1,4 @@
-//! `sharehold grow`: a segment of plain bytes gets more of them.
+//! `sharehold grow`: enlarges a segment of plain bytes.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,10 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::{target, units, users};
 
-/// Make a segment larger, for everyone who is attached
+/// Make a segment larger, for all attached processes
 ///
-/// It can grow up to the largest size with which it was created. The new bytes are zero; addresses stay as they are. A
-/// segment never shrinks: asking for less than there is changes nothing.
+/// It can grow up to the maximum size given at its creation. The new bytes are zero; addresses stay
+/// valid. A segment never shrinks: a smaller size changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// How large it shall be: 4096, 4KiB, 1MiB
+    /// New size, such as 4096, 4KiB or 1MiB
     #[arg(value_parser = units::size)]
     size: usize,
 

@@ -67,7 +67,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 3] = [
     ),
     (
         "SHAREHOLD_ABANDONED",
-        "Set for the command of `sharehold lock`, if the holder before has died: who that was.",
+        "Set for the command of `sharehold lock` if the previous owner died: names that process.",
     ),
 ];
 

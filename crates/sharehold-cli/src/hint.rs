@@ -1,4 +1,4 @@
-//! The next step after an error, in the words of this command, and what somebody may have meant.
+//! The next step after an error, as a shell command, and similar names for a mistyped one.
 //!
 //! The library says what failed and why; its own next step is for programmers. Here each kind of error gets the next step for
 //! people at a shell.
@@ -86,7 +86,7 @@ fn advice(error: &Error) -> Option<String> {
             Some("`sharehold read` and `sharehold write` take its bytes".to_owned())
         }
         (ErrorKind::Abandoned, _) => Some(format!(
-            "`sharehold lock {key_word} -- true` says that they are whole"
+            "`sharehold lock {key_word} -- true` marks them consistent"
         )),
         _ => of_library,
     }
@@ -131,7 +131,7 @@ fn for_forbidden(key: &str) -> String {
 pub(crate) fn for_stale(key: &str) -> String {
     let key = shown(key);
     format!(
-        "nobody is attached to it any more; `sharehold show {key}` shows what it holds, \
+        "no process is attached to it; `sharehold show {key}` shows what it holds, \
          `sharehold export {key}` saves it, `sharehold rm {key}` removes it"
     )
 }

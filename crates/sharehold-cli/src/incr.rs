@@ -1,4 +1,4 @@
-//! `sharehold incr`: a number is raised, and nothing is lost between two who do it.
+//! `sharehold incr`: adds to a number; concurrent additions are all counted.
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -11,10 +11,10 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::users;
 
-/// Add to a number in a typed value, and print what it is then
+/// Add to a number in a typed value, and print the result
 ///
-/// Reading, adding and committing are one step: of any number of processes that do it at once, each counts. A sum that the
-/// field cannot have changes nothing.
+/// Reading, adding and committing are one step: additions by several processes are all counted. A
+/// sum that does not fit into the field changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// The field, which is a number
+    /// The field, which must be a number
     field: String,
 
     /// How much to add

@@ -1,4 +1,4 @@
-//! A segment's lock for commands: after a death they say who it was, and go on or not.
+//! A segment's lock for commands, which report the death of a previous owner.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl<'a, B> Locked<'a, B> {
         }
     }
 
-    /// Who left the data half written, perhaps, and how: `pid 4711 (importer) died holding it`.
+    /// The previous owner that may have left half-written data: `pid 4711 (importer) died holding it`.
     pub(crate) fn left(&self) -> Option<String> {
         match self {
             Locked::Sound(_) => None,
@@ -51,7 +51,7 @@ impl<'a, B> Locked<'a, B> {
         }
     }
 
-    /// Releases the lock and vouches for the data: the next one is told nothing.
+    /// Releases the lock and marks the data consistent, so that the next owner gets no error.
     pub(crate) fn vouch(self) {
         match self {
             Locked::Sound(guard) => drop(guard),

@@ -1,4 +1,4 @@
-//! `sharehold ls`: what segments there are.
+//! `sharehold ls`: lists segments.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, stdout};
@@ -16,12 +16,13 @@ use crate::output::{self, Format, Tone};
 use crate::table::{Align, Cell, Table};
 use crate::{format, users};
 
-/// List segments: your own; as root, everybody's
+/// List your segments; as root, those of all users
 ///
-/// LOCK says who holds a segment's lock, or died holding it. STATE is live (somebody is attached), idle (nobody is, and
-/// it was created to stay) or stale (nobody is; it goes when its key is asked for). A file that is no whole segment has its
-/// reason in its line. Nothing is changed by looking. OWNER is shown where there are segments of others: as root, or in a directory
-/// of several users that `SHAREHOLD_DIR` names, which is then the only one that is listed.
+/// LOCK shows the owner of a segment's lock, or the owner that died holding it. STATE is live
+/// (processes are attached), idle (persistent, without attachments) or stale (not persistent,
+/// without live attachments; the next use of its key removes it). For a file that is not a complete
+/// segment, the line shows the reason. Listing changes nothing. OWNER is shown as root, and in a
+/// directory of several users that `SHAREHOLD_DIR` names; only that directory is then listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +33,7 @@ Examples:
 
 Exit status: 0 listed, also when a file is damaged; 6 the directory is not to be trusted or not permitted.")]
 pub(crate) struct Args {
-    /// Also shared memory and semaphores that are not sharehold's: System V, POSIX, and Qt's among them
+    /// Also list other shared memory and semaphores: System V, POSIX and Qt
     #[arg(long)]
     all: bool,
 
@@ -70,14 +71,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// The segments of all users whom this one may see, in the order of their owners and keys.
+/// The segments of all users that this user may see, sorted by owner and key.
 fn listed() -> Result<Vec<ListEntry>> {
     let mut listed = sharehold::list_all_users()?;
     listed.sort_by(|a, b| (a.owner, name(a)).cmp(&(b.owner, name(b))));
     Ok(listed)
 }
 
-/// The key; of a file that is no segment, its name.
+/// The key, or the file name if the file is not a segment.
 fn name(it: &ListEntry) -> Cow<'_, str> {
     match &it.summary {
         Ok(summary) => Cow::Borrowed(&summary.key),
@@ -124,7 +125,7 @@ fn table(listed: &[ListEntry]) -> Table {
     table
 }
 
-/// A key as it is shown: cut on a terminal, where a line has an end.
+/// The key as it is shown; on a terminal it is cut to fit the line.
 fn key(key: &str) -> String {
     if stdout().is_terminal() {
         describe::short_key(key)

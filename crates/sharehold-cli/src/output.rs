@@ -1,6 +1,6 @@
-//! Where answers go: to standard output as text or JSON, quietly ending when nobody reads it any more.
+//! Writes answers to standard output as text or JSON, and ends quietly when the reader has gone.
 //!
-//! What an answer looks like is said by each command, and by `table`, `human` and `value`.
+//! Each command formats its own answer, with `table`, `format` and `value`.
 
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::LazyLock;
@@ -19,9 +19,9 @@ pub(crate) struct Format {
     pub(crate) json: bool,
 }
 
-/// Says that whoever read the output has gone, `head` for example: the command ends, and that is no failure.
+/// The reader of the output has gone, such as `head`. The command ends without a failure.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output")]
+#[error("the reader of the output has gone")]
 pub(crate) struct ReaderGone;
 
 /// Prints text as it is.
@@ -50,7 +50,7 @@ pub(crate) fn object(answer: &impl Serialize) -> Result<()> {
     line(&serde_json::to_string(answer)?)
 }
 
-/// Says on standard error what is worth a look. Where nobody listens, nothing is lost.
+/// Prints a warning on standard error. A failure to write it is ignored.
 pub(crate) fn warn(what: &str) {
     let _ = writeln!(stderr(), "sharehold: {what}");
 }
@@ -81,7 +81,7 @@ pub(crate) fn written(done: io::Result<()>) -> Result<()> {
     }
 }
 
-/// Fails if nobody reads the output any more, which a command that writes seldom would learn late.
+/// Fails if the reader has gone, which a command that writes seldom would notice late.
 pub(crate) fn expect_reader() -> Result<()> {
     let out = stdout();
     let mut polled = [PollFd::new(&out, PollFlags::empty())];

@@ -1,4 +1,4 @@
-//! Who has the locks and parts of a segment, who waits for them, and who died with them: for people and for programs.
+//! The owners and waiters of a segment's locks and parts, and their recoveries, as text and JSON.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{format, value};
 /// What the segment's own lock is called beside those of parts.
 const OWN: &str = "the lock";
 
-/// Who has each part, under a heading; nothing where there are no parts.
+/// The holders of each part, under a heading; empty if there are no parts.
 pub(crate) fn parts(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut table = Table::new([
         ("PART", Align::Left),
@@ -43,7 +43,7 @@ pub(crate) fn values(seen: &Inspection) -> impl Iterator<Item = (&str, Schema, &
     })
 }
 
-/// Who waits for what, and for how long, under a heading.
+/// The waiters, what each waits for, and for how long, under a heading.
 pub(crate) fn waiters(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut table = Table::new([
         ("WAITING", Align::Right),
@@ -72,7 +72,7 @@ pub(crate) fn waiters(seen: &Inspection) -> Vec<Vec<Cell>> {
     lines_of(&table)
 }
 
-/// Who died holding what, who took it over, and how long that took, under a heading.
+/// The recoveries: dead owner, lock, recovering process and duration, under a heading.
 pub(crate) fn recoveries(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut table = Table::new([
         ("RECOVERED", Align::Left),
@@ -103,7 +103,7 @@ fn lines_of(table: &Table) -> Vec<Vec<Cell>> {
     }
 }
 
-/// Nothing where whoever took it over had not waited.
+/// Empty if the recovering process had not waited.
 fn took_ms(it: &Recovery) -> Option<f64> {
     (!it.took.is_zero()).then_some(it.took.as_secs_f64() * 1e3)
 }
@@ -111,7 +111,7 @@ fn took_ms(it: &Recovery) -> Option<f64> {
 /// How many wait for the segment's own lock, as far as that is known.
 pub(crate) fn awaited_words(summary: &Summary) -> Option<String> {
     match summary.waiters.len() {
-        0 if summary.is_awaited => Some("somebody may be waiting".to_owned()),
+        0 if summary.is_awaited => Some("a process may be waiting".to_owned()),
         0 => None,
         number => Some(format!("{number} waiting")),
     }
@@ -199,7 +199,7 @@ fn part_words(state: &PartState) -> (String, Tone) {
     }
 }
 
-/// Who has how much: `4711 importer, 4712 viewer (2)`.
+/// The holders and their counts: `4711 importer, 4712 viewer (2)`.
 fn shares(shares: &[Usage]) -> String {
     let words = shares.iter().map(|it| {
         let who = describe::who(Some(&it.attachment));
@@ -223,7 +223,7 @@ fn kind(state: &PartState) -> &'static str {
     }
 }
 
-/// Whether a lock is held, and by whom, as programs read it.
+/// The state and owner of a lock, as JSON.
 #[derive(Serialize)]
 pub(crate) struct HeldJson {
     state: &'static str,
@@ -250,7 +250,7 @@ impl From<&LockState> for HeldJson {
     }
 }
 
-/// Who waits, as programs read it.
+/// The waiters, as JSON.
 #[derive(Serialize)]
 pub(crate) struct WaiterJson {
     #[serde(flatten)]

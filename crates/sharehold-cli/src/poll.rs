@@ -1,7 +1,7 @@
-//! Waiting from outside for what nobody tells an onlooker of: looking again and again, the more rarely the longer it has taken.
+//! Waits by polling, at intervals that grow with the time waited.
 //!
-//! What is made, removed or closed in a directory, the system does tell: that is a hint to look at once, and to look seldom
-//! otherwise.
+//! For a directory, inotify reports creations, removals and closes. Such an event causes a poll at
+//! once, and polls without events become rare.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -36,7 +36,7 @@ pub(crate) fn until_hinted<T>(
     timeout: Option<Duration>,
     look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    // There may be no such directory yet, or too many who ask.
+    // The directory may not exist yet, or there may be too many inotify instances.
     let hints = Hints::of(directory).ok();
     repeat(hints.as_ref(), timeout, look)
 }
@@ -79,12 +79,12 @@ fn period(quiet: Duration, hinted: bool) -> Duration {
     (quiet / PART).clamp(SHORTEST, longest)
 }
 
-/// Tells that something happens in a directory.
+/// Events of a directory.
 struct Hints(OwnedFd);
 
 impl Hints {
     fn of(directory: &Path) -> io::Result<Hints> {
-        // Who is attached has opened for writing; who only looks, and this is one, is no hint.
+        // An attachment opens its file for writing. An observer, like this process, does not.
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let kinds = WatchFlags::CREATE
             | WatchFlags::DELETE

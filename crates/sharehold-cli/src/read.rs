@@ -14,8 +14,9 @@ use crate::{hexdump, units, users};
 
 /// Write the bytes of a segment to standard output
 ///
-/// Plain bytes are read under the lock, so that nobody is writing meanwhile; a typed value is a snapshot, without the lock. On
-/// a terminal they are shown in hexadecimal, elsewhere they are written as they are.
+/// Plain bytes are read under the lock, so that no process writes meanwhile; a typed value is a
+/// snapshot, read without the lock. On a terminal the bytes are shown in hexadecimal; elsewhere
+/// they are written unchanged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,19 +33,19 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// Where to begin
+    /// Offset of the first byte
     #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "0")]
     offset: usize,
 
-    /// How many bytes; all from there on unless given
+    /// Number of bytes [default: all after the offset]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     length: Option<usize>,
 
-    /// In hexadecimal, wherever it goes
+    /// Write hexadecimal, even if the output is not a terminal
     #[arg(long, conflicts_with = "json")]
     hex: bool,
 
-    /// Wait at most so long for the lock: 5s, 500ms; as long as it takes unless given
+    /// Maximum time to wait for the lock, such as 5s or 500ms [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
 

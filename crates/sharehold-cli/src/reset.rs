@@ -1,4 +1,4 @@
-//! `sharehold reset`: an event has not happened any more.
+//! `sharehold reset`: resets an event.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,10 @@ use anyhow::Result;
 use crate::exit::Exit;
 use crate::{target, users};
 
-/// Reset an event, so that those who wait for it wait again
+/// Reset an event, so that later waiters wait again
 ///
-/// `sharehold set KEY EVENT` sets it, `sharehold wait KEY EVENT` waits until it is set. To reset one that is not set changes nothing.
+/// `sharehold set KEY EVENT` sets it; `sharehold wait KEY EVENT` waits until it is set. Resetting
+/// an event that is not set changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

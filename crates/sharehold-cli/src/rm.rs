@@ -1,4 +1,4 @@
-//! `sharehold rm`: segments are destroyed.
+//! `sharehold rm`: destroys segments.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::{units, users};
 
-/// Remove segments, persistent and damaged ones too
+/// Remove segments, including persistent and damaged ones
 ///
-/// One that somebody is attached to stays, unless --force says otherwise: those who are attached then keep their memory, and the key
-/// is free.
+/// A segment with live attachments stays unless --force is given. With --force, attached processes
+/// keep their memory, and the key becomes free.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sharehold rm com.example.tally              if nobody uses it
-  sharehold rm --wait 5s com.example.tally    as soon as nobody uses it, within 5 seconds
-  sharehold rm --force com.example.tally      whoever uses it
+  sharehold rm com.example.tally              if it is not in use
+  sharehold rm --wait 5s com.example.tally    as soon as it is not in use, within 5 seconds
+  sharehold rm --force com.example.tally      even if it is in use
 
 Exit status: 0 removed, 2 wrong usage, 3 no such key, 4 in use, 6 not permitted. Of several keys, each is tried, and the first
 failure counts.")]
@@ -32,11 +32,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// Wait at most so long until nobody uses it: 5s, 500ms, 2m
+    /// Maximum time to wait until the segment is unused, such as 5s, 500ms or 2m
     #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with = "force")]
     wait: Option<Duration>,
 
-    /// Remove it although somebody uses it
+    /// Remove the segment even if it is in use
     #[arg(long)]
     force: bool,
 
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// What became of a segment, as programs read it.
+/// The outcome for one segment, as JSON.
 #[derive(Serialize)]
 struct Answer<'a> {
     key: &'a str,
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         if let Err(error) = destroyed
             && let Some(before) = failed.replace(anyhow::Error::from(error))
         {
-            // The last one is printed at the end.
+            // `main` prints the last error.
             output::complain(&before);
         }
     }

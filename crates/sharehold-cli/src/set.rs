@@ -1,4 +1,4 @@
-//! `sharehold set`: fields become what is said, and events are set.
+//! `sharehold set`: changes fields and sets events.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -14,19 +14,19 @@ use crate::{format, target, users};
 
 /// Change fields of a typed value, or set an event
 ///
-/// All fields that are named change in one committed update: a reader gets the old value or the new one. A value that a field
-/// cannot have changes nothing. A field may be in the value that a part guards: config.limit is the field limit of the part config.
-/// With only a name, that of an event, the event is set.
+/// All named fields change in one committed update: a reader gets the old value or the new one. An
+/// invalid value changes nothing. A field may belong to the value that a part guards: config.limit
+/// is the field limit of the part config. The name of an event alone sets the event.
 ///
-/// With --json the values are JSON, as `sharehold get --json` prints them, and so is the answer. An object changes the fields that
-/// it names.
+/// With --json, the values and the answer are JSON, as in `sharehold get --json`. An object changes
+/// only the fields that it names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sharehold set com.example.tally value 7
   sharehold set com.example.tally by_worker '[0, 0, 0, 7, 0, 0, 0, 0]'
   sharehold set com.example.job name 'import of Monday'
-  sharehold set com.example.job name x --timeout 1s           not if somebody has it locked for longer
+  sharehold set com.example.job name x --timeout 1s           fails if it stays locked for longer
   sharehold set com.example.job open=true count=7             several fields in one update
   sharehold set com.example.job open true count=7             the same
   sharehold set com.example.job . '{\"open\": true}' --json     as get --json prints it
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FIELD")]
     field: String,
 
-    /// What it shall be, as `sharehold get` would print it; or FIELD=VALUE
+    /// The new value, as `sharehold get` would print it; or FIELD=VALUE
     #[arg(allow_hyphen_values = true)]
     value: Option<String>,
 

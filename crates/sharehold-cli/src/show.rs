@@ -1,4 +1,4 @@
-//! `sharehold show`: everything that can be seen of one segment.
+//! `sharehold show`: shows everything that can be seen of one segment.
 
 use std::process::ExitCode;
 
@@ -16,12 +16,13 @@ use crate::parts::{self, PartJson, RecoveryJson};
 use crate::table::{self, Align, Cell, Table};
 use crate::{foreign, format, hexdump, target, users, value};
 
-/// Show everything of one segment: what it is, who uses it, who waits, who died, and its value
+/// Show everything about one segment: its type, users, waiters, deaths and value
 ///
-/// Of the lock and of each part it tells who has it, who waits for it and for how long, and of the last take-overs from the dead who
-/// died holding what, when, and how long it took. The value is one that was committed, field by field; of plain bytes the first are shown, as they happen to be. Nothing is
-/// changed by looking, nobody is kept waiting, and the segment is not kept alive. The key may also be a native key of Qt programs, as
-/// sharehold ls --all --json has it.
+/// For the lock and each part: owner, waiters and waiting times. For recent recoveries: which
+/// process died, what it held, when, and how long recovery took. The value is a committed one,
+/// field by field; of plain bytes, the first bytes are shown without locking. `show` changes
+/// nothing, delays no process, and does not keep the segment alive. The key may also be a native
+/// key of Qt programs, as printed by sharehold ls --all --json.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,9 +44,9 @@ pub(crate) struct Args {
 
 /// How much of plain bytes is shown.
 const BEGINNING: usize = 256;
-/// How many of those who died attached are shown, the last ones to attach.
+/// The number of dead attachments that are shown, the most recently attached.
 const MOST_DEPARTED: usize = 8;
-/// The path of a value that is no struct's member.
+/// The path of a value that is not a struct member.
 const WHOLE: &str = ".";
 /// How much of a field's value is shown.
 const WIDEST: usize = 100;
@@ -128,7 +129,7 @@ fn beginning(bytes: &[u8]) -> &[u8] {
     bytes.get(..BEGINNING).unwrap_or(bytes)
 }
 
-/// All of it for people, line by line: what it is, who is attached, waits and died, and its value.
+/// The whole description as text: type, attachments, waiters, deaths and value.
 pub(crate) fn lines(seen: &Inspection) -> Vec<Vec<Cell>> {
     let mut lines = facts(seen).lines();
     for part in [
@@ -193,7 +194,7 @@ fn state_words(summary: &Summary) -> String {
     };
     match State::of(summary) {
         State::Stale => {
-            "stale: nobody is attached, and it goes when its key is asked for".to_owned()
+            "stale: no process is attached; the next use of its key removes it".to_owned()
         }
         state => format!("{}, {keeps}", state.word()),
     }
@@ -262,12 +263,12 @@ fn data_words(summary: &Summary) -> (String, Tone) {
             let cause = describe::cause_word(*cause);
             if summary.value_type.is_some() {
                 let words = format!(
-                    "consistent; {who} {cause} holding the lock, and the next one to lock is told{transaction}"
+                    "consistent; {who} {cause} holding the lock, and the next owner gets an error{transaction}"
                 );
                 return (words, Tone::Plain);
             }
             let words = format!(
-                "perhaps half written: {who} {cause} holding the lock, and nobody has vouched for them since{transaction}"
+                "perhaps half written: {who} {cause} holding the lock, not marked consistent since{transaction}"
             );
             (words, Tone::Bad)
         }
@@ -285,7 +286,7 @@ fn recovery_words(summary: &Summary) -> String {
     }
 }
 
-/// A table of processes, under such a heading.
+/// A table of processes under the given heading.
 fn processes<'a>(
     heading: &'static str,
     processes: impl Iterator<Item = (&'a Attachment, &'static str)>,
@@ -312,7 +313,7 @@ fn processes<'a>(
     table
 }
 
-/// Who is attached, under a heading.
+/// The live attachments, under a heading.
 fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     let attached = summary.attachments.iter().map(|it| {
         let holds = summary.holder() == Some(it);
@@ -331,7 +332,7 @@ fn attachments(summary: &Summary) -> Vec<Vec<Cell>> {
     }
 }
 
-/// Who died attached, under a heading.
+/// The dead attachments, under a heading.
 fn departed(summary: &Summary) -> Vec<Vec<Cell>> {
     let mut departed: Vec<&Attachment> = summary.departed.iter().collect();
     departed.sort_by_key(|it| std::cmp::Reverse(it.since));

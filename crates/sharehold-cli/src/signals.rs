@@ -1,4 +1,4 @@
-//! Signals that ask the command to end: noticed where there is something to clear away first, and obeyed afterwards.
+//! Termination signals: a command with something to clean up catches them, and obeys them afterwards.
 //!
 //! A command without anything to clear away catches none: the system ends it. The others end by the same signal once they have
 //! tidied up, so that shells and service managers see what they would see of any program.

@@ -122,7 +122,7 @@ pub(crate) fn of_part(schema: &Schema, part: &PartInfo, rest: String) -> Option<
 /// What stands at a path, which must have a value.
 pub(crate) fn value_at(seen: Inspection, path: &str) -> Result<Seen> {
     at(seen, path)?.ok_or_else(|| {
-        let detail = format!("`{path}` has no value yet: nobody has made it");
+        let detail = format!("`{path}` has no value yet: it is not initialized");
         Failure::new(Exit::NotFound, detail).into()
     })
 }

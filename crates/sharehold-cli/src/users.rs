@@ -1,4 +1,4 @@
-//! Whose segments a command means: users and groups, by the names of this system's files or by their numbers.
+//! Selects the user whose segments a command uses, by a name from this system or by a number.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use sharehold::{Segment, SegmentOptions};
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
 
-/// The user whose segments a key is looked for among.
+/// The user that owns the segment with the key.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct Owner {
-    /// The user who created the segment, by name or number, whom you trust; yourself unless given
+    /// Creator of the segment, by name or number, whom you trust [default: you]
     #[arg(long, value_name = "USER", value_parser = user)]
     owner: Option<u32>,
 }

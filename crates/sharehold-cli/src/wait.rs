@@ -1,4 +1,4 @@
-//! `sharehold wait`: until a key is there, or is free, or a field is what is waited for.
+//! `sharehold wait`: waits for a key, for its removal, for a field or for an event.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,15 +16,16 @@ use crate::output::{self, Format};
 use crate::target::{self, Seen};
 use crate::{change, format, poll, units, users, value};
 
-/// Wait until a key exists, until a field is what is waited for, or until an event is set
+/// Wait until a key exists, a field meets a condition, or an event is set
 ///
-/// A field is compared as what it is: numbers by their size, texts by their letters, variants of an enum by their numbers. Of a part,
-/// it is a field of what that guards, or how many permits or arrivals there are. While there is no segment with the key, that is waited
-/// for, too; if it goes meanwhile, the wait ends. An event that resets itself is reset by the one waiter that it lets pass.
+/// Values are compared by their kind: numbers by size, texts by their letters, variants of an enum
+/// by their numbers. For a part, the field is one of the value that it guards, or its number of
+/// permits or arrivals. If no segment has the key, `wait` first waits for one; if the segment goes
+/// meanwhile, the wait ends. An auto-reset event is reset by the one waiter that it releases.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sharehold wait com.example.tally                             until somebody has created it
+  sharehold wait com.example.tally                             until it is created
   sharehold wait com.example.tally --gone                      until it is removed
   sharehold wait com.example.tally value '>=' 1000000          or: value ge 1000000
   sharehold wait com.example.job state == Idle --timeout 5s
@@ -44,11 +45,11 @@ pub(crate) struct Args {
     #[arg(conflicts_with = "gone")]
     field: Option<String>,
 
-    /// How it is compared; in words: eq, ne, lt, le, gt, ge
+    /// The comparison; in words: eq, ne, lt, le, gt, ge
     #[arg(requires = "value", value_enum)]
     operator: Option<Operator>,
 
-    /// What it is compared with, as `sharehold get` would print it
+    /// The value to compare with, as `sharehold get` would print it
     #[arg(allow_hyphen_values = true)]
     value: Option<String>,
 
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long)]
     gone: bool,
 
-    /// Wait at most so long: 5s, 500ms, 2m; as long as it takes unless given
+    /// Maximum time to wait, such as 5s, 500ms or 2m [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
 

@@ -1,4 +1,4 @@
-//! `sharehold watch`: a line for each change of a value.
+//! `sharehold watch`: prints a line for each change of a value.
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, stdout};
@@ -17,8 +17,9 @@ use crate::{format, hint, poll, show, spark, units, users, value};
 
 /// Print a line whenever a value changes
 ///
-/// The first line is the value as it is; then there is one for each change, or, where changes come more quickly than --every, for
-/// the newest of them, with the time, the number of the version, and the value. Only fields that changed are printed. Watching keeps nobody waiting and does not keep the segment alive.
+/// The first line is the current value. Each change then prints a line with the time, the version
+/// and the value; if changes come faster than --every, only the newest is printed. Only changed
+/// fields are shown. Watching delays no process and does not keep the segment alive.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +28,7 @@ Examples:
   sharehold watch com.example.tally --every 1s --json
   sharehold watch com.example.config limits.max      a field of what the part `limits` guards
 
-Exit status: 0 nobody reads the output any more, 1 it cannot be written, 2 wrong usage, 3 no such key or field, or the segment is
+Exit status: 0 the reader of the output has gone, 1 it cannot be written, 2 wrong usage, 3 no such key or field, or the segment is
 gone, 5 damaged, or it holds plain bytes, which have no versions, 6 not permitted; it does not end otherwise, but by a signal such
 as Ctrl-C, for which a shell shows 130.")]
 pub(crate) struct Args {
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     /// The field, such as value, limits.max or moves[3]; the whole value unless given
     field: Option<String>,
 
-    /// Print at most once in this time
+    /// Minimum time between two lines
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = units::duration)]
     every: Duration,
 
@@ -147,7 +148,7 @@ fn next(
         }
         let seen = options.inspect(key)?;
         match &seen.content {
-            // Changed all the time: the next look may be luckier.
+            // The value changed during every read attempt: try again.
             Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
             _ => {
                 let found = target::at(seen, path)?;
@@ -160,8 +161,7 @@ fn next(
 
 fn gone(key: &str) -> anyhow::Error {
     let key = format::visible(key);
-    let detail =
-        format!("`{key}` is gone: nobody is attached to it any more, or somebody removed it");
+    let detail = format!("`{key}` is gone: no process is attached to it, or it was removed");
     Failure::new(Exit::NotFound, detail).into()
 }
 

@@ -1,4 +1,4 @@
-//! `sharehold write`: bytes of a segment become those of standard input.
+//! `sharehold write`: writes standard input into the bytes of a segment.
 
 use std::io::stdin;
 use std::process::ExitCode;
@@ -14,8 +14,8 @@ use crate::{units, users};
 
 /// Write standard input into the bytes of a segment
 ///
-/// All of it is read first, and then written at once, under the lock. What does not fit changes nothing, nor does what would make a
-/// typed value none of its type.
+/// Reads all of the input, then writes it under the lock. Input that does not fit, or would make a
+/// typed value invalid, changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,11 +31,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// Where to begin
+    /// Offset of the first byte
     #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "0")]
     offset: usize,
 
-    /// Wait at most so long for the lock: 5s, 500ms; as long as it takes unless given
+    /// Maximum time to wait for the lock, such as 5s or 500ms [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
 

@@ -195,7 +195,7 @@ impl Bench {
                     times.push(nanoseconds(start.elapsed()));
                     drop(found.mark_consistent());
                 }
-                Ok(_) => anyhow::bail!("the death of a holder was not told"),
+                Ok(_) => anyhow::bail!("the death of the owner was not reported"),
                 Err(error) => return Err(sharehold::Error::from(error).into()),
             }
         }

@@ -1,7 +1,7 @@
 //! `sharehold bench`: what locks, values and recoveries cost on this machine.
 //!
-//! Here is what is asked and in which order it is measured; `measure` does it, with processes that are `worker`s; `report` is
-//! what people and programs are told, `picture` the same to look at.
+//! This module has the arguments and the order of the measurements. `measure` takes them with
+//! processes that are `worker`s; `report` prints them, and `picture` draws them.
 
 mod measure;
 mod picture;
@@ -26,9 +26,9 @@ pub(crate) use worker::{WorkerArgs, work};
 
 /// Measure what it costs on this machine
 ///
-/// Every figure is a median, in the time of the machine's clock, beside what the system has without this library: flock(2), and an
-/// addition to an atomic number in threads, which is as quick as sharing can be, and survives no death. Other work on the
-/// machine makes figures worse: measure again before you believe a bad one.
+/// Every figure is a median of wall-clock time. Beside it stands the system's own equivalent:
+/// flock(2), and an atomic addition in threads, which is the fastest kind of sharing and survives
+/// no death. Other work on the machine makes figures worse: repeat a bad measurement.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

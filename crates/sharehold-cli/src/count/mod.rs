@@ -1,7 +1,7 @@
 //! `sharehold count`: processes count together to a total in one segment, each increment under its lock.
 //!
-//! Here are the questions and the parts' names; `parent` starts and watches the workers, `worker` counts, `board` is
-//! what they share, `qt` is all of this for memory that Qt programs share, `report` is what people and programs are told.
+//! This module has the arguments. `parent` starts and watches the workers, `worker` counts, `board`
+//! is the shared value, `qt` does the same in memory of Qt programs, and `report` prints results.
 
 mod board;
 mod parent;
@@ -22,9 +22,9 @@ use crate::units;
 
 /// Count to a total with several processes in one segment, each increment under its lock
 ///
-/// A parent makes the segment, starts the workers, prints once a second how far they are, and removes the segment
-/// at the end. With --chaos it kills workers all the time, and the count is exact all the same. So it is if you kill them: the
-/// parent starts another one in the place of each.
+/// A parent creates the segment, starts the workers, prints progress once a second, and removes the
+/// segment at the end. With --chaos it keeps killing workers, and the count is still exact. The
+/// same holds if you kill workers: the parent replaces each of them.
 ///
 /// A signal such as Ctrl-C ends it early: it prints the result up to there, removes the segment and ends by that signal. If
 /// the parent is killed with SIGKILL, the system kills its workers, and the next count removes the segment.
@@ -38,7 +38,7 @@ Examples:
   sharehold count --qt --qt-worker ./peer     with Qt programs, in memory of theirs
   sharehold count --json | tail -n 1          the result, for a program
 
-Exit status: 0 counted exactly, or nobody reads the output any more, 1 not, or the output cannot be written, 2 wrong usage,
+Exit status: 0 counted exactly, or the reader of the output has gone, 1 not, or the output cannot be written, 2 wrong usage,
 4 the key is in use, 6 not permitted; ended by a signal: a shell shows 130 after Ctrl-C, 143 after SIGTERM.")]
 pub(crate) struct Args {
     /// How many processes count
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TOTAL", default_value = "1000000", value_parser = units::total)]
     to: NonZeroU64,
 
-    /// Count under this key, which must be free; under a key of its own unless given
+    /// Key of the segment, which must be free [default: a key of its own]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 
@@ -73,7 +73,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", requires = "qt")]
     qt_worker: Option<PathBuf>,
 
-    /// How many of it; 2 unless given
+    /// Number of such programs [default: 2]
     #[arg(long, value_name = "N", requires = "qt_worker", value_parser = clap::value_parser!(u32).range(1..=MAX_WORKERS))]
     workers_qt: Option<u32>,
 }

@@ -1,7 +1,7 @@
-//! `sharehold doctor`: whether this system, and every segment in it, is as it should be, and what to do where it is not.
+//! `sharehold doctor`: checks this system and every segment in it, and names the next steps.
 //!
-//! It looks and changes nothing, except that `trial` makes a segment of its own. `system` is the machine and the directory,
-//! `segments` what is in it and who is stuck there, `qt` what programs with Qt left.
+//! It changes nothing, except that `trial` creates a segment of its own. `system` checks the
+//! machine and the directory, `segments` their content and deadlocks, `qt` what Qt programs left.
 
 mod qt;
 mod segments;
@@ -19,9 +19,10 @@ use crate::signals::Stop;
 
 /// Check this system and every segment, and say what to do
 ///
-/// It makes a segment of its own, kills a process that holds its lock, and sees whether the lock comes free; everything else it
-/// only looks at: the machine, the directory, every segment, processes that wait for each other in a circle, and what programs
-/// with Qt left. As root it looks at the segments of all users; with `SHAREHOLD_DIR`, at those of that directory. `sharehold gc` clears away what it finds stale.
+/// It creates a segment of its own, kills a process that holds its lock, and checks that the lock
+/// becomes free. Everything else is only inspected: the machine, the directory, every segment, wait
+/// cycles, and what Qt programs left. As root, it checks the segments of all users; with
+/// `SHAREHOLD_DIR`, those of that directory. `sharehold gc` removes what it finds stale.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! What programs with Qt left: memory and semaphores that nobody has, and locks that may be lost.
+//! Finds what Qt programs left: unused memory and semaphores, and locks that may be lost.
 
 use sharehold::qt::{KeyType, SharedMemory, SystemSemaphore};
 
@@ -24,7 +24,7 @@ fn memory(memory: &SharedMemory) -> Option<Finding> {
     let subject = format!("Qt {key}");
     if status.attachments == Some(0) {
         let detail = format!(
-            "{}, and nobody is attached",
+            "{}, and no process is attached",
             format::bytes(status.size as u64)
         );
         let found = Finding::wrong(subject, detail)
@@ -46,7 +46,7 @@ fn semaphore(semaphore: &SystemSemaphore) -> Option<Finding> {
     is_stale.then(|| {
         Finding::wrong(
             format!("Qt {}", semaphore.native_key()),
-            "a semaphore, and nobody has it",
+            "a semaphore, and no process has it open",
         )
         .advise("`sharehold gc --qt` removes it, if what it counts is not meant to stay")
     })

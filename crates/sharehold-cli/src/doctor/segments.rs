@@ -1,4 +1,4 @@
-//! Every segment: whether it can be used, is of use, and holds what was meant; and whether those who use them wait for each other.
+//! Checks every segment: whether it is usable, in use and consistent, and whether users deadlock.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -67,8 +67,7 @@ fn unusable(owner: u32, name: &OsStr, error: &sharehold::Error) -> Finding {
     // A directory that is not to be trusted stands there itself.
     let is_directory = directory.file_name() == Some(name);
     let (path, advice) = if is_directory {
-        let advice =
-            "see who made it; a directory of segments belongs to the user that its name says";
+        let advice = "check its owner: a directory of segments must belong to the user in its name";
         (directory, advice.to_owned())
     } else if error.kind() == ErrorKind::PermissionDenied {
         let advice = format!(
@@ -78,7 +77,7 @@ fn unusable(owner: u32, name: &OsStr, error: &sharehold::Error) -> Finding {
         (directory.join(name), advice)
     } else {
         let advice = if owner == geteuid().as_raw() {
-            "if nobody needs what is in it, remove the file".to_owned()
+            "remove the file if its content is not needed".to_owned()
         } else {
             format!("ask {} what it is", users::name(owner))
         };
@@ -103,10 +102,10 @@ fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
     let subject = || format!("segment {key}{owner}");
     let mut found = Vec::new();
     if summary.is_stale() {
-        // What state its lock is in matters to nobody any more.
+        // The state of its lock no longer matters.
         return vec![
             Finding::wrong(subject(), "stale: its users have all died")
-                .advise("`sharehold gc` removes it, and so does whoever asks for the key next"),
+                .advise("`sharehold gc` removes it, and so does the next use of its key"),
         ];
     }
     if let Consistency::Abandoned {
@@ -114,7 +113,9 @@ fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
         previous_owner,
     } = &summary.condition
     {
-        let who = previous_owner.as_ref().map_or("somebody".to_owned(), named);
+        let who = previous_owner
+            .as_ref()
+            .map_or("a process".to_owned(), named);
         let how = match cause {
             AbandonCause::Panicked => "panicked",
             _ => "died",
@@ -129,7 +130,7 @@ fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
         };
         let detail = format!("{who} {how} holding its lock; {left}");
         found.push(Finding::wrong(subject(), detail).advise(format!(
-            "look at {look_at}, mend them, then `sharehold lock {key}{owner} -- true` says that they are whole"
+            "check and repair {look_at}, then mark them consistent with `sharehold lock {key}{owner} -- true`"
         )));
     }
     match &summary.lock {
@@ -138,11 +139,12 @@ fn segment(owner: u32, summary: &Summary) -> Vec<Finding> {
             in_place: true,
             ..
         }) => {
-            let who = attachment.as_ref().map_or("somebody".to_owned(), named);
+            let who = attachment.as_ref().map_or("a process".to_owned(), named);
             let detail = format!("{who} died holding its lock");
             found.push(
-                Finding::wrong(subject(), detail)
-                    .advise("the next one who locks it is told, and has to look at the data"),
+                Finding::wrong(subject(), detail).advise(
+                    "the next process that locks it gets an error, and must check the data",
+                ),
             );
         }
         LockState::Held(holder) => found.extend(

@@ -53,9 +53,9 @@ fn kernel() -> Finding {
 fn inotify() -> Finding {
     let subject = "inotify";
     match inotify::init(CreateFlags::CLOEXEC) {
-        Ok(_) => Finding::well(subject, "to be had"),
+        Ok(_) => Finding::well(subject, "available"),
         Err(error) => Finding::note(subject, io::Error::from(error).to_string()).advise(
-            "raise it with sysctl fs.inotify.max_user_instances: without it, who waits for a key or for departures looks again and again",
+            "raise it with sysctl fs.inotify.max_user_instances: without it, waiting for a key or for departures polls",
         ),
     }
 }
@@ -113,7 +113,7 @@ fn space(directory: &Path) -> Option<Finding> {
         )
     } else if free < LITTLE_SPACE {
         Finding::wrong("memory", detail).advise(
-            "remove segments that nobody needs, or give /dev/shm more (docker run --shm-size, mount -o remount,size=)",
+            "remove unneeded segments, or give /dev/shm more (docker run --shm-size, mount -o remount,size=)",
         )
     } else {
         Finding::well("memory", detail)

@@ -66,7 +66,7 @@ fn recovery(stop: &Stop) -> Result<Duration> {
 fn take_over(segment: &Segment) -> Result<()> {
     match segment.lock_timeout(PATIENCE) {
         Err(LockError::Abandoned(found)) => drop(found.mark_consistent()),
-        Ok(_) => bail!("the death of a holder was not told"),
+        Ok(_) => bail!("the death of the owner was not reported"),
         Err(error) => return Err(sharehold::Error::from(error).into()),
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! `sharehold lock`: a command runs while a segment's lock is held.
+//! `sharehold lock`: runs a command while holding a segment's lock.
 //!
-//! Here is what is asked and in which order things happen; `child` is the command as a process: started, and killed with the
-//! one that holds the lock for it. `relay` is what becomes of signals.
+//! This module has the arguments and the order of the steps. `child` starts the command and ties
+//! its life to the lock's holder; `relay` handles signals.
 
 mod child;
 mod relay;
@@ -20,28 +20,32 @@ use crate::{output, poll, target, units, users};
 pub(crate) use child::{ChildArgs, NOT_FOUND, NOT_RUN, become_command, run as run_command};
 pub(crate) use relay::Relay;
 
-/// How many may wait for a lock that was made here.
+/// The maximum number of waiters for a lock that `--create` made.
 const SLOTS: usize = 1000;
 
-/// Tells the command who died holding the lock before it.
+/// Tells the command which process died holding the lock before it.
 pub(crate) const ABANDONED: &str = "SHAREHOLD_ABANDONED";
 
 /// Run a command while holding a segment's lock
 ///
-/// Nobody else gets the lock until the command has ended. Whoever dies holding it, this command or another, by whatever
-/// signal, the lock is free again within 10 ms; with this command its COMMAND is killed, though not what that one has started in
-/// turn.
+/// No other process gets the lock until COMMAND has ended. If the holder dies for any reason, the
+/// lock is free within 10 ms. If this command dies, COMMAND is killed; processes that COMMAND
+/// started are not.
 ///
-/// SIGHUP, SIGINT, SIGQUIT and SIGTERM to this command are passed on to COMMAND; before COMMAND runs they end this command, and the lock
-/// is released in good order. Those that a terminal sends, as for Ctrl-C, reach COMMAND from there. A process that signals the
-/// whole process group reaches COMMAND twice: directly, and through this command, as `timeout` does, too.
+/// SIGHUP, SIGINT, SIGQUIT and SIGTERM to this command are passed on to COMMAND. Before COMMAND
+/// runs, they end this command and release the lock. Signals from a terminal, such as Ctrl-C, reach
+/// COMMAND directly. A signal sent to the whole process group reaches COMMAND twice: directly and
+/// through this command, as with `timeout`.
 ///
-/// If the holder before has died, that is said on standard error and to COMMAND in the environment variable
-/// `SHAREHOLD_ABANDONED`, since the data may be half written. If COMMAND succeeds, they count as repaired.
+/// If the previous owner died, this command reports it on standard error, and to COMMAND in the
+/// environment variable `SHAREHOLD_ABANDONED`: the data may be half written. If COMMAND succeeds,
+/// the data count as repaired.
 ///
-/// COMMAND must not ask for the same lock, as `sharehold set` on the same key does: it would wait for itself.
+/// COMMAND must not acquire the same lock, as `sharehold set` on the same key does: it would
+/// deadlock.
 ///
-/// The short options are those of flock(1), except -s: the lock of a segment has one holder at a time and cannot be shared.
+/// The short options are those of flock(1), except -s: the lock of a segment has one owner at a
+/// time and cannot be shared.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +53,7 @@ Examples:
   sharehold lock --create -n com.example.cron -- ./job             one at a time, others leave
   sharehold lock --create -w 5s -E 75 com.example.mail -- ./send   others wait for 5 seconds, then end with 75
   sharehold lock --strict com.example.frame -- ./render            not on data that may be half written
-  sharehold lock com.example.frame -- true                         vouch for the data after a look at them
+  sharehold lock com.example.frame -- true                         mark checked data as consistent
 
 Exit status: that of COMMAND, 128 + N if signal N ended it, 126 if it cannot be run, 127 if it is not found; before it ran: 2 wrong
 usage, 3 no such key, 4 not locked in time (or what -E says), 5 abandoned (--strict), or damaged, 6 not permitted.")]
@@ -60,7 +64,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// Wait at most so long: 5, 5s, 500ms, 0; as long as it takes unless given
+    /// Maximum time to wait, such as 5, 5s, 500ms or 0 [default: no limit]
     #[arg(short = 'w', long, value_name = "TIME", value_parser = units::duration)]
     timeout: Option<Duration>,
 
@@ -68,15 +72,15 @@ pub(crate) struct Args {
     #[arg(short = 'n', long, conflicts_with = "timeout")]
     nonblock: bool,
 
-    /// End with this exit status if it is not locked in time
+    /// Exit status if the lock is not acquired in time
     #[arg(short = 'E', long, value_name = "STATUS", default_value = "4")]
     conflict_exit_code: u8,
 
-    /// Make the segment if there is none; it goes with the last one who holds or waits for the lock
+    /// Create the segment if it does not exist; it goes with the last holder or waiter
     #[arg(long)]
     create: bool,
 
-    /// Do not run the command if the holder before has died
+    /// Do not run the command if the previous owner died
     #[arg(long)]
     strict: bool,
 
@@ -105,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
     let code = match relay.wait_for(segment.lock_async(), left)? {
         Some(locked) => Locked::of(locked).map(|it| run_under(it, args, &relay)),
-        // This error says who holds it.
+        // This error names the owner.
         None => {
             Locked::acquire(&segment, Some(Duration::ZERO)).map(|it| run_under(it, args, &relay))
         }

@@ -1,7 +1,7 @@
 //! `sharehold top`: the segments of this user, live on a terminal.
 //!
-//! Here is the loop; `model` is what is shown and what keys do to it, `draw` is how it looks, with the `columns` and words that
-//! `fit`, `terminal` is what becomes of the terminal.
+//! This module has the loop. `model` has the state and the effect of keys, `draw` the layout with
+//! `columns` and `fit`, and `terminal` sets up and restores the terminal.
 
 mod columns;
 mod draw;
@@ -23,8 +23,9 @@ use crate::units;
 
 /// Watch all segments of this user, live
 ///
-/// A line for each segment: who holds its lock, how many are attached, and how often its value changes. Looking keeps nobody
-/// waiting. The keys are shown with ?, q ends it, and Ctrl-Z stops it for a while.
+/// Each segment has a line: the owner of its lock, the number of attachments, and how often its
+/// value changes. Watching delays no process. The key ? shows all keys, q quits, and Ctrl-Z
+/// suspends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +37,7 @@ In the column LOCK, `+` behind a holder means that others wait for it.
 Exit status: 0 ended by q or Ctrl-C, 2 wrong usage, or not on a terminal, 6 the directory is not to be trusted or not permitted;
 ended by a signal: a shell shows 128 + its number, 143 after SIGTERM.")]
 pub(crate) struct Args {
-    /// The time between two looks
+    /// Time between two updates
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = period)]
     every: Duration,
 }

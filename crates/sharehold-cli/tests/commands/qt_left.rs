@@ -93,7 +93,7 @@ alone! {
         assert_eq!(found.len(), 1, "{found:?}");
         let [subject, detail, advice] = &found[0];
         assert_eq!(*subject, format!("Qt posix:{}", memory_key("dead").native_key()));
-        assert_eq!(detail, "64 B, and nobody is attached");
+        assert_eq!(detail, "64 B, and no process is attached");
         assert!(advice.starts_with("`sharehold gc --qt` removes it"), "{advice}");
         let all = findings(&world, 1);
         // On a busy machine, the trial of a recovery may add a note of its own.
@@ -103,7 +103,7 @@ alone! {
         assert!(note["detail"].as_str().is_some_and(|it| it.contains("its lock is held")), "{note}");
 
         let name = format!("posix:{}", memory_key("dead").native_key());
-        let said = |done| format!("{done} {name} (64 B): Qt's memory that nobody is attached to\n");
+        let said = |done| format!("{done} {name} (64 B): Qt's memory without attachments\n");
         assert_eq!(world.ok("gc"), "there is nothing to remove\n");
         assert_eq!(world.ok("gc --qt --dry-run"), said("would remove"));
         assert!(memory_file("dead").exists() && lock_file("dead").exists(), "it was only looked at");
@@ -131,11 +131,11 @@ alone! {
         let found = wrong(&world);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0][0].starts_with("Qt posix:/qipc_systemsem_dead"), "{found:?}");
-        assert_eq!(found[0][1], "a semaphore, and nobody has it");
+        assert_eq!(found[0][1], "a semaphore, and no process has it open");
         let removed = lines(&world.ok("gc --qt"));
         assert_eq!(removed.len(), 1, "{removed:?}");
         assert!(removed[0].starts_with("removed posix:/qipc_systemsem_dead"), "{removed:?}");
-        assert!(removed[0].ends_with(": Qt's semaphore that nobody has"), "{removed:?}");
+        assert!(removed[0].ends_with(": Qt's semaphore that no process has open"), "{removed:?}");
         assert!(!lock_file("dead").exists() && lock_file("living").exists());
     }
 

@@ -46,7 +46,7 @@ fn a_stale_segment() {
         world.ok("set k value 7");
         world.make_stale("k");
         let said = world.run(words);
-        assert_refused(&said, 3, "nobody is attached to it any more");
+        assert_refused(&said, 3, "no process is attached to it");
         for next in ["show", "export", "rm"] {
             let next = format!("`sharehold {next} k`");
             assert!(said.err.contains(&next), "{words}: {said:?}");
@@ -77,7 +77,7 @@ fn a_stale_segment_of_another_version_is_kept() {
     world.make_stale("k");
     world.make_foreign("k");
     let said = world.run("set k value 1");
-    assert_refused(&said, 3, "nobody is attached to it any more");
+    assert_refused(&said, 3, "no process is attached to it");
     assert!(!world.is_empty());
     world.ok("rm k");
 }

@@ -170,7 +170,7 @@ alone! {
         is(
             "abandoned",
             &format!("pid {died} (sh) died holding its lock"),
-            "the next one who locks it",
+            "the next process that locks it",
         );
         is(
             "damaged",
@@ -190,7 +190,7 @@ alone! {
         // Who looked at the data and mended them says so.
         assert_eq!(world.run("lock abandoned -- false").code, 1);
         let told = world.run("doctor");
-        let advice = "then `sharehold lock abandoned -- true` says that they are whole";
+        let advice = "then mark them consistent with `sharehold lock abandoned -- true`";
         assert!(told.out.contains(advice), "{told:?}");
         assert!(told.out.ends_with("6 things are wrong\n"), "{told:?}");
         assert_eq!(world.run("lock abandoned -- true").code, 0);

@@ -411,7 +411,7 @@ fn what_cannot_be_watched_is_refused() {
     world.ok("create bytes --size 8");
     leave_stale(&world, "stale");
     assert_refused(&world.run("watch bytes"), 5, "plain bytes");
-    assert_refused(&world.run("watch stale"), 3, "nobody is attached");
+    assert_refused(&world.run("watch stale"), 3, "no process is attached");
     assert_refused(&world.run("watch job nothing"), 3, "no field `nothing`");
     assert_eq!(world.run("watch job --every soon").code, 2);
     assert_eq!(world.run("show").code, 2);
