@@ -20,7 +20,7 @@ use sharehold_testkit::{Suite, directory, left_in_directory};
 fn main() -> ExitCode {
     let suite = Suite::new()
         .test(a_changed_file_is_an_error_or_a_segment_that_works)
-        .test(a_changed_file_that_nobody_needs_never_blocks_its_key)
+        .test(a_changed_unused_file_never_blocks_its_key)
         .test(a_random_file_is_an_error_and_can_be_destroyed)
         .test(a_slot_that_claims_to_have_had_too_many_owners_is_not_used)
         .test(a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs)
@@ -352,7 +352,7 @@ fn a_changed_file_is_an_error_or_a_segment_that_works() {
     );
 }
 
-fn a_changed_file_that_nobody_needs_never_blocks_its_key() {
+fn a_changed_unused_file_never_blocks_its_key() {
     const PREFIX: usize = 16;
     let path = path();
     let bases = [false, true].map(|typed| {

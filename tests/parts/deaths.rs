@@ -12,16 +12,16 @@ pub(crate) fn suite() -> Suite {
         .test(a_stopped_reader_keeps_writers_out)
         .test(a_dead_writer_lets_readers_in)
         .test(a_dead_waiting_writer_lets_readers_in)
-        .test(a_dead_waiting_reader_keeps_nobody_out)
+        .test(a_dead_waiting_reader_blocks_no_process)
         .test(permits_of_the_dead_come_back)
         .test(permits_of_the_stopped_do_not)
-        .test(one_who_is_killed_as_it_waits_takes_nothing_along)
+        .test(a_killed_waiter_takes_nothing_along)
         .test(a_death_breaks_the_round_for_all)
         .test(the_dead_are_left_out)
         .test(a_value_that_is_being_made_is_made_by_the_next)
-        .test(whoever_waits_for_a_value_is_woken_whatever_dies)
-        .test(whoever_waits_for_a_first_value_has_it)
-        .test(who_detaches_gives_back_what_it_forgot)
+        .test(a_waiter_for_a_value_is_woken_despite_deaths)
+        .test(a_waiter_for_an_initial_value_gets_it)
+        .test(a_detach_gives_back_forgotten_guards)
         .role(actor)
 }
 
@@ -212,7 +212,7 @@ fn a_dead_waiting_writer_lets_readers_in() {
     );
 }
 
-fn a_dead_waiting_reader_keeps_nobody_out() {
+fn a_dead_waiting_reader_blocks_no_process() {
     let family = create();
     let writer = family.inner.rwlock.write().expect("nobody is inside");
     let mut reader = asleep_in("read");
@@ -253,7 +253,7 @@ fn permits_of_the_stopped_do_not() {
     holder.kill();
 }
 
-fn one_who_is_killed_as_it_waits_takes_nothing_along() {
+fn a_killed_waiter_takes_nothing_along() {
     let family = create();
     for _ in 0..20 {
         let mut victims = [asleep_in("wait"), asleep_in("wait")];
@@ -336,7 +336,7 @@ fn a_value_that_is_being_made_is_made_by_the_next() {
     drop(first);
 }
 
-fn who_detaches_gives_back_what_it_forgot() {
+fn a_detach_gives_back_forgotten_guards() {
     let family = create();
     let mut other = that_has("take", "has");
     other.ends_well();
@@ -344,7 +344,7 @@ fn who_detaches_gives_back_what_it_forgot() {
     drop(all.expect("it is gone"));
 }
 
-fn whoever_waits_for_a_value_is_woken_whatever_dies() {
+fn a_waiter_for_a_value_is_woken_despite_deaths() {
     let family = create();
     let mut victim = asleep_in("await");
     let mut survivors = [asleep_in("await"), asleep_in("await")];
@@ -363,7 +363,7 @@ fn whoever_waits_for_a_value_is_woken_whatever_dies() {
     drop(family.mutex.try_lock().expect("it was released"));
 }
 
-fn whoever_waits_for_a_first_value_has_it() {
+fn a_waiter_for_an_initial_value_gets_it() {
     let family = create();
     let late = family
         .once

@@ -7,11 +7,11 @@ use super::{KEY, LONG, attach, create};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(who_has_a_part_is_named)
-        .test(who_waits_for_a_part_is_named)
+        .test(the_holders_of_a_part_are_named)
+        .test(the_waiters_for_a_part_are_named)
         .test(a_certificate_names_the_part)
-        .test(those_who_wait_for_each_other_are_named)
-        .test(whose_time_is_over_is_told_of_the_circle)
+        .test(a_wait_cycle_is_named)
+        .test(a_timed_out_waiter_learns_of_the_cycle)
         .role(user)
 }
 
@@ -90,7 +90,7 @@ fn pids(shares: &[Usage]) -> Vec<(u32, u32)> {
     shares.map(|it| (it.attachment.pid, it.count)).collect()
 }
 
-fn who_has_a_part_is_named() {
+fn the_holders_of_a_part_are_named() {
     let family = create();
     let paths: Vec<_> = seen().parts.into_iter().map(|it| it.path).collect();
     let inner = ["rwlock", "permits", "manual", "auto", "strict", "lenient"];
@@ -161,7 +161,7 @@ fn who_has_a_part_is_named() {
     assert_eq!(part("once").state, made);
 }
 
-fn who_waits_for_a_part_is_named() {
+fn the_waiters_for_a_part_are_named() {
     let family = create();
     let waits_for = |path: &str, order: &str| {
         let mut child = using(&[]);
@@ -213,7 +213,7 @@ fn a_certificate_names_the_part() {
     assert_eq!(told, expected);
 }
 
-fn those_who_wait_for_each_other_are_named() {
+fn a_wait_cycle_is_named() {
     let family = create();
     let mut first = using(&["mutex"]);
     let mut second = using(&["write"]);
@@ -243,7 +243,7 @@ fn those_who_wait_for_each_other_are_named() {
     drop(family);
 }
 
-fn whose_time_is_over_is_told_of_the_circle() {
+fn a_timed_out_waiter_learns_of_the_cycle() {
     let _family = create();
     let mut first = using(&["mutex"]);
     let mut second = using(&["write"]);

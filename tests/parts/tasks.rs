@@ -22,20 +22,20 @@ pub(crate) fn suite() -> Suite {
         .test(a_dropped_wait_for_a_mutex_leaves_it_to_others)
         .test(a_dropped_wait_for_a_value_leaves_nothing)
         .test(a_dropped_writer_lets_readers_in)
-        .test(a_dropped_reader_keeps_nobody_out)
+        .test(a_dropped_reader_blocks_no_task)
         .test(a_reader_that_is_not_polled_keeps_no_writer_out)
         .test(a_reader_that_is_polled_comes_in_before_the_next_writer)
-        .test(a_dropped_upgrade_keeps_nobody_out)
-        .test(a_value_whose_maker_was_dropped_is_made_by_the_next)
+        .test(a_dropped_upgrade_blocks_no_task)
+        .test(the_next_task_makes_a_value_after_its_maker_was_dropped)
         .test(a_dropped_wait_for_permits_takes_none)
         .test(a_dropped_wait_for_an_event_takes_nothing)
         .test(a_dropped_wait_at_a_barrier_has_not_arrived)
         .test(a_task_has_what_the_dead_held)
-        .test(a_task_is_told_of_a_broken_round)
-        .test(a_task_that_dies_waiting_keeps_nobody_out)
-        .test(a_task_that_dies_before_it_comes_in_keeps_nobody_out_who_only_tries)
+        .test(a_task_learns_of_a_broken_round)
+        .test(a_task_that_dies_waiting_blocks_no_task)
+        .test(a_task_that_dies_before_it_comes_in_does_not_block_a_try)
         .test(a_forked_child_has_no_part_in_what_its_parent_waits_for)
-        .test(no_task_is_kept_by_one_who_is_stopped_inside)
+        .test(a_task_stopped_inside_blocks_no_other)
         .role(holder)
         .role(waiter)
         .role(reads_later)
@@ -207,7 +207,7 @@ fn a_dropped_writer_lets_readers_in() {
     drop(rwlock.try_write().expect("nobody is inside"));
 }
 
-fn a_dropped_reader_keeps_nobody_out() {
+fn a_dropped_reader_blocks_no_task() {
     let family = create();
     let rwlock = &family.inner.rwlock;
     let writer = rwlock.write().expect("nobody is inside");
@@ -268,7 +268,7 @@ fn a_reader_that_is_polled_comes_in_before_the_next_writer() {
     drop(block_on(next).expect("nobody is inside"));
 }
 
-fn a_dropped_upgrade_keeps_nobody_out() {
+fn a_dropped_upgrade_blocks_no_task() {
     let family = create();
     let other = attach();
     let rwlock = &family.inner.rwlock;
@@ -288,7 +288,7 @@ fn a_dropped_upgrade_keeps_nobody_out() {
     assert_eq!(whole(&rwlock.get().expect("it is whole")), 8);
 }
 
-fn a_value_whose_maker_was_dropped_is_made_by_the_next() {
+fn the_next_task_makes_a_value_after_its_maker_was_dropped() {
     let family = create();
     let never = async || std::future::pending().await;
     let mut makes = Box::pin(family.once.get_or_init_async(never));
@@ -348,7 +348,7 @@ fn a_dropped_wait_at_a_barrier_has_not_arrived() {
     assert!(!block_on(first).expect("all have come"));
 }
 
-fn a_task_is_told_of_a_broken_round() {
+fn a_task_learns_of_a_broken_round() {
     let family = create();
     let mut child = Child::with(holder, ["barrier"]);
     child.hears("arrives");
@@ -397,7 +397,7 @@ fn a_task_has_what_the_dead_held() {
     assert_eq!(whole(&block_on(make).expect("it comes free")), 4);
 }
 
-fn a_task_that_dies_waiting_keeps_nobody_out() {
+fn a_task_that_dies_waiting_blocks_no_task() {
     let family = create();
     let guard = family.mutex.lock().expect("it is free");
     let reader = family.inner.rwlock.read().expect("nobody is inside");
@@ -413,7 +413,7 @@ fn a_task_that_dies_waiting_keeps_nobody_out() {
     drop(writer.expect("nobody is inside"));
 }
 
-fn a_task_that_dies_before_it_comes_in_keeps_nobody_out_who_only_tries() {
+fn a_task_that_dies_before_it_comes_in_does_not_block_a_try() {
     let family = create();
     let short = [None, Some(Duration::ZERO), Some(Duration::from_millis(1))];
     for limit in short {
@@ -503,7 +503,7 @@ fn word_at(file: &File, at: usize) -> u64 {
 }
 
 /// One process is made to look as if it were stopped inside of the inner locks: nobody could step it there by chance.
-fn no_task_is_kept_by_one_who_is_stopped_inside() {
+fn a_task_stopped_inside_blocks_no_other() {
     // A number that stands nowhere else, so that the words are found.
     const PERMITS: u32 = 0x5a17;
     let first = || CrowdInit {

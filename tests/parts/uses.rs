@@ -29,7 +29,7 @@ pub(crate) fn suite() -> Suite {
         .test(a_downgraded_writer_lets_readers_in_and_no_writer)
         .test(a_set_event_lets_everybody_pass)
         .test(an_event_that_resets_itself_lets_one_pass)
-        .test(whoever_gives_up_has_not_arrived)
+        .test(a_participant_that_gives_up_has_not_arrived)
         .test(a_forked_child_has_nothing)
 }
 
@@ -382,7 +382,7 @@ fn an_event_that_resets_itself_lets_one_pass() {
     });
 }
 
-fn whoever_gives_up_has_not_arrived() {
+fn a_participant_that_gives_up_has_not_arrived() {
     let meeting = BarrierOptions {
         participants: 2,
         death_policy: DeathPolicy::BreakRound,

@@ -12,8 +12,8 @@ use crate::roles::{KEY, created};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(one_who_may_no_longer_make_barriers_looks_for_changes_again_and_again)
-        .test(one_who_may_no_longer_make_barriers_asks_for_fences_as_it_waits_for_the_lock)
+        .test(a_waiter_for_changes_polls_once_membarrier_is_denied)
+        .test(a_waiter_for_the_lock_requests_fences_once_membarrier_is_denied)
         .role(waits_for_a_change_without_barriers)
         .role(waits_for_the_lock_without_barriers)
 }
@@ -49,7 +49,7 @@ fn waits_for_a_change_without_barriers(test: &mut Talk) {
     test.say("changed");
 }
 
-fn one_who_may_no_longer_make_barriers_looks_for_changes_again_and_again() {
+fn a_waiter_for_changes_polls_once_membarrier_is_denied() {
     let value = Shared::<u64>::create(KEY, &0).expect("nothing has the key");
     let mut child = Child::of(waits_for_a_change_without_barriers);
     child.hears("ready");
@@ -68,7 +68,7 @@ fn waits_for_the_lock_without_barriers(test: &mut Talk) {
     test.say("locked");
 }
 
-fn one_who_may_no_longer_make_barriers_asks_for_fences_as_it_waits_for_the_lock() {
+fn a_waiter_for_the_lock_requests_fences_once_membarrier_is_denied() {
     let segment = created();
     let bytes = segment.lock().expect("it is free");
     let mut child = Child::of(waits_for_the_lock_without_barriers);

@@ -16,7 +16,7 @@ pub(crate) fn suite() -> Suite {
         .test(what_is_created_is_zero_unless_the_creator_writes_it)
         .test(a_creator_that_gives_up_leaves_nothing)
         .test(a_living_segment_is_not_created_again)
-        .test(options_that_nobody_can_have_are_refused)
+        .test(impossible_options_are_refused)
         .role(creator)
         .role(watcher)
         .role(racer)
@@ -255,7 +255,7 @@ fn a_living_segment_is_not_created_again() {
     Segment::destroy(KEY, sharehold::DestroyMode::Immediate).expect("it is there");
 }
 
-fn options_that_nobody_can_have_are_refused() {
+fn impossible_options_are_refused() {
     let options = || Segment::options().size(8);
     for refused in [
         options().size(0),

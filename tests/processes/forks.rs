@@ -26,14 +26,14 @@ pub(crate) fn suite() -> Suite {
         .test(a_child_forked_in_a_change_changes_nothing)
         .test(a_forked_child_attaches_on_its_own)
         .test(a_child_that_runs_another_program_inherits_nothing)
-        .test(a_child_forked_beside_those_who_come_and_go_has_nothing_of_theirs)
+        .test(a_child_forked_beside_changing_attachments_inherits_none_of_them)
         .test(a_child_that_a_signal_handler_forks_has_nothing_of_what_it_interrupts)
         .test(a_child_forked_during_the_first_attach_attaches)
         .role(forks_holding)
         .role(forks_reading)
         .role(starts_a_program)
         .role(looks_on)
-        .role(forks_beside_those_who_come_and_go)
+        .role(forks_beside_changing_attachments)
         .role(forks_in_signal_handlers)
         .role(forks_during_its_first_attach)
 }
@@ -350,7 +350,7 @@ fn has_of_segments(process: &str) -> Vec<String> {
 }
 
 /// Forks again and again while two threads attach and detach, and says what the children have of it.
-fn forks_beside_those_who_come_and_go(test: &mut Talk) {
+fn forks_beside_changing_attachments(test: &mut Talk) {
     const FORKS: usize = 1_000;
     let done = AtomicBool::new(false);
     let mut with_something = 0;
@@ -382,9 +382,9 @@ fn come_and_look() {
     drop(Segment::attach_read_only(KEY).expect("it is there"));
 }
 
-fn a_child_forked_beside_those_who_come_and_go_has_nothing_of_theirs() {
+fn a_child_forked_beside_changing_attachments_inherits_none_of_them() {
     let _segment = created();
-    let mut parent = Child::of(forks_beside_those_who_come_and_go);
+    let mut parent = Child::of(forks_beside_changing_attachments);
     assert_eq!(parent.hear_number(), 0, "so many children have something");
     parent.ends_well();
 }

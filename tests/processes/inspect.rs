@@ -17,13 +17,13 @@ use crate::roles::{KEY, attached, created, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(who_looks_learns_everything_and_is_not_there)
+        .test(inspection_shows_everything_and_does_not_attach)
         .test(bytes_are_shown_from_their_beginning)
         .test(a_living_holder_is_named_with_its_thread)
-        .test(a_dead_holder_is_named_until_somebody_vouches_for_the_data)
+        .test(a_dead_owner_is_named_until_the_data_are_marked_consistent)
         .test(a_holder_that_panicked_is_named)
         .test(a_stale_segment_is_seen_and_stays)
-        .test(a_dead_one_whose_byte_a_child_keeps_is_seen_through)
+        .test(a_dead_process_is_detected_though_a_child_keeps_its_byte_lock)
         .test(a_value_that_is_changed_all_the_time_is_seen_whole)
         .test(a_file_that_is_cut_off_meanwhile_is_an_error_and_no_signal)
         .test(there_may_be_more_segments_than_open_files)
@@ -41,7 +41,7 @@ fn holder(lock: LockState) -> Holder {
     }
 }
 
-fn who_looks_learns_everything_and_is_not_there() {
+fn inspection_shows_everything_and_does_not_attach() {
     let options = Segment::options().slots(7).mode(0o640);
     let value = options.create_shared(KEY, &[7_u32; 3]).expect("it is free");
     value.set(&[8, 9, 10]).expect("it can be changed");
@@ -140,7 +140,7 @@ fn a_living_holder_is_named_with_its_thread() {
     assert_eq!(other.thread, Some(child.pid()), "its first thread");
 }
 
-fn a_dead_holder_is_named_until_somebody_vouches_for_the_data() {
+fn a_dead_owner_is_named_until_the_data_are_marked_consistent() {
     let segment = created();
     let mut child = holding();
     child.kill();
@@ -227,7 +227,7 @@ fn a_stale_segment_is_seen_and_stays() {
     assert_eq!(kind(inspect(KEY)), Some(ErrorKind::NotFound));
 }
 
-fn a_dead_one_whose_byte_a_child_keeps_is_seen_through() {
+fn a_dead_process_is_detected_though_a_child_keeps_its_byte_lock() {
     let segment = created();
     let mut parent = Child::with(forks_holding, ["Clone"]);
     parent.hears("forked");

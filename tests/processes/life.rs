@@ -10,7 +10,7 @@ use crate::roles::{KEY, attached, created, kind};
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(the_last_one_out_removes_the_segment)
-        .test(when_the_last_ones_die_together_the_next_one_who_asks_finds_nothing)
+        .test(when_the_last_users_die_together_the_key_is_free)
         .test(a_handle_of_a_dead_process_does_not_count_among_the_living)
         .test(a_persistent_segment_outlives_its_users_and_keeps_its_data)
         .test(destroy_now_frees_the_key_and_leaves_those_attached_their_memory)
@@ -37,7 +37,7 @@ fn the_last_one_out_removes_the_segment() {
     assert!(left_in_directory().is_empty());
 }
 
-fn when_the_last_ones_die_together_the_next_one_who_asks_finds_nothing() {
+fn when_the_last_users_die_together_the_key_is_free() {
     for ask in [
         |()| kind(Segment::attach(KEY)),
         |()| kind(Segment::attach_read_only(KEY)),

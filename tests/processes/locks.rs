@@ -13,11 +13,11 @@ use crate::roles::{KEY, LONG, attached, created, describe, holding};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(a_killed_holders_lock_is_taken_over_and_says_who_died)
-        .test(a_death_is_reported_until_somebody_vouches_for_the_data)
+        .test(a_killed_owners_lock_is_recovered_and_names_the_dead_process)
+        .test(a_death_is_reported_until_the_data_are_marked_consistent)
         .test(recover_repairs_before_it_vouches)
         .test(lock_or_recover_repairs_only_what_was_abandoned)
-        .test(those_who_take_over_may_die_as_well)
+        .test(a_recovering_process_may_die_too)
         .test(a_waiter_that_is_killed_takes_no_turn_with_it)
         .test(a_holder_that_panicked_is_reported_and_the_lock_is_free)
         .test(a_stopped_holder_is_not_robbed_as_long_as_it_is_stopped)
@@ -25,7 +25,7 @@ pub(crate) fn suite() -> Suite {
         .test(try_lock_never_waits_and_takes_over_from_the_dead)
         .test(locking_twice_on_one_thread_is_an_error)
         .test(threads_that_share_a_handle_exclude_each_other)
-        .test(whoever_holds_it_in_whatever_way_is_listed)
+        .test(holders_of_every_kind_are_listed)
         .test(a_forgotten_guard_is_released_by_detaching)
         .test(counts_of_threads_and_processes_are_exact)
         .test(counts_are_exact_while_counters_are_killed)
@@ -58,7 +58,7 @@ fn own_name() -> String {
     name.chars().take(16).collect()
 }
 
-fn a_killed_holders_lock_is_taken_over_and_says_who_died() {
+fn a_killed_owners_lock_is_recovered_and_names_the_dead_process() {
     let segment = created();
     let mut child = attached();
     let slot: usize = child.ask("slot").parse().expect("a number");
@@ -83,7 +83,7 @@ fn a_killed_holders_lock_is_taken_over_and_says_who_died() {
     );
 }
 
-fn a_death_is_reported_until_somebody_vouches_for_the_data() {
+fn a_death_is_reported_until_the_data_are_marked_consistent() {
     let segment = created();
     let mut child = holding();
     child.kill();
@@ -184,7 +184,7 @@ fn lock_or_recover_repairs_only_what_was_abandoned() {
     drop(calm.expect("it is free"));
 }
 
-fn those_who_take_over_may_die_as_well() {
+fn a_recovering_process_may_die_too() {
     const MORTALS: usize = 30;
     let segment = created();
     let mut first = holding();
@@ -381,7 +381,7 @@ fn threads_that_share_a_handle_exclude_each_other() {
     });
 }
 
-fn whoever_holds_it_in_whatever_way_is_listed() {
+fn holders_of_every_kind_are_listed() {
     let holder = || {
         let mut listed = sharehold::list().expect("one may look");
         let segment = listed.remove(0).summary.expect("it is whole");

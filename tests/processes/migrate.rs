@@ -16,14 +16,14 @@ use crate::roles::{KEY, LONG, attached, created, describe, holding, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(a_value_is_migrated_and_its_users_are_told)
-        .test(bytes_are_migrated_and_who_sleeps_for_their_lock_is_told)
+        .test(a_value_is_migrated_and_its_users_get_an_error)
+        .test(bytes_are_migrated_and_waiters_for_their_lock_get_an_error)
         .test(what_is_migrated_already_is_attached_to)
         .test(of_many_that_migrate_at_once_one_does)
         .test(a_migration_that_fails_changes_nothing)
         .test(a_migrator_killed_at_work_leaves_the_old_value_to_its_users)
         .test(what_a_dead_migrator_left_is_removed)
-        .test(a_migrator_killed_at_its_last_step_keeps_nobody_out)
+        .test(a_migrator_killed_at_its_last_step_blocks_no_process)
         .test(an_older_format_is_exported_and_migrated)
         .test(an_older_format_in_use_is_not_migrated)
         .test(an_older_format_is_exported_as_of_the_last_commit)
@@ -115,7 +115,7 @@ fn used() -> Child {
     child
 }
 
-fn a_value_is_migrated_and_its_users_are_told() {
+fn a_value_is_migrated_and_its_users_get_an_error() {
     let old = made(7);
     let mut user = used();
     let mut waiter = used();
@@ -170,7 +170,7 @@ fn a_value_is_migrated_and_its_users_are_told() {
     destroyed();
 }
 
-fn bytes_are_migrated_and_who_sleeps_for_their_lock_is_told() {
+fn bytes_are_migrated_and_waiters_for_their_lock_get_an_error() {
     let bytes = options()
         .size(100)
         .create(KEY)
@@ -332,7 +332,7 @@ fn asks_without_descriptors(test: &mut Talk) {
     test.say(describe(segment.lock_timeout(LONG)));
 }
 
-fn a_migrator_killed_at_its_last_step_keeps_nobody_out() {
+fn a_migrator_killed_at_its_last_step_blocks_no_process() {
     const REPLACING: u64 = 104;
     let segment = created();
     let mut waiter = Child::of(asks_without_descriptors);

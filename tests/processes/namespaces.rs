@@ -16,7 +16,7 @@ pub(crate) fn suite() -> Suite {
         .test(a_death_in_another_namespace_is_seen)
         .test(a_living_holder_in_another_namespace_is_not_robbed)
         .test(a_daemon_in_another_namespace_is_not_robbed)
-        .test(a_segment_lives_as_long_as_somebody_in_any_namespace)
+        .test(a_segment_lives_as_long_as_a_user_in_any_namespace)
         .test(a_living_holder_is_not_robbed_where_proc_shows_others_under_equal_pids)
         .test(a_living_holder_is_not_robbed_from_another_time_namespace)
         .test(a_file_system_that_is_mounted_read_only_is_named_in_the_error)
@@ -162,7 +162,7 @@ fn a_daemon_in_another_namespace_is_not_robbed() {
     }
 }
 
-fn a_segment_lives_as_long_as_somebody_in_any_namespace() {
+fn a_segment_lives_as_long_as_a_user_in_any_namespace() {
     for [one, other] in [[0, 0], [0, 1], [1, 0], [1, 1]] {
         let segment = created();
         let mut one = alone(NAMESPACES[one]);

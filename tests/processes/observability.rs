@@ -12,14 +12,14 @@ use crate::roles::{KEY, attached, attached_to, created, holding};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(whoever_waits_is_named_as_long_as_it_waits)
+        .test(a_waiter_is_named_as_long_as_it_waits)
         .test(the_holder_is_seen_since_it_was_met)
         .test(a_death_has_its_certificate)
         .test(the_last_certificates_are_kept)
         .test(processes_that_wait_for_each_other_are_named)
         .test(a_row_is_no_circle)
         .test(a_note_of_anything_is_no_harm)
-        .test(who_is_stopped_before_it_notices_is_not_said_to_wait)
+        .test(a_waiter_stopped_before_it_notices_is_not_reported_as_waiting)
         .role(both)
 }
 
@@ -40,7 +40,7 @@ fn waiter() -> Child {
     child
 }
 
-fn whoever_waits_is_named_as_long_as_it_waits() {
+fn a_waiter_is_named_as_long_as_it_waits() {
     let segment = created();
     let guard = segment.lock().expect("it is free");
     assert_eq!(waiting(), []);
@@ -235,7 +235,7 @@ fn crossed() -> [Child; 2] {
     })
 }
 
-fn who_is_stopped_before_it_notices_is_not_said_to_wait() {
+fn a_waiter_stopped_before_it_notices_is_not_reported_as_waiting() {
     let all = [created(), Segment::create(OTHER, 1).expect("it is free")];
     let [mut stopped, mut other] = crossed();
     stopped.tell("lock 1");

@@ -15,12 +15,12 @@ use crate::roles::{KEY, LONG, created, kind};
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(what_does_not_fit_is_an_error_and_leaves_nothing)
-        .test(a_file_system_without_files_left_is_told_from_one_without_memory)
+        .test(a_lack_of_inodes_is_distinguished_from_a_lack_of_memory)
         .test(growth_that_does_not_fit_leaves_everything_as_it_was)
         .test(on_a_full_file_system_segments_go_on_and_no_store_faults)
         .test(a_process_that_is_interrupted_all_the_time_creates_and_grows)
         .test(limits_of_the_process_are_errors_and_no_signals)
-        .test(a_process_that_attached_with_few_descriptors_sees_who_has_died)
+        .test(a_process_that_attached_with_few_descriptors_sees_deaths)
         .role(creates_too_much)
         .role(creates_one_file_too_many)
         .role(grows_too_much)
@@ -103,7 +103,7 @@ fn creates_one_file_too_many(_: &mut Talk) {
     assert!(error.to_string().contains(&place), "{error}");
 }
 
-fn a_file_system_without_files_left_is_told_from_one_without_memory() {
+fn a_lack_of_inodes_is_distinguished_from_a_lack_of_memory() {
     on_a_small_file_system("nr_inodes=2", creates_one_file_too_many);
 }
 
@@ -280,7 +280,7 @@ fn attaches_with_few_descriptors(test: &mut Talk) {
     test.say(matches!(found, Err(LockError::Abandoned(_))));
 }
 
-fn a_process_that_attached_with_few_descriptors_sees_who_has_died() {
+fn a_process_that_attached_with_few_descriptors_sees_deaths() {
     let _segment = created();
     let mut waiter = Child::of(attaches_with_few_descriptors);
     waiter.hears("attached");

@@ -12,10 +12,10 @@ use crate::roles::{KEY, LONG, attached, holding, kind};
 pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(four_slots_serve_two_thousand_attachers_that_are_killed)
-        .test(who_gets_a_dead_ones_slot_does_not_get_what_it_held)
+        .test(a_reused_slot_does_not_inherit_what_its_dead_owner_held)
         .test(a_full_table_is_an_error_that_says_so)
         .test(four_thousand_can_be_attached_at_once)
-        .test(a_table_that_was_used_four_billion_times_still_shows_who_is_there)
+        .test(a_table_shows_its_attachments_after_four_billion_uses)
         .role(crowd)
 }
 
@@ -62,7 +62,7 @@ fn four_slots_serve_two_thousand_attachers_that_are_killed() {
     );
 }
 
-fn who_gets_a_dead_ones_slot_does_not_get_what_it_held() {
+fn a_reused_slot_does_not_inherit_what_its_dead_owner_held() {
     let segment = Segment::options()
         .size(8)
         .slots(2)
@@ -156,7 +156,7 @@ fn four_thousand_can_be_attached_at_once() {
     Segment::destroy(KEY, DestroyMode::WhenUnused).expect("nobody is left");
 }
 
-fn a_table_that_was_used_four_billion_times_still_shows_who_is_there() {
+fn a_table_shows_its_attachments_after_four_billion_uses() {
     /// Where the header says whose turn it is to take a slot: see `docs/format.md`.
     const NEXT_SLOT: u64 = 76;
     let segment = Segment::options()

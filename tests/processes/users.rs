@@ -16,7 +16,7 @@ use crate::roles::{KEY, LONG, describe, kind};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(another_user_is_refused_and_told_whose_it_is)
+        .test(another_user_is_refused_with_the_name_of_the_owner)
         .test(the_group_is_admitted_when_the_mode_says_so)
         .test(everybody_is_admitted_when_the_mode_says_so)
         .test(others_may_look_when_the_mode_says_no_more)
@@ -24,8 +24,8 @@ pub(crate) fn suite() -> Suite {
         .test(sharing_one_segment_opens_the_directory_and_no_other_segment)
         .test(a_holder_of_another_user_is_taken_over_from)
         .test(a_holder_that_becomes_a_program_which_may_not_be_looked_into_is_taken_over_from)
-        .test(a_stale_segment_is_not_found_by_who_may_not_remove_it)
-        .test(nobody_creates_for_another_user)
+        .test(a_stale_segment_is_not_found_by_a_user_that_may_not_remove_it)
+        .test(no_user_creates_for_another_user)
         .role(user)
 }
 
@@ -158,7 +158,7 @@ fn clean_up(users: impl IntoIterator<Item = Child>) {
     fs::remove_dir(place()).expect("it is there, and empty");
 }
 
-fn another_user_is_refused_and_told_whose_it_is() {
+fn another_user_is_refused_with_the_name_of_the_owner() {
     let mut owner = start("0", false);
     let mut stranger = start(STRANGER, false);
     assert_eq!(owner.ask("create 600"), "done");
@@ -315,7 +315,7 @@ fn a_holder_that_becomes_a_program_which_may_not_be_looked_into_is_taken_over_fr
     }
 }
 
-fn a_stale_segment_is_not_found_by_who_may_not_remove_it() {
+fn a_stale_segment_is_not_found_by_a_user_that_may_not_remove_it() {
     let mut owner = start("0", false);
     let mut stranger = start(STRANGER, false);
     for mode in ["666", "644"] {
@@ -339,7 +339,7 @@ fn a_stale_segment_is_not_found_by_who_may_not_remove_it() {
     clean_up([stranger, owner]);
 }
 
-fn nobody_creates_for_another_user() {
+fn no_user_creates_for_another_user() {
     need_root("have something to lose");
     let foreign = Segment::options().size(8).owner(12_345);
     let refused = Some(sharehold::ErrorKind::InvalidOption);

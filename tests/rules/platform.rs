@@ -8,7 +8,7 @@ use crate::{Finding, assert_none, lines};
 const EDGES: &[&str] = &["src/sys/mod.rs", "crates/sharehold-sweep/src/ptrace/mod.rs"];
 
 /// Which system it is compiled for is asked at the edge only.
-fn systems_told_apart_at_the_edge(source: &Source) -> Vec<Finding> {
+fn systems_distinguished_at_the_edge(source: &Source) -> Vec<Finding> {
     if EDGES.contains(&source.path.as_str()) {
         return Vec::new();
     }
@@ -64,12 +64,12 @@ fn system_named_in_sys(source: &Source) -> Vec<Finding> {
 }
 
 #[test]
-fn systems_are_told_apart_at_the_edge() {
-    assert_none(shipped().flat_map(systems_told_apart_at_the_edge));
+fn systems_are_distinguished_at_the_edge() {
+    assert_none(shipped().flat_map(systems_distinguished_at_the_edge));
 }
 
 #[test]
-fn a_system_told_apart_elsewhere_is_found() {
+fn a_system_distinguished_elsewhere_is_found() {
     let code = "\
 #[cfg(test)]
 mod t {}
@@ -82,11 +82,11 @@ cfg_select! {
 fn d(windows: u8) {}
 ";
     let elsewhere = Source::parse("src/key.rs", code);
-    let mut found = lines(&systems_told_apart_at_the_edge(&elsewhere));
+    let mut found = lines(&systems_distinguished_at_the_edge(&elsewhere));
     found.sort_unstable();
     assert_eq!(found, [3, 4, 6]);
     let edge = Source::parse("src/sys/mod.rs", code);
-    assert_none(systems_told_apart_at_the_edge(&edge));
+    assert_none(systems_distinguished_at_the_edge(&edge));
 }
 
 #[test]

@@ -212,7 +212,7 @@ pub(crate) fn states_a_fact(reason: &str) -> bool {
 }
 
 #[test]
-fn code_and_comments_are_told_apart() {
+fn code_and_comments_are_distinguished() {
     let source = Source::parse(
         "sample.rs",
         "\

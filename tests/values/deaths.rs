@@ -14,8 +14,8 @@ use super::{Bytes, KEY, MEBIBYTE, Uniform, uniform, version_of, with_stack};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(whoever_dies_in_set_leaves_the_old_value_or_the_new_one)
-        .test(whoever_dies_in_update_leaves_the_old_value_or_the_new_one)
+        .test(a_death_in_set_leaves_the_old_or_the_new_value)
+        .test(a_death_in_update_leaves_the_old_or_the_new_value)
         .role(setter)
         .role(updater)
 }
@@ -25,11 +25,11 @@ const DEATHS: u32 = 150;
 
 type Large = Uniform<MEBIBYTE>;
 
-fn whoever_dies_in_set_leaves_the_old_value_or_the_new_one() {
+fn a_death_in_set_leaves_the_old_or_the_new_value() {
     with_stack(|| die_in(|| Child::of(setter)));
 }
 
-fn whoever_dies_in_update_leaves_the_old_value_or_the_new_one() {
+fn a_death_in_update_leaves_the_old_or_the_new_value() {
     with_stack(|| die_in(|| Child::of(updater)));
 }
 

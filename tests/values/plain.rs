@@ -10,9 +10,9 @@ use super::KEY;
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(a_dead_plain_holder_keeps_nobody_from_changing_the_value)
-        .test(whoever_dies_in_a_change_leaves_the_mark_of_a_plain_holder)
-        .test(a_panicked_plain_holder_keeps_nobody_from_changing_the_value)
+        .test(a_dead_in_place_owner_does_not_block_changes)
+        .test(a_death_in_a_change_keeps_the_in_place_mark_of_the_previous_owner)
+        .test(a_panicked_in_place_owner_does_not_block_changes)
         .test(transactions_on_bytes_are_still_refused)
         .test(a_typed_segment_has_no_bytes_to_read_or_write)
         .role(plain_holder)
@@ -92,7 +92,7 @@ fn change_in_all_ways(value: &Shared<u64>) {
     assert_eq!(value.get().expect("it is whole"), old + 7);
 }
 
-fn a_dead_plain_holder_keeps_nobody_from_changing_the_value() {
+fn a_dead_in_place_owner_does_not_block_changes() {
     let value = Shared::<u64>::create(KEY, &0).expect("nothing has the key");
     for _ in 0..3 {
         let mut holder = Child::of(plain_holder);
@@ -113,7 +113,7 @@ fn a_dead_plain_holder_keeps_nobody_from_changing_the_value() {
     change_in_all_ways(&value);
 }
 
-fn whoever_dies_in_a_change_leaves_the_mark_of_a_plain_holder() {
+fn a_death_in_a_change_keeps_the_in_place_mark_of_the_previous_owner() {
     let value = Shared::<u64>::create(KEY, &0).expect("nothing has the key");
     let die_in_change = || {
         let mut changer = Child::of(changer);
@@ -136,7 +136,7 @@ fn whoever_dies_in_a_change_leaves_the_mark_of_a_plain_holder() {
     assert_eq!(marked_by(value.segment()), dead);
 }
 
-fn a_panicked_plain_holder_keeps_nobody_from_changing_the_value() {
+fn a_panicked_in_place_owner_does_not_block_changes() {
     let value = Shared::<u64>::create(KEY, &0).expect("nothing has the key");
     let panicked = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {

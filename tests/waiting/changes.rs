@@ -10,18 +10,18 @@ use super::{KEY, LONG, wait_until_idle};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(a_change_wakes_who_waits_and_nothing_else_does)
+        .test(only_a_change_wakes_the_waiters)
         .test(every_waiter_is_woken)
         .test(a_read_only_waiter_sees_changes)
         .test(a_waiter_without_the_type_sees_changes)
         .test(a_watch_returns_newer_and_newer_values)
-        .test(a_watch_begins_where_it_is_told)
+        .test(a_watch_begins_at_the_given_version)
         .test(waiting_ends_in_time_when_nothing_changes)
-        .test(who_changes_cannot_wait_for_another_change)
-        .test(a_waiter_sees_what_is_done_by_one_who_was_stopped_in_a_change)
-        .test(a_waiter_outlives_one_who_dies_in_a_change)
+        .test(a_writer_cannot_wait_for_another_change)
+        .test(a_waiter_sees_the_change_of_a_writer_that_was_stopped_in_it)
+        .test(a_waiter_survives_the_death_of_a_writer_in_a_change)
         .test(a_dead_waiter_is_not_missed)
-        .test(those_who_are_attached_go_on_after_it_was_destroyed)
+        .test(attached_processes_go_on_after_it_was_destroyed)
         .role(waiter)
         .role(reader)
         .role(any_waiter)
@@ -74,7 +74,7 @@ fn stopped(test: &mut Talk) {
     test.say("done");
 }
 
-fn a_change_wakes_who_waits_and_nothing_else_does() {
+fn only_a_change_wakes_the_waiters() {
     let shared = create();
     let mut child = Child::of(waiter);
     child.hears("0");
@@ -153,7 +153,7 @@ fn a_watch_returns_newer_and_newer_values() {
     });
 }
 
-fn a_watch_begins_where_it_is_told() {
+fn a_watch_begins_at_the_given_version() {
     let shared = create();
     shared.set(&1).expect("it can be changed");
     let found = shared.get_versioned().expect("it is there");
@@ -199,7 +199,7 @@ fn waiting_ends_in_time_when_nothing_changes() {
     assert_eq!(never.map_err(|error| error.kind()), Err(ErrorKind::Timeout));
 }
 
-fn who_changes_cannot_wait_for_another_change() {
+fn a_writer_cannot_wait_for_another_change() {
     let shared = create();
     let inside = shared
         .update(|_| shared.wait_while(|value| *value == 0))
@@ -210,7 +210,7 @@ fn who_changes_cannot_wait_for_another_change() {
     );
 }
 
-fn a_waiter_sees_what_is_done_by_one_who_was_stopped_in_a_change() {
+fn a_waiter_sees_the_change_of_a_writer_that_was_stopped_in_it() {
     let shared = create();
     let mut changer = Child::of(stopped);
     changer.hears("in the change");
@@ -226,7 +226,7 @@ fn a_waiter_sees_what_is_done_by_one_who_was_stopped_in_a_change() {
     assert_eq!(shared.get().expect("it is there"), 9);
 }
 
-fn a_waiter_outlives_one_who_dies_in_a_change() {
+fn a_waiter_survives_the_death_of_a_writer_in_a_change() {
     let shared = create();
     let mut changer = Child::of(stopped);
     changer.hears("in the change");
@@ -262,7 +262,7 @@ fn a_dead_waiter_is_not_missed() {
     }
 }
 
-fn those_who_are_attached_go_on_after_it_was_destroyed() {
+fn attached_processes_go_on_after_it_was_destroyed() {
     let shared = create();
     let mut child = Child::of(waiter);
     child.hears("0");

@@ -16,11 +16,11 @@ pub(crate) fn suite() -> Suite {
         .test(many_waiters_ask_little_more_than_a_few)
         .test(others_ask_when_the_holder_and_all_askers_die)
         .test(others_ask_while_all_askers_are_stopped)
-        .test(many_who_want_a_permit_look_little_more_than_a_few)
+        .test(many_waiters_for_a_permit_check_little_more_than_a_few)
         .test(others_ask_for_a_permit_when_its_holder_and_all_askers_die)
-        .test(many_who_want_to_read_look_little_more_than_a_few)
+        .test(many_waiting_readers_check_little_more_than_a_few)
         .test(others_read_when_the_writer_and_all_askers_die)
-        .test(who_comes_in_untold_tells_the_others)
+        .test(a_holder_that_came_in_without_a_wake_up_wakes_the_others)
         .test(a_task_that_cannot_be_counted_finds_the_writer_dead)
         .test(others_check_often_while_all_checkers_are_stopped)
         .test(others_check_often_for_a_permit_while_all_checkers_are_stopped)
@@ -190,7 +190,7 @@ fn create_permit() -> Semaphore {
     options.create_part(KEY, 1).expect("nothing has the key")
 }
 
-fn many_who_want_a_permit_look_little_more_than_a_few() {
+fn many_waiters_for_a_permit_check_little_more_than_a_few() {
     let _permit = create_permit();
     look_little_more_than_a_few(start_for_permit);
 }
@@ -217,7 +217,7 @@ fn create_rwlock() -> RwLock<u64> {
     options.create_part(KEY, 0).expect("nothing has the key")
 }
 
-fn many_who_want_to_read_look_little_more_than_a_few() {
+fn many_waiting_readers_check_little_more_than_a_few() {
     let _rwlock = create_rwlock();
     look_little_more_than_a_few(start_to_read);
 }
@@ -264,7 +264,7 @@ fn a_task_that_cannot_be_counted_finds_the_writer_dead() {
     drop(rwlock.write_timeout(LONG).expect("nobody is inside"));
 }
 
-fn who_comes_in_untold_tells_the_others() {
+fn a_holder_that_came_in_without_a_wake_up_wakes_the_others() {
     let rwlock = create_rwlock();
     let (mut writer, mut waiters) = start_many(start_to_read, 8);
     let file = the_file();

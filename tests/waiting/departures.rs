@@ -10,13 +10,13 @@ use super::{KEY, LONG, wait_until_idle};
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(whoever_leaves_is_reported_once)
-        .test(who_comes_later_is_reported_too)
-        .test(a_waiter_is_told_of_a_death_and_sleeps_otherwise)
-        .test(everybody_is_told_of_every_death)
+        .test(each_departure_is_reported_once)
+        .test(later_attachments_are_reported_too)
+        .test(a_waiter_learns_of_a_death_and_sleeps_otherwise)
+        .test(every_waiter_learns_of_every_death)
         .test(the_stopped_have_not_left)
-        .test(nobody_is_reported_who_was_gone_before)
-        .test(who_cannot_be_told_looks_again)
+        .test(earlier_departures_are_not_reported)
+        .test(a_waiter_without_notifications_polls)
         .role(member)
         .role(follower)
         .role(poor_follower)
@@ -69,7 +69,7 @@ fn start<F: Fn(&mut Talk)>(role: F) -> Child {
     child
 }
 
-fn whoever_leaves_is_reported_once() {
+fn each_departure_is_reported_once() {
     let segment = create();
     let mut members: Vec<Child> = (0..3).map(|_| start(member)).collect();
     let mut departures = segment.departures().expect("it is ours");
@@ -89,7 +89,7 @@ fn whoever_leaves_is_reported_once() {
     assert_eq!((error.kind(), error.key()), (ErrorKind::Timeout, Some(KEY)));
 }
 
-fn who_comes_later_is_reported_too() {
+fn later_attachments_are_reported_too() {
     let segment = create();
     let mut departures = segment.departures().expect("it is ours");
     for _ in 0..3 {
@@ -109,7 +109,7 @@ fn who_comes_later_is_reported_too() {
     assert_eq!(pids, [quick.pid(), quicker.pid()]);
 }
 
-fn a_waiter_is_told_of_a_death_and_sleeps_otherwise() {
+fn a_waiter_learns_of_a_death_and_sleeps_otherwise() {
     let _segment = create();
     let mut child = start(follower);
     for _ in 0..3 {
@@ -120,7 +120,7 @@ fn a_waiter_is_told_of_a_death_and_sleeps_otherwise() {
     }
 }
 
-fn who_cannot_be_told_looks_again() {
+fn a_waiter_without_notifications_polls() {
     let _segment = create();
     let mut child = start(poor_follower);
     for leave in [Child::kill, Child::ends_well] {
@@ -130,7 +130,7 @@ fn who_cannot_be_told_looks_again() {
     }
 }
 
-fn everybody_is_told_of_every_death() {
+fn every_waiter_learns_of_every_death() {
     let _segment = create();
     let mut followers: Vec<Child> = (0..5).map(|_| start(follower)).collect();
     for _ in 0..4 {
@@ -162,7 +162,7 @@ fn the_stopped_have_not_left() {
     assert_eq!(gone.pid, victim.pid());
 }
 
-fn nobody_is_reported_who_was_gone_before() {
+fn earlier_departures_are_not_reported() {
     let segment = create();
     start(member).kill();
     let mut left = start(member);

@@ -9,7 +9,7 @@ use super::KEY;
 
 pub(crate) fn suite() -> Suite {
     Suite::new()
-        .test(nobody_misses_the_last_change_whoever_dies)
+        .test(no_waiter_misses_the_last_change_despite_deaths)
         .role(changer)
         .role(waiter)
 }
@@ -56,7 +56,7 @@ fn start<F: Fn(&mut Talk)>(role: F) -> Child {
     child
 }
 
-fn nobody_misses_the_last_change_whoever_dies() {
+fn no_waiter_misses_the_last_change_despite_deaths() {
     let mut dice = Rng::with_seed(7);
     for _ in 0..12 {
         let shared = Shared::create(KEY, &0_u64).expect("nothing has the key");

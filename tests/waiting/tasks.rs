@@ -26,7 +26,7 @@ pub(crate) fn suite() -> Suite {
         .test(a_cancelled_task_leaves_nothing_behind)
         .test(a_cancelled_task_passes_its_wake_up_on)
         .test(a_task_sees_a_change_after_the_death_of_one_in_a_change)
-        .test(a_task_is_told_of_departures)
+        .test(a_task_learns_of_departures)
         .test(a_forked_child_waits_with_threads_of_its_own)
         .test(an_event_loop_follows_a_value)
         .test(idle_tasks_cost_nothing)
@@ -259,7 +259,7 @@ fn a_task_sees_a_change_after_the_death_of_one_in_a_change() {
     });
 }
 
-fn a_task_is_told_of_departures() {
+fn a_task_learns_of_departures() {
     let segment = Segment::create(KEY, 8).expect("nothing has the key");
     runtime().block_on(async {
         let mut departures = segment.departures().expect("it is ours");

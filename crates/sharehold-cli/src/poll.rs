@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_told() {
+    fn events_report_creation_and_removal() {
         let directory = tempfile::tempdir().expect("there is room");
         let hints = Hints::of(directory.path()).expect("there are enough");
         assert!(!hints.come_within(Duration::ZERO));

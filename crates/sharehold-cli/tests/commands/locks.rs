@@ -89,7 +89,7 @@ fn nothing_is_lost_while_holders_are_killed() {
 
 /// A typed value is whole whoever dies, so that it can be changed; the next `lock` is told.
 #[test]
-fn a_killed_lock_keeps_nobody_from_changing_a_value() {
+fn a_killed_lock_command_does_not_block_changes_of_a_value() {
     const DEATHS: u32 = 100;
     let world = World::new();
     world.ok("create com.example.value --fields a:u64");
@@ -232,7 +232,7 @@ fn a_living_holder_is_waited_for() {
 }
 
 #[test]
-fn a_death_is_told_until_a_command_succeeds() {
+fn a_death_is_reported_until_a_command_succeeds() {
     let world = World::new();
     world.ok("create com.example.lock --size 8");
     let pid = world.abandon("com.example.lock");
@@ -382,7 +382,7 @@ fn it_waits_for_a_slot() {
 }
 
 #[test]
-fn who_looks_sees_the_command_that_runs_under_the_lock() {
+fn inspection_shows_the_command_that_runs_under_the_lock() {
     let world = World::new();
     let holder = world.hold("l");
     let seen = format!("{} sh", holder.0.id());

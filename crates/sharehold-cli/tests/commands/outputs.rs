@@ -57,7 +57,7 @@ fn output_that_cannot_be_written_is_a_failure_that_says_so() {
 }
 
 #[test]
-fn a_change_whose_answer_cannot_be_written_is_told_to_be_made() {
+fn a_change_is_reported_as_made_if_its_answer_cannot_be_written() {
     let world = World::new();
     world.create_job("job");
     for (words, change) in [

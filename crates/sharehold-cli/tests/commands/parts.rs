@@ -148,7 +148,7 @@ fn scripts_meet() {
 
 /// A refusal names the command that does what was wanted.
 #[test]
-fn what_parts_cannot_do_is_told_with_what_can() {
+fn an_unsupported_operation_on_a_part_names_a_supported_one() {
     let world = World::new();
     let _peer = some_parts(&world);
     for line in ["read", "write"] {

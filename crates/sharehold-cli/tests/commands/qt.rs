@@ -63,7 +63,7 @@ fn rust_and_qt_workers_count_exactly_together() {
 }
 
 #[test]
-fn what_is_no_qt_worker_is_told() {
+fn an_invalid_qt_worker_is_reported() {
     let world = World::new();
     for (program, reason) in [
         ("true", "did not say how far it counted"),

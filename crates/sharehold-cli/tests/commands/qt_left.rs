@@ -57,7 +57,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 alone! {
-    fn system_v_memory_that_nobody_is_attached_to() {
+    fn system_v_memory_without_attachments() {
         let world = World::new();
         let options = || Options::new().temp_dir(world.path());
         let key = "com.example.qt";

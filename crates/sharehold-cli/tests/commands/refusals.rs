@@ -179,7 +179,7 @@ fn plain_bytes_where_a_value_is_asked_for() {
 
 /// A value is whole whoever dies: it can be changed. The next `lock`, whose command may guard files, is told.
 #[test]
-fn a_value_that_was_locked_in_place_by_one_who_died() {
+fn a_value_whose_in_place_owner_died() {
     let world = World::new();
     world.create_job("k");
     let pid = world.abandon("k");
@@ -274,7 +274,7 @@ fn numbers_below_zero_are_values() {
 
 /// Each says what may be written instead, in this command's words.
 #[test]
-fn wrong_words_are_told_what_is_right() {
+fn wrong_words_get_a_suggestion() {
     let world = World::new();
     for (words, told) in [
         ("create k", "--size <SIZE>|--fields <FIELDS>"),

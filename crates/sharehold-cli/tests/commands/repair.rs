@@ -95,7 +95,7 @@ fn an_older_format_is_exported() {
 }
 
 #[test]
-fn a_stale_segment_whose_key_is_taken_again_is_spared() {
+fn a_stale_segment_is_spared_if_its_key_was_taken_again() {
     let world = World::new();
     world.leave_stale("stale");
     world.ok("create stale --size 8");
@@ -199,7 +199,7 @@ alone! {
 }
 
 #[test]
-fn a_directory_that_is_not_to_be_trusted_is_told() {
+fn an_untrusted_directory_is_reported() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new();
     let open = fs::Permissions::from_mode(0o777);
@@ -213,7 +213,7 @@ fn a_directory_that_is_not_to_be_trusted_is_told() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_is_told() {
+fn an_impossible_directory_is_reported() {
     let world = World::new();
     let nowhere = world.path().join("none/deeper");
     let mut command = world.sharehold(["doctor"]);

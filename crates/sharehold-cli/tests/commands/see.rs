@@ -153,7 +153,7 @@ fn what_is_no_segment_has_its_reason() {
 }
 
 #[test]
-fn one_segment_is_told_whole() {
+fn show_prints_everything_about_one_segment() {
     let world = World::new();
     world.create_job("job");
     world.ok("set job marks [7,8]");
@@ -418,7 +418,7 @@ fn what_cannot_be_watched_is_refused() {
 }
 
 alone! {
-    fn memory_of_qt_programs_is_told_with_its_text_key() {
+    fn memory_of_qt_programs_is_shown_with_its_text_key() {
         let world = World::new();
         let text = format!("sees{}", letters(std::process::id()));
         for (key_type, kind) in [

@@ -224,7 +224,7 @@ fn a_count_that_starts_processes_all_the_time_can_be_stopped() {
 }
 
 #[test]
-fn a_worker_that_somebody_kills_is_replaced() {
+fn a_worker_killed_from_outside_is_replaced() {
     let world = World::new();
     let child = start_count(&world);
     let parent = child.id();
@@ -283,7 +283,7 @@ fn what_is_ignored_stays_so() {
 }
 
 #[test]
-fn a_stopped_worker_keeps_nobody_from_ending_a_count() {
+fn a_stopped_worker_does_not_prevent_the_end_of_a_count() {
     let world = World::new();
     let mut child = start_count(&world);
     let parent = child.id();

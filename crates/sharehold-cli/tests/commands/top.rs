@@ -352,7 +352,7 @@ fn signals_end_it_and_give_the_terminal_back() {
 }
 
 #[test]
-fn it_ends_with_its_terminal_also_where_nobody_says_so() {
+fn it_ends_with_its_terminal_even_without_a_signal() {
     let world = World::new();
     let [pid, drawn] = ["pid", "drawn"].map(|name| world.path().join(name));
     let script = format!(

@@ -184,7 +184,7 @@ fn program() -> String {
 }
 
 #[test]
-fn each_part_says_who_has_it() {
+fn each_part_names_its_holders() {
     let world = World::new();
     let mut one = Peer::start(&world);
     for order in ["total", "read", "read", "take", "set", "make"] {
@@ -276,7 +276,7 @@ fn thread(world: &World, path: &str, lock: &str) -> u64 {
 }
 
 #[test]
-fn whoever_waits_for_a_part_is_told_and_for_how_long() {
+fn waiters_for_a_part_are_listed_with_their_waiting_times() {
     let world = World::new();
     let mut holder = Peer::start(&world);
     holder.takes("total");
@@ -328,7 +328,7 @@ fn whoever_waits_for_a_part_is_told_and_for_how_long() {
 }
 
 #[test]
-fn whoever_waits_for_the_lock_is_told() {
+fn waiters_for_the_lock_are_listed() {
     let world = World::new();
     world.ok("create k --size 8");
     let holder = world.hold("k");
@@ -449,7 +449,7 @@ fn top_tells_the_same_of_one_segment() {
 }
 
 #[test]
-fn those_who_wait_for_each_other_are_told() {
+fn a_wait_cycle_is_reported() {
     let world = World::new();
     for key in ["one", "two"] {
         world.ok(&format!("create {key} --size 8"));

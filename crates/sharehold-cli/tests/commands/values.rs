@@ -153,7 +153,7 @@ fn incr_adds_and_never_wraps() {
 }
 
 #[test]
-fn nothing_is_lost_between_those_who_incr_at_once() {
+fn concurrent_increments_are_all_counted() {
     let world = world();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -168,7 +168,7 @@ fn nothing_is_lost_between_those_who_incr_at_once() {
 }
 
 #[test]
-fn one_of_many_who_cas_succeeds() {
+fn one_of_many_concurrent_cas_succeeds() {
     let world = world();
     let codes: Vec<i32> = thread::scope(|scope| {
         let contenders: Vec<_> = (1..=8)
@@ -224,7 +224,7 @@ fn cas_says_what_it_found() {
 
 /// A held lock keeps a change waiting for as long as one likes.
 #[test]
-fn a_change_waits_no_longer_than_it_is_told() {
+fn a_change_waits_no_longer_than_its_timeout() {
     let world = world();
     let holder = world.hold(KEY);
     let pid = holder.0.id();

@@ -54,7 +54,7 @@ fn a_key_is_gone_when_its_last_user_dies() {
 
 /// Where the system gives no hints, the wait looks by itself, and `doctor` says so.
 #[test]
-fn a_key_comes_where_nobody_tells_of_files() {
+fn a_new_key_is_found_without_inotify() {
     const WITHOUT: &str = "echo 0 >/proc/sys/user/max_inotify_instances && exec sharehold \"$@\"";
     let world = World::new();
     let without = |words: &[&str]| {
@@ -102,7 +102,7 @@ fn a_field_becomes_what_is_waited_for() {
 }
 
 #[test]
-fn programs_are_told_what_was_waited_for() {
+fn json_names_what_was_waited_for() {
     let world = World::new();
     world.create_job(KEY);
     let json = |text: &str| -> Value { serde_json::from_str(text).expect("JSON") };
