@@ -1,7 +1,8 @@
-//! The shared bytes are what `docs/format.md` says: every row of its tables is found in a real segment's file.
+//! The shared bytes are what `docs/format.md` says: every row of its tables is found in a real
+//! segment's file.
 //!
-//! The file is read as bytes, without the library. A row of the document that is not checked here fails the test, and so does a check that
-//! has no row, so that neither can be changed alone.
+//! The file is read as bytes, without the library. A row of the document that is not checked here
+//! fails the test, and so does a check that has no row, so that neither can be changed alone.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -80,7 +81,8 @@ fn table(heading: &str, words: &[(&str, usize)]) -> Vec<Row> {
     .collect()
 }
 
-/// Compares the bytes of a block with what each row must have; a number is compared in as many bytes as the row has.
+/// Compares the bytes of a block with what each row must have; a number is compared in as many
+/// bytes as the row has.
 #[track_caller]
 fn assert_block(heading: &str, words: &[(&str, usize)], block: &[u8], expected: &[(&str, Value)]) {
     let mut expected: BTreeMap<&str, &Value> = expected
@@ -416,8 +418,8 @@ fn lock_bytes(name: &str) -> (u64, u64) {
     ((1 << 40) + offset, row[1].parse().expect("a number"))
 }
 
-/// The locks that this process has on the only file, one file description after another: the first and the last byte, and whether
-/// it is alone.
+/// The locks that this process has on the only file, one file description after another: the first
+/// and the last byte, and whether it is alone.
 fn locks() -> Vec<(u64, u64, bool)> {
     let path = directory().join(&left_in_directory()[0]);
     let inode = fs::metadata(path).expect("it is there").ino().to_string();

@@ -13,15 +13,17 @@ use super::semaphore::SystemSemaphore;
 use crate::sys::ipc;
 
 impl Options {
-    /// Makes a handle for each memory of this [`key_type`](Options::key_type) whose name Qt made of a text key, in the order of
-    /// their names; touches no system object. The text keys cannot be told.
+    /// Makes a handle for each memory of this [`key_type`](Options::key_type) whose name Qt made of
+    /// a text key, in the order of their names; touches no system object. The text keys cannot be
+    /// told.
     ///
-    /// System V memory is found by its key files, which may stand for nothing any more. Memory with a native key that somebody
-    /// chose is not found.
+    /// System V memory is found by its key files, which may stand for nothing any more. Memory with
+    /// a native key that somebody chose is not found.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::KeyError`](super::ErrorKind::KeyError) for a type that this system has not; the directory cannot be read.
+    /// [`ErrorKind::KeyError`](super::ErrorKind::KeyError) for a type that this system has not; the
+    /// directory cannot be read.
     ///
     /// # Examples
     ///
@@ -42,8 +44,9 @@ impl Options {
         Ok(handles.collect())
     }
 
-    /// Makes a handle for each semaphore of this [`key_type`](Options::key_type) whose name Qt made of a text key, without the
-    /// locks of what [`all_memory`](Options::all_memory) finds; touches no system object.
+    /// Makes a handle for each semaphore of this [`key_type`](Options::key_type) whose name Qt made
+    /// of a text key, without the locks of what [`all_memory`](Options::all_memory) finds; touches
+    /// no system object.
     ///
     /// # Errors
     ///

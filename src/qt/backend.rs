@@ -1,4 +1,5 @@
-//! What the two families of objects, System V and POSIX, have in common for the rest of this module.
+//! What the two families of objects, System V and POSIX, have in common for the rest of this
+//! module.
 
 use std::fmt::Debug;
 
@@ -43,7 +44,7 @@ pub(super) trait SegmentName: Debug + Send + Sync {
     /// Whether all `len` bytes that were attached are still there to be touched.
     fn is_whole(&self, id: u64, len: usize) -> Result<bool>;
 
-    /// Whether the last who detaches removes it, as Qt does with this family.
+    /// Whether the last detach removes it, as in Qt with this family.
     fn goes_with_its_users(&self) -> bool;
 }
 
@@ -63,10 +64,10 @@ pub(super) trait SemaphoreName: Debug + Send + Sync {
     /// What can be seen of the semaphore that has the name now.
     fn look(&self) -> Result<Option<LockFacts>>;
 
-    /// Whether there is a semaphore that provably nobody has, in any process.
+    /// Whether there is a semaphore that provably no process has open.
     fn is_unused(&self) -> Result<bool>;
 
-    /// Removes a semaphore that provably nobody has; false when there is none.
+    /// Removes a semaphore that provably no process has open; false if there is none.
     fn remove_unused(&self) -> Result<bool>;
 }
 
@@ -75,7 +76,7 @@ pub(super) trait SemaphoreName: Debug + Send + Sync {
 pub(super) enum Taken {
     Yes,
     NotInTime,
-    /// The semaphore was removed, or nobody can give it back any more.
+    /// The semaphore was removed, or no process can release it any longer.
     Gone,
 }
 
@@ -83,7 +84,8 @@ pub(super) enum Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Released {
     Yes,
-    /// Another program had reset or removed the semaphore: it may have been inside as well. Nothing was given back.
+    /// Another program had reset or removed the semaphore: it may have been inside as well. Nothing
+    /// was given back.
     WasLost,
 }
 
@@ -110,6 +112,7 @@ pub(super) trait Set: Debug + Send + Sync {
     /// Removes semaphore and name.
     fn remove(&self) -> Result<()>;
 
-    /// Gives back what a dead process held, where the system does not do so and the death can be proven.
+    /// Gives back what a dead process held, where the system does not do so and the death can be
+    /// proven.
     fn recover(&self) -> Result<bool>;
 }

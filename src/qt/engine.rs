@@ -1,8 +1,8 @@
 //! What a handle does with the objects of its key, and in which order.
 //!
-//! Everything that makes, finds or removes a segment does so under the lock, because Qt programs remove segments
-//! under it. Nothing that is attached is ever removed by detaching, and waiting for the lock ends in time unless the
-//! caller asked for more.
+//! Everything that makes, finds or removes a segment does so under the lock, because Qt programs
+//! remove segments under it. Nothing that is attached is ever removed by detaching, and waiting for
+//! the lock ends in time unless the caller asked for more.
 
 use std::ptr::NonNull;
 use std::thread;
@@ -117,7 +117,7 @@ impl Engine {
     /// A lock that the dead hold would be waited for in vain.
     fn heal_lock(&mut self) {
         if !self.lock.is_held() {
-            // Whoever may live is waited for, as long as patience goes.
+            // A process that may be alive is waited for, up to the `patience` limit.
             let _ = self.lock.recover();
         }
     }
@@ -141,7 +141,7 @@ impl Engine {
         })
     }
 
-    /// Unmaps; then, if nobody else is attached, removes what goes with its users.
+    /// Unmaps; then, if no other process is attached, removes what goes with its users.
     pub(super) fn detach(&mut self, deadline: Deadline) -> Result<()> {
         let Some(Attached { region, id, .. }) = self.attached.take() else {
             let detail = "this handle is not attached; attach it first";
@@ -164,7 +164,7 @@ impl Engine {
 
     pub(super) fn destroy(&mut self, how: Destroy) -> Result<bool> {
         if how != Destroy::ForceNoWait {
-            // Whoever waits for all to detach must have done so.
+            // A caller that waits for all to detach must itself have detached.
             self.must_be_detached()?;
         }
         loop {
@@ -290,7 +290,8 @@ impl Engine {
         Ok(&attached.region)
     }
 
-    /// Does something under the lock, which is taken within the handle's patience unless it is held already.
+    /// Does something under the lock, which is taken within the handle's patience unless it is held
+    /// already.
     fn while_locked<T>(&mut self, action: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
         self.while_locked_until(Deadline::after(self.patience), action)
     }
@@ -345,7 +346,8 @@ impl Engine {
         self.must_be_detached()?;
         let id = self.make(size)?;
         self.map(id, false).inspect_err(|_| {
-            // What could not be attached is of no use to anybody; the reason why is the one to report.
+            // What could not be attached is of no use to anybody; the reason why is the one to
+            // report.
             let _ = self.segment.remove(id);
         })
     }

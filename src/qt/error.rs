@@ -1,4 +1,5 @@
-//! Errors of shared memory and semaphores that are shared with Qt programs: Qt's codes, with a reason and a next step.
+//! Errors of shared memory and semaphores that are shared with Qt programs: Qt's codes, with a
+//! reason and a next step.
 
 use std::fmt;
 use std::io;
@@ -8,7 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Reports what could not be done, and names the next step.
 ///
-/// Its text is one sentence for people: operation, key, reason, and what to do. Programs look at [`Error::kind`].
+/// Its text is one sentence for people: operation, key, reason, and what to do. Programs look at
+/// [`Error::kind`].
 ///
 /// # Examples
 ///

@@ -10,8 +10,9 @@ use super::memory::{Destroy, Opened, SharedMemory};
 
 /// Holds the lock of a [`SharedMemory`], and gives it back when dropped.
 ///
-/// Bytes are copied in and out: no reference ever points into memory that another process may change. The handle's
-/// own life may be led under the lock too, as programs written for `QtSharedMemory` do: create, attach, detach.
+/// Bytes are copied in and out: no reference ever points into memory that another process may
+/// change. The handle's own life may be led under the lock too, as programs written for
+/// `QtSharedMemory` do: create, attach, detach.
 ///
 /// # When a process dies
 ///
@@ -46,8 +47,8 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](super::ErrorKind::InvalidSize) when the memory has no such bytes, and nothing is copied;
-    /// [`NotFound`](super::ErrorKind::NotFound) when the handle is not attached.
+    /// [`InvalidSize`](super::ErrorKind::InvalidSize) when the memory has no such bytes, and
+    /// nothing is copied; [`NotFound`](super::ErrorKind::NotFound) when the handle is not attached.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         self.memory
             .asking("read", |engine| engine.read(offset, bytes))
@@ -57,7 +58,8 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read); [`PermissionDenied`](super::ErrorKind::PermissionDenied) when the handle is for reading only.
+    /// As [`read`](Self::read); [`PermissionDenied`](super::ErrorKind::PermissionDenied) when the
+    /// handle is for reading only.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
         self.memory
             .asking("write", |engine| engine.write(offset, bytes))
@@ -87,7 +89,8 @@ impl<'a> Guard<'a> {
         self.write(offset, value.as_bytes())
     }
 
-    /// Does what [`SharedMemory::create`] does, under the lock that is held: others find the memory as it is at unlocking.
+    /// Does what [`SharedMemory::create`] does, under the lock that is held: others find the memory
+    /// as it is at unlocking.
     ///
     /// # Errors
     ///
@@ -127,8 +130,8 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     ///
-    /// As [`SharedMemory::destroy`]. Waiting under the lock for those who need it to detach would never end, so
-    /// [`Destroy::Wait`] is refused like [`Destroy::NoWait`].
+    /// As [`SharedMemory::destroy`]. Waiting under the lock for those who need it to detach would
+    /// never end, so [`Destroy::Wait`] is refused like [`Destroy::NoWait`].
     pub fn destroy(&mut self, how: Destroy) -> Result<bool> {
         let how = if how == Destroy::Wait {
             Destroy::NoWait
@@ -142,8 +145,8 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     ///
-    /// [`LockError`](super::ErrorKind::LockError) when another program reset or removed the lock while it was held: what
-    /// was read or written may be mixed with somebody else's.
+    /// [`LockError`](super::ErrorKind::LockError) when another program reset or removed the lock
+    /// while it was held: what was read or written may be mixed with another holder's.
     pub fn unlock(self) -> Result<()> {
         self.memory.doing("unlock", Engine::unlock_and_tell)
         // Dropping gives back once more, which does nothing.
@@ -160,7 +163,7 @@ impl Deref for Guard<'_> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        // There is nobody to tell; `unlock` is for those who want to know.
+        // A destructor cannot report an error; `unlock` returns it.
         let _ = self.memory.doing("unlock", Engine::unlock);
     }
 }

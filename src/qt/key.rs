@@ -14,7 +14,8 @@ use crate::sys::ipc;
 /// Says which of the system's objects a native key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyType {
-    /// System V objects: the native key is the path of a file, the project is the other half of `ftok`.
+    /// System V objects: the native key is the path of a file, the project is the other half of
+    /// `ftok`.
     SystemV {
         /// Qt's own is the letter Q; Qt programs can use 1 to 127.
         project: NonZeroU8,
@@ -95,8 +96,8 @@ impl Object {
 
 /// Names an object as the system knows it: a path, or a name in the system's own list.
 ///
-/// A key made from a text remembers the text, and prints it too. Two keys are equal when type, native key and
-/// remembered text are.
+/// A key made from a text remembers the text, and prints it too. Two keys are equal when type,
+/// native key and remembered text are.
 ///
 /// # Examples
 ///

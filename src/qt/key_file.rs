@@ -1,8 +1,9 @@
 //! The file behind a System V key: an empty file whose inode is the key.
 //!
-//! The kernel's key is made of the low 16 bits of the inode number and the low 8 bits of the device, so two files can
-//! stand for one key. A file made here is never such a double: it gets its name only after the kernel was seen to
-//! have nothing under its key. A double that others made is found by looking through the directory.
+//! The kernel's key is made of the low 16 bits of the inode number and the low 8 bits of the
+//! device, so two files can stand for one key. A file made here is never such a double: it gets its
+//! name only after the kernel was seen to have nothing under its key. A double that others made is
+//! found by looking through the directory.
 
 use std::ffi::OsString;
 use std::io;
@@ -48,7 +49,8 @@ impl KeyFile {
         i32::from_le_bytes([low, high, device, self.project])
     }
 
-    /// Makes the file, unless it exists; true when it was made. `taken` tells whether the kernel has an object.
+    /// Makes the file, unless it exists; true when it was made. `taken` tells whether the kernel
+    /// has an object.
     pub(super) fn make_file(&self, taken: impl Fn(i32) -> io::Result<i32>) -> Result<bool> {
         if self.key()?.is_some() {
             return Ok(false);

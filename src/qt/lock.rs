@@ -1,9 +1,10 @@
 //! The lock of a shared memory: a semaphore that every program with the key takes one from.
 //!
-//! The semaphore can lose its name while it is in use: Qt programs remove it when they leave, and so do cleaners of
-//! temporary files. Whoever is inside then holds a semaphore that newcomers do not find. So a lock here is a list of all
-//! semaphores that this handle has met and that still exist, the oldest first: it takes every one of them, and
-//! is held only when the last one is the one that newcomers find.
+//! The semaphore can lose its name while it is in use: Qt programs remove it when they leave, and
+//! so do cleaners of temporary files. Whoever is inside then holds a semaphore that newcomers do
+//! not find. So a lock here is a list of all semaphores that this handle has met and that still
+//! exist, the oldest first: it takes every one of them, and is held only when the last one is the
+//! one that newcomers find.
 //!
 //! Invariants: 1. at most one entry has a name, and it is the last. 2. Entries are taken in the order of the list, and
 //! an entry is appended only while all before it are held, so that two handles wait for each other in no circle.
@@ -117,7 +118,7 @@ impl QtLock {
             .map_or(Ok(false), |known| known.set.is_named())
     }
 
-    /// Gives the lock back, if it is held; true when nobody else can have been inside meanwhile.
+    /// Releases the lock, if it is held; true if no other process can have held it meanwhile.
     pub(super) fn give_back(&mut self) -> Result<bool> {
         if !self.is_held() {
             return Ok(true);
@@ -139,9 +140,10 @@ impl QtLock {
         outcome
     }
 
-    /// Removes all semaphores of a lock that is held, unless others wait for one: false, and it is still held.
+    /// Removes all semaphores of a lock that is held, unless others wait for one: false, and it is
+    /// still held.
     ///
-    /// Those who wait for one that has no name are better off with the one that they make then.
+    /// Waiters for a semaphore without a name then create a new one, and go on with that.
     pub(super) fn remove_unless_wanted(&mut self) -> Result<bool> {
         for Known { set, .. } in &self.known {
             if set.is_named()? && set.has_waiters()? {
@@ -159,7 +161,7 @@ impl QtLock {
     pub(super) fn recover(&mut self) -> Result<bool> {
         match self.name.look()? {
             Some(facts) if facts.value == 0 => {
-                // Nobody else may have it open, and neither may this handle.
+                // No other process may have it open, nor may this handle.
                 self.known
                     .retain(|known| !matches!(known.set.is_named(), Ok(true)));
                 self.name.open(1, Deadline::after(self.patience))?.recover()
@@ -175,7 +177,7 @@ impl QtLock {
 
 impl Drop for QtLock {
     fn drop(&mut self) {
-        // There is nobody to tell; the kernel gives back at the end of the process what could not be given back here.
+        // A destructor cannot report an error; the kernel releases the rest when the process ends.
         let _ = self.give_back();
     }
 }

@@ -1,4 +1,5 @@
-//! Shared memory in the manner of Qt's `QSharedMemory`, without its faults: the handle and its documentation.
+//! Shared memory in the manner of Qt's `QSharedMemory`, without its faults: the handle and its
+//! documentation.
 
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::options::Options;
 use super::status::Status;
 use crate::deadline::Deadline;
 
-/// How long `drop` may wait for the lock in order to remove what nobody else uses.
+/// How long `drop` may wait for the lock in order to remove unused objects.
 const PARTING: Duration = Duration::from_millis(100);
 
 /// Says which of two things [`SharedMemory::open_or_create`] did.
@@ -23,29 +24,32 @@ pub enum Opened {
     Attached,
 }
 
-/// Says what destroying does about others who are attached.
+/// What destroying does about other attached processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destroy {
     /// Waits until all have detached, for as long as it takes.
     Wait,
     /// Refuses.
     NoWait,
-    /// Takes the name away from under them: they keep their memory until they detach, newcomers do not find it.
+    /// Takes the name away from under them: they keep their memory until they detach, newcomers do
+    /// not find it.
     ForceNoWait,
 }
 
 /// Shares memory with every process, Qt or not, that uses the same key.
 ///
-/// A handle names memory, which may or may not exist; [`create`](Self::create) and [`attach`](Self::attach) bring it
-/// into this process, [`lock`](Self::lock) gives a [`Guard`] through which bytes are read and written. The last one
-/// to detach removes a System V segment, key files and lock.
+/// A handle names memory, which may or may not exist; [`create`](Self::create) and
+/// [`attach`](Self::attach) bring it into this process, [`lock`](Self::lock) gives a [`Guard`]
+/// through which bytes are read and written. The last one to detach removes a System V segment, key
+/// files and lock.
 ///
 /// # When a process dies
 ///
-/// The kernel detaches it and gives its lock to the next, who is *not* told; data that it was changing stay half
-/// changed. If it was the last one, the segment stays, with its data: [`attach`](Self::attach) finds them,
-/// [`replace_stale`](Self::replace_stale) and [`remove_stale`](Self::remove_stale) clear them away. With POSIX keys
-/// the lock stays taken, see [`recover_lock`](Self::recover_lock). Sharehold's own segments have none of these limits.
+/// The kernel detaches it and gives its lock to the next, who is *not* told; data that it was
+/// changing stay half changed. If it was the last one, the segment stays, with its data:
+/// [`attach`](Self::attach) finds them, [`replace_stale`](Self::replace_stale) and
+/// [`remove_stale`](Self::remove_stale) clear them away. With POSIX keys the lock stays taken, see
+/// [`recover_lock`](Self::recover_lock). Sharehold's own segments have none of these limits.
 ///
 /// # Examples
 ///
@@ -137,7 +141,8 @@ impl SharedMemory {
         self.engine().is_some_and(Engine::holds_lock)
     }
 
-    /// Tells whether nobody had the memory when this handle attached to it: those who used it before may have died.
+    /// Tells whether nobody had the memory when this handle attached to it: those who used it
+    /// before may have died.
     pub fn was_stale(&self) -> bool {
         self.engine().is_some_and(Engine::was_stale)
     }
@@ -147,10 +152,10 @@ impl SharedMemory {
         self.engine().map_or(0, Engine::size)
     }
 
-    /// Returns the address of the memory, for those who can do without a lock and without checks.
+    /// Returns the address of the memory, for access without a lock and without checks.
     ///
-    /// It is valid until this handle detaches. Other processes may store there at any time, so reading and writing
-    /// through it needs volatile or atomic accesses.
+    /// It is valid until this handle detaches. Other processes may store there at any time, so
+    /// reading and writing through it needs volatile or atomic accesses.
     #[doc(alias = "data")]
     #[doc(alias = "constData")]
     pub fn as_ptr(&self) -> Option<NonNull<u8>> {
@@ -165,39 +170,41 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidSize`] for 0 or more than the system allows, [`ErrorKind::AlreadyExists`] when the key has
-    /// memory or this handle is attached, [`ErrorKind::OutOfResources`], [`ErrorKind::PermissionDenied`];
-    /// [`ErrorKind::LockError`] when somebody holds the lock for longer than [`Options::patience`];
-    /// [`ErrorKind::KeyError`] for a key that nothing can have.
+    /// [`ErrorKind::InvalidSize`] for 0 or more than the system allows,
+    /// [`ErrorKind::AlreadyExists`] when the key has memory or this handle is attached,
+    /// [`ErrorKind::OutOfResources`], [`ErrorKind::PermissionDenied`]; [`ErrorKind::LockError`]
+    /// when the lock is held for longer than [`Options::patience`]; [`ErrorKind::KeyError`] for a
+    /// key that nothing can have.
     pub fn create(&mut self, size: usize) -> Result<()> {
         self.doing("create", |engine| engine.create(size))
     }
 
-    /// Makes the memory unless it exists, and attaches to it, in one step for everybody who uses the lock.
+    /// Makes the memory unless it exists, and attaches to it, in one step under the lock.
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`attach`](Self::attach). The size of memory that exists is as it is.
+    /// As [`create`](Self::create) and [`attach`](Self::attach). The size of memory that exists is
+    /// as it is.
     pub fn open_or_create(&mut self, size: usize) -> Result<Opened> {
         self.doing("create or attach to", |engine| engine.open_or_create(size))
     }
 
-    /// Makes the memory, in place of memory that nobody is attached to. A lock that a dead process held is
+    /// Makes the memory, in place of memory without attachments. A lock that a dead process held is
     /// [recovered](Self::recover_lock) first.
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create); [`ErrorKind::AlreadyExists`] when somebody is attached.
+    /// As [`create`](Self::create); [`ErrorKind::AlreadyExists`] when a process is attached.
     pub fn replace_stale(&mut self, size: usize) -> Result<()> {
         self.doing("replace", |engine| engine.replace_stale(size))
     }
 
-    /// Removes memory that nobody is attached to, with its lock and key files; false when there was none. A lock that a dead
-    /// process held is [recovered](Self::recover_lock) first.
+    /// Removes memory without attachments, with its lock and key files; false when there was none.
+    /// A lock that a dead process held is [recovered](Self::recover_lock) first.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`] when somebody is attached; else as [`create`](Self::create).
+    /// [`ErrorKind::AlreadyExists`] when a process is attached; else as [`create`](Self::create).
     pub fn remove_stale(&mut self) -> Result<bool> {
         self.doing("remove", Engine::remove_stale)
     }
@@ -209,20 +216,23 @@ impl SharedMemory {
     /// [`ErrorKind::NotFound`] when the key has no memory, which leaves nothing behind;
     /// [`ErrorKind::PermissionDenied`] when it is another user's, or open to others, unless
     /// [`Options::allow_others`]; [`ErrorKind::AlreadyExists`] when this handle is attached;
-    /// [`ErrorKind::LockError`] when somebody holds the lock for longer than [`Options::patience`];
-    /// [`ErrorKind::KeyError`] for a key that nothing can have, or that shares its objects with another key.
+    /// [`ErrorKind::LockError`] when the lock is held for longer than [`Options::patience`];
+    /// [`ErrorKind::KeyError`] for a key that nothing can have, or that shares its objects with
+    /// another key.
     pub fn attach(&mut self) -> Result<()> {
         self.doing("attach to", Engine::attach)
     }
 
     /// Detaches; the last one to do so removes a System V segment, with key files and lock.
     ///
-    /// The memory is gone from this process in any case. Dropping the handle detaches too, with a shorter patience.
+    /// The memory is gone from this process in any case. Dropping the handle detaches too, with a
+    /// shorter patience.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] when this handle is not attached; [`ErrorKind::LockError`] when this was the last one and
-    /// somebody held the lock for longer than [`Options::patience`]: the segment stays then, stale.
+    /// [`ErrorKind::NotFound`] when this handle is not attached; [`ErrorKind::LockError`] when this
+    /// was the last one and the lock was held for longer than [`Options::patience`]: the segment
+    /// stays then, stale.
     pub fn detach(&mut self) -> Result<()> {
         let deadline = Deadline::after(self.patience);
         self.doing("detach from", |engine| engine.detach(deadline))
@@ -230,22 +240,24 @@ impl SharedMemory {
 
     /// Takes the lock, waiting for as long as it takes.
     ///
-    /// It excludes every handle of the key in every process and thread, Qt's included, and needs no memory to be attached.
+    /// It excludes every handle of the key in every process and thread, Qt's included, and needs no
+    /// memory to be attached.
     ///
     /// # When a process dies
     ///
-    /// System V: a lock that it held is free at once. POSIX: it stays taken, see [`recover_lock`](Self::recover_lock).
+    /// System V: a lock that it held is free at once. POSIX: it stays taken, see
+    /// [`recover_lock`](Self::recover_lock).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::OutOfResources`], [`ErrorKind::KeyError`] as for
-    /// [`create`](Self::create); [`ErrorKind::InvalidSize`] when attached memory was cut.
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::OutOfResources`], [`ErrorKind::KeyError`] as
+    /// for [`create`](Self::create); [`ErrorKind::InvalidSize`] when attached memory was cut.
     pub fn lock(&mut self) -> Result<Guard<'_>> {
         self.doing("lock", |engine| engine.lock(Deadline::Never))?;
         Ok(Guard::new(self))
     }
 
-    /// Takes the lock if nobody has it.
+    /// Acquires the lock if it is free.
     ///
     /// # Errors
     ///
@@ -264,13 +276,14 @@ impl SharedMemory {
         Ok(if locked { Some(Guard::new(self)) } else { None })
     }
 
-    /// Gives back a POSIX lock whose holder is dead; false when there was nothing to give back.
+    /// Releases a POSIX lock of a dead holder; returns false if there was none to release.
     ///
-    /// The proof is the kernel's word that nobody else has the semaphore, in any process. System V needs no such thing.
+    /// The kernel proves that no other process has the semaphore open. System V needs no such
+    /// thing.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LockError`] when somebody else has the semaphore, another handle of this process included.
+    /// [`ErrorKind::LockError`] when another handle, of any process, has the semaphore open.
     pub fn recover_lock(&mut self) -> Result<bool> {
         self.doing("recover the lock of", Engine::recover_lock)
     }
@@ -284,23 +297,25 @@ impl SharedMemory {
         self.asking("look at", Engine::status)
     }
 
-    /// Tells whether there is memory that nobody is attached to: its users have died, or none has come yet.
+    /// Returns whether the memory exists without attachments: its users died, or none has attached
+    /// yet.
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create): the lock is taken to know that nobody is just making it.
+    /// As [`create`](Self::create): the lock is acquired, so that no process is creating the
+    /// memory.
     pub fn is_stale(&mut self) -> Result<bool> {
         self.doing("look at", Engine::is_stale)
     }
 
-    /// Removes the memory, and lock and key files if nobody else uses them; false when there was none.
+    /// Removes the memory, and its unused lock and key files; returns false if there was none.
     ///
     /// With [`Destroy::Wait`] it waits for others to detach, for as long as it takes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`] when somebody is attached and `how` is [`Destroy::NoWait`], or this handle is and
-    /// `how` is not [`Destroy::ForceNoWait`]; else as [`create`](Self::create).
+    /// [`ErrorKind::AlreadyExists`] when a process is attached and `how` is [`Destroy::NoWait`], or
+    /// this handle is and `how` is not [`Destroy::ForceNoWait`]; else as [`create`](Self::create).
     pub fn destroy(&mut self, how: Destroy) -> Result<bool> {
         self.doing("destroy", |engine| engine.destroy(how))
     }
@@ -309,7 +324,8 @@ impl SharedMemory {
 impl Drop for SharedMemory {
     fn drop(&mut self) {
         if self.is_attached() {
-            // There is nobody to tell; what stays is stale, and healed by the next one who asks for it.
+            // A destructor cannot report an error. What stays is stale; the next use of the key
+            // repairs it.
             let _ = self.doing("detach from", |engine| {
                 engine.detach(Deadline::after(PARTING))
             });

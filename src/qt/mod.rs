@@ -1,13 +1,16 @@
-//! Shares memory and locks with programs that use Qt's `QSharedMemory` and `QSystemSemaphore`, in both directions.
+//! Shares memory and locks with programs that use Qt's `QSharedMemory` and `QSystemSemaphore`, in
+//! both directions.
 //!
-//! The objects are the system's and Qt's, byte for byte: key files, System V segments and semaphore sets, or POSIX ones. So
-//! they carry no header, no attachment table and no certificate of ours: what [`Segment`](crate::Segment) promises about
-//! deaths, this module can promise only as far as the kernel goes, and every type says how far that is. It is
-//! for systems that are moved from Qt one process at a time; when the last one has moved, so should the segment.
+//! The objects are the system's and Qt's, byte for byte: key files, System V segments and semaphore
+//! sets, or POSIX ones. So they carry no header, no attachment table and no certificate of ours:
+//! what [`Segment`](crate::Segment) promises about deaths, this module can promise only as far as
+//! the kernel goes, and every type says how far that is. It is for systems that are moved from Qt
+//! one process at a time; when the last one has moved, so should the segment.
 //!
-//! A handle here is a better peer than Qt's own: it never resets a lock that others use, finds out when the lock
-//! that it took is not the one that newcomers find, never removes what is in use, refuses other users' objects unless told
-//! otherwise, and waits for nothing without an end unless asked to, when it is dropped least of all.
+//! A handle here is a better peer than Qt's own: it never resets a lock that others use, finds out
+//! when the lock that it took is not the one that newcomers find, never removes what is in use,
+//! refuses other users' objects unless told otherwise, and waits for nothing without an end unless
+//! asked to, when it is dropped least of all.
 //!
 //! | Qt | here |
 //! |---|---|

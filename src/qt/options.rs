@@ -46,8 +46,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Starts from what a Qt program of Linux does: System V objects, key files in [`temp_dir`], reading and writing;
-    /// and from what Qt does not: only objects of this user, and at most five seconds of waiting that nobody asked for.
+    /// Starts from what a Qt program of Linux does: System V objects, key files in [`temp_dir`],
+    /// reading and writing; and from what Qt does not: only objects of this user, and at most five
+    /// seconds of waiting unless a limit is set.
     pub fn new() -> Options {
         Options {
             directory: None,
@@ -59,7 +60,8 @@ impl Options {
         }
     }
 
-    /// Looks for key files in this directory instead of [`temp_dir`]; Qt programs find them if their `TMPDIR` says the same.
+    /// Looks for key files in this directory instead of [`temp_dir`]; Qt programs find them if
+    /// their `TMPDIR` says the same.
     pub fn temp_dir(mut self, directory: impl Into<PathBuf>) -> Options {
         self.directory = Some(directory.into());
         self
@@ -91,7 +93,7 @@ impl Options {
         self
     }
 
-    /// Sets how long `create`, `attach` and `detach` wait for a lock that somebody else holds.
+    /// Sets how long `create`, `attach` and `detach` wait for a lock with another holder.
     pub fn patience(mut self, patience: Duration) -> Options {
         self.patience = patience;
         self
@@ -112,19 +114,22 @@ impl Options {
         SharedMemory::from_keys(key, &lock, &self)
     }
 
-    /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches no system object.
+    /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches
+    /// no system object.
     pub fn qt_shared_memory(mut self, key: &str) -> QtSharedMemory {
         self.stays = true;
         QtSharedMemory::over(self.shared_memory(key))
     }
 
-    /// Makes a handle for the semaphore with this text key, which gets the value `initial` if it has to be made.
+    /// Makes a handle for the semaphore with this text key, which gets the value `initial` if it
+    /// has to be made.
     pub fn semaphore(self, key: &str, initial: u16) -> SystemSemaphore {
         let native = self.derive(key, Object::Semaphore);
         SystemSemaphore::from_key(native, initial, &self)
     }
 
-    /// Makes a handle for the semaphore with this native key, which gets the value `initial` if it has to be made.
+    /// Makes a handle for the semaphore with this native key, which gets the value `initial` if it
+    /// has to be made.
     pub fn native_semaphore(self, key: NativeIpcKey, initial: u16) -> SystemSemaphore {
         SystemSemaphore::from_key(key, initial, &self)
     }
@@ -151,10 +156,11 @@ fn lock_of(memory: &NativeIpcKey) -> NativeIpcKey {
     NativeIpcKey::derive(text, memory.key_type(), directory, Object::Semaphore)
 }
 
-/// Returns the directory where Qt programs with this environment keep their key files: `TMPDIR`, or `/tmp`.
+/// Returns the directory where Qt programs with this environment keep their key files: `TMPDIR`, or
+/// `/tmp`.
 ///
-/// It is absolute, and without a slash at its end. Symbolic links stay, as in Qt 6.9 and later; earlier versions resolve them,
-/// which leads to the same files.
+/// It is absolute, and without a slash at its end. Symbolic links stay, as in Qt 6.9 and later;
+/// earlier versions resolve them, which leads to the same files.
 pub fn temp_dir() -> String {
     let directory = std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty());
     let directory = PathBuf::from(directory.unwrap_or_else(|| "/tmp".into()));

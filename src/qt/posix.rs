@@ -1,7 +1,8 @@
 //! POSIX: a segment and a semaphore, each a file on the memory file system.
 //!
-//! Weaker than System V in two ways that no peer can mend: the system does not give back what a dead process held, and
-//! does not count who is attached. All it tells is whether *anybody* has a file.
+//! Weaker than System V in two ways that no peer can mend: the system does not give back what a
+//! dead process held, and does not count attachments. It only reports whether *any* process has a
+//! file open.
 
 use std::ffi::OsString;
 use std::io;
@@ -29,7 +30,8 @@ pub(super) struct PosixName {
     trust: Trust,
 }
 
-/// The part of a native key after its slash, if it is a name that memory and semaphore can both have.
+/// The part of a native key after its slash, if it is a name that memory and semaphore can both
+/// have.
 fn name_of(native: &str) -> Result<&str, String> {
     let refuse = |detail: &str| Err(detail.to_owned());
     match native.strip_prefix('/') {
@@ -79,7 +81,8 @@ impl PosixName {
         self.trusted("the semaphore", facts)
     }
 
-    /// Does something while nobody has the semaphore, in any process; `None` when somebody has, or there is none.
+    /// Calls a function while no process has the semaphore open; `None` if one has, or there is
+    /// none.
     fn while_unused<T>(&self, action: impl FnOnce(&FileMetadata) -> T) -> Result<Option<T>> {
         let file = match directory()?.open_file(&self.name, Access::ReadWrite) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -171,7 +174,8 @@ impl SegmentName for PosixName {
     }
 
     fn is_whole(&self, id: u64, len: usize) -> Result<bool> {
-        // Without its name it cannot be looked at, nor cut by anybody who has to find it first.
+        // Without a name it cannot be inspected, nor truncated by a process that must find it
+        // first.
         Ok(self
             .find()?
             .is_none_or(|found| found.id != id || found.size >= len))
@@ -243,7 +247,7 @@ struct PosixSet {
 impl Set for PosixSet {
     fn take(&self, deadline: Deadline) -> Result<Taken> {
         let mut lost = false;
-        // Without a name nobody new comes, and with no other user nobody is left to give it back.
+        // Without a name no process can open it, and without other users no process can release it.
         let still_worth_it = || {
             let nameless = matches!(self.is_named(), Ok(false));
             lost = nameless && matches!(self.has_waiters(), Ok(false));
@@ -280,7 +284,7 @@ impl Set for PosixSet {
     }
 
     fn has_waiters(&self) -> Result<bool> {
-        // Who waits has it open; so has who does not, and may come to wait.
+        // A waiter has it open; so has a process that does not wait yet, but may do so later.
         Ok(ipc::while_alone(self.semaphore.file(), || ())?.is_none())
     }
 

@@ -16,8 +16,9 @@ const TRIES: usize = 100;
 
 /// Counts permits for every process, Qt or not, that uses the same key.
 ///
-/// The semaphore with the text key of a [`SharedMemory`](super::SharedMemory) *is* that memory's lock.
-/// It stays until somebody calls [`remove`](Self::remove), or a Qt program that made it ends.
+/// The semaphore with the text key of a [`SharedMemory`](super::SharedMemory) *is* that memory's
+/// lock. It stays until a process calls [`remove`](Self::remove), or a Qt program that made it
+/// ends.
 ///
 /// # When a process dies
 ///
@@ -47,10 +48,12 @@ pub struct SystemSemaphore {
 }
 
 impl SystemSemaphore {
-    /// Makes a handle for the semaphore that Qt programs mean by a text key; touches no system object.
+    /// Makes a handle for the semaphore that Qt programs mean by a text key; touches no system
+    /// object.
     ///
-    /// If the semaphore has to be made, it starts with `initial` permits. One that exists is never reset, which is what
-    /// Qt's access mode `Open` means; there is no `Create`, because it takes permits away from those who hold them.
+    /// If the semaphore has to be made, it starts with `initial` permits. One that exists is never
+    /// reset, which is what Qt's access mode `Open` means; there is no `Create`, because it takes
+    /// permits away from their holders.
     pub fn new(key: &str, initial: u16) -> SystemSemaphore {
         Options::new().semaphore(key, initial)
     }
@@ -138,9 +141,9 @@ impl SystemSemaphore {
         Ok(looked.map(LockStatus::from))
     }
 
-    /// Removes the semaphore, whoever uses it; false when there was none.
+    /// Removes the semaphore, even if it is in use; returns false if there was none.
     ///
-    /// Those who wait for it, Qt programs included, make a new one and go on with that.
+    /// Its waiters, Qt programs included, create a new one and go on with that.
     ///
     /// # Errors
     ///
@@ -155,10 +158,11 @@ impl SystemSemaphore {
             .map(|()| true)
     }
 
-    /// Tells whether there is a semaphore that nobody has, in any process: its users have died or left, and what it counts is of
-    /// no use to any of them.
+    /// Tells whether there is a semaphore that nobody has, in any process: its users have died or
+    /// left, and what it counts is of no use to any of them.
     ///
-    /// The kernel proves it of POSIX semaphores only; of System V's it is never told. Nor is it told while this handle has used it.
+    /// The kernel proves it of POSIX semaphores only; of System V's it is never told. Nor is it
+    /// told while this handle has used it.
     ///
     /// # Errors
     ///
@@ -167,7 +171,7 @@ impl SystemSemaphore {
         self.asking("look at", |name| name.is_unused())
     }
 
-    /// Removes a semaphore that nobody has, in any process; false when there was none.
+    /// Removes a semaphore that no process has open; returns false if there was none.
     ///
     /// # Errors
     ///
@@ -255,7 +259,8 @@ impl<'a> Permit<'a> {
         })
     }
 
-    /// Keeps the permit taken, for somebody else to [`release`](SystemSemaphore::release) one.
+    /// Keeps the permit taken, for another thread or process to
+    /// [`release`](SystemSemaphore::release) one.
     pub fn forget(self) {
         std::mem::forget(self);
     }
@@ -265,7 +270,8 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // A forked child holds nothing: the kernel counts by process.
         if self.holder.is_current() {
-            // There is nobody to tell; the kernel gives back at the end of the process what could not be given back here.
+            // A destructor cannot report an error; the kernel releases the rest when the process
+            // ends.
             let _ = self.semaphore.release(1);
         }
     }

@@ -1,4 +1,5 @@
-//! Shared memory in the manner of `QtSharedMemory` of the Qt Solutions, the ancestor of `QSharedMemory`.
+//! Shared memory in the manner of `QtSharedMemory` of the Qt Solutions, the ancestor of
+//! `QSharedMemory`.
 
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use super::options::Options;
 
 /// Shares memory that stays until it is destroyed.
 ///
-/// It uses the objects of [`SharedMemory`] with the same key, and differs in the life that it gives them: creating
-/// does not attach, detaching never removes, destroying is for those who know that the work is done. The lock can be taken
-/// before the memory is attached, or exists. (A Qt program of the later kind that detaches last still removes it.)
+/// It uses the objects of [`SharedMemory`] with the same key, and differs in the life that it gives
+/// them: creating does not attach, detaching never removes, destroying is for those who know that
+/// the work is done. The lock can be taken before the memory is attached, or exists. (A Qt program
+/// of the later kind that detaches last still removes it.)
 ///
 /// # When a process dies
 ///
@@ -120,8 +122,8 @@ impl QtSharedMemory {
         Ok(self.memory.status()?.map_or(0, |status| status.size))
     }
 
-    /// Returns how many mappings of the memory there are, in all processes; 0 when there is no memory, `None` when
-    /// the system does not know: POSIX knows only whether anybody has it.
+    /// Returns how many mappings of the memory there are, in all processes; 0 when there is no
+    /// memory, `None` when the system does not know: POSIX knows only whether anybody has it.
     ///
     /// # Errors
     ///

@@ -14,14 +14,14 @@ pub struct Status {
     pub owner: u32,
     /// The permission bits.
     pub mode: u32,
-    /// How many mappings of it exist, in all processes. POSIX does not count them: 0 is proven by the kernel, and any other number
-    /// is not known.
+    /// How many mappings of it exist, in all processes. POSIX does not count them: 0 is proven by
+    /// the kernel, and any other number is not known.
     pub attachments: Option<u64>,
     /// The process that made it, where the system knows and it can be seen from here.
     pub made_by: Option<u32>,
     /// The process that attached or detached last, likewise.
     pub last_used_by: Option<u32>,
-    /// The lock; `None` when there is none, which is so while nobody has needed it.
+    /// The lock; `None` if there is none, because it was not needed yet.
     pub lock: Option<LockStatus>,
 }
 
@@ -29,7 +29,8 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockStatus {
-    /// How many could take it now: 1 or, when it is held, 0; more after a program without this library has broken it.
+    /// How many could take it now: 1 or, when it is held, 0; more after a program without this
+    /// library has broken it.
     pub free: u32,
     /// The process that holds it, where the system knows and it can be seen from here.
     pub holder: Option<u32>,

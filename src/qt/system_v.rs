@@ -13,8 +13,9 @@ use crate::deadline::Deadline;
 use crate::sys::Access;
 use crate::sys::ipc::{self, IpcMapping, NamedFile, SetFacts};
 
-/// The permission bits of a set made here. Qt's are 0600; the kernel gives the seventh bit no meaning, so Qt programs
-/// do not notice, and it tells a set of ours whose maker died before it gave the set its first value.
+/// The permission bits of a set made here. Qt's are 0600; the kernel gives the seventh bit no
+/// meaning, so Qt programs do not notice, and it tells a set of ours whose maker died before it
+/// gave the set its first value.
 const OWN_SET: u32 = 0o700;
 
 /// How often what another process is about to finish is looked at.
@@ -167,7 +168,7 @@ impl SemaphoreName for KeyFile {
     }
 
     fn is_unused(&self) -> Result<bool> {
-        // The kernel does not know who has a set.
+        // The kernel does not record the users of a set.
         Ok(false)
     }
 
@@ -176,7 +177,7 @@ impl SemaphoreName for KeyFile {
     }
 }
 
-/// Whether the set exists but nobody ever gave it a value.
+/// Whether the set exists but was never given a value.
 fn was_forgotten(facts: &SetFacts) -> bool {
     facts.value == 0 && facts.last_changed_by == 0 && !facts.operated
 }
@@ -213,8 +214,9 @@ impl KeyFile {
 
     /// Makes the set; `None` when the file is gone, or another process was quicker.
     ///
-    /// The file's lock is held from before the set exists until it has its value: whoever gets that lock and still
-    /// finds the set without a value knows that its maker is dead, if the maker was one of ours.
+    /// The file's lock is held from before the set exists until it has its value: whoever gets that
+    /// lock and still finds the set without a value knows that its maker is dead, if the maker was
+    /// one of ours.
     fn make_set(&self, key: i32, initial: u16, deadline: Deadline) -> Result<Option<i32>> {
         let Some(_making) = self.lock_file(deadline)? else {
             return Ok(None);

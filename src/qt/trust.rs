@@ -1,4 +1,4 @@
-//! Whose objects may be used.
+//! Which users' objects may be used.
 
 use super::error::{Error, ErrorKind, Result};
 use crate::sys;
@@ -6,7 +6,7 @@ use crate::sys;
 /// Which owners and modes are accepted. Qt accepts all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// This user's objects, which nobody else may change.
+    /// This user's objects, which no other user may change.
     OwnOnly,
     /// Whatever the system lets this process use.
     Anybody,

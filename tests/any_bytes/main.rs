@@ -1,7 +1,9 @@
-//! Any bytes: whatever stands in a segment's file, asking for its key gives an error or a segment that works.
+//! Any bytes: whatever stands in a segment's file, asking for its key gives an error or a segment
+//! that works.
 //!
-//! Files are made by changing whole ones, or of nothing but chance; every way into the library is tried on them. The second
-//! half scribbles over segments that are in use. What stands in parts is in `parts`. A crash, a signal or a hang fails the test, which is a process of its own.
+//! Files are made by changing whole ones, or of nothing but chance; every way into the library is
+//! tried on them. The second half scribbles over segments that are in use. What stands in parts is
+//! in `parts`. A crash, a signal or a hang fails the test, which is a process of its own.
 
 mod own;
 mod parts;

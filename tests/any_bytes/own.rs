@@ -1,4 +1,5 @@
-//! Words that claim something for an attachment that has only just come into being: nobody waits for itself.
+//! Words that claim something for an attachment that has only just come into being: nobody waits
+//! for itself.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -98,7 +99,8 @@ fn parts_that_claim_to_be_the_next_attachments_come_free() {
     for lock in [MUTEX, RWLOCK, ONCE, PERMITS, BARRIER] {
         put(NEXT | atomic, data + lock);
     }
-    // The marks in the order of the parts: two threads read, and two permits are had, so that none is left.
+    // The marks in the order of the parts: two threads read, and two permits are had, so that none
+    // is left.
     let marks = data + MARKS;
     put(mark(2 << 17), marks + 8);
     put(mark(2), marks + 32);

@@ -1,4 +1,5 @@
-//! Any bytes in a segment of parts: in their words, marks and values, before anybody attaches and while they are in use.
+//! Any bytes in a segment of parts: in their words, marks and values, before anybody attaches and
+//! while they are in use.
 
 use std::fmt::Debug;
 use std::fs::{self, File};
@@ -61,7 +62,8 @@ fn options() -> SegmentOptions {
     Segment::options().slots(SLOTS).policy(Policy::Persistent)
 }
 
-/// The file of a segment of parts, with all that stands there after some use, and where in it they are.
+/// The file of a segment of parts, with all that stands there after some use, and where in it they
+/// are.
 fn whole() -> (Vec<u8>, Range<usize>) {
     let all: All = options().create_part(KEY, first()).expect("it is new");
     used(&all);
@@ -215,7 +217,8 @@ fn a_value_that_seems_to_change_all_the_time_is_damaged() {
     file.read_exact_at(&mut data, 24).expect("it is so long");
     let data = u64::from_le_bytes(data);
     let _guards = (all.mutex.lock(), all.rwlock.write());
-    // Behind the lock of the mutex, and, as long as its copies and that are, behind the words of the other.
+    // Behind the lock of the mutex, and, as long as its copies and that are, behind the words of
+    // the other.
     for begun in [data + 128 + 8, data + 384 + 256 + 8] {
         let far = 7_u64.to_ne_bytes();
         file.write_all_at(&far, begun).expect("it is there");

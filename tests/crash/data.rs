@@ -1,4 +1,5 @@
-//! Deaths in transactions and in their recovery: the data are old or new, and nobody has anything to repair.
+//! Deaths in transactions and in their recovery: the data are old or new, and nobody has anything
+//! to repair.
 
 use sharehold::{Segment, Transaction};
 use sharehold_sweep::{Death, Outcome, Scenario};
@@ -104,7 +105,8 @@ fn check(survivor: &Segment, death: Death) -> Outcome {
     )
 }
 
-/// Checks that the lock is had, that there is nothing to repair, and that the values are one of the given ones.
+/// Checks that the lock is had, that there is nothing to repair, and that the values are one of the
+/// given ones.
 fn expect(survivor: &Segment, allowed: &[[u64; 3]]) -> Outcome {
     let bytes = survivor
         .lock_timeout(LONG)

@@ -1,4 +1,5 @@
-//! Deaths in create, attach, grow, detach and destroy: the segment is there whole or not at all, and nothing is left over.
+//! Deaths in create, attach, grow, detach and destroy: the segment is there whole or not at all,
+//! and nothing is left over.
 
 use sharehold::{DestroyMode, Policy, Segment};
 use sharehold_sweep::{Outcome, Scenario, World};
@@ -209,7 +210,8 @@ fn destroy() -> Scenario {
     )
 }
 
-/// Checks that the survivor is the only one attached, that a new one can come and go, and that its own end is the segment's.
+/// Checks that the survivor is the only one attached, that a new one can come and go, and that its
+/// own end is the segment's.
 fn alone(world: &World, survivor: Segment) -> Outcome {
     if survivor.attachments()?.len() != 1 {
         return Err("a dead one counts as attached".into());

@@ -1,4 +1,5 @@
-//! Deaths with and around the lock: it comes free, the right one is said to have died, and what was written is reported.
+//! Deaths with and around the lock: it comes free, the right one is said to have died, and what was
+//! written is reported.
 
 use std::thread;
 use std::time::Duration;

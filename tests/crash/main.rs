@@ -1,7 +1,8 @@
 //! Dies at every instruction of every operation, and has a survivor check the promises each time.
 //!
-//! `cargo test --test crash -- --every` kills after all instructions; without it, after those that others can notice and a
-//! sample of the rest. Each death has a world of its own, whose path is also the segment's key.
+//! `cargo test --test crash -- --every` kills after all instructions; without it, after those that
+//! others can notice and a sample of the rest. Each death has a world of its own, whose path is
+//! also the segment's key.
 
 mod cancellation;
 mod data;
@@ -36,8 +37,8 @@ fn main() -> ExitCode {
     sharehold_sweep::main(&scenarios)
 }
 
-/// Runs this program again with a directory of segments that goes with it: a victim whose way to its point has to be
-/// tried again leaves a stale segment that no survivor asks for.
+/// Runs this program again with a directory of segments that goes with it: a victim whose way to
+/// its point has to be tried again leaves a stale segment that no survivor asks for.
 fn in_own_directory() -> ExitCode {
     let directory = tempfile::TempDir::new_in("/dev/shm").expect("the memory file system has room");
     let own = env::current_exe().expect("this program has a file");
@@ -99,7 +100,8 @@ fn executable() -> &'static str {
     })
 }
 
-/// Checks that the segment is as good as new for one who comes now: it can be attached to, locked and left.
+/// Checks that the segment is as good as new for one who comes now: it can be attached to, locked
+/// and left.
 fn usable_by_a_new_one(world: &World) -> Outcome {
     let other = attach(world)?;
     match other.lock_timeout(LONG) {
@@ -111,7 +113,8 @@ fn usable_by_a_new_one(world: &World) -> Outcome {
     Ok(())
 }
 
-/// Checks what is told to people: nobody is said to wait who does not, and each certificate is of one who died.
+/// Checks what is told to people: nobody is said to wait who does not, and each certificate is of
+/// one who died.
 fn evidence_is_sound(world: &World) -> Outcome {
     let seen = sharehold::inspect(&key(world))?;
     if !seen.summary.waiters.is_empty() {
@@ -128,7 +131,8 @@ fn evidence_is_sound(world: &World) -> Outcome {
     Ok(())
 }
 
-/// Checks that nothing living is under the key, that asking clears away what is left, and that the key is free.
+/// Checks that nothing living is under the key, that asking clears away what is left, and that the
+/// key is free.
 fn nothing_left(world: &World) -> Outcome {
     let key = key(world);
     match Segment::attach(&key) {

@@ -1,4 +1,5 @@
-//! Deaths in and around the parts of a segment: whoever lives comes in, finds old or new values, and gets back what the dead had.
+//! Deaths in and around the parts of a segment: whoever lives comes in, finds old or new values,
+//! and gets back what the dead had.
 
 use std::sync::mpsc;
 use std::thread;
@@ -85,7 +86,8 @@ pub(super) fn victim(world: &World) -> &'static Parts {
     Box::leak(Box::new(parts))
 }
 
-/// A scenario of a victim that does something with its parts, and a survivor that then finds them in order.
+/// A scenario of a victim that does something with its parts, and a survivor that then finds them
+/// in order.
 pub(super) fn doing(
     name: &str,
     deed: fn(&Parts) -> sharehold::Result<()>,
@@ -141,7 +143,8 @@ fn beside<R: Send + 'static>(
     )
 }
 
-/// Checks that everything can be used as if nothing had happened, by this one and by one who comes now.
+/// Checks that everything can be used as if nothing had happened, by this one and by one who comes
+/// now.
 pub(super) fn usable(parts: &Parts) -> Outcome {
     let other = Parts::attach(parts.mutex.segment().key())?;
     for parts in [parts, &other] {
@@ -367,7 +370,8 @@ fn event_set_beside_a_waiter(
     beside(
         name,
         move |parts| Box::new(move || which(parts).set().expect("it is no fork")),
-        // Without a limit, at whose end it would look once more: one who is left asleep is seen to hang.
+        // Without a limit, at whose end it would look once more: one who is left asleep is seen to
+        // hang.
         move |parts| which(parts).wait(),
         move |parts, death, waiter| {
             if !death.completed() {
@@ -461,7 +465,8 @@ fn after_a_meeting(
             Err("it arrived, and was not met".into())
         };
     }
-    // One that died before it arrived is known to nobody: this one comes in its place, unless the round is over.
+    // One that died before it arrived is known to nobody: this one comes in its place, unless the
+    // round is over.
     match barrier.wait_timeout(Duration::from_millis(100)) {
         Err(error) if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Broken) => {
             return Err(error.into());

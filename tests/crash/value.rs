@@ -1,4 +1,5 @@
-//! Deaths in changes of a typed value: it is the old one or the new one, whatever its size, and nobody has to repair it.
+//! Deaths in changes of a typed value: it is the old one or the new one, whatever its size, and
+//! nobody has to repair it.
 
 use std::thread;
 
@@ -15,7 +16,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         set::<1>("set-8"),
         set::<8>("set-64"),
         set::<512>("set-4096"),
-        // Every store of this many would take minutes: those to the head and the first words, and a sample.
+        // Every store of this many would take minutes: those to the head and the first words, and a
+        // sample.
         set::<8192>("set-65536").watched(20 * 1024),
         update::<1>("update-8"),
         update::<8>("update-64"),
@@ -239,7 +241,8 @@ fn set_while_another_waits() -> Scenario {
                 let waiter = scope.spawn(move || {
                     let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
                     let _ = say.send(own);
-                    // Without a limit, at whose end it would look once more: one who is left asleep is seen to hang.
+                    // Without a limit, at whose end it would look once more: one who is left asleep
+                    // is seen to hang.
                     survivor.wait_while(|it| *it == [1; 8])
                 });
                 let thread = said.recv()?;

@@ -52,7 +52,8 @@ pub(crate) fn record_of(pid: u32, generation: u64, found: &[u8]) -> Vec<(&'stati
     ]
 }
 
-/// The attachment table: this process holds the lock, one has died, and the last one is its slot's second.
+/// The attachment table: this process holds the lock, one has died, and the last one is its slot's
+/// second.
 pub(crate) fn assert_slots(table: &[u8], culprits_record: &[u8], waiter: u32) {
     let no_record = bytes(&[0; 56]);
     let slots: Vec<&[u8]> = table.chunks(SLOT).collect();

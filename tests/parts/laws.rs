@@ -1,9 +1,10 @@
-//! What each primitive promises to all who use it at once, as a small program that any number of members run; [`super::ways`] says as what
-//! they run, and who is killed meanwhile.
+//! What each primitive promises to all who use it at once, as a small program that any number of
+//! members run; [`super::ways`] says as what they run, and who is killed meanwhile.
 //!
-//! A law that is broken shows in one of three ways. A member finds something that must not be, by means that do not depend on the
-//! library: a word in a file that only one at a time may write, or a byte that the kernel locks. Or it waits far too long. Or what the
-//! members have counted does not fit what is there in the end; each death may have come between a deed and its count.
+//! A law that is broken shows in one of three ways. A member finds something that must not be, by
+//! means that do not depend on the library: a word in a file that only one at a time may write, or
+//! a byte that the kernel locks. Or it waits far too long. Or what the members have counted does
+//! not fit what is there in the end; each death may have come between a deed and its count.
 
 use std::fs::File;
 use std::future::Future;
@@ -35,7 +36,8 @@ pub(crate) trait Law: 'static {
     /// What somebody who does not take part does when all who did have died, before others do.
     fn settle(_outside: &Member) {}
 
-    /// Whether what was counted fits what is there, when nobody takes part any more and so many have died.
+    /// Whether what was counted fits what is there, when nobody takes part any more and so many
+    /// have died.
     fn judge(outside: &Member, deaths: u64);
 }
 
@@ -113,7 +115,8 @@ impl Member {
         read.map_or(0, |()| u64::from_ne_bytes(word))
     }
 
-    /// Writes a word of its own into the file, which is to stay there as long as nobody else may write.
+    /// Writes a word of its own into the file, which is to stay there as long as nobody else may
+    /// write.
     fn own_word(&mut self, of: Count) -> u64 {
         let word = self.dice.u64(1..);
         let written = self.file.write_all_at(&word.to_ne_bytes(), 8 * of as u64);
@@ -126,7 +129,8 @@ impl Member {
         assert_eq!(self.word(of), word, "another one was inside, too");
     }
 
-    /// Takes one of two seats, which the kernel gives to one at a time: who has a permit finds one free.
+    /// Takes one of two seats, which the kernel gives to one at a time: who has a permit finds one
+    /// free.
     fn seat(&self) -> File {
         let start = Instant::now();
         loop {
@@ -193,7 +197,8 @@ impl Law for OneAtATime {
     }
 }
 
-/// Many read together or one writes, also after readers became writers and writers readers; neither starve.
+/// Many read together or one writes, also after readers became writers and writers readers; neither
+/// starve.
 pub(crate) struct ManyOrOne;
 
 impl ManyOrOne {
@@ -303,7 +308,8 @@ impl Law for ManyOrOne {
 pub(crate) struct MadeOnce;
 
 impl MadeOnce {
-    /// All members go along the same row of them: to the one that was begun last, or the one that is next.
+    /// All members go along the same row of them: to the one that was begun last, or the one that
+    /// is next.
     fn next(member: &mut Member) -> OnceLock<Value> {
         const MOST: u64 = 400;
         let number = member.counted(Count::Made) + member.dice.u64(..2);
@@ -459,7 +465,8 @@ impl Law for NoneSleepsOn {
     }
 }
 
-/// All who meet in a round of a barrier go on, or, where one has died, none; and one of them was the last.
+/// All who meet in a round of a barrier go on, or, where one has died, none; and one of them was
+/// the last.
 pub(crate) struct AllOrNone;
 
 impl AllOrNone {
@@ -494,7 +501,8 @@ impl Law for AllOrNone {
     }
 
     fn settle(outside: &Member) {
-        // The dead may have arrived in a round that has not ended, and those who come are to begin with none.
+        // The dead may have arrived in a round that has not ended, and those who come are to begin
+        // with none.
         let finds_nobody = |met: sharehold::Result<bool>| {
             met.is_err_and(|error| error.kind() == ErrorKind::Timeout)
         };

@@ -1,5 +1,5 @@
-//! Parts of a segment among real processes that are stopped and killed: what the dead held comes back, what the living hold stays
-//! theirs, and no law is broken meanwhile.
+//! Parts of a segment among real processes that are stopped and killed: what the dead held comes
+//! back, what the living hold stays theirs, and no law is broken meanwhile.
 
 mod deaths;
 mod inspection;

@@ -1,4 +1,5 @@
-//! How the members of a law run: as threads of one process, as tasks, as processes, and as processes that are stopped and killed at random.
+//! How the members of a law run: as threads of one process, as tasks, as processes, and as
+//! processes that are stopped and killed at random.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

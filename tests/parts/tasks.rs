@@ -1,4 +1,5 @@
-//! Waiting for parts in tasks: what a dropped future leaves, who is woken by a death, and what a forked child finds.
+//! Waiting for parts in tasks: what a dropped future leaves, who is woken by a death, and what a
+//! forked child finds.
 
 use std::fs::File;
 use std::future::Future;
@@ -502,7 +503,8 @@ fn word_at(file: &File, at: usize) -> u64 {
     u64::from_ne_bytes(word)
 }
 
-/// One process is made to look as if it were stopped inside of the inner locks: nobody could step it there by chance.
+/// One process is made to look as if it were stopped inside of the inner locks: nobody could step
+/// it there by chance.
 fn a_task_stopped_inside_blocks_no_other() {
     // A number that stands nowhere else, so that the words are found.
     const PERMITS: u32 = 0x5a17;

@@ -1,4 +1,5 @@
-//! Bytes: every read and write at every offset does what it would do to a slice, or nothing and an error.
+//! Bytes: every read and write at every offset does what it would do to a slice, or nothing and an
+//! error.
 
 use std::io::{self, Read, Write};
 

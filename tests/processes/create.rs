@@ -74,7 +74,8 @@ fn a_creator_killed_at_any_moment_leaves_nothing_visible() {
     }
 }
 
-/// Attaches again and again, looks whether the segment is whole, and says so the first time that it sees one.
+/// Attaches again and again, looks whether the segment is whole, and says so the first time that it
+/// sees one.
 fn watcher(test: &mut Talk) {
     test.say("ready");
     let mut has_seen = false;

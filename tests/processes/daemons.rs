@@ -1,4 +1,5 @@
-//! Daemons and those who become another program: processes that live on without what the library opened for them.
+//! Daemons and those who become another program: processes that live on without what the library
+//! opened for them.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -270,7 +271,8 @@ fn starts_again(test: &mut Talk) {
 }
 
 fn a_program_that_starts_itself_again_uses_up_no_slots() {
-    // Without address randomisation, each program has its code and its stack where the one before had them.
+    // Without address randomisation, each program has its code and its stack where the one before
+    // had them.
     for wrapper in [&["env"][..], &["setarch", "--addr-no-randomize"]] {
         let segment = Segment::options()
             .size(8)

@@ -1,4 +1,5 @@
-//! Processes that are between life and death: their threads end one by one, or a debugger keeps what is left of them.
+//! Processes that are between life and death: their threads end one by one, or a debugger keeps
+//! what is left of them.
 
 use std::fs;
 use std::thread;
@@ -151,7 +152,8 @@ fn a_holder_lives_although_its_first_thread_has_ended() {
     assert!(said.starts_with("Abandoned"), "{said}");
 }
 
-/// On a file system whose mappings do not keep the open file: holders that close all descriptors, live, and die.
+/// On a file system whose mappings do not keep the open file: holders that close all descriptors,
+/// live, and die.
 fn among_processes_without_bytes(test: &mut Talk) {
     let segment = created();
     let mut holder = Child::of(daemon);

@@ -46,7 +46,8 @@ fn fork(test: &Talk) -> Fork {
     named.expect("the argument names one")
 }
 
-/// Takes the lock and forks a child that lives until the test ends, whatever becomes of this process.
+/// Takes the lock and forks a child that lives until the test ends, whatever becomes of this
+/// process.
 pub(crate) fn forks_holding(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     let _bytes = segment.lock().expect("it is free");
@@ -349,7 +350,8 @@ fn has_of_segments(process: &str) -> Vec<String> {
         .collect()
 }
 
-/// Forks again and again while two threads attach and detach, and says what the children have of it.
+/// Forks again and again while two threads attach and detach, and says what the children have of
+/// it.
 fn forks_beside_changing_attachments(test: &mut Talk) {
     const FORKS: usize = 1_000;
     let done = AtomicBool::new(false);
@@ -389,7 +391,8 @@ fn a_child_forked_beside_changing_attachments_inherits_none_of_them() {
     parent.ends_well();
 }
 
-/// Attaches and detaches while a signal handler forks again and again, and says what the children have of it.
+/// Attaches and detaches while a signal handler forks again and again, and says what the children
+/// have of it.
 fn forks_in_signal_handlers(test: &mut Talk) {
     const FORKS: usize = 500;
     fork_in_signal_handlers(Duration::from_micros(100));
@@ -413,7 +416,8 @@ fn a_child_that_a_signal_handler_forks_has_nothing_of_what_it_interrupts() {
     parent.ends_well();
 }
 
-/// Attaches for the first time in one thread and forks in another, after so many turns of a loop; the child attaches.
+/// Attaches for the first time in one thread and forks in another, after so many turns of a loop;
+/// the child attaches.
 fn forks_during_its_first_attach(test: &mut Talk) {
     let turns = test.number(0);
     let begun = AtomicU32::new(0);

@@ -1,4 +1,5 @@
-//! Files with holes, as copying programs make them: on a full file system each use is an error, never a signal.
+//! Files with holes, as copying programs make them: on a full file system each use is an error,
+//! never a signal.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -36,7 +37,8 @@ fn persistent() -> sharehold::SegmentOptions {
     Segment::options().policy(Policy::Persistent)
 }
 
-/// Replaces the file by a copy that has no page of zeros, and `tail` bytes that are not zero behind its end.
+/// Replaces the file by a copy that has no page of zeros, and `tail` bytes that are not zero behind
+/// its end.
 fn copy_with_holes(path: &Path, tail: usize) {
     let whole = fs::read(path).expect("it is there");
     let file = File::create(path).expect("it is ours");

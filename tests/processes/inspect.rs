@@ -1,4 +1,5 @@
-//! Looking at segments from outside: all is told, nothing is changed, and nothing that becomes of a file stops who looks.
+//! Looking at segments from outside: all is told, nothing is changed, and nothing that becomes of a
+//! file stops who looks.
 
 use std::fs::{self, OpenOptions};
 use std::process;

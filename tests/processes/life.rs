@@ -233,7 +233,8 @@ fn locked(segment: &Segment) -> sharehold::SegmentGuard<'_> {
     }
 }
 
-/// Comes and goes in every way there is, for ever, and looks whether the segment is whole each time.
+/// Comes and goes in every way there is, for ever, and looks whether the segment is whole each
+/// time.
 fn citizen(test: &mut Talk) {
     test.say("ready");
     for round in std::process::id().. {

@@ -88,7 +88,8 @@ fn a_death_is_reported_until_the_data_are_marked_consistent() {
     let mut child = holding();
     child.kill();
     let dead = child.pid();
-    // Whether the guard is dropped with the report, kept, or dropped by somebody else who also dies not vouching.
+    // Whether the guard is dropped with the report, kept, or dropped by somebody else who also dies
+    // not vouching.
     drop(left(segment.lock()));
     drop(left(segment.lock()).into_guard());
     drop(left(segment.try_lock()));
@@ -133,7 +134,8 @@ fn recover_repairs_before_it_vouches() {
     drop(segment.lock().expect("it was repaired"));
 }
 
-/// Acquires the lock, adds to the list in the segment who died before it and itself, and dies holding it.
+/// Acquires the lock, adds to the list in the segment who died before it and itself, and dies
+/// holding it.
 fn mortal(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     test.say("ready");

@@ -1,7 +1,8 @@
-//! The promises, each held to by real processes that are really killed, stopped, forked and shut out.
+//! The promises, each held to by real processes that are really killed, stopped, forked and shut
+//! out.
 //!
-//! Each file is about one kind of trouble and each test is named after what is promised about it. Tests and their
-//! children are processes of this program: see `sharehold_testkit`.
+//! Each file is about one kind of trouble and each test is named after what is promised about it.
+//! Tests and their children are processes of this program: see `sharehold_testkit`.
 
 mod barriers;
 mod bytes;

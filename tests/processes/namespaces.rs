@@ -145,7 +145,8 @@ fn a_living_holder_in_another_namespace_is_not_robbed() {
 }
 
 fn a_daemon_in_another_namespace_is_not_robbed() {
-    // Nobody sees its process, and it has no descriptor: but the kernel keeps an open file for as long as it is mapped.
+    // Nobody sees its process, and it has no descriptor: but the kernel keeps an open file for as
+    // long as it is mapped.
     let segment = created();
     for namespace in NAMESPACES {
         need_root("make PID namespaces");
@@ -176,7 +177,8 @@ fn a_segment_lives_as_long_as_a_user_in_any_namespace() {
     }
 }
 
-/// Holds the lock as process 1, and has a child ask for it that has one PID in this namespace and in that of `/proc`.
+/// Holds the lock as process 1, and has a child ask for it that has one PID in this namespace and
+/// in that of `/proc`.
 fn holds_and_waits_with_equal_pids(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     let _bytes = segment.lock().expect("it is free");

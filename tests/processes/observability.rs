@@ -1,4 +1,5 @@
-//! What can be seen from outside of who waits for whom, and of those who died: it is told while it is so, and not for longer.
+//! What can be seen from outside of who waits for whom, and of those who died: it is told while it
+//! is so, and not for longer.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,5 @@
-//! Handles on Qt's objects in a forked child: like the native ones, they hold nothing and count for nothing.
+//! Handles on Qt's objects in a forked child: like the native ones, they hold nothing and count for
+//! nothing.
 
 use sharehold::qt::{ErrorKind, KeyType, Options, SharedMemory};
 use sharehold_testkit::raw::Fork;
@@ -51,7 +52,8 @@ fn a_forked_child_neither_reads_nor_holds_nor_counts() {
             let held = guard.expect("the parent holds");
             held.unlock().expect("nobody was inside");
             drop(other.try_lock().expect("one may ask").expect("it is free"));
-            // With POSIX the files stay, and can be removed when nobody has them open: the child kept nothing open.
+            // With POSIX the files stay, and can be removed when nobody has them open: the child
+            // kept nothing open.
             drop(memory);
             assert_eq!(
                 other.remove_stale().expect("nobody has it"),

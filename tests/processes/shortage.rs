@@ -1,4 +1,5 @@
-//! Shortage of memory, of descriptors, of time without interruption: an error, and everything as it was.
+//! Shortage of memory, of descriptors, of time without interruption: an error, and everything as it
+//! was.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -253,7 +254,8 @@ fn leaves_its_byte_to_a_child(test: &mut Talk) {
     test.wait_for_end();
 }
 
-/// Attaches at its first try that succeeds, each of which has one descriptor more than the one before.
+/// Attaches at its first try that succeeds, each of which has one descriptor more than the one
+/// before.
 fn attaches_with_few_descriptors(test: &mut Talk) {
     let limit = getrlimit(Resource::Nofile);
     let with_descriptors = |most| {

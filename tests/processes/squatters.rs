@@ -1,4 +1,5 @@
-//! What others put where a segment, or the directory of segments, would be: refused, not followed, not waited for.
+//! What others put where a segment, or the directory of segments, would be: refused, not followed,
+//! not waited for.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -333,8 +334,8 @@ fn a_relative_directory_is_refused() {
     assert!(left_in_directory().is_empty());
 }
 
-/// Creates the first segment in a new directory, which is replaced by a link before the system call with this number after
-/// it was made.
+/// Creates the first segment in a new directory, which is replaced by a link before the system call
+/// with this number after it was made.
 fn creates_while_its_directory_is_replaced(test: &mut Talk) {
     let (mut left, place) = (test.number(0), directory());
     let aside = place.with_file_name("aside");

@@ -1,4 +1,5 @@
-//! Stale segments: whatever the dead leave under a key does not exist, and what anybody needs is never taken for stale.
+//! Stale segments: whatever the dead leave under a key does not exist, and what anybody needs is
+//! never taken for stale.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

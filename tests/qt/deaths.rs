@@ -35,7 +35,8 @@ world_tests! {
         }
     }
 
-    /// The only user is killed: the segment is stale, with its data; ours finds, replaces and removes it.
+    /// The only user is killed: the segment is stale, with its data; ours finds, replaces and
+    /// removes it.
     fn a_killed_only_user(world) {
         for dying in Kind::ALL {
             let key = world.key("only");
@@ -78,8 +79,8 @@ world_tests! {
         }
     }
 
-    /// A maker of ours that is killed between making its semaphore and giving it a value is healed at once; one of
-    /// Qt's is reported, because a living one could be about to give the value.
+    /// A maker of ours that is killed between making its semaphore and giving it a value is healed
+    /// at once; one of Qt's is reported, because a living one could be about to give the value.
     fn a_maker_killed_before_its_semaphore_had_a_value(world) {
         for (mode, healed) in [("700", true), ("600", false)] {
             let key = world.key("maker");

@@ -1,6 +1,7 @@
 //! The faults of Qt's protocol: what Qt does, and what this library does in Qt's place.
 //!
-//! Each test plays one scene twice. `free` is how many could enter the lock: 1 or, while it is held, 0.
+//! Each test plays one scene twice. `free` is how many could enter the lock: 1 or, while it is
+//! held, 0.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,7 +77,8 @@ world_tests! {
         }
     }
 
-    /// F1, the other half: when Qt resets the lock that ours holds, ours is told, and does not give back what is not there.
+    /// F1, the other half: when Qt resets the lock that ours holds, ours is told, and does not give
+    /// back what is not there.
     fn f1_a_reset_lock_is_noticed(world) {
         let key = world.key("f1");
         let mut memory = SharedMemory::new(&key);
@@ -111,7 +113,8 @@ world_tests! {
                 holder.tell("detach m");
                 forget_lock(&key);
             } else {
-                // Qt waits for the lock to detach; it is the destructor that removes it, so it has detached before.
+                // Qt waits for the lock to detach; it is the destructor that removes it, so it has
+                // detached before.
                 holder.tell("unlock m");
                 first.tell("detach m");
                 holder.tell("lock m");
@@ -123,7 +126,8 @@ world_tests! {
         }
     }
 
-    /// F2, the other half: when Qt removes the lock that ours holds, ours is told, and goes on with the new one.
+    /// F2, the other half: when Qt removes the lock that ours holds, ours is told, and goes on with
+    /// the new one.
     fn f2_a_removed_lock_is_noticed(world) {
         let key = world.key("f2");
         let mut first = creator(world, Kind::Qt5, &key);
@@ -164,7 +168,8 @@ world_tests! {
         }
     }
 
-    /// F4. With a native key of System V, memory and lock share a key file, and Qt removes it under the others.
+    /// F4. With a native key of System V, memory and lock share a key file, and Qt removes it under
+    /// the others.
     fn f4_the_key_file_leaves_with_the_creator(world) {
         for maker in [Kind::NewestPySide, Kind::Ours] {
             let path = world.directory().join("native").to_str().unwrap().to_owned();
@@ -191,7 +196,8 @@ world_tests! {
         }
     }
 
-    /// F5. A cleaner removes the memory's key file; the first one to leave takes the second segment's file along.
+    /// F5. A cleaner removes the memory's key file; the first one to leave takes the second
+    /// segment's file along.
     fn f5_the_key_file_of_another_segment(world) {
         for leaving in Kind::ALL {
             let key = world.key("f5");
@@ -376,7 +382,8 @@ fn inode_of(path: &std::path::Path) -> u64 {
     std::fs::metadata(path).unwrap().ino()
 }
 
-/// Uses up inode numbers until the next file gets the one `before` before the target, as far as the low 16 bits go.
+/// Uses up inode numbers until the next file gets the one `before` before the target, as far as the
+/// low 16 bits go.
 fn approach(world: &World, target: u64, before: u64) {
     let file = world.directory().join("filler");
     loop {

@@ -1,8 +1,9 @@
 //! From text to native keys, as Qt derives and prints them.
 //!
-//! Of upstream's tests of `QNativeIpcKey`: the default types and their numbers are `types_have_the_numbers_of_qt`, the printed form both ways is
-//! `printed_keys` and `a_thousand_keys`, equality is `a_remembered_text_counts`. Making, copying, moving, setting, swapping and hashing have no
-//! counterpart: a key is a plain value, whose language does these.
+//! Of upstream's tests of `QNativeIpcKey`: the default types and their numbers are
+//! `types_have_the_numbers_of_qt`, the printed form both ways is `printed_keys` and
+//! `a_thousand_keys`, equality is `a_remembered_text_counts`. Making, copying, moving, setting,
+//! swapping and hashing have no counterpart: a key is a plain value, whose language does these.
 
 use sharehold::qt::{KeyType, NativeIpcKey, Options};
 
@@ -165,7 +166,8 @@ impl Numbers {
 }
 
 world_tests! {
-    /// A thousand keys, by every Qt that runs: memory and semaphore, System V and POSIX where it can be asked.
+    /// A thousand keys, by every Qt that runs: memory and semaphore, System V and POSIX where it
+    /// can be asked.
     fn a_thousand_keys(world) {
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
         let keys: Vec<String> = (0..1000).map(|_| numbers.key()).collect();

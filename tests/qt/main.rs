@@ -1,7 +1,8 @@
 //! Real Qt programs and ours, on the same objects.
 //!
-//! Every test runs in a process of its own, in its own temporary directory, and, where the system allows it, in IPC
-//! and mount namespaces of its own: see [`world`]. The Qt programs come from `ci/qt-peers`.
+//! Every test runs in a process of its own, in its own temporary directory, and, where the system
+//! allows it, in IPC and mount namespaces of its own: see [`world`]. The Qt programs come from
+//! `ci/qt-peers`.
 
 mod world;
 

@@ -44,7 +44,8 @@ fn pair(world: &World, creator: Kind, attacher: Kind) {
     let mut first = world.peer(creator);
     let mut second = world.peer(attacher);
     first.open(&key);
-    // With an object of its own: one of Qt 5 that looked too early later breaks the lock of the others.
+    // With an object of its own: one of Qt 5 that looked too early later breaks the lock of the
+    // others.
     second.open(&key);
     assert_eq!(second.fails("attach m"), 5, "NotFound");
     second.tell("delete m");

@@ -1,4 +1,5 @@
-//! The manner of `QtSharedMemory`: memory that stays until it is destroyed, and a lock that comes before it.
+//! The manner of `QtSharedMemory`: memory that stays until it is destroyed, and a lock that comes
+//! before it.
 
 use std::thread;
 
@@ -7,7 +8,8 @@ use sharehold::qt::{Destroy, ErrorKind, Opened, QtSharedMemory, SharedMemory, Sy
 use crate::world::{Kind, hex, world_tests};
 
 world_tests! {
-    /// The counting program of the Qt Solutions: its steps in its order, with threads for its workers.
+    /// The counting program of the Qt Solutions: its steps in its order, with threads for its
+    /// workers.
     fn the_counting_program(world) {
         const EACH: i32 = 5_000;
         let key = world.key("threadcounter");

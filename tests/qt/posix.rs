@@ -68,7 +68,8 @@ world_tests! {
         }
     }
 
-    /// A dead holder's lock stays taken. That nobody else has it open proves the death; then it can be given back.
+    /// A dead holder's lock stays taken. That nobody else has it open proves the death; then it can
+    /// be given back.
     fn a_killed_holder(world) {
         let mut memory = posix(&world.key("holder"));
         memory.create(8).unwrap();
@@ -84,7 +85,8 @@ world_tests! {
         clean(memory);
     }
 
-    /// What stays after the last one is out, and after a death, is found to be stale, and removed on request.
+    /// What stays after the last one is out, and after a death, is found to be stale, and removed
+    /// on request.
     fn files_stay(world) {
         let memory = posix(&world.key("stays"));
         let file = Path::new("/dev/shm").join(&memory.native_key().native_key()[1..]);
@@ -105,7 +107,8 @@ world_tests! {
         assert!(!file.exists());
     }
 
-    /// Memory, and semaphores that are the lock of none, are found by their names; whether anybody has them is proven.
+    /// Memory, and semaphores that are the lock of none, are found by their names; whether anybody
+    /// has them is proven.
     fn what_is_left(world) {
         let family = || Options::new().key_type(KeyType::Posix);
         let [used, left, counted] = ["used", "left", "counted"].map(|part| world.key(part));
@@ -150,7 +153,8 @@ world_tests! {
         assert_eq!(windows.all_memory().unwrap_err().kind(), ErrorKind::KeyError);
     }
 
-    /// A lock that was lost with its holder does not keep memory that nobody has from being removed or replaced.
+    /// A lock that was lost with its holder does not keep memory that nobody has from being removed
+    /// or replaced.
     fn memory_with_a_lost_lock(world) {
         let key = world.key("lost");
         let leave_behind = || {
@@ -174,7 +178,8 @@ world_tests! {
         clean(memory);
     }
 
-    /// Qt's `create` makes another semaphore under the same name: ours, once inside, goes over to it.
+    /// Qt's `create` makes another semaphore under the same name: ours, once inside, goes over to
+    /// it.
     fn a_replaced_semaphore(world) {
         let mut memory = posix(&world.key("replaced"));
         memory.create(8).unwrap();
@@ -192,7 +197,8 @@ world_tests! {
         clean(memory);
     }
 
-    /// A holder that dies with a semaphore whose name is gone is waited for no longer than until nobody else has it.
+    /// A holder that dies with a semaphore whose name is gone is waited for no longer than until
+    /// nobody else has it.
     fn a_nameless_semaphore_of_the_dead(world) {
         let mut memory = posix(&world.key("nameless"));
         memory.create(8).unwrap();

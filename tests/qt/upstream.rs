@@ -1,4 +1,5 @@
-//! Each test that upstream has for `QSharedMemory`, by its name; where there is no counterpart, a line says why not.
+//! Each test that upstream has for `QSharedMemory`, by its name; where there is no counterpart, a
+//! line says why not.
 //!
 //! As upstream's, they run once for each family of objects that Qt programs can use here.
 //!
@@ -55,7 +56,8 @@ impl Family {
         assert_eq!(self.handle(key).remove_stale().unwrap(), self.is_posix());
     }
 
-    /// Leaves room for four pieces of 32 MiB; the namespaces are the test's, and so are their limits.
+    /// Leaves room for four pieces of 32 MiB; the namespaces are the test's, and so are their
+    /// limits.
     fn limit_to_four(self) {
         if self.is_posix() {
             resize_memory_files("159m");
@@ -193,7 +195,8 @@ family_tests! {
         }
     }
 
-    /// The lock needs no memory here; a second one by the same handle cannot be written while the first one lives.
+    /// The lock needs no memory here; a second one by the same handle cannot be written while the
+    /// first one lives.
     fn lock(world, family) {
         assert_eq!(kind(family.handle("").lock()), ErrorKind::KeyError);
         let key = world.key("lock");
@@ -343,7 +346,8 @@ world_tests! {
         }
     }
 
-    /// Upstream's table of what System V projects work: beyond 127 Qt fails with whatever error came last.
+    /// Upstream's table of what System V projects work: beyond 127 Qt fails with whatever error
+    /// came last.
     fn projects(world) {
         for number in [1, 84, 127, 128, 255] {
             let key_type = KeyType::from_number(number).unwrap();
@@ -405,8 +409,8 @@ fn producer_consumer(family: Family, key: &str, consumer: fn(Family, &str) -> Sh
 
 /// Fills the memory five times for each consumer, each time after a consumer took the last filling.
 ///
-/// It begins when all consumers have attached: a fast one could take every filling, and a slow one would find
-/// nothing to attach to.
+/// It begins when all consumers have attached: a fast one could take every filling, and a slow one
+/// would find nothing to attach to.
 fn produce(family: Family, key: &str, consumers: usize, attached: &AtomicUsize) {
     let mut producer = family.existing(key);
     until("all consumers have attached", || {

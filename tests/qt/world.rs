@@ -15,7 +15,8 @@ use sharehold::qt::SharedMemory;
 /// Set in the process that runs the body of a test: its temporary directory.
 const WORLD: &str = "SHAREHOLD_QT_WORLD";
 
-/// Set, also from outside, when tests run among the machine's objects, in no namespaces of their own.
+/// Set, also from outside, when tests run among the machine's objects, in no namespaces of their
+/// own.
 const SHARED: &str = "SHAREHOLD_QT_SHARED";
 
 /// Only guards against a hang; nothing is measured by it.
@@ -46,7 +47,8 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&World)) {
         return;
     }
     let private = std::env::var_os(SHARED).is_none() && has_namespaces();
-    // In memory in any case, where files get inode numbers one after the other; with namespaces, the test's own memory.
+    // In memory in any case, where files get inode numbers one after the other; with namespaces,
+    // the test's own memory.
     let base = if private {
         std::env::temp_dir()
     } else {

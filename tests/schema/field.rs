@@ -259,7 +259,8 @@ fn bytes_that_are_no_value_are_refused() {
 }
 
 proptest! {
-    /// Reading any bytes ends well, and what was read is written as the same bytes, but for those that mean nothing.
+    /// Reading any bytes ends well, and what was read is written as the same bytes, but for those
+    /// that mean nothing.
     #[test]
     fn what_is_printed_can_be_set(mut bytes in proptest::collection::vec(any::<u8>(), size_of::<Everything>())) {
         let schema = Schema::of::<Everything>();

@@ -1,4 +1,5 @@
-//! Types as they are in shared memory: described, compared, moved in and out, and read without the type.
+//! Types as they are in shared memory: described, compared, moved in and out, and read without the
+//! type.
 
 mod build;
 mod derived;

@@ -1,4 +1,5 @@
-//! Values without their type: `UntypedShared` beside programs that have it, by schemas that nobody wrote, and against bytes that are no value.
+//! Values without their type: `UntypedShared` beside programs that have it, by schemas that nobody
+//! wrote, and against bytes that are no value.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -289,7 +290,8 @@ fn plain_bytes_and_missing_keys_are_errors() {
     assert_eq!(error.key(), Some(KEY));
 }
 
-/// A header that promises less than the type needs, and a file that has no more: a store behind it would fault.
+/// A header that promises less than the type needs, and a file that has no more: a store behind it
+/// would fault.
 fn data_too_small_for_their_type_are_refused() {
     type Large = [u64; 1024];
     let options = Segment::options().policy(Policy::Persistent);

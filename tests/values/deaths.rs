@@ -1,5 +1,5 @@
-//! A writer of a large value is killed at a random moment of its change, some hundreds of times: the value is the old one or the new one, and
-//! the next one to change it can.
+//! A writer of a large value is killed at a random moment of its change, some hundreds of times:
+//! the value is the old one or the new one, and the next one to change it can.
 
 use std::hint::spin_loop;
 use std::sync::mpsc;

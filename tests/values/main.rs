@@ -1,7 +1,7 @@
 //! Typed values among real processes that are stopped, killed and built at different times.
 //!
-//! A value here is one of `N` words that are all the same: its version. So a mixture of two versions shows, and so does one that
-//! is not the value it should be.
+//! A value here is one of `N` words that are all the same: its version. So a mixture of two
+//! versions shows, and so does one that is not the value it should be.
 
 mod any;
 mod deaths;
@@ -60,7 +60,8 @@ fn with_stack<R: Send>(run: impl FnOnce() -> R + Send) -> R {
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The one segment's file, read as bytes: its words say what a process was doing when it was stopped or killed.
+/// The one segment's file, read as bytes: its words say what a process was doing when it was
+/// stopped or killed.
 struct Bytes(File);
 
 impl Bytes {

@@ -1,4 +1,5 @@
-//! Programs that do not have the same types, or none: they refuse each other by name, or read what a segment says of itself.
+//! Programs that do not have the same types, or none: they refuse each other by name, or read what
+//! a segment says of itself.
 
 use std::fs;
 use std::io::Write as _;

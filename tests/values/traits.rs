@@ -15,7 +15,8 @@ pub(crate) fn suite() -> Suite {
 fn is_send<T: ?Sized + Send>() {}
 fn is_sync<T: ?Sized + Sync>() {}
 
-/// Has one `check` for a type without `Send`, and two, so that the compiler cannot choose, for one with it.
+/// Has one `check` for a type without `Send`, and two, so that the compiler cannot choose, for one
+/// with it.
 trait NotSend<Case> {
     fn check() {}
 }

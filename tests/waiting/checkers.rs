@@ -1,4 +1,5 @@
-//! Long waits for a lock, for a permit, or to read: a few ask whether its holder lives, and nobody depends on them.
+//! Long waits for a lock, for a permit, or to read: a few ask whether its holder lives, and nobody
+//! depends on them.
 
 use std::fs::File;
 use std::future::Future;
@@ -93,7 +94,8 @@ fn that_waits(mut child: Child) -> Child {
     child
 }
 
-/// After so many sleeps a waiter has asked for half a second, and has a seat, or has seen that all are taken.
+/// After so many sleeps a waiter has asked for half a second, and has a seat, or has seen that all
+/// are taken.
 const SETTLED: u64 = 200;
 /// How many seats a lock has.
 const SEATS: usize = 4;
@@ -129,7 +131,8 @@ fn look_little_more_than_a_few(start: fn() -> Child) {
     let (start, before) = (Instant::now(), count());
     std::thread::sleep(Duration::from_millis(500));
     let slept = count() - before;
-    // Four ask every 8 ms, the others every 64 ms; all of them every 8 ms would be three times as much as is allowed here.
+    // Four ask every 8 ms, the others every 64 ms; all of them every 8 ms would be three times as
+    // much as is allowed here.
     let elapsed = start.elapsed();
     let times = |period, waiters| elapsed.as_millis() / period * waiters;
     let most = (times(8, SEATS as u128) + times(64, (WAITERS - SEATS) as u128)) * 115 / 100;
@@ -252,7 +255,8 @@ fn a_task_that_cannot_be_counted_finds_the_writer_dead() {
     let file = the_file();
     let mut word = [0; 8];
     file.read_exact_at(&mut word, 24).expect("so long it is");
-    // Where docs/format.md has it, of a lock that is the only part: one task, since another phase than the present one, which is 0.
+    // Where docs/format.md has it, of a lock that is the only part: one task, since another phase
+    // than the present one, which is 0.
     let tasks = u64::from_le_bytes(word) + 152;
     let one_let_in = (u64::from(u32::MAX) << 32 | 1).to_le_bytes();
     file.write_all_at(&one_let_in, tasks)
@@ -294,7 +298,8 @@ fn a_holder_that_came_in_without_a_wake_up_wakes_the_others() {
     drop(rwlock.write_timeout(LONG).expect("they have left"));
 }
 
-/// The longest time between two checks, on average, of those that check often: four times what it should be, and half of what the others take.
+/// The longest time between two checks, on average, of those that check often: four times what it
+/// should be, and half of what the others take.
 const OFTEN: u128 = 32;
 
 /// Waits until all of these, which have waited for long, check often.

@@ -1,4 +1,5 @@
-//! Learning who leaves: those who detach, end and are killed, once each, by those who are told when they wait.
+//! Learning who leaves: those who detach, end and are killed, once each, by those who are told when
+//! they wait.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! An event that is set and reset at once: the waiters that slept before are let pass, in whatever way they wait.
+//! An event that is set and reset at once: the waiters that slept before are let pass, in whatever
+//! way they wait.
 
 use std::fs;
 use std::future::Future;
@@ -50,7 +51,8 @@ impl Gate {
     }
 }
 
-/// How often that is tried: a machine may wake all in time for a set that did not last, but not each time.
+/// How often that is tried: a machine may wake all in time for a set that did not last, but not
+/// each time.
 const ROUNDS: usize = 20;
 
 /// Waits for the event on its thread, in a task, or on two threads.

@@ -1,4 +1,5 @@
-//! Waiting among real processes that are stopped and killed: nobody misses what happened, and nobody polls.
+//! Waiting among real processes that are stopped and killed: nobody misses what happened, and
+//! nobody polls.
 
 mod changes;
 mod checkers;
@@ -41,7 +42,8 @@ fn sleeps_of(pid: u32) -> u64 {
     sleeps.sum()
 }
 
-/// Waits until a process goes to sleep no more: for a quarter of a second it has not woken up, while who polls would have thirty times.
+/// Waits until a process goes to sleep no more: for a quarter of a second it has not woken up,
+/// while who polls would have thirty times.
 fn wait_until_idle(pid: u32) {
     let start = Instant::now();
     loop {

@@ -1,4 +1,5 @@
-//! Many who wait and many who change, some of whom are killed: at the end everybody living has seen the last value.
+//! Many who wait and many who change, some of whom are killed: at the end everybody living has seen
+//! the last value.
 
 use fastrand::Rng;
 use sharehold::Shared;
@@ -77,7 +78,8 @@ fn no_waiter_misses_the_last_change_despite_deaths() {
                 start(waiter)
             };
         }
-        // Killed, so that the last change is made by one who takes the lock from the dead, or finds it free.
+        // Killed, so that the last change is made by one who takes the lock from the dead, or finds
+        // it free.
         for changer in &mut changers {
             changer.kill();
         }

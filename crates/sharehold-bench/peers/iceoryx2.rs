@@ -54,7 +54,8 @@ impl Peer for Iceoryx {
 
     #[inline(always)]
     fn lock(&self) -> Result<MutexGuard<'static, Number>> {
-        // SAFETY: one of the crate's own signatures borrows the lock for as long as the memory; both last until the end.
+        // SAFETY: one of the crate's own signatures borrows the lock for as long as the memory;
+        // both last until the end.
         let mutex = unsafe { &*std::ptr::from_ref(&self.0) };
         match mutex.lock() {
             Ok(guard) => Ok(guard),

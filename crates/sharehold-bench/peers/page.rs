@@ -1,4 +1,5 @@
-//! What peers in Rust have beside the harness: the page that their processes share, and how they read their arguments.
+//! What peers in Rust have beside the harness: the page that their processes share, and how they
+//! read their arguments.
 
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;

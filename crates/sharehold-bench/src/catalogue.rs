@@ -22,7 +22,7 @@ pub(crate) enum Skill {
     Count,
     /// All that one does with a lock.
     Lock,
-    /// Taking turns: a change, and one who waits for it.
+    /// Taking turns: a change, and a waiter for it.
     Turns,
     /// The life of shared memory.
     Life,

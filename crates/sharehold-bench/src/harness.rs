@@ -1,6 +1,8 @@
-//! What all peer programs in Rust have in common: the verbs, the start line and the clock, as in `peers/harness.h`.
+//! What all peer programs in Rust have in common: the verbs, the start line and the clock, as in
+//! `peers/harness.h`.
 //!
-//! It knows neither sharehold nor the runner, so that peers which are crates of their own can include it.
+//! It knows neither sharehold nor the runner, so that peers which are crates of their own can
+//! include it.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Read, Write as _};

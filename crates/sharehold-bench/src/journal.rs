@@ -1,7 +1,8 @@
 //! The file that keeps what was measured, line by line: a run that was interrupted is continued.
 //!
-//! A line says that a run begins, what came of one step of it, or that it ended; each is JSON. A run whose end is
-//! missing is continued by one with the same settings, on the same machine, with the same build of this program.
+//! A line says that a run begins, what came of one step of it, or that it ended; each is JSON. A
+//! run whose end is missing is continued by one with the same settings, on the same machine, with
+//! the same build of this program.
 
 use std::collections::HashMap;
 use std::env;

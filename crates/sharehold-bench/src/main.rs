@@ -1,12 +1,15 @@
-//! The `sharehold-bench` command: measures sharehold against what else processes use, both sides in one run.
+//! The `sharehold-bench` command: measures sharehold against what else processes use, both sides in
+//! one run.
 //!
-//! A *peer* is a small program that does the same loop with another lock; `catalogue` names them, `build` makes them,
-//! `process` starts them behind one start line. `jobs` plans steps, which interleave ours and theirs pair by pair; `run` does
-//! them and has `journal` keep what came of each, so that a run can be continued. `results` is what was measured,
-//! `targets` holds it to what is promised, and `report` shows it. `ours` is sharehold's own side, on the same
-//! `harness` as the peers in Rust; `values`, `turns` and `parts` belong to it.
+//! A *peer* is a small program that does the same loop with another lock; `catalogue` names them,
+//! `build` makes them, `process` starts them behind one start line. `jobs` plans steps, which
+//! interleave ours and theirs pair by pair; `run` does them and has `journal` keep what came of
+//! each, so that a run can be continued. `results` is what was measured, `targets` holds it to what
+//! is promised, and `report` shows it. `ours` is sharehold's own side, on the same `harness` as the
+//! peers in Rust; `values`, `turns` and `parts` belong to it.
 
-// What is measured becomes a number of 53 bits, and a number becomes a count or a place in a picture.
+// What is measured becomes a number of 53 bits, and a number becomes a count or a place in a
+// picture.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

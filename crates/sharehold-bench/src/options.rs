@@ -10,8 +10,8 @@ use crate::ours::Worker;
 
 /// Measure sharehold against other locks and shared memory, both sides in one run
 ///
-/// Every number of ours is taken beside one of theirs, round by round: read the ratios. Digits change with the machine
-/// and with what else it does.
+/// Every number of ours is taken beside one of theirs, round by round: read the ratios. Digits
+/// change with the machine and with what else it does.
 #[derive(Debug, Parser)]
 #[command(
     name = "sharehold-bench",
@@ -43,7 +43,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
 
-    /// How many processes hammer one lock, separated by commas [default: 1,2,4,8, with --full 32 too]
+    /// How many processes hammer one lock, separated by commas [default: 1,2,4,8, with --full 32
+    /// too]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     processes: Vec<u32>,
@@ -60,7 +61,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     kills: Option<u32>,
 
-    /// How long the locks of parts are hammered to see how evenly they are had, in seconds [default: 2, with --full 10]
+    /// How long the locks of parts are hammered to see how evenly they are had, in seconds
+    /// [default: 2, with --full 10]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     fair: Option<u64>,
 
@@ -170,15 +172,15 @@ pub(crate) enum Job {
     Uncontended,
     /// Count together, each increment under the lock
     Count,
-    /// How long one waits for a hammered lock, and who gets it how often
+    /// Longest wait for a contended lock, and how often each process acquires it
     Waits,
     /// From an unlock to a sleeper's having the lock
     Wake,
-    /// From a change to who waits for it, in threads and in tasks
+    /// From a change to its waiter's wake-up, in threads and in tasks
     Turns,
     /// The locks of parts: alone, and readers beside each other
     Parts,
-    /// How long 8 processes wait for each lock at most, and who gets it how often
+    /// Longest wait of 8 processes for each lock, and how often each acquires it
     Fairness,
     /// From a holder's death to a waiter's having the lock
     Recovery,

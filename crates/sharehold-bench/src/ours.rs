@@ -1,4 +1,5 @@
-//! Sharehold's own side of the jobs: the same verbs as the peers, through the library's public interface.
+//! Sharehold's own side of the jobs: the same verbs as the peers, through the library's public
+//! interface.
 
 use std::hint::black_box;
 

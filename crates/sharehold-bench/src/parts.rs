@@ -1,6 +1,8 @@
-//! Sharehold's own side of the jobs about parts: each primitive as a lock, with the verbs of all peers.
+//! Sharehold's own side of the jobs about parts: each primitive as a lock, with the verbs of all
+//! peers.
 //!
-//! What is no lock is used as one: who has the only permit, or has reset the event, has it; a barrier is passed when the last one comes.
+//! What is no lock is used as one: who has the only permit, or has reset the event, has it; a
+//! barrier is passed when the last one comes.
 
 use anyhow::Result;
 use sharehold::{
@@ -10,7 +12,7 @@ use sharehold::{
 
 use crate::harness::{self, Held, Peer, say, start_line, times, wait_for_end_of_input};
 
-/// How many meet at the barrier: those who wait, and one who lets them go.
+/// The number of participants of the barrier: the waiters, and the one that completes the round.
 pub(crate) const PARTICIPANTS: u32 = 65;
 
 /// What can be measured.

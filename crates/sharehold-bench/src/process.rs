@@ -1,7 +1,7 @@
 //! Starting programs: one word at a time from each, all behind one start line, none left behind.
 //!
-//! Each program has a limit for everything that is waited for. One that hangs is killed at that limit, with the
-//! processes that it made, and that is an error like any other.
+//! Each program has a limit for everything that is waited for. One that hangs is killed at that
+//! limit, with the processes that it made, and that is an error like any other.
 
 use std::collections::HashMap;
 use std::env;
@@ -113,7 +113,8 @@ impl Program {
         Process::start(tool, Stdio::null(), self.patience)?.said()
     }
 
-    /// Starts a process for each list of numbers, lets all of them go at once and returns what each says at the end.
+    /// Starts a process for each list of numbers, lets all of them go at once and returns what each
+    /// says at the end.
     pub(crate) fn race(
         &self,
         verb: &str,
@@ -266,8 +267,8 @@ impl Process {
         Ok(input.flush()?)
     }
 
-    /// Keeps it on one processor, the processes on all of them in turn: a scheduler that lets them run one after another
-    /// measures a lock that nobody wants.
+    /// Keeps it on one processor, the processes on all of them in turn: a scheduler that lets them
+    /// run one after another measures an uncontended lock.
     fn pin(&self, number: usize) -> Result<()> {
         let cores = thread::available_parallelism()?.get();
         let mut one = CpuSet::new();
@@ -323,7 +324,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Not reaped, it still gives its number to its group. One that was reaped left nobody behind.
+        // Until it is reaped, its group keeps its number. A reaped process left no group behind.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
             let _ = self.child.wait();
@@ -331,7 +332,8 @@ impl Drop for Process {
     }
 }
 
-/// A folder on the memory file system for all that a run shares; removed at its end, or by the next run.
+/// A folder on the memory file system for all that a run shares; removed at its end, or by the next
+/// run.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,

@@ -175,7 +175,8 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) kernel: String,
     pub(crate) system: String,
-    /// How many processes were running or waiting for a processor when the run began, over the last minute.
+    /// How many processes were running or waiting for a processor when the run began, over the last
+    /// minute.
     pub(crate) load: String,
 }
 
@@ -251,7 +252,7 @@ impl Results {
     }
 }
 
-/// A number of several rounds, as people are told it.
+/// A number of several rounds, as it is printed.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Summary {
     pub(crate) median: f64,

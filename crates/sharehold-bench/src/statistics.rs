@@ -62,7 +62,8 @@ impl Histogram {
         self.longest
     }
 
-    /// The upper end of the bucket in which the share `part` (0 to 1) is reached, but never more than the longest.
+    /// The upper end of the bucket in which the share `part` (0 to 1) is reached, but never more
+    /// than the longest.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
         let wanted = part * self.count() as f64;
         let mut seen = 0;

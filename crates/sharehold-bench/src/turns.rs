@@ -1,4 +1,5 @@
-//! Two processes that take turns by waiting for a value to change, or for an event: in threads, and in tasks.
+//! Two processes that take turns by waiting for a value to change, or for an event: in threads, and
+//! in tasks.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,4 +1,5 @@
-//! Sharehold's own side of the jobs about typed values: reading them without a lock, and changing them whole.
+//! Sharehold's own side of the jobs about typed values: reading them without a lock, and changing
+//! them whole.
 //!
 //! A value of `size` bytes is an array of numbers; the sizes are those of [`SIZES`].
 
@@ -33,7 +34,8 @@ pub(crate) fn run(verb: &str, key: &str, number: u64, size: usize) -> Result<()>
     }
 }
 
-// Each loop has a function of its own, as it would in a program: the registers of all sizes together are not enough.
+// Each loop has a function of its own, as it would in a program: the registers of all sizes
+// together are not enough.
 fn of<const WORDS: usize>(verb: &str, key: &str, number: u64) -> Result<()>
 where
     [u64; WORDS]: Shareable,

@@ -1,7 +1,8 @@
-//! The fast paths stay fast: instructions and system calls of each operation, which do not depend on the machine's speed.
+//! The fast paths stay fast: instructions and system calls of each operation, which do not depend
+//! on the machine's speed.
 //!
-//! The release build of the bench runs the very loops that it measures, under valgrind and strace. A bound is what was
-//! counted when it was set, and a few more for another version of the compiler.
+//! The release build of the bench runs the very loops that it measures, under valgrind and strace.
+//! A bound is what was counted when it was set, and a few more for another version of the compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,7 +12,8 @@ use std::sync::LazyLock;
 const LOCK_INSTRUCTIONS: f64 = 59.0;
 /// The same with a number of eight bytes read and written between them.
 const COUNT_INSTRUCTIONS: f64 = 87.0;
-/// Acquire + release of each part alone. A writer looks at the marks of all attachments that there ever were, here one.
+/// Acquire + release of each part alone. A writer looks at the marks of all attachments that there
+/// ever were, here one.
 const PART_INSTRUCTIONS: [(&str, f64); 5] = [
     ("mutex", 253.0),
     ("rwlock 0", 382.0),
@@ -19,11 +21,12 @@ const PART_INSTRUCTIONS: [(&str, f64); 5] = [
     ("semaphore", 966.0),
     ("event", 183.0),
 ];
-/// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold nothing, are 12. Of
-/// ours 13 are byte locks and questions about them, 9 are for the directory and whom to trust, and 4 ask whether a descriptor is still
-/// the segment's file, since a daemon may have closed all of its own. 14 block signals and let them through again, seven times, so that no
-/// signal handler forks between two steps. 4 read whether anybody needs the file, before anything else in it is believed, and one
-/// removes what a dead migrator may have left.
+/// Create, attach, detach and destroy by one process. Bare calls, which check nothing and hold
+/// nothing, are 12. Of ours 13 are byte locks and questions about them, 9 are for the directory and
+/// whom to trust, and 4 ask whether a descriptor is still the segment's file, since a daemon may
+/// have closed all of its own. 14 block signals and let them through again, seven times, so that no
+/// signal handler forks between two steps. 4 read whether anybody needs the file, before anything
+/// else in it is believed, and one removes what a dead migrator may have left.
 const LIFE_CALLS: f64 = 70.0;
 
 /// The bench, built as it is measured.
@@ -49,7 +52,8 @@ static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
     target.join("release/sharehold-bench")
 });
 
-/// Runs one verb under a tool. A verb of the lock of a part, other than the segment's own, is followed by that part: `pass mutex`.
+/// Runs one verb under a tool. A verb of the lock of a part, other than the segment's own, is
+/// followed by that part: `pass mutex`.
 fn under(tool: &[&str], verb: &str, key: &str, number: u32) -> Output {
     let (verb, part) = verb.split_once(' ').unwrap_or((verb, ""));
     let (part, second) = part.split_once(' ').unwrap_or((part, "0"));

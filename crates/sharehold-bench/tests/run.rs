@@ -1,4 +1,5 @@
-//! Whole runs of the bench: what a peer that crashes or hangs costs, how a run is continued, and when it fails.
+//! Whole runs of the bench: what a peer that crashes or hangs costs, how a run is continued, and
+//! when it fails.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -8,8 +9,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Stands for the C compiler, in the folder of the peer that it makes. Three peers become scripts: `pthread` crashes
-/// at once, `flock` ends in the middle, and `semaphore` says nothing until its input ends.
+/// Stands for the C compiler, in the folder of the peer that it makes. Three peers become scripts:
+/// `pthread` crashes at once, `flock` ends in the middle, and `semaphore` says nothing until its
+/// input ends.
 const COMPILER: &str = r#"#!/bin/sh
 case ${PWD##*/} in
     pthread) body='kill -SEGV $$' ;;
@@ -157,7 +159,8 @@ fn a_failure_of_our_own_fails_the_run() {
     let built = lab.bench("futex", "60").output().expect("it starts");
     assert!(built.status.success(), "{}", text(&built));
     fs::remove_file(lab.0.join("results")).expect("it was written");
-    // No file may have more than 4096 bytes: enough for the peer and the results, and too little for a segment.
+    // No file may have more than 4096 bytes: enough for the peer and the results, and too little
+    // for a segment.
     let bench = lab.bench("futex", "60");
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -f 8; exec \"$@\"", "sh"]);

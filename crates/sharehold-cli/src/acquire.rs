@@ -13,9 +13,9 @@ use crate::{format, target, units, users};
 
 /// Run a command while holding permits of a semaphore
 ///
-/// The permits are released when COMMAND ends, or within 10 ms of the death of this command. If this
-/// command dies, COMMAND is killed; processes that COMMAND started are not. Signals are treated as
-/// by `sharehold lock`.
+/// The permits are released when COMMAND ends, or within 10 ms of the death of this command. If
+/// this command dies, COMMAND is killed; processes that COMMAND started are not. Signals are
+/// treated as by `sharehold lock`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -51,7 +51,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let other = RefCell::new(None);
     let changed = change::field(&args.key, args.owner, &args.field, args.patience, |field| {
-        // An invalid value is an error whatever the field holds, and must not look like a lost race.
+        // An invalid value is an error whatever the field holds, and must not look like a lost
+        // race.
         field.parse(&args.new)?;
         // The printed forms are compared, so that values that look equal are equal.
         if field.parse(&args.old)?.to_string() == field.value.to_string() {

@@ -1,4 +1,5 @@
-//! What a shell offers for a word: keys that there are, and fields and parts of the segment whose key stands before.
+//! What a shell offers for a word: keys that there are, and fields and parts of the segment whose
+//! key stands before.
 //!
 //! A shell runs this program with the words of the command line; see `completions`.
 

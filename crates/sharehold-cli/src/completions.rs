@@ -1,6 +1,7 @@
 //! `sharehold completions`: what a shell needs to complete this command's words.
 //!
-//! The script asks this program for each word, so that it knows the keys and fields that there are at that moment.
+//! The script asks this program for each word, so that it knows the keys and fields that there are
+//! at that moment.
 
 use std::process::ExitCode;
 

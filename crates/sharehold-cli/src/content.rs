@@ -1,4 +1,5 @@
-//! The bytes of a segment, whether they are plain or a typed value: what `read` and `write` have in common.
+//! The bytes of a segment, whether they are plain or a typed value: what `read` and `write` have in
+//! common.
 
 use std::io::Read;
 use std::time::Duration;
@@ -25,7 +26,8 @@ impl Data {
                 if options.summarize(key)?.value_type.is_none() {
                     return Ok(Data::Plain(options.attach(key)?));
                 }
-                // What has a type and is no value is made of parts, whose words only they themselves may change.
+                // What has a type and is no value is made of parts, whose words only they
+                // themselves may change.
                 let key = format::visible(key);
                 let detail = format!(
                     "`{key}` holds parts, whose bytes only they themselves may use; `sharehold get {key} PART` prints one, \

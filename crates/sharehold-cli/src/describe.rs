@@ -57,8 +57,8 @@ pub(crate) fn short_key(key: &str) -> String {
     format::cut(&format::visible(key), LONGEST)
 }
 
-/// Returns the number of data bytes: those of one value, or the plain ones. The second copy of a value and the words
-/// around it do not count.
+/// Returns the number of data bytes: those of one value, or the plain ones. The second copy of a
+/// value and the words around it do not count.
 pub(crate) fn size(summary: &Summary) -> usize {
     let typed = summary.value_type.as_ref();
     typed.map_or(summary.size, |it| it.size)

@@ -32,7 +32,8 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The end that stands for an error: that of the library's error in it, wherever it is in the chain.
+    /// The end that stands for an error: that of the library's error in it, wherever it is in the
+    /// chain.
     pub(crate) fn of(error: &anyhow::Error) -> Exit {
         if error.is::<ReaderGone>() {
             return Exit::Done;

@@ -113,12 +113,14 @@ struct QtLockJson {
     waiters: Option<u32>,
 }
 
-/// The native key that the text is, if it is one: it begins with the kind of objects, such as `systemv:` or `posix:`.
+/// The native key that the text is, if it is one: it begins with the kind of objects, such as
+/// `systemv:` or `posix:`.
 pub(crate) fn native_key(text: &str) -> Option<NativeIpcKey> {
     text.parse().ok()
 }
 
-/// How to find what programs with Qt have or left, for each of the families of objects that they can be built for.
+/// How to find what programs with Qt have or left, for each of the families of objects that they
+/// can be built for.
 pub(crate) fn families_of_qt() -> [qt::Options; 2] {
     [KeyType::SYSTEM_V, KeyType::Posix].map(|family| qt::Options::new().key_type(family))
 }

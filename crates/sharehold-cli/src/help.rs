@@ -1,4 +1,5 @@
-//! The command as people meet it: its subcommands in groups, its examples, and what each word of it is completed with.
+//! The command as people meet it: its subcommands in groups, its examples, and what each word of it
+//! is completed with.
 //!
 //! Help, manual pages and completions are all made of this.
 
@@ -165,7 +166,8 @@ pub(crate) fn about(command: &Command, name: &str) -> String {
     found.map_or_else(String::new, ToString::to_string)
 }
 
-/// Says what is missing where COMMAND of `lock` or `acquire` stands without `--` before it, as flock(1) takes it.
+/// Says what is missing where COMMAND of `lock` or `acquire` stands without `--` before it, as
+/// flock(1) takes it.
 pub(crate) fn suggest_dashes(error: &mut clap::Error) {
     let runs_command = env::args_os()
         .nth(1)

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 /// Bytes on a line.
 pub(crate) const LINE: usize = 16;
 
-/// The lines of bytes that begin at `offset`. Of lines that repeat the one before, a `*` stands for all.
+/// The lines of bytes that begin at `offset`. Of lines that repeat the one before, a `*` stands for
+/// all.
 pub(crate) fn of(bytes: &[u8], offset: usize) -> String {
     let mut text = String::new();
     let mut before: &[u8] = &[];

@@ -1,7 +1,7 @@
 //! The next step after an error, as a shell command, and similar names for a mistyped one.
 //!
-//! The library says what failed and why; its own next step is for programmers. Here each kind of error gets the next step for
-//! people at a shell.
+//! The library says what failed and why; its own next step is for programmers. Here each kind of
+//! error gets the next step for people at a shell.
 
 use sharehold::{Error, ErrorKind, FieldError, Schema, Segment};
 
@@ -92,7 +92,8 @@ fn advice(error: &Error) -> Option<String> {
     }
 }
 
-/// Whether the system refused it to this user, as it does a file for a group that the user is not in.
+/// Whether the system refused it to this user, as it does a file for a group that the user is not
+/// in.
 fn is_not_permitted(error: &Error) -> bool {
     let system = error.system().and_then(std::io::Error::raw_os_error);
     system == Some(rustix::io::Errno::PERM.raw_os_error())

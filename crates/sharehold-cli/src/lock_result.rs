@@ -36,7 +36,8 @@ impl<'a, B> Locked<'a, B> {
         }
     }
 
-    /// The previous owner that may have left half-written data: `pid 4711 (importer) died holding it`.
+    /// The previous owner that may have left half-written data: `pid 4711 (importer) died holding
+    /// it`.
     pub(crate) fn left(&self) -> Option<String> {
         match self {
             Locked::Sound(_) => None,

@@ -151,7 +151,8 @@ fn groups(command: &Command) -> String {
     text
 }
 
-/// What stands below a command's options, each paragraph a section: `Examples:` as it stands, `Exit status: …` as text.
+/// What stands below a command's options, each paragraph a section: `Examples:` as it stands, `Exit
+/// status: …` as text.
 fn sections(after: &str) -> String {
     let mut text = String::new();
     for paragraph in after.split("\n\n") {

@@ -60,7 +60,8 @@ pub(crate) fn complain(error: &anyhow::Error) {
     warn(&all_of(error));
 }
 
-/// What was said of an error, then the error. The library's own say all of their reasons themselves.
+/// What was said of an error, then the error. The library's own say all of their reasons
+/// themselves.
 fn all_of(error: &anyhow::Error) -> String {
     let mut said = Vec::new();
     for cause in error.chain() {

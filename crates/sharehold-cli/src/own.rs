@@ -1,4 +1,5 @@
-//! Segments that commands make for themselves: a key for each run, and clearing away what killed runs left.
+//! Segments that commands make for themselves: a key for each run, and clearing away what killed
+//! runs left.
 
 use std::process::id;
 
@@ -9,7 +10,8 @@ pub(crate) fn key(command: &str) -> String {
     format!("{}{}.{:08x}", prefix(command), id(), fastrand::u32(..))
 }
 
-/// Removes what earlier runs of the command left when they were killed: segments without a living user.
+/// Removes what earlier runs of the command left when they were killed: segments without a living
+/// user.
 pub(crate) fn clear(command: &str) {
     // What cannot be listed or removed is in nobody's way: this run has another key.
     let prefix = prefix(command);

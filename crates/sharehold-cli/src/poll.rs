@@ -22,7 +22,8 @@ const LONGEST_HINTED: Duration = Duration::from_secs(1);
 /// How much of the time that has passed without news may pass until the next look.
 const PART: u32 = 64;
 
-/// Looks until `look` finds something; `None` when the time was over first. It looks once in any case.
+/// Looks until `look` finds something; `None` when the time was over first. It looks once in any
+/// case.
 pub(crate) fn until<T>(
     timeout: Option<Duration>,
     look: impl FnMut() -> Result<Option<T>>,

@@ -1,4 +1,5 @@
-//! Processes that a command starts to work for it: they run this program, and the kernel kills them when the command dies.
+//! Processes that a command starts to work for it: they run this program, and the kernel kills them
+//! when the command dies.
 
 use std::env;
 use std::ffi::OsStr;
@@ -22,7 +23,8 @@ pub(crate) fn again(subcommand: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A command line that becomes another program, tied to this process all the same; `options` are those of `lock-child`.
+/// A command line that becomes another program, tied to this process all the same; `options` are
+/// those of `lock-child`.
 pub(crate) fn tied<A: AsRef<OsStr>>(
     options: &[&str],
     line: impl IntoIterator<Item = A>,
@@ -41,8 +43,8 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// Lets the kernel kill this process with its parent, if it was started for one; false if that one has died already, so that
-    /// there is nobody to work for, and nobody to be told.
+    /// Lets the kernel kill this process with its parent, if it was started for one; false if that
+    /// one has died already, so that there is nobody to work for, and nobody to be told.
     pub(crate) fn die_with(&self) -> Result<bool> {
         let Some(parent) = self.parent else {
             return Ok(true);

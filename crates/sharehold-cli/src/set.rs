@@ -42,7 +42,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: users::Owner,
 
-    /// The field, such as value, limits.max or moves[3]; `.` is the whole; or FIELD=VALUE; or an event
+    /// The field, such as value, limits.max or moves[3]; `.` is the whole; or FIELD=VALUE; or an
+    /// event
     #[arg(value_name = "FIELD")]
     field: String,
 

@@ -1,7 +1,9 @@
-//! Termination signals: a command with something to clean up catches them, and obeys them afterwards.
+//! Termination signals: a command with something to clean up catches them, and obeys them
+//! afterwards.
 //!
-//! A command without anything to clear away catches none: the system ends it. The others end by the same signal once they have
-//! tidied up, so that shells and service managers see what they would see of any program.
+//! A command without anything to clear away catches none: the system ends it. The others end by the
+//! same signal once they have tidied up, so that shells and service managers see what they would
+//! see of any program.
 
 use std::fs;
 use std::process::ExitCode;
@@ -18,7 +20,8 @@ use signal_hook::{flag, low_level};
 /// The longest time in which a signal is not noticed.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The signals that ask for an end, except those that this process was started to ignore, as by `nohup`.
+/// The signals that ask for an end, except those that this process was started to ignore, as by
+/// `nohup`.
 pub(crate) fn ending() -> impl Iterator<Item = i32> {
     let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
     all.into_iter().filter(|&signal| !is_ignored(signal))
@@ -65,7 +68,8 @@ impl Stop {
     }
 }
 
-/// Says that a signal asked for an end: everything is cleared away on the way to `main`, which then obeys.
+/// Says that a signal asked for an end: everything is cleared away on the way to `main`, which then
+/// obeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by {}", self.name())]
 pub(crate) struct Stopped(pub(crate) i32);

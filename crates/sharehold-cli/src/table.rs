@@ -63,7 +63,8 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Adds a row. One that has fewer cells than there are columns ends early, and its last cell may be as wide as it wants.
+    /// Adds a row. One that has fewer cells than there are columns ends early, and its last cell
+    /// may be as wide as it wants.
     pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(cells.into());
     }

@@ -1,6 +1,8 @@
-//! What a path names: a field of a segment's typed value, or of the value that one of its parts guards, or a part itself.
+//! What a path names: a field of a segment's typed value, or of the value that one of its parts
+//! guards, or a part itself.
 //!
-//! Commands that look see a segment from outside, without attaching; commands that change attach to it.
+//! Commands that look see a segment from outside, without attaching; commands that change attach to
+//! it.
 
 use std::time::Duration;
 
@@ -47,7 +49,8 @@ pub(crate) fn look(options: &SegmentOptions, key: &str) -> Result<Inspection> {
 
 /// Refuses a stale segment, before a command attaches to it to change it.
 ///
-/// Attaching removes a stale segment. That is right for programs, which replace it, but a person may want what it holds.
+/// Attaching removes a stale segment. That is right for programs, which replace it, but a person
+/// may want what it holds.
 pub(crate) fn expect_users(options: &SegmentOptions, key: &str) -> Result<()> {
     // An error is told by attaching, too, which then removes nothing.
     if options.exists(key).unwrap_or(true) {
@@ -64,7 +67,8 @@ pub(crate) fn expect_users(options: &SegmentOptions, key: &str) -> Result<()> {
     }
 }
 
-/// What a path leads to in a segment that was looked at; `None` for a part whose value is not made yet.
+/// What a path leads to in a segment that was looked at; `None` for a part whose value is not made
+/// yet.
 pub(crate) fn at(seen: Inspection, path: &str) -> Result<Option<Seen>> {
     let key = format::visible(&seen.summary.key);
     let Some(schema) = seen.schema? else {
@@ -220,7 +224,8 @@ impl Target {
     }
 }
 
-/// Attaches to a segment of parts. Of one that is none, the error is that of attaching to its value.
+/// Attaches to a segment of parts. Of one that is none, the error is that of attaching to its
+/// value.
 fn parts_or(options: &SegmentOptions, key: &str, error: Error) -> Result<UntypedParts> {
     if error.kind() != ErrorKind::TypeMismatch {
         return Err(error.into());

@@ -72,7 +72,8 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("`{text}` is no mode in octal such as 0600 or 0660"))
 }
 
-/// The number before the first of these units that the text ends with, and what that unit stands for.
+/// The number before the first of these units that the text ends with, and what that unit stands
+/// for.
 fn split<'a, U: Copy + Default>(text: &'a str, units: &[(&str, U)]) -> (&'a str, U) {
     let found = units.iter().find_map(|&(unit, meaning)| {
         let number = text.strip_suffix(unit)?;

@@ -8,7 +8,8 @@ use crate::exit::{Exit, Failure};
 use crate::hint;
 use crate::target::{WHOLE, is_padding};
 
-/// The value: numbers, texts, lists and objects. What JSON has no number for (`u128`, NaN) is its text. Padding is left out.
+/// The value: numbers, texts, lists and objects. What JSON has no number for (`u128`, NaN) is its
+/// text. Padding is left out.
 pub(crate) fn to_json(value: &FieldValue, kind: &Kind) -> Value {
     let text = || Value::String(value.to_string());
     let number = |number: Option<Number>| number.map_or_else(text, Value::Number);
@@ -35,7 +36,8 @@ pub(crate) fn to_json(value: &FieldValue, kind: &Kind) -> Value {
     }
 }
 
-/// Makes a field what JSON says. An object changes the members that it names, and leaves the others as they are.
+/// Makes a field what JSON says. An object changes the members that it names, and leaves the others
+/// as they are.
 pub(crate) fn set_json(schema: &Schema, bytes: &mut [u8], path: &str, json: &Value) -> Result<()> {
     let explain = |error| hint::for_field(error, schema);
     let field = schema.field(path).map_err(explain)?;

@@ -203,7 +203,8 @@ fn part(
     }
 }
 
-/// The field, if it is so now. Looked at from outside, so that the wait does not keep the segment alive.
+/// The field, if it is so now. Looked at from outside, so that the wait does not keep the segment
+/// alive.
 fn found(
     options: &SegmentOptions,
     key: &str,

@@ -1,4 +1,5 @@
-//! `sharehold count` through the real command: exact however many count, killed or not, and nothing is left.
+//! `sharehold count` through the real command: exact however many count, killed or not, and nothing
+//! is left.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -271,7 +272,8 @@ impl Drop for Endless {
 /// Starts an endless count, and waits until it counts.
 fn start_endless(world: &World, key: &str) -> Endless {
     let total = u64::MAX.to_string();
-    // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the command, too.
+    // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the
+    // command, too.
     let mut env = Command::new("env");
     env.args(["--default-signal", SHAREHOLD]);
     let arguments = [

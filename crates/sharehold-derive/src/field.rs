@@ -14,7 +14,8 @@ pub(crate) fn check(name: &str, ty: &Type) -> Result<(), Error> {
     }
 }
 
-/// Refuses a field of a struct of parts whose type is known, as written, to be a value, or to guard what is none.
+/// Refuses a field of a struct of parts whose type is known, as written, to be a value, or to guard
+/// what is none.
 pub(crate) fn check_part(name: &str, ty: &Type) -> Result<(), Error> {
     let value = |part: &Type| {
         let written = part.to_token_stream().to_string().replace(' ', "");
@@ -88,8 +89,8 @@ const OPTION: &str = "Rust says nowhere how it lays an `Option` out; use a numbe
 const POINTER: &str = "what it points to is memory of this process only; use the value itself";
 const LOCK: &str = "the segment's lock guards the whole value; use the value itself";
 
-/// Why a type of this name is refused. A program may give other names of the standard library to types of its own, but
-/// not with type parameters, which no shareable one has.
+/// Why a type of this name is refused. A program may give other names of the standard library to
+/// types of its own, but not with type parameters, which no shareable one has.
 fn reason(segment: &PathSegment) -> Option<&'static str> {
     let name = segment.ident.to_string();
     let plain = match name.as_str() {

@@ -1,10 +1,12 @@
-//! `#[derive(Shareable)]`: refuses what cannot live in shared memory, and writes down what can. `#[derive(Part)]`: lays parts out.
+//! `#[derive(Shareable)]`: refuses what cannot live in shared memory, and writes down what can.
+//! `#[derive(Part)]`: lays parts out.
 //!
-//! Use them through the library, which documents them: `use sharehold::Shareable;` brings the trait and the derive.
+//! Use them through the library, which documents them: `use sharehold::Shareable;` brings the trait
+//! and the derive.
 //!
-//! What is wrong with a type as it is written is found here, where the message can name the field: see `field` and `repr`. What
-//! only the compiler knows, padding and `Drop`, is asserted in constants of the generated code. That every field is
-//! itself shareable is for the trait to say.
+//! What is wrong with a type as it is written is found here, where the message can name the field:
+//! see `field` and `repr`. What only the compiler knows, padding and `Drop`, is asserted in
+//! constants of the generated code. That every field is itself shareable is for the trait to say.
 
 mod enums;
 mod field;
@@ -17,7 +19,8 @@ use proc_macro2::TokenStream as TokenStream2;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Ident, Result, parse_macro_input};
 
-/// Implements `sharehold::Shareable` for a `#[repr(C)]` struct, or for an enum without fields and of fixed width.
+/// Implements `sharehold::Shareable` for a `#[repr(C)]` struct, or for an enum without fields and
+/// of fixed width.
 #[proc_macro_derive(Shareable, attributes(shareable))]
 pub fn derive_shareable(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -37,8 +40,8 @@ pub fn derive_part(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// The errors, and an implementation that stands in for the missing one: without it every use of the
-/// type would be a further error.
+/// The errors, and an implementation that stands in for the missing one: without it every use of
+/// the type would be a further error.
 fn refuse(error: &Error, input: &DeriveInput, stand_in: TokenStream2) -> TokenStream2 {
     let errors = error.to_compile_error();
     // Generic parameters are themselves an error, and would have to be repeated.

@@ -1,4 +1,5 @@
-//! `#[derive(Part)]`: a struct of parts is a part, and a struct beside it says what they begin with.
+//! `#[derive(Part)]`: a struct of parts is a part, and a struct beside it says what they begin
+//! with.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};

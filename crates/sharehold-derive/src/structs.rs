@@ -52,7 +52,8 @@ pub(crate) fn expand(input: &DeriveInput, data: &DataStruct) -> Result<TokenStre
         quote_spanned!(ty.span()=> <#ty as __support::Shareable>::write(&self.#member, to);)
     });
     let fill = types.iter().zip(&members).map(|(ty, member)| {
-        // All that names the type has its span, as in `read`, so that the compiler reports a type that is not shareable once.
+        // All that names the type has its span, as in `read`, so that the compiler reports a type
+        // that is not shareable once.
         let fill = quote_spanned! {ty.span()=>
             __support::fill_field(
                 from,

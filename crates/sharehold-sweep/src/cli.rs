@@ -30,8 +30,9 @@ const IGNORED: [&str; 5] = [
 
 /// Sweeps the scenarios that the command line asks for, and prints one line for each.
 ///
-/// This is what the `main` of a program with sweeps calls: a test target with `harness = false`, or any other.
-/// It plays the victim or helper if the program was started as one. `--help` lists the options.
+/// This is what the `main` of a program with sweeps calls: a test target with `harness = false`, or
+/// any other. It plays the victim or helper if the program was started as one. `--help` lists the
+/// options.
 pub fn main(scenarios: &[Scenario]) -> ExitCode {
     play_role(scenarios);
     match Options::parse(env::args().skip(1)) {

@@ -4,7 +4,8 @@ use std::io;
 
 /// Tells a survivor that its victim did not die at the intended point; hand it back with `?`.
 ///
-/// The sweep knows what happened without being told and acts on it, so a survivor need not look at the variants.
+/// The sweep knows what happened without being told and acts on it, so a survivor need not look at
+/// the variants.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,4 +1,5 @@
-//! Kills a process after every instruction of an operation: the crate's front, which only re-exports.
+//! Kills a process after every instruction of an operation: the crate's front, which only
+//! re-exports.
 //!
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]

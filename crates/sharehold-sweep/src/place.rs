@@ -6,7 +6,8 @@ use backtrace::Symbol;
 use std::ffi::c_void;
 use std::fmt::Write;
 
-/// Describes the instruction before a point of the operation: `instruction N of M` and what is known of it.
+/// Describes the instruction before a point of the operation: `instruction N of M` and what is
+/// known of it.
 pub(crate) fn describe(trace: &Trace, point: usize) -> String {
     let mut text = format!("instruction {point} of {}", trace.len());
     let Some(step) = point
@@ -35,9 +36,11 @@ pub(crate) fn describe(trace: &Trace, point: usize) -> String {
     text
 }
 
-/// Names the functions at a distance from the start of a loaded file, the innermost first, with their lines.
+/// Names the functions at a distance from the start of a loaded file, the innermost first, with
+/// their lines.
 ///
-/// The victim is this program, so that what it has loaded is usually loaded here too, though elsewhere.
+/// The victim is this program, so that what it has loaded is usually loaded here too, though
+/// elsewhere.
 fn symbols(path: &str, distance: u64) -> Vec<String> {
     let Ok(mappings) = maps::of_process("self") else {
         return Vec::new();

@@ -7,19 +7,22 @@ use std::collections::{BTreeSet, HashMap};
 const BREAKPOINT_COST: usize = 4;
 /// What each hit of a breakpoint costs: a stop there, and a step away from it.
 const HIT_COST: usize = 2;
-/// How many points are killed at on top of those where something changes, unless the caller says otherwise.
+/// How many points are killed at on top of those where something changes, unless the caller says
+/// otherwise.
 const DEFAULT_SAMPLE: usize = 64;
 
 /// Names the points of an operation at which the victim is killed.
 ///
-/// Point *n* is the moment after *n* instructions of the operation; point 0 is the moment before the first.
+/// Point *n* is the moment after *n* instructions of the operation; point 0 is the moment before
+/// the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Points {
-    /// Chooses the first and the last point, those before and after each system call, those after each change of
-    /// shared bytes, and so many of the rest, evenly spread.
+    /// Chooses the first and the last point, those before and after each system call, those after
+    /// each change of shared bytes, and so many of the rest, evenly spread.
     ///
-    /// This misses no state that others can meet: between two such points the victim changes only what dies with it.
+    /// This misses no state that others can meet: between two such points the victim changes only
+    /// what dies with it.
     Sample(usize),
     /// Chooses every point.
     Every,
@@ -74,8 +77,8 @@ pub(crate) struct Anchor {
 
 /// Returns the cheapest route to each point but the last, where the first pass has been already.
 ///
-/// An instruction in a hot loop is a poor anchor, since the victim stops there so often; the routes to such points
-/// start at a rarer instruction before it.
+/// An instruction in a hot loop is a poor anchor, since the victim stops there so often; the routes
+/// to such points start at a rarer instruction before it.
 pub(crate) fn routes(trace: &Trace) -> Vec<Route> {
     let mut hits: HashMap<u64, usize> = HashMap::new();
     let mut routes = Vec::with_capacity(trace.len());

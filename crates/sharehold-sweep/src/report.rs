@@ -18,7 +18,8 @@ pub struct Report {
     pub name: String,
     /// Counts the instructions of the operation; system calls count as one each.
     pub instructions: usize,
-    /// Counts the instructions after which others could see a difference: system calls and changes of shared bytes.
+    /// Counts the instructions after which others could see a difference: system calls and changes
+    /// of shared bytes.
     pub visible: usize,
     /// Counts the victims that died where they should or close to it, each checked by a survivor.
     pub deaths: usize,
@@ -71,11 +72,13 @@ impl Display for Report {
 pub struct Failure {
     /// Names the scenario.
     pub scenario: String,
-    /// Tells how many instructions the victim had executed, unless the scenario as a whole is at fault.
+    /// Tells how many instructions the victim had executed, unless the scenario as a whole is at
+    /// fault.
     pub point: Option<usize>,
     /// Tells what the survivor found, or what is wrong with the scenario.
     pub reason: String,
-    /// Names the world, if it was left for a person to look at, as [`Points::One`](crate::Points::One) does.
+    /// Names the world, if it was left for a person to look at, as
+    /// [`Points::One`](crate::Points::One) does.
     pub left: Option<PathBuf>,
     /// Describes the last instruction that the victim executed.
     pub(crate) place: String,

@@ -32,12 +32,14 @@ pub(crate) fn command(scenario: &str, world: &Path, helper: Option<&str>) -> Com
 
 /// Plays the victim or the helper, if this process was started as one, and then never returns.
 ///
-/// [`main`](crate::main) does this first. A program that runs sweeps by [`Scenario::sweep`] must do it itself,
-/// before anything else and with the same scenarios, because victims and helpers are this program, started again.
+/// [`main`](crate::main) does this first. A program that runs sweeps by [`Scenario::sweep`] must do
+/// it itself, before anything else and with the same scenarios, because victims and helpers are
+/// this program, started again.
 ///
 /// # Panics
 ///
-/// Panics in a victim or helper, whose start names a scenario or helper that is not among `scenarios`.
+/// Panics in a victim or helper, whose start names a scenario or helper that is not among
+/// `scenarios`.
 pub fn play_role(scenarios: &[Scenario]) {
     let (Some(name), Some(path)) = (env::var_os(SCENARIO), env::var_os(WORLD)) else {
         return;

@@ -1,4 +1,4 @@
-//! One operation to sweep: who dies in it, and who looks at what is left.
+//! One operation to sweep: the victim that dies in it, and the survivor that checks the result.
 
 use crate::ptrace;
 use crate::victim::Victim;
@@ -19,7 +19,8 @@ type VictimPart = Box<dyn Fn(&World)>;
 type SurvivorPart = Box<dyn Fn(&World, Victim<'_>) -> Outcome>;
 type HelperPart = Box<dyn Fn(&World) -> Outcome>;
 
-/// Describes one operation to sweep: the victim that dies in it, and the survivor that checks what is left.
+/// Describes one operation to sweep: the victim that dies in it, and the survivor that checks what
+/// is left.
 ///
 /// # Examples
 ///
@@ -36,12 +37,13 @@ pub struct Scenario {
 impl Scenario {
     /// Makes a scenario of a victim and a survivor.
     ///
-    /// `victim` runs in a process of its own: it sets up what the operation needs, and returns the operation. What
-    /// the operation returns is not dropped, so that dropping a guard is part of it only if it is done inside.
+    /// `victim` runs in a process of its own: it sets up what the operation needs, and returns the
+    /// operation. What the operation returns is not dropped, so that dropping a guard is part of it
+    /// only if it is done inside.
     ///
-    /// `survivor` runs in the process that sweeps, once for each death. It prepares what it needs, lets the victim
-    /// die by [`Victim::die`], and checks that every promise holds. An error or a panic is a finding, reported with
-    /// the point at which the victim died.
+    /// `survivor` runs in the process that sweeps, once for each death. It prepares what it needs,
+    /// lets the victim die by [`Victim::die`], and checks that every promise holds. An error or a
+    /// panic is a finding, reported with the point at which the victim died.
     pub fn new<Set, Operation, R, Survive>(
         name: impl Into<String>,
         victim: Set,
@@ -99,20 +101,21 @@ impl Scenario {
         self
     }
 
-    /// Sets how many bytes at the start of each shared mapping are compared after each instruction of the first
-    /// pass; 64 KiB unless set.
+    /// Sets how many bytes at the start of each shared mapping are compared after each instruction
+    /// of the first pass; 64 KiB unless set.
     ///
-    /// Stores behind them are not seen to be visible changes, and only [`Points::Every`](crate::Points::Every) is
-    /// sure to kill after them.
+    /// Stores behind them are not seen to be visible changes, and only
+    /// [`Points::Every`](crate::Points::Every) is sure to kill after them.
     pub fn watched(mut self, bytes: usize) -> Self {
         self.watched = bytes;
         self
     }
 
-    /// Sets how long the set-up, the operation, and the survivor's check may each take; one minute unless set.
+    /// Sets how long the set-up, the operation, and the survivor's check may each take; one minute
+    /// unless set.
     ///
-    /// A victim that takes longer is killed and reported. A survivor that takes longer cannot be stopped alone: the
-    /// point is printed, and the whole process ends with status 101.
+    /// A victim that takes longer is killed and reported. A survivor that takes longer cannot be
+    /// stopped alone: the point is printed, and the whole process ends with status 101.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self

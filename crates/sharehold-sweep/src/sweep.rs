@@ -20,8 +20,9 @@ const MOST_FAILURES: usize = 10;
 impl Scenario {
     /// Kills one victim after the other at the chosen points, and reports what the survivors found.
     ///
-    /// A first pass steps through the whole operation; its survivor counts as the one for the last point. Where a
-    /// later victim takes another course than that one did, a new victim is stepped to the point all the way.
+    /// A first pass steps through the whole operation; its survivor counts as the one for the last
+    /// point. Where a later victim takes another course than that one did, a new victim is stepped
+    /// to the point all the way.
     ///
     /// The program that calls this must have called [`play_role`](crate::play_role) first.
     pub fn sweep(&self, points: Points) -> Report {
@@ -119,7 +120,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// Plays one death in a new world. Returns how the victim ended, and what the survivor found wrong.
+    /// Plays one death in a new world. Returns how the victim ended, and what the survivor found
+    /// wrong.
     fn attempt(&self, goal: Goal<'_>, point: &str) -> Result<(End, Option<Finding>), String> {
         let name = self.scenario.name();
         let world =

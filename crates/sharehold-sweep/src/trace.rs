@@ -44,7 +44,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Steps a victim from the start of its operation to the end; `watched` bytes of each mapping are compared.
+    /// Steps a victim from the start of its operation to the end; `watched` bytes of each mapping
+    /// are compared.
     pub(crate) fn record(victim: &mut Tracee, watched: usize) -> Result<Self, Error> {
         let mut code = HashMap::new();
         let mut shared = SharedBytes::of(victim, watched)?;
@@ -101,7 +102,8 @@ impl Trace {
         self.code.get(&address)
     }
 
-    /// Returns the mapping that holds an address, and the start of the lowest mapping of the same file.
+    /// Returns the mapping that holds an address, and the start of the lowest mapping of the same
+    /// file.
     pub(crate) fn mapping(&self, address: u64) -> Option<(&Mapping, u64)> {
         let found = self
             .mappings

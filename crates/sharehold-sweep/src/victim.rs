@@ -8,7 +8,8 @@ use crate::watchdog::{Action, Watchdog};
 use crate::world::World;
 use std::cell::OnceCell;
 
-/// Where two runs of the same instruction agree even if the system randomises addresses: within a page.
+/// Where two runs of the same instruction agree even if the system randomises addresses: within a
+/// page.
 const PAGE_OFFSET: u64 = 0xfff;
 
 /// From so many stops on, it is worth the effort to get to the victim's processor and back.
@@ -97,7 +98,8 @@ impl<'a> Victim<'a> {
         Self { world, attempt }
     }
 
-    /// Starts the victim and runs its set-up; it then stands before the first instruction of its operation.
+    /// Starts the victim and runs its set-up; it then stands before the first instruction of its
+    /// operation.
     ///
     /// # Errors
     ///
@@ -123,7 +125,8 @@ impl<'a> Victim<'a> {
     }
 }
 
-/// Stands for a victim that has set itself up and is stopped before the first instruction of its operation.
+/// Stands for a victim that has set itself up and is stopped before the first instruction of its
+/// operation.
 #[derive(Debug)]
 #[must_use = "a survivor has to let its victim die"]
 pub struct Ready<'a> {
@@ -148,7 +151,8 @@ impl Ready<'_> {
 
     /// Lets the victim come to the point where it is killed, and leaves it a zombie.
     ///
-    /// That is what others meet as long as the parent of a dead process is busy with something else.
+    /// That is what others meet as long as the parent of a dead process is busy with something
+    /// else.
     ///
     /// # Errors
     ///
@@ -203,7 +207,8 @@ impl Goal<'_> {
                 point,
                 route,
             } => {
-                // If the system lends no breakpoint, or the victim dies on the way, the slow way will tell more.
+                // If the system lends no breakpoint, or the victim dies on the way, the slow way
+                // will tell more.
                 let address = follow(route, victim).map_err(|_| Error::Missed)?;
                 if address == trace.address_after(point) {
                     Ok(End::Killed)

@@ -1,4 +1,5 @@
-//! Ends what takes for ever: a victim that hangs is killed; a survivor that hangs ends the whole sweep.
+//! Ends what takes for ever: a victim that hangs is killed; a survivor that hangs ends the whole
+//! sweep.
 
 use crate::ptrace;
 use crate::report::TEST_FAILED;
@@ -44,7 +45,7 @@ impl Watchdog {
 
     /// Does `action` unless it is replaced or cancelled within the limit.
     ///
-    /// Returns whether an earlier action is still waiting to be done; it will not be done any more.
+    /// Returns whether an earlier action is still waiting to be done; it will no longer be done.
     pub(crate) fn set(&self, action: Action) -> bool {
         let due = Instant::now() + self.limit;
         lock(&self.alarm).replace(Alarm { due, action }).is_some()

@@ -11,7 +11,8 @@ const MEMORY_DIRECTORY: &str = "/dev/shm";
 
 /// Gives a victim and its survivors a place of their own: a directory that is new for every death.
 ///
-/// All processes of one death see the same directory. The one that made it removes it when all is checked.
+/// All processes of one death see the same directory. The one that made it removes it when all is
+/// checked.
 #[derive(Debug)]
 pub struct World {
     path: PathBuf,
@@ -31,7 +32,8 @@ impl World {
             env::temp_dir()
         };
         loop {
-            // All names have the same length, so that handling them takes the same instructions each time.
+            // All names have the same length, so that handling them takes the same instructions
+            // each time.
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = parent.join(format!("sweep-{}-{number:08}", process::id()));
             match fs::create_dir(&path) {
@@ -71,8 +73,8 @@ impl World {
 
     /// Prepares to start the helper of that name in this world, as another process.
     ///
-    /// The helper is killed when the thread that started it ends, and is otherwise like any other child: wait for
-    /// it, or kill it and wait, before the survivor returns.
+    /// The helper is killed when the thread that started it ends, and is otherwise like any other
+    /// child: wait for it, or kill it and wait, before the survivor returns.
     ///
     /// # Examples
     ///
@@ -90,7 +92,8 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if self.owned {
-            // Whoever still has files there keeps them; what cannot be removed now is no reason to fail a sweep.
+            // A process that still has files there keeps them; what cannot be removed now is no
+            // reason to fail a sweep.
             let _ = fs::remove_dir_all(&self.path);
         }
     }

@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Names the role that this process plays.
 pub(crate) const ROLE: &str = "SHAREHOLD_TEST_ROLE";
 
-/// A child process that plays a role. It is killed when dropped, and with the thread that started it.
+/// A child process that plays a role. It is killed when dropped, and with the thread that started
+/// it.
 pub struct Child {
     process: process::Child,
     to: Option<ChildStdin>,
@@ -35,8 +36,8 @@ impl Child {
         Child::under::<&str, F, A>([], role, arguments)
     }
 
-    /// Starts a child that plays `role` by way of a `wrapper` such as `unshare --pid --fork`, which is the process
-    /// that [`Child::pid`] and [`Child::kill`] mean.
+    /// Starts a child that plays `role` by way of a `wrapper` such as `unshare --pid --fork`, which
+    /// is the process that [`Child::pid`] and [`Child::kill`] mean.
     pub fn under<W: AsRef<OsStr>, F: Fn(&mut Talk), A: AsRef<OsStr>>(
         wrapper: impl IntoIterator<Item = W>,
         _: F,
@@ -143,7 +144,7 @@ impl Child {
         self.signal(Signal::CONT);
     }
 
-    /// Waits until it sleeps in the kernel on a word of memory, as those do who wait for a lock.
+    /// Waits until it sleeps in the kernel on a word of memory, as a waiter for a lock does.
     pub fn waits_for_memory(&self) {
         wait_until_asleep(self.pid());
     }
@@ -162,7 +163,8 @@ impl Child {
     }
 }
 
-/// Waits until the first thread of a process, which is not yet reaped, sleeps in the kernel on a word of memory.
+/// Waits until the first thread of a process, which is not yet reaped, sleeps in the kernel on a
+/// word of memory.
 pub fn wait_until_asleep(pid: u32) {
     let call = format!("/proc/{pid}/syscall");
     let futex = format!("{} ", libc::SYS_futex);

@@ -47,10 +47,11 @@ impl Fork {
         self.fork(1 + sleepers).unwrap_or_else(|| end_with(body))
     }
 
-    /// The same by `fork` in a process whose other threads run on, as programs do that fork without much thought.
+    /// The same by `fork` in a process whose other threads run on, as programs do that fork without
+    /// much thought.
     ///
-    /// The C library puts its own locks right in the child. `body` must not need any other lock that those threads may
-    /// have held, such as that of the standard output.
+    /// The C library puts its own locks right in the child. `body` must not need any other lock
+    /// that those threads may have held, such as that of the standard output.
     pub fn start_beside_running_threads(body: impl FnOnce() -> i32) -> Forked {
         // SAFETY: the child only runs `body`, which needs no lock but those that `fork` puts right.
         let pid = unsafe { libc::fork() };
@@ -72,12 +73,14 @@ impl Fork {
             "a process with more threads must not go on after a fork"
         );
         let pid = match self {
-            // SAFETY: its other threads, if any, are in no lock, so that the child may do all that the parent may.
+            // SAFETY: its other threads, if any, are in no lock, so that the child may do all that
+            // the parent may.
             Fork::Fork => unsafe { libc::fork() },
             // SAFETY: its other threads, if any, sleep, so that no lock of the C library is held.
             Fork::AsyncSignalSafe => unsafe { _Fork() },
             Fork::Clone => {
-                // SAFETY: without flags, and with no stack of its own, `clone` does what `fork` does.
+                // SAFETY: without flags, and with no stack of its own, `clone` does what `fork`
+                // does.
                 let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
                 i32::try_from(pid).expect("process identifiers are small")
             }
@@ -117,17 +120,21 @@ pub fn close_all_descriptors() {
     assert_eq!(closed, 0, "close_range succeeds");
 }
 
-/// Loads a byte of a file that is mapped shared; a signal ends the process where the mapping does not allow it.
+/// Loads a byte of a file that is mapped shared; a signal ends the process where the mapping does
+/// not allow it.
 pub fn load(address: NonNull<u8>) -> u8 {
     assert_mapped_shared(address);
-    // SAFETY: the byte is in a shared mapping, in which any process may store at any time: all use it atomically.
+    // SAFETY: the byte is in a shared mapping, in which any process may store at any time: all use
+    // it atomically.
     unsafe { AtomicU8::from_ptr(address.as_ptr()) }.load(Ordering::Relaxed)
 }
 
-/// Stores a byte of a file that is mapped shared; a signal ends the process where the mapping does not allow it.
+/// Stores a byte of a file that is mapped shared; a signal ends the process where the mapping does
+/// not allow it.
 pub fn store(address: NonNull<u8>, value: u8) {
     assert_mapped_shared(address);
-    // SAFETY: the byte is in a shared mapping, in which any process may store at any time: all use it atomically.
+    // SAFETY: the byte is in a shared mapping, in which any process may store at any time: all use
+    // it atomically.
     unsafe { AtomicU8::from_ptr(address.as_ptr()) }.store(value, Ordering::Relaxed);
 }
 
@@ -168,11 +175,12 @@ pub fn interrupt_every(period: Duration) {
     handle_alarms(ignore, period);
 }
 
-/// The child that a signal handler has forked and that nobody has ended yet, 0 for none.
+/// The child that a signal handler forked and that has not been ended yet; 0 for none.
 static FORKED_IN_HANDLER: AtomicI32 = AtomicI32::new(0);
 
-/// Interrupts the process again and again with a signal whose handler forks, unless a child is there already; the child stops
-/// in the middle of what was interrupted. The process must have a single thread.
+/// Interrupts the process again and again with a signal whose handler forks, unless a child is
+/// there already; the child stops in the middle of what was interrupted. The process must have a
+/// single thread.
 pub fn fork_in_signal_handlers(period: Duration) {
     extern "C" fn fork(_: libc::c_int) {
         if FORKED_IN_HANDLER.load(Ordering::Relaxed) != 0 {
@@ -191,7 +199,8 @@ pub fn fork_in_signal_handlers(period: Duration) {
     handle_alarms(fork, period);
 }
 
-/// Shows the child of a signal handler, if there is one, when it has come back from `fork`; and ends it.
+/// Shows the child of a signal handler, if there is one, when it has come back from `fork`; and
+/// ends it.
 pub fn with_child_of_signal_handler<R>(body: impl FnOnce(u32) -> R) -> Option<R> {
     let child = Pid::from_raw(FORKED_IN_HANDLER.load(Ordering::Relaxed)).map(Forked)?;
     let stopped = || waitid(WaitId::Pid(child.0), WaitIdOptions::STOPPED);
@@ -224,8 +233,8 @@ fn handle_alarms(handler: extern "C" fn(libc::c_int), period: Duration) {
     assert_eq!(set, 0, "the timer is set");
 }
 
-/// Takes an open-file-description lock on a byte of a file, alone or together with others, until the file is closed; false when
-/// somebody is in the way.
+/// Takes an open-file-description lock on a byte of a file, alone or together with others, until
+/// the file is closed; false when another process is in the way.
 pub fn lock_byte(file: &File, byte: u64, alone: bool) -> bool {
     let kind = if alone { libc::F_WRLCK } else { libc::F_RDLCK };
     let lock = libc::flock {
@@ -239,9 +248,11 @@ pub fn lock_byte(file: &File, byte: u64, alone: bool) -> bool {
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) == 0 }
 }
 
-/// Forks a child that has the same PID in this process's PID namespace and in the one around it, and runs `body` there.
+/// Forks a child that has the same PID in this process's PID namespace and in the one around it,
+/// and runs `body` there.
 ///
-/// No fork handlers run, as with [`Fork::Clone`]. The process must be root in both namespaces and have a single thread.
+/// No fork handlers run, as with [`Fork::Clone`]. The process must be root in both namespaces and
+/// have a single thread.
 pub fn start_with_equal_pids(body: impl FnOnce() -> i32) -> Forked {
     // Each system has more PIDs than this. Those that are taken are refused.
     for pid in (10_000..30_000).rev() {
@@ -252,7 +263,8 @@ pub fn start_with_equal_pids(body: impl FnOnce() -> i32) -> Forked {
         arguments.set_tid = pids.as_ptr() as u64;
         arguments.set_tid_size = pids.len() as u64;
         let size = size_of::<libc::clone_args>();
-        // SAFETY: without flags, and with no stack of its own, `clone3` does what `fork` does; it has no other threads.
+        // SAFETY: without flags, and with no stack of its own, `clone3` does what `fork` does; it
+        // has no other threads.
         let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) };
         let error = io::Error::last_os_error();
         match (child, error.raw_os_error()) {
@@ -268,7 +280,8 @@ pub fn start_with_equal_pids(body: impl FnOnce() -> i32) -> Forked {
     panic!("no PID is free in both namespaces")
 }
 
-/// Moves this process into a new time namespace, in which all start times are later by so many seconds.
+/// Moves this process into a new time namespace, in which all start times are later by so many
+/// seconds.
 ///
 /// The process must be root and have a single thread.
 pub fn enter_new_time_namespace(seconds: u32) {
@@ -285,8 +298,8 @@ pub fn enter_new_time_namespace(seconds: u32) {
     assert_eq!(entered, 0, "setns: {error}");
 }
 
-/// Traces a thread until this process ends, and never waits for it. With `stop_at_exit` the thread stops where it begins
-/// to exit, also when it was killed.
+/// Traces a thread until this process ends, and never waits for it. With `stop_at_exit` the thread
+/// stops where it begins to exit, also when it was killed.
 pub fn trace(thread: u32, stop_at_exit: bool) {
     let options = if stop_at_exit {
         libc::PTRACE_O_TRACEEXIT
@@ -299,25 +312,29 @@ pub fn trace(thread: u32, stop_at_exit: bool) {
     assert_eq!(traced, 0, "PTRACE_SEIZE: {error}");
 }
 
-/// Ends the calling thread alone, also the first one, and runs nothing of what the program has for its end.
+/// Ends the calling thread alone, also the first one, and runs nothing of what the program has for
+/// its end.
 pub fn end_thread() -> ! {
     // SAFETY: nothing is run after it; what the thread has on its stack stays as it is.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     unreachable!("the thread has ended")
 }
 
-/// Has the system refuse a system call to the calling thread from here on, with `EPERM`, as a container's filter does.
+/// Has the system refuse a system call to the calling thread from here on, with `EPERM`, as a
+/// container's filter does.
 pub fn forbid_system_call(number: libc::c_long) {
     let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPERM).expect("it is small");
     let number = u32::try_from(number).expect("it is small");
     install_filter(Some(number), refuse, 0);
 }
 
-/// Has `look` called by another thread before each system call that the calling thread makes from here on.
+/// Has `look` called by another thread before each system call that the calling thread makes from
+/// here on.
 pub fn before_each_system_call(mut look: impl FnMut() + Send + 'static) {
     static LISTENER: AtomicI32 = AtomicI32::new(-1);
     thread::spawn(move || {
-        // The other thread can do no more than a store: whatever it asks the system is not answered before this loop is there.
+        // The other thread can do no more than a store: whatever it asks the system is not answered
+        // before this loop is there.
         let listener = loop {
             match LISTENER.load(Ordering::Acquire) {
                 -1 => thread::yield_now(),
@@ -350,7 +367,8 @@ pub fn before_each_system_call(mut look: impl FnMut() + Send + 'static) {
     LISTENER.store(listener, Ordering::Release);
 }
 
-/// Installs a filter for the calling thread that has one answer to one system call, or to all of them, and allows the rest.
+/// Installs a filter for the calling thread that has one answer to one system call, or to all of
+/// them, and allows the rest.
 fn install_filter(only: Option<u32>, answer: u32, flags: libc::c_ulong) -> libc::c_int {
     let code = |bits: u32| u16::try_from(bits).expect("it is small");
     let statement = |bits, k| libc::sock_filter {

@@ -65,7 +65,7 @@ pub fn main(suites: impl IntoIterator<Item = Suite>) -> ExitCode {
         roles.extend(suite.roles);
     }
     if env::var_os(ROLE).is_some() || env::var_os(TEST).is_some() {
-        // Whoever interrupts the tests leaves none of their processes behind.
+        // An interrupted test run leaves no processes behind.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
             .expect("any process may ask for it");
     }
@@ -149,11 +149,12 @@ fn run_in(name: &str, directory: &Path) -> io::Result<(Ended, String)> {
             WaitId::Pid(group),
             WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
         );
-        // Nobody listens any more after a hang.
+        // After a hang no process reads this.
         let _ = has_ended.send(seen);
     });
     let hung = ended.recv_timeout(HANGS).is_err();
-    // Children that outlived their test, or all of a test that hangs; it is an error that nobody is left.
+    // Children that outlived their test, or all of a test that hangs; the call fails if no process
+    // is left.
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
     let status = test.wait()?;
     let said = said.join().expect("reading does not panic");

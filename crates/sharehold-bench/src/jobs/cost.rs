@@ -1,7 +1,8 @@
-//! What one operation asks of the system and of the processor: system calls by strace, instructions by valgrind.
+//! What one operation asks of the system and of the processor: system calls by strace, instructions
+//! by valgrind.
 //!
-//! Each program runs twice, doing it more often the second time; the difference is the cost, without start and end. The
-//! numbers are exact and do not depend on the machine's speed.
+//! Each program runs twice, doing it more often the second time; the difference is the cost,
+//! without start and end. The numbers are exact and do not depend on the machine's speed.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,5 @@
-//! What large numbers of attachments and of segments cost; ours alone, since bare memory knows neither.
+//! What large numbers of attachments and of segments cost; ours alone, since bare memory knows
+//! neither.
 
 use anyhow::Result;
 

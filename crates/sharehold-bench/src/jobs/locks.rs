@@ -257,7 +257,8 @@ pub(super) fn idle(bench: &Bench, plan: &mut Plan) {
     }
 }
 
-/// Milliseconds of processor time that waiters use. `holder` and `waiter` say which of the program's locks they want.
+/// Milliseconds of processor time that waiters use. `holder` and `waiter` say which of the
+/// program's locks they want.
 fn used_by_idle(bench: &Bench, program: &Program, holder: u64, waiter: u64) -> Result<f64> {
     let place = bench.place(program)?;
     let (start, gun) = io::pipe()?;
@@ -270,7 +271,7 @@ fn used_by_idle(bench: &Bench, program: &Program, holder: u64, waiter: u64) -> R
     for waiter in &mut waiters {
         waiter.expect("ready")?;
     }
-    // Only now: Qt cannot attach while somebody holds the lock.
+    // Only now: Qt cannot attach while the lock is held.
     let mut holder = program.start("hold", &place.path, &[0, holder], Stdio::piped())?;
     holder.expect("held")?;
     drop(gun);

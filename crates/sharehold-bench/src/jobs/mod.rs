@@ -1,8 +1,9 @@
 //! The jobs: each plans steps, which measure ours beside one peer, round by round in turn.
 //!
-//! `locks` is what one does with a lock, `deaths` what becomes of it when its holder is killed, `memory` is the life and the
-//! use of shared memory, `values` what typed values cost, `turns` what waiting for a change costs, `parts` what is done
-//! with the locks of parts, `growth` what large numbers cost, `cost` what the machine and the system are asked to do.
+//! `locks` is what one does with a lock, `deaths` what becomes of it when its holder is killed,
+//! `memory` is the life and the use of shared memory, `values` what typed values cost, `turns` what
+//! waiting for a change costs, `parts` what is done with the locks of parts, `growth` what large
+//! numbers cost, `cost` what the machine and the system are asked to do.
 
 mod cost;
 mod deaths;
@@ -153,7 +154,7 @@ impl Bench {
         .collect()
     }
 
-    /// The same without those whose locks are only shared by fork.
+    /// The same without peers that share their locks only by fork.
     fn able_alone(&self, skill: Skill) -> Vec<(Named, Program)> {
         let mut able = self.able(skill);
         able.retain(|(_, program)| !program.forks);
@@ -194,7 +195,8 @@ impl Bench {
         Ok(Place { program, path })
     }
 
-    /// Measures ours and theirs in turn, as often as there are rounds; who is first changes from round to round.
+    /// Measures ours and theirs in turn, as often as there are rounds; the order changes from round
+    /// to round.
     fn pairs<T>(
         &self,
         theirs: &Program,
@@ -216,7 +218,8 @@ impl Bench {
         })
     }
 
-    /// The same for two sides that differ in more than their program; `measure` is told whether it is our turn.
+    /// The same for two sides that differ in more than their program; `measure` gets whether it is
+    /// our turn.
     fn turns<T>(&self, mut measure: impl FnMut(bool) -> Result<T>) -> Result<Pairs<T>> {
         let mut pairs = Pairs {
             ours: Vec::new(),
@@ -274,7 +277,8 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Nanoseconds of one operation while each of the processes does its share, which is the first of `numbers`.
+    /// Nanoseconds of one operation while each of the processes does its share, which is the first
+    /// of `numbers`.
     fn race(&self, verb: &str, processes: u32, numbers: &[u64]) -> Result<f64> {
         let all = vec![numbers.to_vec(); processes as usize];
         let answers = self.program.race(verb, &self.path, &all)?;

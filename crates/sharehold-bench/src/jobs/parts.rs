@@ -62,7 +62,8 @@ pub(super) fn parts(bench: &Bench, plan: &mut Plan) {
     readers(bench, plan);
 }
 
-/// One reader and two, of the same lock: they share no cache line, so that two should read twice as often.
+/// One reader and two, of the same lock: they share no cache line, so that two should read twice as
+/// often.
 fn readers(bench: &Bench, plan: &mut Plan) {
     const ALONE: Named = ("one-reader", "one reader of the same");
     let Some((named, theirs)) = bench.named(READ.peer) else {
@@ -103,7 +104,7 @@ fn race(bench: &Bench, program: &Program, verb: &str, processes: u32, second: u6
         .race(verb, processes, &[share, second])
 }
 
-/// Many processes that want one lock all the time: how long one of them waits at most, and who gets it how often.
+/// Many processes contend for one lock: the longest wait, and how often each acquires it.
 pub(super) fn fairness(bench: &Bench, plan: &mut Plan) {
     let own = (bench.ours.clone(), "pthread-robust");
     let part = |primitive, peer| (bench.with_part(primitive), peer);
@@ -134,7 +135,7 @@ pub(super) fn fairness(bench: &Bench, plan: &mut Plan) {
     }
 }
 
-/// What became of those who wanted the same.
+/// The results of the contenders.
 struct Hammered {
     histogram: Histogram,
     fewest: f64,

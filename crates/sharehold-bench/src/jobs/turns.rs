@@ -1,4 +1,4 @@
-//! How long it takes from a change to who waits for it.
+//! Measures the time from a change to its waiter's wake-up.
 
 use super::{Bench, Plan};
 use crate::catalogue::Skill;
@@ -8,7 +8,8 @@ use crate::results::{Measured, Unit};
 /// Turns of each process.
 const TURNS: u64 = 5000;
 
-/// Two processes take turns: by a value and by events, in threads and in tasks, and by what the peer has.
+/// Two processes take turns: by a value and by events, in threads and in tasks, and by what the
+/// peer has.
 pub(super) fn turns(bench: &Bench, plan: &mut Plan) {
     for (named, program) in bench.able(Skill::Turns) {
         for (case, make, verb) in [

@@ -11,7 +11,7 @@ use crate::values::SIZES;
 /// How many bytes the peers' value has.
 const SMALL: u64 = 64;
 
-/// Several processes read one value that nobody changes.
+/// Several processes read one value that does not change.
 pub(super) fn reads(bench: &Bench, plan: &mut Plan) {
     for readers in [1_u32, 2, 4] {
         let case = match readers {

@@ -1,4 +1,4 @@
-//! What people and programs are told: tables, JSON and pictures.
+//! Reports the results as tables, JSON and pictures.
 
 mod picture;
 mod pictures;

@@ -1,4 +1,5 @@
-//! A picture as SVG text: the few shapes that the charts need, in colours for light and dark surroundings.
+//! A picture as SVG text: the few shapes that the charts need, in colours for light and dark
+//! surroundings.
 
 use std::fmt::Write;
 
@@ -30,7 +31,8 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Light unless the reader's surroundings are dark; the background is the picture's own, so that it is legible anywhere.
+/// Light unless the reader's surroundings are dark; the background is the picture's own, so that it
+/// is legible anywhere.
 const STYLE: &str = "\
 text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
 .paper{fill:#fff;stroke:#d1d9e0}\
@@ -115,7 +117,7 @@ impl Picture {
         );
     }
 
-    /// The whole picture, with its text for those who cannot see it.
+    /// The whole picture, with alternative text.
     pub(super) fn finish(self, description: &str) -> String {
         let Picture {
             width,
@@ -144,7 +146,8 @@ pub(super) struct LogAxis {
 }
 
 impl LogAxis {
-    /// An axis that shows all of the values, from `start` on over `length` (which may be negative: upwards).
+    /// An axis that shows all of the values, from `start` on over `length` (which may be negative:
+    /// upwards).
     pub(super) fn over(values: impl Iterator<Item = f64>, start: f64, length: f64) -> LogAxis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|&value| value > 0.0) {

@@ -54,7 +54,8 @@ fn look(is_ours: bool) -> (Look, &'static str) {
 /// One row for each lock, one panel for each number of processes.
 fn count(results: &Results) -> Option<String> {
     let cases = results.cases("count");
-    // Each lock with its medians, case by case; ours is in every row, so its median is taken over all.
+    // Each lock with its medians, case by case; ours is in every row, so its median is taken over
+    // all.
     let mut locks: Vec<(&str, Vec<Option<f64>>)> = vec![(OURS, vec![None; cases.len()])];
     for (number, (_, rows)) in cases.iter().enumerate() {
         let ours: Vec<f64> = rows.iter().flat_map(|row| row.ours.clone()).collect();

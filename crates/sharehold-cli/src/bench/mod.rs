@@ -54,7 +54,8 @@ pub(crate) struct Args {
 /// How many count at once.
 const COUNTERS: [u32; 4] = [1, 2, 4, 8];
 
-/// Measurements that take their share of the time: three for each number of counters, and eight others.
+/// Measurements that take their share of the time: three for each number of counters, and eight
+/// others.
 const SHARES: u32 = 3 * 4 + 8;
 
 /// Runs `sharehold bench`.

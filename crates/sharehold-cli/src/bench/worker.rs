@@ -19,7 +19,8 @@ use crate::process::Parent;
 /// What the key of the board ends with.
 pub(super) const BOARD: &str = ".board";
 
-/// Where things are in the segment: what is counted; when its lock was released; how long it took to get it then.
+/// Where things are in the segment: what is counted; when its lock was released; how long it took
+/// to get it then.
 const VALUE: usize = 0;
 pub(super) const STAMP: usize = 8;
 pub(super) const DELAY: usize = 16;
@@ -138,7 +139,8 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
     }
 }
 
-/// The lock, whoever of the benchmark was killed holding it: what they count is of no use afterwards.
+/// The lock, whoever of the benchmark was killed holding it: what they count is of no use
+/// afterwards.
 pub(super) fn lock(segment: &Segment) -> Result<SegmentGuard<'_>> {
     match segment.lock() {
         Ok(guard) => Ok(guard),

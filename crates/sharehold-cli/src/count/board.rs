@@ -1,7 +1,9 @@
-//! What the processes of a count share, and the three ways to change it: bytes, a value, a transaction.
+//! What the processes of a count share, and the three ways to change it: bytes, a value, a
+//! transaction.
 //!
-//! The rule is *value = sum of all tallies*. With plain bytes, a worker that dies between its two stores breaks it, and the next
-//! holder restores it from the tallies; a value and a transaction never break it.
+//! The rule is *value = sum of all tallies*. With plain bytes, a worker that dies between its two
+//! stores breaks it, and the next holder restores it from the tallies; a value and a transaction
+//! never break it.
 
 use std::time::Duration;
 
@@ -18,7 +20,8 @@ use crate::format;
 /// How many tallies there are.
 pub(super) const PLACES: usize = 72;
 
-/// All that is shared, as one type. With bytes and transactions each field is a number at the same offset.
+/// All that is shared, as one type. With bytes and transactions each field is a number at the same
+/// offset.
 #[derive(Debug, Clone, Shareable)]
 #[repr(C)]
 pub(super) struct Tally {
@@ -26,7 +29,8 @@ pub(super) struct Tally {
     mark: u64,
     pub(super) value: u64,
     places_taken: u64,
-    /// When the first worker began and the last one ended, in nanoseconds of the system's monotonic clock; 0 for not yet.
+    /// When the first worker began and the last one ended, in nanoseconds of the system's monotonic
+    /// clock; 0 for not yet.
     pub(super) began: u64,
     pub(super) ended: u64,
     pub(super) by_worker: [u64; PLACES],
@@ -91,7 +95,8 @@ impl Board {
         Err(Failure::new(Exit::Damaged, detail).into())
     }
 
-    /// What the segment begins with. It is only looked at: whatever state its data are in, they may be another program's.
+    /// What the segment begins with. It is only looked at: whatever state its data are in, they may
+    /// be another program's.
     fn mark(&self) -> Result<u64> {
         let at = MARKED * 8;
         match self {
@@ -247,7 +252,8 @@ impl Step for Count {
     }
 }
 
-/// Begins to count in a place, or in a free one; returns the place and the tally of one that was killed in it.
+/// Begins to count in a place, or in a free one; returns the place and the tally of one that was
+/// killed in it.
 pub(super) struct Begin {
     pub(super) place: Option<usize>,
 }

@@ -1,4 +1,5 @@
-//! `sharehold count`: processes count together to a total in one segment, each increment under its lock.
+//! `sharehold count`: processes count together to a total in one segment, each increment under its
+//! lock.
 //!
 //! This module has the arguments. `parent` starts and watches the workers, `worker` counts, `board`
 //! is the shared value, `qt` does the same in memory of Qt programs, and `report` prints results.
@@ -26,8 +27,9 @@ use crate::units;
 /// segment at the end. With --chaos it keeps killing workers, and the count is still exact. The
 /// same holds if you kill workers: the parent replaces each of them.
 ///
-/// A signal such as Ctrl-C ends it early: it prints the result up to there, removes the segment and ends by that signal. If
-/// the parent is killed with SIGKILL, the system kills its workers, and the next count removes the segment.
+/// A signal such as Ctrl-C ends it early: it prints the result up to there, removes the segment and
+/// ends by that signal. If the parent is killed with SIGKILL, the system kills its workers, and the
+/// next count removes the segment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -69,7 +71,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["with", "chaos"])]
     qt: bool,
 
-    /// A Qt program that counts beside the workers, such as those that ci/qt-peers builds from tests/qt/peer
+    /// A Qt program that counts beside the workers, such as those that ci/qt-peers builds from
+    /// tests/qt/peer
     #[arg(long, value_name = "PATH", requires = "qt")]
     qt_worker: Option<PathBuf>,
 
@@ -83,7 +86,8 @@ const MAX_WORKERS: i64 = 64;
 
 /// Count in the segment of a running `sharehold count`: what it starts its workers with
 ///
-/// By hand it counts beside the workers of `sharehold count --key KEY`, in another terminal: sharehold count-worker KEY SHARE
+/// By hand it counts beside the workers of `sharehold count --key KEY`, in another terminal:
+/// sharehold count-worker KEY SHARE
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
     /// The segment's key

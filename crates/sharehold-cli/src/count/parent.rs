@@ -1,4 +1,5 @@
-//! The parent: makes the segment, starts the workers, watches and, if asked to, kills them, and settles the result.
+//! The parent: makes the segment, starts the workers, watches and, if asked to, kills them, and
+//! settles the result.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, Stdio};
@@ -118,7 +119,8 @@ impl<'a> Team<'a> {
             .context("cannot start a worker")
     }
 
-    /// Watches until every worker has ended; fails when a signal asks for an end, or nobody reads the output any more.
+    /// Watches until every worker has ended; fails when a signal asks for an end, or nobody reads
+    /// the output any more.
     fn watch(&mut self, report: &mut Report, stop: &Stop) -> Result<()> {
         let mut next_telling = Instant::now() + TELL;
         let mut next_kill = self
@@ -149,7 +151,8 @@ impl<'a> Team<'a> {
         Ok(())
     }
 
-    /// Takes note of workers that ended, replaces those that were killed; false when all have ended by themselves.
+    /// Takes note of workers that ended, replaces those that were killed; false when all have ended
+    /// by themselves.
     fn look_after_workers(&mut self) -> Result<bool> {
         let mut working = false;
         for place in 0..self.args.workers {
@@ -172,8 +175,8 @@ impl<'a> Team<'a> {
         Ok(working)
     }
 
-    /// Kills the worker in a random place. One that has ended is spared, so that the last ones are not killed more often than
-    /// the others were.
+    /// Kills the worker in a random place. One that has ended is spared, so that the last ones are
+    /// not killed more often than the others were.
     fn kill_one(&mut self) -> Result<()> {
         let chosen = fastrand::usize(..self.workers.len());
         if let Some(child) = &mut self.workers[chosen] {

@@ -1,6 +1,8 @@
-//! Counting in memory that Qt programs share: Rust workers, and beside them Qt's own, under the lock that both know.
+//! Counting in memory that Qt programs share: Rust workers, and beside them Qt's own, under the
+//! lock that both know.
 //!
-//! There is one number, as wide as C's `int`. Nobody is killed here: what a death leaves of such memory, nobody can tell.
+//! There is one number, as wide as C's `int`. Nobody is killed here: what a death leaves of such
+//! memory, nobody can tell.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -75,7 +77,8 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the memory, under a key that has none: nobody can tell whose memory it would be, or whether it is still of use.
+/// Makes the memory, under a key that has none: nobody can tell whose memory it would be, or
+/// whether it is still of use.
 fn fresh_memory(args: &Args) -> Result<(String, SharedMemory)> {
     let key = args.key.clone().unwrap_or_else(|| {
         clear();
@@ -96,7 +99,8 @@ fn fresh_memory(args: &Args) -> Result<(String, SharedMemory)> {
     }
 }
 
-/// Removes what earlier runs left when they were killed: memory with a key that only a count has, and that nobody is attached to.
+/// Removes what earlier runs left when they were killed: memory with a key that only a count has,
+/// and that nobody is attached to.
 fn clear() {
     /// What Qt makes of such a key: its letters, and then 40 digits of its hash.
     const LETTERS: &str = "qipc_sharedmemory_shareholdcount";
@@ -107,7 +111,8 @@ fn clear() {
             let name = native.rsplit('/').next().unwrap_or_default();
             let hash = name.strip_prefix(LETTERS);
             if hash.is_some_and(|hash| hash.len() == DIGITS) {
-                // What is in use, or cannot be removed, is in nobody's way: this run has another key.
+                // What is in use, or cannot be removed, is in nobody's way: this run has another
+                // key.
                 let _ = memory.remove_stale();
             }
         }
@@ -153,7 +158,8 @@ impl Team {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
-    /// Watches until every worker has ended; fails when a signal asks for an end, or nobody reads the output any more.
+    /// Watches until every worker has ended; fails when a signal asks for an end, or nobody reads
+    /// the output any more.
     fn watch(&mut self, memory: &mut SharedMemory, report: &mut Report, stop: &Stop) -> Result<()> {
         let total = self.0.iter().map(|worker| worker.share).sum();
         let mut next_telling = Instant::now() + TELL;
@@ -231,7 +237,8 @@ fn start_own(key: &str, share: u64) -> Result<Child> {
         .context("cannot start a worker")
 }
 
-/// Starts a Qt program and says all that it shall do, one command a line; texts are the hexadecimal digits of their UTF-8.
+/// Starts a Qt program and says all that it shall do, one command a line; texts are the hexadecimal
+/// digits of their UTF-8.
 fn start_qt(program: &Path, key: &str, share: u64) -> Result<Child> {
     let started = process::tied(&["--quiet"], [program])?
         .stdin(Stdio::piped())

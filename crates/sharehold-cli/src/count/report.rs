@@ -1,4 +1,5 @@
-//! What people and programs are told of a count: lines in a pipe, a bar on a terminal, JSON on request.
+//! What people and programs are told of a count: lines in a pipe, a bar on a terminal, JSON on
+//! request.
 
 use std::fmt;
 use std::io::{IsTerminal, stdout};

@@ -57,7 +57,8 @@ fn recovery(stop: &Stop) -> Result<Duration> {
     let killed = holder.kill()?;
     take_over(&segment)?;
     let time = killed.elapsed();
-    // A process that is still ending may count as attached, and the last detach removes the segment.
+    // A process that is still ending may count as attached, and the last detach removes the
+    // segment.
     drop(holder);
     segment.detach()?;
     Ok(time)

@@ -1,7 +1,8 @@
-//! The command that runs under the lock, as a process: it dies with the holder of the lock, and gets its signals.
+//! The command that runs under the lock, as a process: it dies with the holder of the lock, and
+//! gets its signals.
 //!
-//! The kernel kills a process with its parent if that process asks for it, so this program is started once more to ask, and
-//! then becomes the command.
+//! The kernel kills a process with its parent if that process asks for it, so this program is
+//! started once more to ask, and then becomes the command.
 
 use std::ffi::OsString;
 use std::fs;
@@ -57,7 +58,8 @@ pub(crate) fn become_command(args: &ChildArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// Runs the command with a variable in its environment that is set or not, and returns its exit code as shells do.
+/// Runs the command with a variable in its environment that is set or not, and returns its exit
+/// code as shells do.
 ///
 /// # Errors
 ///
@@ -88,9 +90,11 @@ fn code_of(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-/// Waits, a second at most, until a process that was killed has ended to its last step, which is to kill its command.
+/// Waits, a second at most, until a process that was killed has ended to its last step, which is to
+/// kill its command.
 ///
-/// Its lock is free a few steps before. One that is not ending is another process that has its number.
+/// Its lock is free a few steps before. One that is not ending is another process that has its
+/// number.
 pub(super) fn await_end(pid: u32) {
     const LIMIT: Duration = Duration::from_secs(1);
     const PAUSE: Duration = Duration::from_micros(200);
@@ -102,7 +106,8 @@ pub(super) fn await_end(pid: u32) {
 
 /// Whether the process executes its program no more, and is no zombie yet.
 fn is_ending(pid: u32) -> bool {
-    /// `PF_EXITING` and `PF_SIGNALED`, in the flags of `/proc/PID/stat`: see `include/linux/sched.h`.
+    /// `PF_EXITING` and `PF_SIGNALED`, in the flags of `/proc/PID/stat`: see
+    /// `include/linux/sched.h`.
     const ENDING: u64 = 0x4 | 0x400;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let (_, rest) = stat.rsplit_once(") ").unwrap_or_default();

@@ -92,7 +92,8 @@ pub(crate) struct Args {
 /// Runs `sharehold lock`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
-    // Before the lock is acquired: a signal must not end this process between that and the start of the command.
+    // Before the lock is acquired: a signal must not end this process between that and the start of
+    // the command.
     let relay = Relay::listen()?;
     let limit = args.nonblock.then_some(Duration::ZERO).or(args.timeout);
     let in_vain = |error: anyhow::Error| match Exit::of(&error) {

@@ -1,13 +1,14 @@
-//! Signals that ask for an end, to a process that runs a command: they end its wait, and later are the command's.
+//! Signals that ask for an end, to a process that runs a command: they end its wait, and later are
+//! the command's.
 //!
 //! | state | a signal |
 //! |---|---|
 //! | waiting, or about to start the command | is noted, and ends this process in good order: nothing stays abandoned |
 //! | the command runs | is passed on, unless the kernel sent it |
 //!
-//! The kernel sends those of a terminal to the whole process group, which the command belongs to. From a process, a signal may be
-//! meant for this process alone, as that of a service manager is, or for the group: the two look alike. It is passed on in both
-//! cases, so that none is lost.
+//! The kernel sends those of a terminal to the whole process group, which the command belongs to.
+//! From a process, a signal may be meant for this process alone, as that of a service manager is,
+//! or for the group: the two look alike. It is passed on in both cases, so that none is lost.
 
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -27,7 +28,8 @@ use crate::signals::{self, Stopped};
 
 /// Catches the signals that ask for an end, from its making to the end of the process.
 pub(crate) struct Relay {
-    /// The last signal, 0 before the first one. The signal's handler stores it, so that it is there at once.
+    /// The last signal, 0 before the first one. The signal's handler stores it, so that it is there
+    /// at once.
     asked: Arc<AtomicUsize>,
     /// The command, once it runs.
     command: Arc<Mutex<Option<OwnedFd>>>,
@@ -97,7 +99,8 @@ impl Relay {
         }
     }
 
-    /// From now on signals are those of the process that was started. One that has come meanwhile is passed on.
+    /// From now on signals are those of the process that was started. One that has come meanwhile
+    /// is passed on.
     pub(crate) fn hand_to(&self, process: OwnedFd) {
         let mut command = lock(&self.command);
         if let Some(signal) = self.asked() {

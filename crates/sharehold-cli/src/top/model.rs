@@ -1,4 +1,5 @@
-//! What `top` shows, and what keys do to it. It looks at segments, and knows nothing of how they are drawn.
+//! What `top` shows, and what keys do to it. It looks at segments, and knows nothing of how they
+//! are drawn.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;

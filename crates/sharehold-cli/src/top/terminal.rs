@@ -40,7 +40,8 @@ impl Screen {
     /// Gives the terminal back and stops, as programs do at Ctrl-Z, until somebody lets it go on.
     pub(super) fn suspend(&mut self) -> Result<()> {
         ratatui::try_restore()?;
-        // The whole group, as the terminal would. Without a shell that could let it go on, nothing happens.
+        // The whole group, as the terminal would. Without a shell that could let it go on, nothing
+        // happens.
         kill_current_process_group(Signal::TSTP)?;
         self.continues.store(true, Ordering::Relaxed);
         Ok(())
@@ -61,7 +62,8 @@ impl Screen {
         self.continues.load(Ordering::Relaxed)
     }
 
-    /// Waits for a key or a new size, but not longer than this; fails when a signal asks for an end.
+    /// Waits for a key or a new size, but not longer than this; fails when a signal asks for an
+    /// end.
     pub(super) fn event(&self, limit: Duration) -> Result<Option<Event>> {
         self.stop.check()?;
         // Some may have come with the one before.
@@ -82,8 +84,8 @@ impl Drop for Screen {
     }
 }
 
-/// Waits until there is something to read. A terminal that has gone is what SIGHUP tells of, and must not be read, since
-/// `crossterm` would do so for ever.
+/// Waits until there is something to read. A terminal that has gone is what SIGHUP tells of, and
+/// must not be read, since `crossterm` would do so for ever.
 fn wait(limit: Duration) -> Result<()> {
     let input = stdin();
     let mut polled = [PollFd::new(&input, PollFlags::IN)];

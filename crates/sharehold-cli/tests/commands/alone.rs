@@ -1,5 +1,6 @@
-//! Tests that have the memory file system and System V's objects to themselves, in namespaces of their own: what they do to
-//! whatever they find there is done to nobody else, and what they count is theirs.
+//! Tests that have the memory file system and System V's objects to themselves, in namespaces of
+//! their own: what they do to whatever they find there is done to nobody else, and what they count
+//! is theirs.
 
 use std::env;
 use std::process::{Command, Stdio};

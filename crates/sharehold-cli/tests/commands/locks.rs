@@ -17,8 +17,9 @@ use crate::world::{Said, World, assert_refused, said, until};
 const SHELLS: u32 = 8;
 const RUNS: u32 = 1000;
 
-/// Adds one to the number in the file, in two steps that others must not come between; then says what it is. The file is written
-/// in place and at once, so that a death leaves the old number or the new one.
+/// Adds one to the number in the file, in two steps that others must not come between; then says
+/// what it is. The file is written in place and at once, so that a death leaves the old number or
+/// the new one.
 const ADD_ONE: &str = "read n <count; n=$((n + 1)); echo $n 1<>count; echo $n";
 
 #[test]
@@ -48,7 +49,8 @@ fn count(world: &World) -> u32 {
     text.trim().parse().expect("a number")
 }
 
-/// No number is made twice, however many die with the lock; a death may swallow one, which nobody was told of.
+/// No number is made twice, however many die with the lock; a death may swallow one, which nobody
+/// was told of.
 #[test]
 fn nothing_is_lost_while_holders_are_killed() {
     const EACH: u32 = 100;
@@ -143,9 +145,11 @@ fn a_killed_lock_command_does_not_block_changes_of_a_value() {
     assert_eq!((calm.code, calm.err.as_str()), (0, ""), "{calm:?}");
 }
 
-/// The number that a run made, if it came so far, and whether it was told that another one had died.
+/// The number that a run made, if it came so far, and whether it was told that another one had
+/// died.
 fn add_one_or_die(world: &World, random: &mut fastrand::Rng) -> Option<(u32, bool)> {
-    // With some time between the two steps, in which one that is not killed with its lock would do harm.
+    // With some time between the two steps, in which one that is not killed with its lock would do
+    // harm.
     let script = "echo \"in $SHAREHOLD_ABANDONED\"; read n <count; \
         i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; \
         n=$((n + 1)); echo $n 1<>count; echo $n";
@@ -256,7 +260,8 @@ fn a_death_is_reported_until_a_command_succeeds() {
     );
 }
 
-/// Starts a shell under the lock; it has said its process identifier, which is the first thing in the pipe.
+/// Starts a shell under the lock; it has said its process identifier, which is the first thing in
+/// the pipe.
 fn start(world: &World, script: &str) -> (Child, BufReader<ChildStdout>, i32) {
     let script = format!("echo $$; {script}");
     // Signals that are ignored where the tests run, as under nohup(1), no shell can trap.

@@ -1,5 +1,6 @@
-//! The commands that see, change, create, lock, wait and repair, through the real program: with segments that are held, abandoned, stale,
-//! damaged and another user's, into closed pipes, and without a directory.
+//! The commands that see, change, create, lock, wait and repair, through the real program: with
+//! segments that are held, abandoned, stale, damaged and another user's, into closed pipes, and
+//! without a directory.
 
 mod alone;
 mod bench;

@@ -1,4 +1,5 @@
-//! Parts from the shell: values inside of them, events, permits and meetings, beside a program that has their types.
+//! Parts from the shell: values inside of them, events, permits and meetings, beside a program that
+//! has their types.
 
 use std::thread;
 

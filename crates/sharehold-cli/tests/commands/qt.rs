@@ -1,4 +1,5 @@
-//! `count --qt`: counting in memory that Qt programs share, alone and beside them. The Qt programs come from `ci/qt-peers`.
+//! `count --qt`: counting in memory that Qt programs share, alone and beside them. The Qt programs
+//! come from `ci/qt-peers`.
 
 use std::path::{Path, PathBuf};
 

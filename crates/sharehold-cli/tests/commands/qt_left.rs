@@ -1,4 +1,5 @@
-//! What programs with Qt left: `doctor` tells of it, and `gc --qt` removes what the kernel says that nobody has.
+//! What programs with Qt left: `doctor` tells of it, and `gc --qt` removes what the kernel says
+//! that nobody has.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +30,8 @@ fn lock_file(text: &str) -> PathBuf {
     Path::new("/dev/shm").join(format!("sem.{}", &key.native_key()[1..]))
 }
 
-/// Starts a program with Qt that has done all of this with the memory `m` of a text key, and goes on living.
+/// Starts a program with Qt that has done all of this with the memory `m` of a text key, and goes
+/// on living.
 fn program(world: &World, text: &str, orders: &[&str]) -> Holder {
     let program = qt_program("pyside-newest-peer");
     let mut command = world.command(program.to_str().expect("it is plain"));

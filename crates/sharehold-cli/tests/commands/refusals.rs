@@ -1,4 +1,5 @@
-//! Every command against what it cannot use: no key, damaged, of another version, plain or typed, another user's, no directory.
+//! Every command against what it cannot use: no key, damaged, of another version, plain or typed,
+//! another user's, no directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -177,7 +178,8 @@ fn plain_bytes_where_a_value_is_asked_for() {
     }
 }
 
-/// A value is whole whoever dies: it can be changed. The next `lock`, whose command may guard files, is told.
+/// A value is whole whoever dies: it can be changed. The next `lock`, whose command may guard
+/// files, is told.
 #[test]
 fn a_value_whose_in_place_owner_died() {
     let world = World::new();

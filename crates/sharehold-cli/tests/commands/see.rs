@@ -1,4 +1,5 @@
-//! `ls`, `show` and `watch`: what is told of segments that are held, abandoned, stale, damaged or somebody else's.
+//! `ls`, `show` and `watch`: what is told of segments that are held, abandoned, stale, damaged or
+//! somebody else's.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

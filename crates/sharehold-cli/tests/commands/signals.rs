@@ -1,4 +1,5 @@
-//! Signals, from a terminal and from elsewhere: what ends, how it ends, and that nothing is left of it.
+//! Signals, from a terminal and from elsewhere: what ends, how it ends, and that nothing is left of
+//! it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -43,7 +44,8 @@ fn assert_status(screen: &mut Screen, status: u8) {
     assert!(text.contains(&format!("\nstatus={status}.")), "{text}");
 }
 
-/// The processes that have this directory in their environment, as those of a world do: each with its state.
+/// The processes that have this directory in their environment, as those of a world do: each with
+/// its state.
 fn processes(world: &World) -> Vec<(u32, char)> {
     let marker = world.segments().display().to_string();
     let entries = fs::read_dir("/proc").expect("it is mounted");
@@ -389,7 +391,8 @@ fn ctrl_c_ends_a_lock_that_waits() {
     assert_nothing_left(&world);
 }
 
-/// What the kernel sends to the whole group, the command has already. A process may mean the group or this process alone.
+/// What the kernel sends to the whole group, the command has already. A process may mean the group
+/// or this process alone.
 #[test]
 fn a_terminal_that_hangs_up_reaches_the_command_under_a_lock_once() {
     let world = World::new();
@@ -414,7 +417,8 @@ fn a_terminal_that_hangs_up_reaches_the_command_under_a_lock_once() {
     assert_eq!(fs::read_to_string(&heard).expect("it is there"), "heard\n");
 }
 
-/// The signal comes when the lock is held and the command is not yet started: when this program looks for its own file.
+/// The signal comes when the lock is held and the command is not yet started: when this program
+/// looks for its own file.
 #[test]
 fn a_signal_before_the_command_runs_releases_the_lock_in_good_order() {
     let world = World::new();

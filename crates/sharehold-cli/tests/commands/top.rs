@@ -340,7 +340,8 @@ fn a_thousand_segments_are_a_few_pages() {
 fn signals_end_it_and_give_the_terminal_back() {
     for (signal, number) in [(Signal::TERM, 15), (Signal::INT, 2), (Signal::HUP, 1)] {
         let world = World::new();
-        // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the command, too.
+        // A signal that is ignored where the tests run, as under nohup(1), may be ignored by the
+        // command, too.
         let mut command = world.command("env");
         command.args(["--default-signal", "sharehold", "top", "--every", "100ms"]);
         let screen = Screen::start(command, 24, 80);
@@ -380,7 +381,8 @@ fn without_a_terminal_it_says_what_else_there_is() {
     crate::world::assert_refused(&world.run("top"), 2, "sharehold ls --json");
 }
 
-/// A text may be another user's, and must not steer the terminal of who reads it; a pipe gets it as it is.
+/// A text may be another user's, and must not steer the terminal of who reads it; a pipe gets it as
+/// it is.
 #[test]
 fn a_text_does_not_steer_the_terminal() {
     let world = World::new();

@@ -1,4 +1,5 @@
-//! Segments that users share with each other, with a group, and with root, through real user numbers.
+//! Segments that users share with each other, with a group, and with root, through real user
+//! numbers.
 
 use std::fs;
 use std::io::Read;
@@ -15,7 +16,8 @@ use crate::world::{Holder, Said, World, assert_refused, copy_command, said};
 /// How many tests of this process have users of their own.
 static TESTS: AtomicU32 = AtomicU32::new(0);
 
-/// Users and a group that this machine does not have otherwise, and a copy of the command that they can run.
+/// Users and a group that this machine does not have otherwise, and a copy of the command that they
+/// can run.
 struct Users {
     world: World,
     folder: TempDir,
@@ -133,7 +135,8 @@ fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, open).expect("it is ours");
 }
 
-/// Every command that names a key reaches a segment of another user, who has admitted the group; and nobody else does.
+/// Every command that names a key reaches a segment of another user, who has admitted the group;
+/// and nobody else does.
 #[test]
 fn a_group_shares_a_segment() {
     let users = Users::new();
@@ -191,7 +194,8 @@ fn a_group_shares_a_segment() {
     users.ok(place, alice, "rm k plain");
 }
 
-/// A group that may only read is told which commands need no more than that, and each of these works.
+/// A group that may only read is told which commands need no more than that, and each of these
+/// works.
 #[test]
 fn a_group_that_may_only_read() {
     let users = Users::new();

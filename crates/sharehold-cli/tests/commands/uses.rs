@@ -1,5 +1,5 @@
-//! Who has what, who waits for it, who died with it, and who wait for each other: as `show`, `top` and `doctor` tell it of processes
-//! that really hold, wait and die.
+//! Who has what, who waits for it, who died with it, and who wait for each other: as `show`, `top`
+//! and `doctor` tell it of processes that really hold, wait and die.
 
 use std::env;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
@@ -51,7 +51,8 @@ fn first() -> FamilyInit {
     }
 }
 
-/// The process that is a peer: it takes what it is told to take, and keeps it. As a test, it does nothing.
+/// The process that is a peer: it takes what it is told to take, and keeps it. As a test, it does
+/// nothing.
 #[test]
 fn peer() {
     if env::var_os(PEER).is_none() {

@@ -1,4 +1,5 @@
-//! A directory of segments of a test's own, the command in it, and processes that hold locks there and are killed.
+//! A directory of segments of a test's own, the command in it, and processes that hold locks there
+//! and are killed.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -155,7 +156,8 @@ impl World {
         self.hold(key).kill();
     }
 
-    /// Starts a process that holds the lock of the segment, which it makes if it is missing, and waits until it does.
+    /// Starts a process that holds the lock of the segment, which it makes if it is missing, and
+    /// waits until it does.
     pub(crate) fn hold(&self, key: &str) -> Holder {
         self.hold_as("sh", key)
     }
@@ -187,8 +189,8 @@ impl World {
 
 /// Copies the command to a path from where others can run it.
 ///
-/// Another process does it: a file that this one has open for writing cannot be run, also while a child that another test just
-/// started has it open, too.
+/// Another process does it: a file that this one has open for writing cannot be run, also while a
+/// child that another test just started has it open, too.
 pub(crate) fn copy_command(to: &Path) {
     let mut copy = Command::new("cp");
     let copied = copy.arg(env!("CARGO_BIN_EXE_sharehold")).arg(to).status();

@@ -29,7 +29,8 @@ pub(crate) fn operate<R>(operation: impl FnOnce() -> R) -> ! {
         eprintln!("sharehold-sweep: the system refuses to let this process be traced");
         abort();
     }
-    // SAFETY: `int3` changes no register, no memory and no flag; the tracer sees a stop and resumes after it.
+    // SAFETY: `int3` changes no register, no memory and no flag; the tracer sees a stop and resumes
+    // after it.
     unsafe { asm!("int3", options(nostack)) };
     let result = operation();
     // SAFETY: as above; the tracer kills this process here instead of resuming it.
@@ -69,8 +70,8 @@ enum State {
 impl Tracee {
     /// Starts `command` with its addresses not randomised, as far as the system allows that.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
-        // The setting belongs to this thread and is inherited by the child. A container may refuse to change it;
-        // then addresses differ from run to run, which costs time and nothing else.
+        // The setting belongs to this thread and is inherited by the child. A container may refuse
+        // to change it; then addresses differ from run to run, which costs time and nothing else.
         let before = personality::get()?;
         let changed = personality::set(before | Persona::ADDR_NO_RANDOMIZE);
         let spawned = command.spawn();
@@ -94,7 +95,8 @@ impl Tracee {
         self.pid.as_raw().cast_unsigned()
     }
 
-    /// Waits until the victim has set itself up and stands before the first instruction of its operation.
+    /// Waits until the victim has set itself up and stands before the first instruction of its
+    /// operation.
     pub(crate) fn wait_for_start(&mut self) -> Result<(), Error> {
         self.wait()?;
         Ok(ptrace::setoptions(self.pid, Options::PTRACE_O_EXITKILL).map_err(io::Error::from)?)
@@ -102,7 +104,8 @@ impl Tracee {
 
     /// Does `work` with this thread and the victim on one processor.
     ///
-    /// They never run at the same time, and handing over to another processor takes several times as long.
+    /// They never run at the same time, and handing over to another processor takes several times
+    /// as long.
     pub(crate) fn on_one_processor<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let this_thread = Pid::from_raw(0);
         let before = sched_getaffinity(this_thread);
@@ -118,11 +121,14 @@ impl Tracee {
         self.resume(ptrace::step)
     }
 
-    /// Lets the victim run until it is about to execute the instruction at `address` for the `hits`-th time.
+    /// Lets the victim run until it is about to execute the instruction at `address` for the
+    /// `hits`-th time.
     ///
-    /// Fails with [`Error::Missed`] if the victim stops elsewhere, as it does at the end of its operation.
+    /// Fails with [`Error::Missed`] if the victim stops elsewhere, as it does at the end of its
+    /// operation.
     pub(crate) fn run_to(&mut self, address: u64, hits: usize) -> Result<(), Error> {
-        // In debug register 7, bit 0 arms the address in register 0, and zeros elsewhere mean "on execution".
+        // In debug register 7, bit 0 arms the address in register 0, and zeros elsewhere mean "on
+        // execution".
         self.write_debug_register(0, address)?;
         self.write_debug_register(7, 1)?;
         for hit in 1..=hits {
@@ -130,8 +136,9 @@ impl Tracee {
             if self.instruction_pointer()? != address {
                 return Err(Error::Missed);
             }
-            // Continued from here, a virtual processor now and then reports the same hit twice, and a repeated
-            // string instruction reports one for each round. Only a victim that has moved on can hit again.
+            // Continued from here, a virtual processor now and then reports the same hit twice, and
+            // a repeated string instruction reports one for each round. Only a victim that has
+            // moved on can hit again.
             while hit < hits && self.instruction_pointer()? == address {
                 self.step()?;
             }
@@ -217,7 +224,8 @@ impl Tracee {
 
 impl Drop for Tracee {
     fn drop(&mut self) {
-        // A victim that cannot be waited for is gone already; there is nothing left to do about it here.
+        // A victim that cannot be waited for is gone already; there is nothing left to do about it
+        // here.
         if self.kill().is_ok() {
             let _ = self.reap();
         }

@@ -12,8 +12,9 @@
 //!   system accepts a tracer's requests from no other. What waits for the victim fails with
 //!   [`Error::EndedEarly`](crate::Error::EndedEarly) if it dies instead.
 //!
-//! A `Tracee` is stopped between any two calls from [`Tracee::wait_for_start`] until [`Tracee::kill`], and is
-//! reaped by [`Tracee::reap`] alone: until then its process ID names it and nothing else.
+//! A `Tracee` is stopped between any two calls from [`Tracee::wait_for_start`] until
+//! [`Tracee::kill`], and is reaped by [`Tracee::reap`] alone: until then its process ID names it
+//! and nothing else.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux;

@@ -101,7 +101,8 @@ const TESTS: [Test; 14] = [
     ),
 ];
 
-/// Plays the part that this process was started for: victim, helper, the command line, or else the tests.
+/// Plays the part that this process was started for: victim, helper, the command line, or else the
+/// tests.
 pub(crate) fn run() -> ExitCode {
     let toys = Toys::new();
     play_role(&toys.scenarios);
@@ -202,7 +203,8 @@ fn a_system_call_is_a_visible_change(toys: &Toys) {
 }
 
 fn points_in_a_hot_loop_are_hit_exactly(toys: &Toys) {
-    // One round is three instructions, so that the first and the last of four points are one round apart.
+    // One round is three instructions, so that the first and the last of four points are one round
+    // apart.
     const POINTS: std::ops::Range<usize> = 2000..2004;
     for point in POINTS {
         let report = toys.sweep("hot-loop", Points::One(point));

@@ -22,7 +22,8 @@ fn expect(holds: bool, otherwise: &str) -> Outcome {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }
 
-/// Two words that must be equal, stored one after the other: between the two instructions they are not.
+/// Two words that must be equal, stored one after the other: between the two instructions they are
+/// not.
 pub(crate) fn hole() -> Scenario {
     Scenario::new(
         "hole",
@@ -38,7 +39,8 @@ pub(crate) fn hole() -> Scenario {
     )
 }
 
-/// The same, repaired: two words are written where nobody looks, then one store tells where to look.
+/// The same, repaired: two words are written where no reader looks, then one store publishes their
+/// place.
 pub(crate) fn repaired() -> Scenario {
     Scenario::new(
         "repaired",
@@ -63,7 +65,8 @@ pub(crate) fn repaired() -> Scenario {
     )
 }
 
-/// Bytes filled one after the other by a single repeated instruction; notes how many each survivor found.
+/// Bytes filled one after the other by a single repeated instruction; notes how many each survivor
+/// found.
 pub(crate) fn fill(found: &Rc<RefCell<BTreeSet<usize>>>) -> Scenario {
     let found = Rc::clone(found);
     Scenario::new(
@@ -101,7 +104,8 @@ pub(crate) fn system_calls() -> Scenario {
     )
 }
 
-/// One word counted up in a loop, so that it tells how far the victim came; notes each point and the count there.
+/// One word counted up in a loop, so that it tells how far the victim came; notes each point and
+/// the count there.
 pub(crate) fn hot_loop(found: &Rc<RefCell<Vec<(usize, u64)>>>) -> Scenario {
     let found = Rc::clone(found);
     Scenario::new(
@@ -286,7 +290,8 @@ pub(crate) fn panics() -> Scenario {
     )
 }
 
-/// The survivor waits for ever. The limit is for its victim as well, which a busy machine starts slowly.
+/// The survivor waits for ever. The limit is for its victim as well, which a busy machine starts
+/// slowly.
 pub(crate) fn survivor_hangs() -> Scenario {
     Scenario::new(
         "survivor-hangs",

@@ -33,7 +33,8 @@ impl Words {
 
     fn all(&self) -> &[AtomicU64] {
         let count = SIZE.get() / size_of::<AtomicU64>();
-        // SAFETY: the page is mapped for reading and writing, is aligned, and is never unmapped; any bytes are words.
+        // SAFETY: the page is mapped for reading and writing, is aligned, and is never unmapped;
+        // any bytes are words.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr(), count) }
     }
 
@@ -48,7 +49,8 @@ impl Words {
     /// Stores `value` in two words, by one instruction each and nothing between them.
     pub(crate) fn set_two(&self, first: usize, second: usize, value: u64) {
         let (first, second) = (self.all()[first].as_ptr(), self.all()[second].as_ptr());
-        // SAFETY: both addresses are those of words of the page, to which all access is atomic, as these stores are.
+        // SAFETY: both addresses are those of words of the page, to which all access is atomic, as
+        // these stores are.
         unsafe {
             asm!(
                 "mov [{first}], {value}",
@@ -95,7 +97,8 @@ impl Words {
     }
 }
 
-/// Makes three system calls that change nothing, with an instruction before each and after the last.
+/// Makes three system calls that change nothing, with an instruction before each and after the
+/// last.
 pub(crate) fn ask_three_times() {
     // SAFETY: `getppid` has no arguments and no effect; the registers that it changes are named.
     unsafe {
