@@ -163,7 +163,7 @@ fn changeable<const N: usize>(value: &Shared<Uniform<N>>) -> Outcome {
     Ok(())
 }
 
-/// Nobody sees the segment before it has its first value.
+/// No process sees the segment before it has its initial value.
 fn first<const N: usize>(name: &str) -> Scenario {
     Scenario::new(
         name,

@@ -188,7 +188,7 @@ fn among_the_killed<L: Law>() {
             deaths += 1;
         }
     });
-    // Whoever comes now finds nothing in the way.
+    // A later caller finds nothing in the way.
     L::settle(&outside);
     take_part::<L>(&outside, &file);
     L::judge(&outside, deaths);

@@ -298,7 +298,7 @@ fn an_upgrade_with_a_limit_ends_with_it() {
         assert!(error.to_string().contains(&told), "{error}");
     };
     late(reader.try_upgrade(), ErrorKind::WouldBlock);
-    // It gave up, and keeps nobody out.
+    // It gave up, and blocks no process.
     let reader = family.inner.rwlock.try_read().expect("nobody writes");
     late(reader.upgrade_timeout(SHORT), ErrorKind::Timeout);
     let reader = family.inner.rwlock.try_read().expect("nobody writes");

@@ -170,7 +170,7 @@ fn open_or_create_grows_to_the_size_that_it_asks_for() {
     for size in [LARGEST, LARGEST + 1] {
         assert!(error.to_string().contains(&size.to_string()), "{error}");
     }
-    // Who attaches takes it as it is.
+    // An attachment takes it as it is.
     let attached = Segment::options().size(LARGEST).attach(KEY);
     assert_eq!(attached.expect("it is there").size(), 5000);
 }

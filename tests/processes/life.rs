@@ -126,7 +126,7 @@ fn destroy_now_frees_the_key_and_leaves_those_attached_their_memory() {
     assert!(Segment::exists(KEY).expect("one may look"));
 }
 
-/// Destroys the segment when nobody uses it any more.
+/// Destroys the segment once it is unused.
 fn destroyer(test: &mut Talk) {
     test.say("begins");
     match kind(Segment::destroy(KEY, DestroyMode::WhenUnused)) {

@@ -1,4 +1,4 @@
-//! The lock, and those who die, stop, panic or wait with it.
+//! The lock, and processes that die, stop, panic or wait with it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -108,7 +108,7 @@ fn a_full_table_is_an_error_that_says_so() {
         kind(options.open_or_create(KEY)),
         Some(ErrorKind::TooManyAttachments)
     );
-    // Who only looks needs none.
+    // An inspection needs none.
     let reader = Segment::attach_read_only(KEY).expect("it is there");
     assert_eq!(reader.attachments().expect("one may look").len(), 3);
     drop(first);

@@ -53,7 +53,7 @@ fn impatient(key: &str) -> SharedMemory {
 }
 
 world_tests! {
-    /// F1. Somebody calls create while another one holds the lock.
+    /// F1. A process calls create while another one holds the lock.
     fn f1_create_resets_the_lock(world) {
         for other in Kind::QT {
             let key = world.key("f1");
@@ -220,7 +220,7 @@ world_tests! {
         }
     }
 
-    /// F6. A cleaner removes the lock's key file while somebody holds the lock.
+    /// F6. A cleaner removes the lock's key file while the lock is held.
     fn f6_the_key_file_of_a_held_lock(world) {
         let key = world.key("f6");
         let mut holder = creator(world, Kind::Qt6, &key);
@@ -334,7 +334,7 @@ world_tests! {
         SystemSemaphore::new(&key, 1).remove().unwrap();
     }
 
-    /// F9. Somebody sits on the lock, and others want to end.
+    /// F9. A process keeps the lock, and others want to end.
     fn f9_leaving_waits_for_the_lock(world) {
         let key = world.key("f9");
         let mut holder = creator(world, Kind::Qt6, &key);

@@ -192,7 +192,7 @@ fn waiting_ends_in_time_when_nothing_changes() {
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert_eq!(error.key(), Some(KEY));
     }
-    // Who has no time looks all the same.
+    // A wait without time still checks once.
     let now = shared.wait_while_timeout(Duration::ZERO, |value| *value == 1);
     assert_eq!(now.expect("it is so already"), 0);
     let never = shared.wait_while_timeout(Duration::ZERO, |value| *value == 0);

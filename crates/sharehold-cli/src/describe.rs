@@ -15,11 +15,11 @@ use crate::parts::{HeldJson, WaiterJson};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Somebody is attached.
+    /// Processes are attached.
     Live,
-    /// Nobody is, and it stays.
+    /// No process is attached, and it is persistent.
     Idle,
-    /// Nobody is, and it goes when its key is asked for.
+    /// No process is attached; the next use of its key removes it.
     Stale,
 }
 

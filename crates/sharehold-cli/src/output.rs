@@ -113,7 +113,7 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    /// The text, coloured if standard output is a terminal and nobody asked for none.
+    /// The text, coloured if standard output is a terminal and `NO_COLOR` is unset.
     pub(crate) fn paint(self, text: &str) -> String {
         let code = match self {
             _ if text.is_empty() => return String::new(),

@@ -13,7 +13,7 @@ pub(crate) fn key(command: &str) -> String {
 /// Removes what earlier runs of the command left when they were killed: segments without a living
 /// user.
 pub(crate) fn clear(command: &str) {
-    // What cannot be listed or removed is in nobody's way: this run has another key.
+    // Leftovers that cannot be listed or removed do no harm: this run has another key.
     let prefix = prefix(command);
     let found = list().unwrap_or_default().into_iter();
     for summary in found.filter_map(|listed| listed.summary.ok()) {

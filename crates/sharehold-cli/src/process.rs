@@ -51,7 +51,7 @@ impl Parent {
         };
         set_parent_process_death_signal(Some(Signal::KILL))
             .context("the system cannot kill a process with its parent")?;
-        // A parent that died before the request is not the parent any more.
+        // A parent that died before the request is no longer the parent.
         let now = getppid().map(Pid::as_raw_nonzero).map(i32::from);
         Ok(now == Some(parent))
     }

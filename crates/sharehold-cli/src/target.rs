@@ -36,7 +36,7 @@ impl Seen {
     }
 }
 
-/// Looks at a segment that somebody uses, or that stays.
+/// Inspects a segment that is in use or persistent.
 pub(crate) fn look(options: &SegmentOptions, key: &str) -> Result<Inspection> {
     let seen = options.inspect(key)?;
     if seen.summary.is_stale() {
@@ -52,7 +52,7 @@ pub(crate) fn look(options: &SegmentOptions, key: &str) -> Result<Inspection> {
 /// Attaching removes a stale segment. That is right for programs, which replace it, but a person
 /// may want what it holds.
 pub(crate) fn expect_users(options: &SegmentOptions, key: &str) -> Result<()> {
-    // An error is told by attaching, too, which then removes nothing.
+    // Attaching reports the error too, and then removes nothing.
     if options.exists(key).unwrap_or(true) {
         return Ok(());
     }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How many times something is done between two looks at the clock.
 const BATCH: u32 = 1000;
 
-/// Long enough for one who waits for a lock to have fallen asleep.
+/// Long enough for a waiter to have fallen asleep.
 const ASLEEP: Duration = Duration::from_millis(2);
 
 /// The middle one, or the mean of the middle two; 0 of none.

@@ -126,7 +126,7 @@ impl Board {
         Ok(segment.recoveries()?)
     }
 
-    /// The value now; `None` if somebody has held the lock for long, who may be stopped.
+    /// The value now; `None` if the lock was held for long; its owner may be stopped.
     pub(super) fn value(&self) -> Result<Option<u64>> {
         const PATIENCE: Duration = Duration::from_millis(50);
         let segment = match self {
@@ -140,7 +140,7 @@ impl Board {
         }
     }
 
-    /// Does one thing to the numbers while nobody else can.
+    /// Calls a function on the numbers under the lock.
     #[inline]
     pub(super) fn perform<S: Step>(&self, step: S) -> Result<S::Output> {
         match self {
@@ -156,7 +156,7 @@ impl Board {
 fn restored<'a>(locked: Result<SegmentGuard<'a>, LockError<'a>>) -> Result<SegmentGuard<'a>> {
     match locked {
         Ok(guard) => Ok(guard),
-        // Whoever dies in the repair is a dead holder in turn, and the next one does it again.
+        // A process that dies in the repair is a dead owner too, and the next owner repairs again.
         Err(LockError::Abandoned(found)) => found.recover(|guard| {
             let all = ReadAll.on(guard)?;
             guard.set(VALUE, all.by_worker.iter().sum())

@@ -17,7 +17,7 @@ use crate::{output, own, process};
 
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(10);
-/// How often people are told.
+/// How often progress is printed.
 const TELL: Duration = Duration::from_secs(1);
 
 /// Runs `sharehold count`.
@@ -185,7 +185,7 @@ impl<'a> Team<'a> {
         Ok(())
     }
 
-    /// Kills whoever is left.
+    /// Kills the remaining workers.
     fn stop(&mut self) {
         for child in self.workers.iter_mut().flatten() {
             // One that has just ended cannot be killed, and need not be.

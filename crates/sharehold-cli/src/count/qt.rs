@@ -23,7 +23,7 @@ use crate::{foreign, output, own, process};
 
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(10);
-/// How often people are told.
+/// How often progress is printed.
 const TELL: Duration = Duration::from_secs(1);
 /// The number, as bytes.
 const SIZE: usize = size_of::<i32>();
@@ -184,7 +184,7 @@ impl Team {
                 None => working = true,
                 Some(status) if status.success() => worker.has_ended = true,
                 Some(status) => match status.signal() {
-                    // It was meant for all who count, and has reached a worker first.
+                    // The signal went to the whole group, and reached a worker first.
                     Some(signal) if signal != SIGKILL && signals::ends(signal) => {
                         return Err(Stopped(signal).into());
                     }

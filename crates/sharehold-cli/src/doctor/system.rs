@@ -139,7 +139,7 @@ fn file_size() -> Finding {
     }
 }
 
-/// Whether processes can be told apart and named.
+/// Whether processes can be identified and named.
 fn process_names() -> Finding {
     let subject = "processes";
     let namespace = fs::read_link("/proc/self/ns/pid");

@@ -219,7 +219,7 @@ fn cell(row: &Row, summary: &Summary, column: Column) -> (String, Tone) {
     }
 }
 
-/// Who holds the lock, in the room of a column.
+/// The owner of the lock, in the width of a column.
 fn holder(summary: &Summary) -> (String, Tone) {
     let waits = if summary.is_awaited { " +" } else { "" };
     match (&summary.lock, &summary.condition) {

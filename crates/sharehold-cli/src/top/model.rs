@@ -19,7 +19,7 @@ pub(super) enum Flow {
     Go,
     /// Look at once.
     Look,
-    /// Stop until somebody lets it go on.
+    /// Stop until SIGCONT.
     Pause,
     End,
 }

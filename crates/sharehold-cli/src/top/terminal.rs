@@ -37,7 +37,7 @@ impl Screen {
         })
     }
 
-    /// Gives the terminal back and stops, as programs do at Ctrl-Z, until somebody lets it go on.
+    /// Gives the terminal back and stops, as programs do at Ctrl-Z, until SIGCONT.
     pub(super) fn suspend(&mut self) -> Result<()> {
         ratatui::try_restore()?;
         // The whole group, as the terminal would. Without a shell that could let it go on, nothing

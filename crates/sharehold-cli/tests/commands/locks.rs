@@ -1,4 +1,4 @@
-//! `lock`: one command at a time, whoever dies.
+//! `lock`: one command at a time, despite deaths.
 
 use std::collections::BTreeSet;
 use std::fs;

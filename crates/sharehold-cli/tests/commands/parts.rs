@@ -34,7 +34,7 @@ fn values_inside_of_parts() {
     ok(&world, "cas total 7 8");
     assert_eq!(run(&world, "cas total 7 9").code, 4);
     ok(&world, "wait total == 8");
-    // A once is made by the first one who sets it, and never changed.
+    // The first `set` initializes a once; it never changes afterwards.
     assert_refused(&run(&world, "get table"), 3, "has no value yet");
     let waiting = world.sharehold(["wait", KEY, "table", "--timeout", "30"]);
     let waited = thread::scope(|scope| {

@@ -90,7 +90,7 @@ fn a_stale_segment_says_how_to_see_what_it_held() {
     assert_refused(&world.run("get k"), 3, "`sharehold show k`");
 }
 
-/// Who leaves out the `--` is told of it.
+/// A missing `--` is named in the error.
 #[test]
 fn a_command_without_dashes() {
     let world = World::new();

@@ -187,7 +187,7 @@ alone! {
         );
         assert_eq!(wrong.len(), 6, "{wrong:?}");
 
-        // Who looked at the data and mended them says so.
+        // A process that has repaired the data marks them consistent.
         assert_eq!(world.run("lock abandoned -- false").code, 1);
         let told = world.run("doctor");
         let advice = "then mark them consistent with `sharehold lock abandoned -- true`";

@@ -195,7 +195,7 @@ fn show_prints_everything_about_one_segment() {
     assert!(!text.contains("ATTACHED"), "{text}");
     let (_, left) = text.split_once("DIED").expect("somebody did");
     assert!(left.contains(&format!("{dead}  sh")), "{left}");
-    // Who reads takes over from the dead one, and does not vouch for what it left.
+    // A reader recovers the lock, and does not mark the data consistent.
     world.ok("read bytes");
     let text = world.ok("show bytes");
     assert!(

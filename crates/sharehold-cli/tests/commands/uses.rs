@@ -321,7 +321,7 @@ fn waiters_for_a_part_are_listed_with_their_waiting_times() {
             "{path}: {text}"
         );
     }
-    // Nobody waits any more.
+    // No process waits any longer.
     writer.kill();
     holder.kill();
     waiter.has("total");
