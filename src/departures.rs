@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::segment::table::{self, AttachmentId};
+use crate::segment::id::AttachmentId;
+use crate::segment::table;
 use crate::segment::{Attachment, Segment};
 use crate::timing::{FIRST_SLEEP, LONGEST_SLEEP, LONGEST_SLEEP_WITH_HINTS};
 use crate::wait::future::WaitFuture;

@@ -19,7 +19,7 @@ use crate::parts::layout::{Marked, PartRef};
 use crate::parts::{Initializer, LayoutCursor, Part, damaged};
 use crate::schema::{Description, Primitive};
 use crate::segment::Segment;
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::waits::WaitHandle;
 use crate::sys;
 use crate::wait::future;

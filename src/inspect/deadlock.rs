@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::locks::{self, OWN_LOCK, moment, named};
 use crate::error::Result;
 use crate::lock::deadlock::{Edge, way};
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::{Attachment, LivenessCheck, View, look_at_all_users};
 
 /// A waiter checks at least this often whether the holder is still the same, and updates its wait

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lock::UpdateMode;
 use crate::memory::format::{LockWords, ThreadMark};
-use crate::segment::table::{self, AttachmentId, Presence};
+use crate::segment::id::AttachmentId;
+use crate::segment::table::{self, Presence};
 use crate::segment::waits::{self, WaitRecord};
 use crate::segment::{Attachment, LivenessCheck, View};
 

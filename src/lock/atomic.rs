@@ -6,8 +6,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::attempt::UpdateMode;
-use super::error::{Abandoned, LockError};
-use super::guard::{GuardNoSend, SegmentGuard};
+use super::guard::{Abandoned, GuardNoSend, LockError, SegmentGuard};
 use super::hold::AcquireFailure;
 use crate::deadline::Deadline;
 use crate::error::Result;

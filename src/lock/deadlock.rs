@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 
 use super::error::Named;
 use crate::memory::format::LockWords;
-use crate::segment::table::{AttachmentId, Recorded};
+use crate::segment::id::AttachmentId;
+use crate::segment::record::Recorded;
 use crate::segment::waits::WaitRecord;
 use crate::segment::{Attachment, Segment};
 use crate::sys::{self, Identity};

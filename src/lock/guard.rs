@@ -1,7 +1,9 @@
-//! The segment's own lock, and the guard that gives access to the segment's data.
+//! The segment's own lock, its guard, which gives access to the segment's data, and what a caller gets instead of a plain
+//! guard.
 
 #![allow(unsafe_code)]
 
+use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
@@ -12,11 +14,11 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::acquiring::{AcquireWait, Threadless, WaitMode};
 use super::attempt::UpdateMode;
-use super::error::{Abandoned, LockError};
+use super::error::{AbandonCause, Abandonment, AcquireError, LOCK, Named};
 use super::hold::AcquireFailure;
 use crate::deadline::Deadline;
-use crate::error::Error;
-use crate::segment::{Segment, SegmentData};
+use crate::error::{Error, ErrorKind};
+use crate::segment::{Attachment, Segment, SegmentData};
 use crate::wait::future;
 
 impl Segment {
@@ -335,6 +337,137 @@ impl<B> Drop for SegmentGuard<'_, B> {
         self.segment.release();
     }
 }
+
+/// The reason why a call gave no plain guard.
+///
+/// It turns into an [`Error`] with `?`. That drops the guard that [`LockError::Abandoned`] carries,
+/// which releases the lock, and the next call of `lock` reports the same again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError<'a, B = GuardNoSend> {
+    /// The lock was acquired, and the data may be half written.
+    #[error(transparent)]
+    Abandoned(Abandoned<'a, B>),
+    /// The lock was not acquired.
+    #[error(transparent)]
+    NotAcquired(AcquireError),
+}
+
+impl<B> LockError<'_, B> {
+    /// Returns the kind of failure.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            LockError::Abandoned(_) => ErrorKind::Abandoned,
+            LockError::NotAcquired(refusal) => refusal.kind(),
+        }
+    }
+}
+
+impl<B> From<LockError<'_, B>> for Error {
+    fn from(error: LockError<'_, B>) -> Error {
+        match error {
+            LockError::NotAcquired(refusal) => refusal.into(),
+            LockError::Abandoned(found) => {
+                let detail = format!("{found}; repair the data and call mark_consistent");
+                Error::new(ErrorKind::Abandoned, LOCK, detail).with_key(found.guard.segment().key())
+            }
+        }
+    }
+}
+
+/// A lock that its previous owner did not release: the guard, and the identity of that owner.
+///
+/// Every later lock reports it again until a call of
+/// [`mark_consistent`](Abandoned::mark_consistent) or [`recover`](Abandoned::recover) succeeds.
+///
+/// # Examples
+///
+/// ```
+/// use sharehold::{LockError, Segment};
+///
+/// let segment = Segment::options().size(16).open_or_create("com.example.recover")?;
+/// let guard = match segment.lock() {
+///     Ok(guard) => guard,
+///     Err(LockError::Abandoned(found)) => {
+///         eprintln!("{found}"); // "pid 4711 (importer) died holding it"
+///         found.recover(|bytes| bytes.fill(0..16, 0))?
+///     }
+///     Err(other) => return Err(other.into()),
+/// };
+/// # drop(guard);
+/// # Ok::<(), sharehold::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Abandoned<'a, B = GuardNoSend> {
+    guard: SegmentGuard<'a, B>,
+    left: Box<Abandonment>,
+}
+
+impl<'a, B> Abandoned<'a, B> {
+    #[inline]
+    pub(crate) fn new(guard: SegmentGuard<'a, B>, left: Box<Abandonment>) -> Abandoned<'a, B> {
+        Abandoned { guard, left }
+    }
+
+    /// Returns whether the previous owner died or panicked.
+    pub fn cause(&self) -> AbandonCause {
+        self.left.cause
+    }
+
+    /// Returns the previous owner: process, executable, slot. `None` when two later attachments
+    /// have used its slot since.
+    pub fn previous_owner(&self) -> Option<&Attachment> {
+        self.left.previous_owner.as_ref()
+    }
+
+    /// Gives access to the data, to inspect or repair them.
+    pub fn guard(&mut self) -> &mut SegmentGuard<'a, B> {
+        &mut self.guard
+    }
+
+    /// Marks the data consistent and returns the guard: later locks no longer report the previous
+    /// owner.
+    #[doc(alias = "pthread_mutex_consistent")]
+    pub fn mark_consistent(mut self) -> SegmentGuard<'a, B> {
+        self.guard.vouch();
+        self.guard
+    }
+
+    /// Returns the guard without marking the data consistent: every later lock reports the previous
+    /// owner again.
+    pub fn into_guard(self) -> SegmentGuard<'a, B> {
+        self.guard
+    }
+
+    /// Repairs the data with `repair`, marks them consistent, and returns the guard.
+    ///
+    /// # Errors
+    ///
+    /// The error of `repair`. The lock is then released, and the next lock reports the previous
+    /// owner again.
+    pub fn recover<E>(
+        mut self,
+        repair: impl FnOnce(&mut SegmentGuard<'_, B>) -> Result<(), E>,
+    ) -> Result<SegmentGuard<'a, B>, E> {
+        repair(&mut self.guard)?;
+        Ok(self.mark_consistent())
+    }
+}
+
+impl<B> fmt::Display for Abandoned<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.left.previous_owner {
+            Some(previous_owner) => write!(f, "{}", Named(previous_owner))?,
+            None => write!(f, "a process that is no longer remembered")?,
+        }
+        match self.left.cause {
+            AbandonCause::Died => write!(f, " died holding it"),
+            AbandonCause::Panicked => write!(f, " panicked holding it"),
+        }
+    }
+}
+
+impl<B: fmt::Debug> std::error::Error for Abandoned<'_, B> {}
 
 /// The bytes of two segments cannot be swapped: not through guards,
 ///

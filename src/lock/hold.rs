@@ -37,7 +37,8 @@ use super::error::{AbandonCause, Abandonment, AcquireError};
 use super::protocol::{Acquired, LockMemory, LockRefusal};
 use crate::deadline::Deadline;
 use crate::memory::format::LockWords;
-use crate::segment::table::{AttachmentId, read_record, write_record};
+use crate::segment::id::AttachmentId;
+use crate::segment::record;
 use crate::segment::undo::UndoLog;
 use crate::segment::{Attachment, Segment};
 use crate::sys;
@@ -56,7 +57,7 @@ impl Abandonment {
             _ => AbandonCause::Died,
         };
         let id = AttachmentId::from_word(words.previous_owner_id.load(Ordering::Relaxed));
-        let previous_owner = read_record(&words.previous_owner, id.generation());
+        let previous_owner = record::read(&words.previous_owner, id.generation());
         let previous_owner = previous_owner.map(|found| Attachment::of(id, &found));
         Some(Abandonment {
             cause,
@@ -240,7 +241,9 @@ impl Segment {
             .previous_owner_id
             .store(previous_owner.word(), Ordering::Relaxed);
         match self.recorded(previous_owner) {
-            Some(found) => write_record(&words.previous_owner, previous_owner.generation(), &found),
+            Some(found) => {
+                record::write(&words.previous_owner, previous_owner.generation(), &found);
+            }
             None => words.previous_owner.generation.store(0, Ordering::Relaxed),
         }
         words.condition.store(condition, Ordering::Release);

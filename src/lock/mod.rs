@@ -22,5 +22,5 @@ mod protocol;
 pub(crate) use acquiring::{AcquireWait, WaitMode};
 pub(crate) use attempt::{Lock, UpdateMode};
 pub(crate) use error::Abandonment;
-pub use error::{AbandonCause, Abandoned, AcquireError, LockError};
-pub use guard::{GuardNoSend, GuardSend, SegmentGuard};
+pub use error::{AbandonCause, AcquireError};
+pub use guard::{Abandoned, GuardNoSend, GuardSend, LockError, SegmentGuard};

@@ -15,7 +15,8 @@ use super::protocol::{Acquired, LockMemory};
 use crate::deadline::Deadline;
 use crate::memory::format::{Block, LockWords, ThreadMark};
 use crate::segment::Segment;
-use crate::segment::table::{self, AttachmentId};
+use crate::segment::id::AttachmentId;
+use crate::segment::table;
 use crate::wait::future;
 use crate::wait::poll::complete;
 

@@ -15,7 +15,7 @@ use crate::lock::part::{RawLock, RawLockGuard};
 use crate::lock::{AcquireWait, Lock, WaitMode};
 use crate::memory::format::{BarrierWords, Block, LockWords, SemaphoreWords};
 use crate::segment::Segment;
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::waits::WaitHandle;
 use crate::timing::INNER_LOCK_LIMIT;
 use crate::wait::future;

@@ -10,7 +10,8 @@ use super::damaged;
 use crate::error::Result;
 use crate::lock::part::Marks;
 use crate::memory::format::{Block, LockWords, MarkWord, ThreadMark};
-use crate::segment::table::{self, AttachmentId};
+use crate::segment::id::AttachmentId;
+use crate::segment::table;
 use crate::segment::{Attached, Segment};
 
 /// Rows and parts begin at multiples of this, so that the marks of two attachments never share a

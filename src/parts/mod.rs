@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lock::AcquireError;
 use crate::memory::format::LockWords;
 use crate::schema::{Primitive, Shareable};
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::{Attached, Attachment, Segment};
 use crate::value::copies;
 

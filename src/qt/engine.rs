@@ -12,7 +12,6 @@ use super::backend::{ExistingSegment, SegmentName};
 use super::error::{Error, ErrorKind, Result};
 use super::key::NativeIpcKey;
 use super::lock::QtLock;
-use super::memory::{Destroy, Opened};
 use super::names;
 use super::options::Options;
 use super::status::{LockStatus, Status};
@@ -22,6 +21,27 @@ use crate::sys::Access;
 
 /// How often others are asked whether they have left.
 const NAP: Duration = Duration::from_millis(5);
+
+/// Says which of two things [`SharedMemory::open_or_create`](super::SharedMemory::open_or_create) did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// The memory is new, and all zero.
+    Created,
+    /// The memory was there.
+    Attached,
+}
+
+/// What destroying does about other attached processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destroy {
+    /// Waits until all have detached, for as long as it takes.
+    Wait,
+    /// Refuses.
+    NoWait,
+    /// Takes the name away from under them: they keep their memory until they detach, newcomers do
+    /// not find it.
+    ForceNoWait,
+}
 
 #[derive(Debug)]
 pub(super) struct Engine {

@@ -4,9 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::key::{KeyType, NativeIpcKey, Object};
-use super::memory::SharedMemory;
-use super::semaphore::SystemSemaphore;
-use super::solutions::QtSharedMemory;
 use super::trust::Trust;
 use crate::sys::Access;
 
@@ -99,42 +96,7 @@ impl Options {
         self
     }
 
-    /// Makes a handle for the memory with this text key; touches no system object.
-    pub fn shared_memory(self, key: &str) -> SharedMemory {
-        let native = self.derive(key, Object::Memory);
-        let lock = self.derive(key, Object::Semaphore);
-        SharedMemory::from_keys(native, &lock, &self)
-    }
-
-    /// Makes a handle for the memory with this native key; touches no system object.
-    ///
-    /// A key that remembers a text key means the same as that text key.
-    pub fn native_memory(self, key: NativeIpcKey) -> SharedMemory {
-        let lock = lock_of(&key);
-        SharedMemory::from_keys(key, &lock, &self)
-    }
-
-    /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches
-    /// no system object.
-    pub fn qt_shared_memory(mut self, key: &str) -> QtSharedMemory {
-        self.stays = true;
-        QtSharedMemory::over(self.shared_memory(key))
-    }
-
-    /// Makes a handle for the semaphore with this text key, which gets the value `initial` if it
-    /// has to be made.
-    pub fn semaphore(self, key: &str, initial: u16) -> SystemSemaphore {
-        let native = self.derive(key, Object::Semaphore);
-        SystemSemaphore::from_key(native, initial, &self)
-    }
-
-    /// Makes a handle for the semaphore with this native key, which gets the value `initial` if it
-    /// has to be made.
-    pub fn native_semaphore(self, key: NativeIpcKey, initial: u16) -> SystemSemaphore {
-        SystemSemaphore::from_key(key, initial, &self)
-    }
-
-    fn derive(&self, text: &str, object: Object) -> NativeIpcKey {
+    pub(super) fn derive(&self, text: &str, object: Object) -> NativeIpcKey {
         NativeIpcKey::derive(text, self.key_type, &self.directory_path(), object)
     }
 
@@ -145,15 +107,6 @@ impl Options {
             None => temp_dir(),
         }
     }
-}
-
-/// The key of the lock of the memory with this key.
-fn lock_of(memory: &NativeIpcKey) -> NativeIpcKey {
-    let Some(text) = memory.text_key() else {
-        return memory.clone();
-    };
-    let (directory, _) = memory.native_key().rsplit_once('/').unwrap_or_default();
-    NativeIpcKey::derive(text, memory.key_type(), directory, Object::Semaphore)
 }
 
 /// Returns the directory where Qt programs with this environment keep their key files: `TMPDIR`, or

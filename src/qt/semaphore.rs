@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::backend::{SemaphoreName, Set, Taken};
 use super::error::{Error, ErrorKind, Result};
 use super::key::NativeIpcKey;
+use super::key::Object;
 use super::names;
 use super::options::Options;
 use super::status::LockStatus;
@@ -274,5 +275,18 @@ impl Drop for Permit<'_> {
             // ends.
             let _ = self.semaphore.release(1);
         }
+    }
+}
+
+impl Options {
+    /// Makes a handle for the semaphore with this text key, which gets the value `initial` if it has to be made.
+    pub fn semaphore(self, key: &str, initial: u16) -> SystemSemaphore {
+        let native = self.derive(key, Object::Semaphore);
+        SystemSemaphore::from_key(native, initial, &self)
+    }
+
+    /// Makes a handle for the semaphore with this native key, which gets the value `initial` if it has to be made.
+    pub fn native_semaphore(self, key: NativeIpcKey, initial: u16) -> SystemSemaphore {
+        SystemSemaphore::from_key(key, initial, &self)
     }
 }

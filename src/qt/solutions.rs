@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use super::engine::Destroy;
 use super::error::Result;
-use super::guard::Guard;
-use super::memory::{Destroy, SharedMemory};
+use super::memory::{Guard, SharedMemory};
 use super::options::Options;
 
 /// Shares memory that stays until it is destroyed.
@@ -160,5 +160,13 @@ impl QtSharedMemory {
     /// As [`SharedMemory::lock`].
     pub fn lock_timeout(&mut self, wait: Duration) -> Result<Option<Guard<'_>>> {
         self.memory.lock_timeout(wait)
+    }
+}
+
+impl Options {
+    /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches no system object.
+    pub fn qt_shared_memory(mut self, key: &str) -> QtSharedMemory {
+        self.stays = true;
+        QtSharedMemory::over(self.shared_memory(key))
     }
 }

@@ -13,7 +13,7 @@ use crate::lock::part::{RawLock, RawLockGuard};
 use crate::memory::format::{MarkWord, ReadWriteWords};
 use crate::parts::layout::{PartRef, low};
 use crate::parts::refused;
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::waits::WaitHandle;
 use crate::sys;
 use crate::timing::TASK_GRACE;

@@ -24,7 +24,7 @@ use crate::parts::{
     Initializer, LayoutCursor, Part, READ as LOOK, copies_at, damaged, named, read_contended,
 };
 use crate::schema::{Description, Primitive, Shareable};
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::{Attachment, Segment};
 use crate::value::copies::{self, size_for};
 use memory::{READERS, RwLockAcquired, RwLockHold, RwLockRef, THREAD};

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::lines;
+/// The words of a schema's text for kinds without a name of their own.
+pub(super) const BOOL: &str = "bool";
+pub(super) const ENUM: &str = "enum";
+pub(super) const STRUCT: &str = "struct";
 
 /// The description of the bytes of a field.
 ///
@@ -265,9 +268,9 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Number(number) => f.write_str(number.name()),
-            Kind::Bool => f.write_str(lines::BOOL),
+            Kind::Bool => f.write_str(BOOL),
             Kind::Enum { repr, variants } => {
-                write!(f, "{} {} {{", lines::ENUM, repr.name())?;
+                write!(f, "{} {} {{", ENUM, repr.name())?;
                 for (index, Variant { name, number }) in variants.iter().enumerate() {
                     let comma = if index > 0 { ", " } else { "" };
                     write!(f, "{comma}{name}={number}")?;
@@ -281,8 +284,8 @@ impl fmt::Display for Kind {
                 Some(value) => write!(f, "{}<{value}>", primitive.name()),
                 None => f.write_str(primitive.name()),
             },
-            Kind::Struct { version: 1, .. } => f.write_str(lines::STRUCT),
-            Kind::Struct { version, .. } => write!(f, "{} version {version}", lines::STRUCT),
+            Kind::Struct { version: 1, .. } => f.write_str(STRUCT),
+            Kind::Struct { version, .. } => write!(f, "{STRUCT} version {version}"),
         }
     }
 }

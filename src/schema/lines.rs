@@ -34,11 +34,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Schema;
-use super::kind::{Kind, LEN, Member, Number, Primitive, Variant};
+use super::kind::{BOOL, ENUM, Kind, LEN, Member, Number, Primitive, STRUCT, Variant};
 
-pub(super) const BOOL: &str = "bool";
-pub(super) const ENUM: &str = "enum";
-pub(super) const STRUCT: &str = "struct";
 /// The path of a value that is not a struct.
 pub(super) const WHOLE: &str = ".";
 const ELEMENT: &str = "[]";

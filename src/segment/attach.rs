@@ -3,6 +3,7 @@
 
 use super::header::{self, ParsedHeader, Policy, damaged};
 use super::location::{Location, not_found, system};
+use super::map::map;
 use super::options::SegmentOptions;
 use super::presence::{GateMode, Patience, RemovalGate, reader_byte};
 use super::remove::{self, Name};
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::schema::Schema;
-use crate::sys::{self, Access, Generation, Mapping, SegmentFile};
+use crate::sys::{self, Access, Generation, SegmentFile};
 
 const ATTACH: &str = "attach to";
 
@@ -155,22 +156,4 @@ fn fill_holes(
             Err(Error::new(ErrorKind::OutOfMemory, ATTACH, detail))
         }
     }
-}
-
-/// Maps a file whose header was validated.
-pub(super) fn map(
-    file: &SegmentFile,
-    found: &ParsedHeader,
-    access: Access,
-    operation: &'static str,
-) -> Result<Memory> {
-    let contradicts = || damaged(operation, "its header contradicts itself");
-    let len = found
-        .layout
-        .file_len(found.layout.sizes.max_data)
-        .ok_or_else(contradicts)?;
-    let mapping = Mapping::new(file, len, access).map_err(|error| system(operation, error))?;
-    let memory = Memory::new(mapping, found.layout.sizes).ok_or_else(contradicts)?;
-    memory.know_size(found.size);
-    Ok(memory)
 }

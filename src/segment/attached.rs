@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::header::{self, Policy};
+use super::id::AttachmentId;
 use super::location::{Location, system};
-use super::table::{self, AttachmentId};
+use super::table;
 use super::{Attachment, presence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;

@@ -7,11 +7,12 @@
 //! | naming | a complete segment whose only slot is dead: stale |
 
 use super::header::{self, Policy};
+use super::id::AttachmentId;
 use super::location::{Location, system};
 use super::options::SegmentOptions;
 use super::presence::Patience;
 use super::remove::{self, Name};
-use super::table::{self, AttachmentId};
+use super::table;
 use super::{Attached, Segment, SegmentData, attach};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;

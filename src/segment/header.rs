@@ -3,8 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use super::id::MAX_SLOTS;
 use super::location::system;
-use super::table::MAX_SLOTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, MAX_KEY_LEN};
 use crate::memory::format::{Header, MAGIC, OLDEST, VERSION};

@@ -6,12 +6,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::attach::map;
 use super::header::{self, ParsedHeader, damaged};
+use super::id::AttachmentId;
 use super::location::{self, Location, not_found, system};
+use super::map::map_whole;
 use super::presence;
-use super::table::{self, AttachmentId, Presence, Recorded};
-use super::{remove, replace, stale};
+use super::record::Recorded;
+use super::table::{self, Presence};
+use super::{next, remove, stale};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::memory::format::{Block, Header, LockWords, Slot};
@@ -190,21 +192,6 @@ impl View {
     }
 }
 
-/// Maps a file for reading. Refuses a file with holes: loading from a hole allocates memory, and
-/// faults if there is none.
-pub(super) fn map_whole(
-    file: &SegmentFile,
-    found: &ParsedHeader,
-    facts: &FileMetadata,
-    operation: &'static str,
-) -> Result<Memory> {
-    let len = found.layout.file_len(found.size).unwrap_or(0);
-    if !facts.is_whole(len as u64) {
-        return Err(damaged(operation, "its file has holes"));
-    }
-    map(file, found, Access::ReadOnly, operation)
-}
-
 fn area(area: Area) -> std::ops::Range<usize> {
     area.start..area.start.saturating_add(area.len)
 }
@@ -365,7 +352,7 @@ fn each(
                 facts.map_or(user, |facts| facts.owner)
             }
         };
-        if replace::is_next(&name) {
+        if next::is_next(&name) {
             // While its process lives, the file is about to get its final name. After a death it is
             // left over.
             if is_stale_file(owner, &name) {

@@ -18,10 +18,15 @@ mod attached;
 mod bytes;
 mod create;
 mod header;
+pub(crate) mod id;
 mod location;
 mod look;
+mod map;
+mod next;
+mod open;
 mod options;
 pub(crate) mod presence;
+pub(crate) mod record;
 pub(crate) mod recoveries;
 mod remove;
 mod replace;
@@ -52,8 +57,9 @@ pub(crate) use stored::Stored;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
+use id::AttachmentId;
 use location::system;
-use table::{AttachmentId, Recorded};
+use record::Recorded;
 use waits::WaitRecord;
 
 /// An attachment to a keyed shared memory segment, which any number of processes can share.

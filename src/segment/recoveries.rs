@@ -7,7 +7,8 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::table::{AttachmentId, Recorded, read_record, write_record};
+use super::id::AttachmentId;
+use super::record::{self, Recorded};
 use crate::memory::format::{Header, RecoveryWords};
 use crate::sys;
 
@@ -63,7 +64,7 @@ pub(crate) fn append(header: &Header, record: &RecoveryRecord) {
     words.by.store(record.by.word(), Ordering::Relaxed);
     words.lock.store(record.lock, Ordering::Relaxed);
     match &record.previous_owner {
-        Some(found) => write_record(&words.record, record.dead.generation(), found),
+        Some(found) => record::write(&words.record, record.dead.generation(), found),
         None => words.record.generation.store(0, Ordering::Relaxed),
     }
     words
@@ -83,7 +84,7 @@ pub(crate) fn record(header: &Header, number: u64) -> Option<(SystemTime, Recove
     let record = RecoveryRecord {
         lock: words.lock.load(Ordering::Relaxed),
         dead,
-        previous_owner: read_record(&words.record, dead.generation()),
+        previous_owner: record::read(&words.record, dead.generation()),
         by: AttachmentId::from_word(words.by.load(Ordering::Relaxed)),
         took: Duration::from_nanos(words.took.load(Ordering::Relaxed)),
     };

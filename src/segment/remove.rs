@@ -8,11 +8,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::attach::map;
 use super::header::{self, Policy};
 use super::location::{Location, system};
+use super::map::map;
 use super::presence::{GateMode, Patience, RemovalGate};
-use super::{Attached, replace, stale};
+use super::{Attached, next, stale};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
@@ -37,7 +37,7 @@ pub(super) fn is_unneeded(
     file: &SegmentFile,
     operation: &'static str,
 ) -> Result<bool> {
-    if replace::is_next(location.name()) {
+    if next::is_next(location.name()) {
         return Ok(!stale::is_used(file));
     }
     stale::is_stale(file, operation)
@@ -107,7 +107,7 @@ fn remove_unless(
     if in_use() {
         return Ok(Removal::InUse);
     }
-    replace::remove_next(directory, location.name()).map_err(failed)?;
+    next::remove_next(directory, location.name()).map_err(failed)?;
     directory.remove_name(location.name()).map_err(failed)?;
     Ok(Removal::Removed)
 }

@@ -2,8 +2,9 @@
 //! to the old one.
 //!
 //! The new segment is completed in an unnamed file, gets the old one's name with the suffix
-//! [`NEXT`], and is then renamed over the old one. All of this happens exclusively in the gate of
-//! the old file, while that file has the name, so that of several processes only one replaces it.
+//! [`NEXT`](super::next::NEXT), and is then renamed over the old one. All of this happens exclusively
+//! in the gate of the old file, while that file has the name, so that of several processes only one
+//! replaces it.
 //!
 //! # Deaths
 //!
@@ -16,13 +17,15 @@
 //! | before the renaming | the old one | they find that their segment still has the name, and continue |
 //! | after the renaming | the new one | they find that it lost the name; they get the error to attach again |
 //!
-//! A death between naming and renaming leaves a file whose name ends in [`NEXT`]. It has no user:
-//! the next process that replaces or removes the segment removes it, and so does `gc`.
+//! A death between naming and renaming leaves a file whose name ends in
+//! [`NEXT`](super::next::NEXT). It has no user: the next process that replaces or removes the segment
+//! removes it, and so does `gc`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 
 use super::location::system;
+use super::next::{next, remove_next};
 use super::options::SegmentOptions;
 use super::presence::{GateMode, RemovalGate};
 use super::stored::Stored;
@@ -32,30 +35,6 @@ use crate::sys::{Directory, SegmentFile};
 
 /// The operation, for error texts.
 pub(crate) const MIGRATE: &str = "migrate";
-
-/// The suffix of the name of a new segment, until it has the old one's name.
-const NEXT: &str = ".next";
-
-/// Returns the temporary name of a new segment that will get this name.
-fn next(name: &OsStr) -> OsString {
-    let mut next = name.to_owned();
-    next.push(NEXT);
-    next
-}
-
-/// Tells whether a file has such a temporary name.
-pub(super) fn is_next(name: &OsStr) -> bool {
-    name.as_encoded_bytes().ends_with(NEXT.as_bytes())
-}
-
-/// Removes the new segment of a process that died while it replaced the segment with this name. The
-/// caller is exclusively in the gate of the segment with the name.
-pub(super) fn remove_next(directory: &Directory, name: &OsStr) -> std::io::Result<()> {
-    match directory.remove_name(&next(name)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
 
 /// Gives the name of an old segment to a new one. The caller is exclusively in the gate of the old
 /// one.

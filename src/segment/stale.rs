@@ -17,9 +17,10 @@
 use std::sync::atomic::Ordering;
 
 use super::header::damaged;
+use super::id::{AttachmentId, MAX_SLOTS};
 use super::location::system;
 use super::presence::{self, Present};
-use super::table::{self, AttachmentId, MAX_SLOTS, Presence};
+use super::table::{self, Presence};
 use crate::error::Result;
 use crate::memory::format::{Header, MAGIC, Slot, VERSION};
 use crate::memory::{Copied, block_from};

@@ -3,7 +3,7 @@
 
 use super::header::{self, ParsedHeader, damaged};
 use super::location::{Location, not_found, system};
-use super::look::map_whole;
+use super::map::map_whole;
 use super::options::SegmentOptions;
 use super::{stale, undo};
 use crate::error::Result;

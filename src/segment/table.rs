@@ -20,68 +20,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use super::id::{AttachmentId, GENERATIONS};
 use super::location::system;
 use super::presence::slot_byte;
+use super::record::{self, Recorded};
 use super::waits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::{Record, Slot};
 use crate::memory::{Memory, load_acquire};
 use crate::sys::{self, Identity, ProcessState, SegmentFile};
-
-/// The largest number of slots of a segment.
-pub(crate) const MAX_SLOTS: usize = 4000;
-
-const INDEX_BITS: u32 = 12;
-/// Generations stay below this, so that an attachment ID leaves the highest bit of a lock word to
-/// the lock. No slot is taken that often; a slot with a higher generation was overwritten.
-const GENERATIONS: u64 = 1 << (63 - INDEX_BITS);
-const _: () = assert!(MAX_SLOTS < 1 << INDEX_BITS);
-
-/// The ID of one attachment, valid forever: slot index and generation in one word, never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AttachmentId(u64);
-
-impl AttachmentId {
-    pub(crate) fn new(index: usize, generation: u64) -> AttachmentId {
-        AttachmentId(generation << INDEX_BITS | index as u64)
-    }
-
-    /// An attachment that never existed: no segment has that many slots.
-    const NEVER_ATTACHED: AttachmentId = AttachmentId(1 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
-
-    /// The owner of the lock of a segment that was replaced under its key: no attachment acquires
-    /// it again.
-    pub(crate) const REPLACED: AttachmentId =
-        AttachmentId(3 << INDEX_BITS | ((1 << INDEX_BITS) - 1));
-
-    /// Reads a word from a segment, which can have any value. The highest bit is not part of the
-    /// ID: see [`GENERATIONS`].
-    pub(crate) fn from_word(word: u64) -> AttachmentId {
-        AttachmentId(word & !(1 << 63))
-    }
-
-    #[inline]
-    pub(crate) fn word(self) -> u64 {
-        self.0
-    }
-
-    #[inline]
-    pub(crate) fn index(self) -> usize {
-        (self.0 & ((1 << INDEX_BITS) - 1)) as usize
-    }
-
-    pub(crate) fn generation(self) -> u64 {
-        self.0 >> INDEX_BITS
-    }
-}
-
-/// What an attachment recorded of itself when it took its slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Recorded {
-    pub(crate) who: Identity,
-    /// When it attached, in nanoseconds since 1970.
-    pub(crate) since: u64,
-}
 
 /// Takes a free slot, or else one whose process is proven dead. `name` replaces the executable's
 /// name.
@@ -182,7 +129,7 @@ fn try_take(
     waits::end_all(slot);
     slot.generation.store(generation, Ordering::Release);
     let record = record_of(slot, generation);
-    write_record(
+    record::write(
         record,
         generation,
         &Recorded {
@@ -354,7 +301,7 @@ pub(crate) fn recorded(memory: &Memory, id: AttachmentId) -> Option<Recorded> {
 /// Returns what the slot's attachment of that generation recorded; `None` once two later ones have
 /// taken the slot.
 pub(crate) fn recorded_in(slot: &Slot, generation: u64) -> Option<Recorded> {
-    read_record(record_of(slot, generation), generation)
+    record::read(record_of(slot, generation), generation)
 }
 
 pub(crate) fn is_taken(generation: u64) -> bool {
@@ -368,46 +315,4 @@ fn record_of(slot: &Slot, generation: u64) -> &Record {
     } else {
         second
     }
-}
-
-/// Writes a record so that a reader sees all of it or nothing.
-pub(crate) fn write_record(record: &Record, generation: u64, found: &Recorded) {
-    record.generation.store(0, Ordering::Relaxed);
-    fence(Ordering::Release);
-    record.pid.store(found.who.pid, Ordering::Relaxed);
-    record.program.store(found.who.program, Ordering::Relaxed);
-    record
-        .namespaces
-        .store(found.who.namespaces, Ordering::Relaxed);
-    record
-        .start_time
-        .store(found.who.start_time, Ordering::Relaxed);
-    record.since.store(found.since, Ordering::Relaxed);
-    let halves = found.who.name.as_chunks::<8>().0;
-    for (word, half) in record.name.iter().zip(halves) {
-        word.store(u64::from_ne_bytes(*half), Ordering::Relaxed);
-    }
-    record.generation.store(generation, Ordering::Release);
-}
-
-/// Reads the record if it has this generation from the beginning to the end of the read.
-pub(crate) fn read_record(record: &Record, generation: u64) -> Option<Recorded> {
-    if load_acquire(&record.generation) != generation {
-        return None;
-    }
-    let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
-    let mut name = [0; 16];
-    for (half, word) in name.chunks_exact_mut(8).zip(&record.name) {
-        half.copy_from_slice(&load(word).to_ne_bytes());
-    }
-    let who = Identity {
-        pid: record.pid.load(Ordering::Relaxed),
-        program: record.program.load(Ordering::Relaxed),
-        namespaces: load(&record.namespaces),
-        start_time: load(&record.start_time),
-        name,
-    };
-    let since = load(&record.since);
-    fence(Ordering::Acquire);
-    (record.generation.load(Ordering::Relaxed) == generation).then_some(Recorded { who, since })
 }

@@ -9,7 +9,7 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use super::table::AttachmentId;
+use super::id::AttachmentId;
 use crate::memory::format::{Slot, WaitWords};
 use crate::sys;
 

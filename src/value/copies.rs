@@ -12,7 +12,6 @@ use std::thread;
 
 use super::change;
 use super::protocol::{self, CopiesMemory, CopiesReader, Word};
-use super::watch::Versioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::format::LockWords;
 use crate::memory::{Memory, Words, load_acquire};
@@ -39,6 +38,15 @@ pub(crate) struct Copies<'a> {
     pub(crate) lock: &'a LockWords,
     /// Whether processes without barriers exist: one word for all locks of a segment.
     pub(crate) fenced: &'a AtomicU32,
+}
+
+/// A snapshot of a value, and its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// The value.
+    pub value: T,
+    /// The number of commits up to this value: the initial value has version 1.
+    pub version: u64,
 }
 
 /// The result of one read without the lock.

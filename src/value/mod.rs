@@ -16,8 +16,9 @@ pub(crate) mod wait;
 mod watch;
 
 pub use contents::Contents;
+pub use copies::Versioned;
 pub use pollable::PollableWatch;
 pub use shared::{ReadOnlyShared, Shared};
 pub use transaction::Transaction;
 pub use untyped::{ReadOnlyUntypedShared, UntypedShared};
-pub use watch::{Versioned, Watch};
+pub use watch::Watch;

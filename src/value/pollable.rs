@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::copies::Versioned;
 use super::wait::{VersionWait, WAIT};
-use super::watch::{Versioned, Watch};
+use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::Signal;
 use crate::wait::future::WaitFuture;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::change::{ChangeOutcome, CommitSteps, VersionWatch, WatchSteps};
 use super::copies::{Copies, place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::segment::{Attached, Segment};
 use crate::sys::{self, Word, low_half_of};
 use crate::timing::LONGEST_SLEEP;

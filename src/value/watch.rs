@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::copies::{READ, damaged, is_small, place, read_patiently};
+use super::copies::{READ, Versioned, damaged, is_small, place, read_patiently};
 use super::shared::{ReadOnlyShared, Shared};
 use super::untyped::{ReadOnlyUntypedShared, UntypedShared};
 use super::wait::{VersionWait, wait};
@@ -13,15 +13,6 @@ use crate::memory::Words;
 use crate::schema::Shareable;
 use crate::segment::{Attached, Segment};
 use crate::wait::future::WaitFuture;
-
-/// A snapshot of a value, and its version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Versioned<T> {
-    /// The value.
-    pub value: T,
-    /// The number of commits up to this value: the initial value has version 1.
-    pub version: u64,
-}
 
 /// A handle whose value can be watched.
 pub(crate) trait Source<T>: Sync {

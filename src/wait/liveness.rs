@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::segment::Segment;
-use crate::segment::table::AttachmentId;
+use crate::segment::id::AttachmentId;
 use crate::sys;
 use crate::timing::{CHECKER_TIMEOUT, FIRST_SLEEP, next_period};
 

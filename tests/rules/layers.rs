@@ -105,7 +105,7 @@ fn root_defines_nothing(source: &Source) -> Vec<Finding> {
 }
 
 /// `src/lock/guard.rs` is `lock::guard`; the root is the empty path.
-fn module_of(path: &str) -> Vec<String> {
+pub(crate) fn module_of(path: &str) -> Vec<String> {
     let inside = path.trim_start_matches("src/").trim_end_matches(".rs");
     let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
     if matches!(parts.last().map(String::as_str), Some("mod" | "lib")) {
@@ -114,15 +114,15 @@ fn module_of(path: &str) -> Vec<String> {
     parts
 }
 
-struct Path {
+pub(crate) struct Path {
     /// The index of its first token, or of the first in its branch of a `use`.
-    start: usize,
+    pub(crate) start: usize,
     /// From the crate's root.
-    absolute: Vec<String>,
+    pub(crate) absolute: Vec<String>,
 }
 
 /// Every path through `crate`, `super` or `self` in the file, the branches of a `use` one by one.
-fn paths(source: &Source, file: &[String]) -> Vec<Path> {
+pub(crate) fn paths(source: &Source, file: &[String]) -> Vec<Path> {
     let inline: Vec<usize> = source
         .find(&["mod"])
         .filter(|&index| source.text(index + 2) == "{")

@@ -4,6 +4,7 @@
 //! tree to it, the other shows on a small bad sample that the rule can fail. A finding names the
 //! line and the mend.
 
+mod cycles;
 mod dependencies;
 mod documents;
 mod layers;

@@ -29,7 +29,7 @@ pub(crate) static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
 });
 
 /// The Rust files of the library.
-pub(crate) fn library() -> impl Iterator<Item = &'static Source> {
+pub(crate) fn library() -> impl Iterator<Item = &'static Source> + Clone {
     SOURCES
         .iter()
         .filter(|source| source.path.starts_with("src/"))

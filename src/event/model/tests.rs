@@ -62,7 +62,7 @@ fn no_death_leaves_a_waiter_asleep() {
                 .stops(1)
                 .deaths(1)
                 .sleeps(Sleeps::Nobodys),
-        )
+        );
     };
     stops(auto(&[WAIT, WAIT, SETS]));
     stops(manual(&[WAIT, WAIT, SETS]));

@@ -306,7 +306,7 @@ impl Change {
                 }
                 Program::Waits(watch) => match watch.look(&replay) {
                     ChangeOutcome::Changed => {
-                        *watch = VersionWatch::new(replay.ask(Op::LoadVersion).into())
+                        *watch = VersionWatch::new(replay.ask(Op::LoadVersion).into());
                     }
                     ChangeOutcome::Same(limit) => {
                         let limited = limit.is_some() && self.mistake != Mutation::NoPeriods;
