@@ -143,7 +143,7 @@ impl<T: Shareable> Mutex<T> {
     }
 
     fn guard(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>> {
-        self.guarded(self.id(deadline)?)
+        self.guarded(self.acquire(deadline)?)
     }
 
     fn guarded<'a, B>(&'a self, held: RawLockGuard<'a>) -> Result<MutexGuard<'a, T, B>> {
@@ -160,7 +160,7 @@ impl<T: Shareable> Mutex<T> {
         })
     }
 
-    fn id(&self, deadline: Deadline) -> Result<RawLockGuard<'_>> {
+    fn acquire(&self, deadline: Deadline) -> Result<RawLockGuard<'_>> {
         let words: &LockWords = self.place.words(LOCK)?;
         let lock = RawLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
         Ok(lock.acquire(deadline)?)
@@ -184,7 +184,7 @@ impl<T: Shareable> Mutex<T> {
     }
 
     fn read_locked(&self, deadline: Deadline) -> Result<T> {
-        let held = self.id(deadline)?;
+        let held = self.acquire(deadline)?;
         let value = self.copies(READ)?.read_locked();
         drop(held);
         value.ok_or_else(|| damaged(self.place.segment().attached(), READ))

@@ -64,7 +64,7 @@ pub(crate) struct Guarded<'a, W> {
 pub(crate) enum InnerLockRefusal {
     Failed(Error),
     /// The lock is held: sleep on it, at most for this duration.
-    RawLockGuard(Duration),
+    Held(Duration),
 }
 
 impl<'a, W: Locked> Guarded<'a, W> {
@@ -146,7 +146,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
             Polled::Ready(held) => held.map_err(|refusal| InnerLockRefusal::Failed(refusal.into())),
             Polled::Sleep { limit, .. } | Polled::Blocked { limit, .. } => {
                 self.acquiring.set(Some(acquiring));
-                Err(InnerLockRefusal::RawLockGuard(
+                Err(InnerLockRefusal::Held(
                     limit.unwrap_or(INNER_LOCK_LIMIT),
                 ))
             }
@@ -162,7 +162,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
     pub(crate) fn refused<R>(&self, refused: InnerLockRefusal) -> Polled<'_, Result<R>> {
         match refused {
             InnerLockRefusal::Failed(error) => Polled::Ready(Err(error)),
-            InnerLockRefusal::RawLockGuard(limit) => Polled::Blocked {
+            InnerLockRefusal::Held(limit) => Polled::Blocked {
                 word: (&self.words.lock().waiting).into(),
                 seen: 1,
                 limit: Some(limit),
@@ -215,7 +215,7 @@ where
     F: Fn(&Guarded<'_, W>) -> Result<R, InnerLockRefusal> + Send + Unpin + 'static,
 {
     match Guarded::of(place, operation, WaitMode::Task).map(|words| act(&words)) {
-        Ok(Err(InnerLockRefusal::RawLockGuard(_))) => {}
+        Ok(Err(InnerLockRefusal::Held(_))) => {}
         Ok(_) | Err(_) => return,
     }
     let place = place.clone();

@@ -86,7 +86,7 @@ impl<'a> RwLockRef<'a> {
         // Usually there is no writer, and this needs no wait state.
         if self.lock.owner() == 0 {
             match enter.look(&self, false) {
-                RwLockOutcome::RwLockHold => return Ok((RwLockHold::Reading(self), None)),
+                RwLockOutcome::Acquired => return Ok((RwLockHold::Reading(self), None)),
                 RwLockOutcome::TakenOver(owner) => {
                     return Ok((
                         RwLockHold::Reading(self),
@@ -398,7 +398,7 @@ impl<'a> Wait for ReadWait<'a> {
             };
         }
         match self.enter.look(&self.room, self.now) {
-            RwLockOutcome::RwLockHold => self.come_in(None),
+            RwLockOutcome::Acquired => self.come_in(None),
             RwLockOutcome::TakenOver(owner) => self.come_in(Some(AttachmentId::from_word(owner))),
             RwLockOutcome::Sleep(seen, limit) => {
                 let limit = Some(match limit {
@@ -482,7 +482,7 @@ impl<'a> Wait for WriteWait<'a> {
         let is_late = self.is_late();
         let now = self.deadline == Deadline::Now;
         match self.drain.look(&self.room, now, is_late) {
-            RwLockOutcome::RwLockHold | RwLockOutcome::TakenOver(_) => {
+            RwLockOutcome::Acquired | RwLockOutcome::TakenOver(_) => {
                 self.is_inside = true;
                 Polled::Ready(Ok(RwLockHold::Writing(self.room)))
             }

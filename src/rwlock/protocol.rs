@@ -286,7 +286,7 @@ pub(crate) fn wake_waiting(steps: &impl RwLockMemory) {
 /// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RwLockOutcome {
-    RwLockHold,
+    Acquired,
     /// The reader is inside, and has taken over from this dead writer.
     TakenOver(u64),
     /// Sleep: a reader while `turn` has this value, a writer while `draining` is 1; at most this
@@ -388,7 +388,7 @@ impl ReadAcquire {
                 return Begun::RwLockOutcome(RwLockOutcome::Sleep(steps.turn(), Some(FIRST_SLEEP)));
             }
             if steps.owner() == 0 {
-                return Begun::RwLockOutcome(RwLockOutcome::RwLockHold);
+                return Begun::RwLockOutcome(RwLockOutcome::Acquired);
             }
             leave_reading(steps);
         }
@@ -418,14 +418,14 @@ impl ReadAcquire {
         if !self.is_task {
             self.since = None;
             steps.remark(MarkChange::IsLetIn);
-            return Some(RwLockOutcome::RwLockHold);
+            return Some(RwLockOutcome::Acquired);
         }
         if !steps.remark(MarkChange::Holds) {
             return Some(RwLockOutcome::Sleep(steps.turn(), Some(FIRST_SLEEP)));
         }
         self.since = None;
         if leave_tasks(steps, since) {
-            return Some(RwLockOutcome::RwLockHold);
+            return Some(RwLockOutcome::Acquired);
         }
         // A writer has sent this task away.
         leave_reading(steps);
@@ -515,7 +515,7 @@ impl WriteAcquire {
             if self.own > 0 {
                 steps.remark(MarkChange::HoldsNoMore);
             }
-            return RwLockOutcome::RwLockHold;
+            return RwLockOutcome::Acquired;
         }
         let period = self.period;
         self.period = LONGEST_SLEEP.min(period * 2);

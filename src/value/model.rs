@@ -432,9 +432,9 @@ fn two_writers_take_turns() {
             process.set(Writer::Second);
         });
         let writer = Process::new(memory);
-        let id = memory.lock.lock();
+        let guard = memory.lock.lock();
         writer.set(Writer::First);
-        drop(id);
+        drop(guard);
         end(other);
         end(reader);
     });
@@ -455,10 +455,10 @@ fn a_writer_that_dies_leaves_the_old_value_or_the_new_one() {
                 dying.set(Writer::First);
             });
             let writer = Process::new(memory);
-            let id = memory.lock.lock();
+            let guard = memory.lock.lock();
             writer.set(Writer::Second);
             writer.set(Writer::Second);
-            drop(id);
+            drop(guard);
             end(dying);
             end(reader);
         });
@@ -484,9 +484,9 @@ fn writers_go_on_from_the_last_committed_value() {
                 process.update(Writer::Second);
             });
             let writer = Process::new(memory);
-            let id = memory.lock.lock();
+            let guard = memory.lock.lock();
             writer.update(Writer::Second);
-            drop(id);
+            drop(guard);
             end(dying);
             end(other);
             writer.read(START + 2 + u64::from(life == STORES));

@@ -293,7 +293,7 @@ impl Replay<'_> {
             Stage::Entering(mut enter) => {
                 self.task.set(enter.task_since());
                 match enter.look(self, how == Turn::TryRead) {
-                    RwLockOutcome::RwLockHold | RwLockOutcome::TakenOver(_) => Stage::Reading,
+                    RwLockOutcome::Acquired | RwLockOutcome::TakenOver(_) => Stage::Reading,
                     RwLockOutcome::Sleep(..) if how == Turn::TryRead => {
                         enter.give_up(self);
                         Stage::Next
@@ -319,7 +319,7 @@ impl Replay<'_> {
             }
             Stage::Draining(mut drain) => {
                 match drain.look(self, how == Turn::TryWrite, self.is_late(how, drain)) {
-                    RwLockOutcome::RwLockHold | RwLockOutcome::TakenOver(_) => Stage::Writing,
+                    RwLockOutcome::Acquired | RwLockOutcome::TakenOver(_) => Stage::Writing,
                     RwLockOutcome::Sleep(..) if how == Turn::TryWrite => {
                         WriteAcquire::give_up(self);
                         Stage::Next
