@@ -146,9 +146,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
             Polled::Ready(held) => held.map_err(|refusal| InnerLockRefusal::Failed(refusal.into())),
             Polled::Sleep { limit, .. } | Polled::Blocked { limit, .. } => {
                 self.acquiring.set(Some(acquiring));
-                Err(InnerLockRefusal::Held(
-                    limit.unwrap_or(INNER_LOCK_LIMIT),
-                ))
+                Err(InnerLockRefusal::Held(limit.unwrap_or(INNER_LOCK_LIMIT)))
             }
         }
     }
