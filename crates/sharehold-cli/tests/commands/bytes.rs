@@ -210,14 +210,14 @@ fn rm_spares_what_is_used_unless_forced() {
     assert_eq!(said.code, 3, "{said:?}");
     assert!(
         said.err
-            .contains("cannot remove `used`: others are still attached"),
+            .contains("cannot remove `used`: other processes are still attached"),
         "{said:?}"
     );
     assert!(said.err.contains("cannot remove `none`"), "{said:?}");
     assert_refused(
         &world.run("rm --wait 10ms used"),
         4,
-        "others are still attached",
+        "other processes are still attached",
     );
     drop(holder);
     world.ok("rm --wait 30s used");
