@@ -93,7 +93,18 @@ pub(super) fn fill_slice<'a, T: Shareable>(
         }
     }
     // SAFETY: the loop has written a value into each place.
-    unsafe { places.assume_init_mut() }
+    unsafe { values(places) }
+}
+
+/// The values in places that all have one.
+///
+/// # Safety
+///
+/// Each place has a value.
+unsafe fn values<T>(places: &mut [MaybeUninit<T>]) -> &mut [T] {
+    let places: *mut [MaybeUninit<T>] = places;
+    // SAFETY: `places` was borrowed exclusively, and the caller vouches for the values.
+    unsafe { &mut *(places as *mut [T]) }
 }
 
 /// Makes numbers that are all zero.
@@ -102,7 +113,7 @@ pub(super) fn zeros<T: FromZeros>(places: &mut [MaybeUninit<T>]) -> &mut [T] {
         place.write(T::new_zeroed());
     }
     // SAFETY: the loop has written a value into each place.
-    unsafe { places.assume_init_mut() }
+    unsafe { values(places) }
 }
 
 /// Reads the elements of an array, of which only the first `len` must be valid.

@@ -94,7 +94,9 @@ impl<const N: usize> Text<N> {
     /// Shortens the text to its first `len` bytes, or to fewer if that is inside a character. A
     /// shorter text stays as it is.
     pub fn truncate(&mut self, len: usize) {
-        let len = self.as_str().floor_char_boundary(len);
+        let text = self.as_str();
+        let fits = |&len: &usize| text.is_char_boundary(len);
+        let len = (0..=len.min(text.len())).rev().find(fits).unwrap_or(0);
         self.bytes[len..].fill(0);
         self.set_len(len);
     }

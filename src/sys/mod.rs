@@ -150,7 +150,8 @@ impl Identity {
     /// Cuts a name at a character boundary, so that it fits.
     pub(crate) fn fitting(name: &str) -> [u8; 16] {
         let mut fitting = [0; 16];
-        let end = name.floor_char_boundary(fitting.len());
+        let fits = |&end: &usize| name.is_char_boundary(end);
+        let end = (0..=fitting.len()).rev().find(fits).unwrap_or(0);
         for (to, from) in fitting.iter_mut().zip(name[..end].bytes()) {
             *to = from;
         }

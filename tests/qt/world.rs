@@ -20,7 +20,7 @@ const WORLD: &str = "SHAREHOLD_QT_WORLD";
 const SHARED: &str = "SHAREHOLD_QT_SHARED";
 
 /// Only guards against a hang; nothing is measured by it.
-const HANG: Duration = Duration::from_mins(2);
+const HANG: Duration = Duration::from_secs(120);
 
 /// A test whose body runs in a [`World`].
 macro_rules! world_tests {

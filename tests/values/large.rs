@@ -108,7 +108,7 @@ fn a_box_of_a_value_is_used_in_every_way() {
             (value, version),
             (full(), shared.version().expect("it is ours"))
         );
-        let limit = Duration::from_mins(1);
+        let limit = Duration::from_secs(60);
         let seen = shared.wait_while_timeout(limit, |it| it.number == 0);
         assert_eq!(seen.expect("it is not 0"), expected);
         let seen = read_only.wait_while(|it| it.number == 0);

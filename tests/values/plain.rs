@@ -84,7 +84,7 @@ fn change_in_all_ways(value: &Shared<u64>) {
     let mut bytes = any.get().expect("it is whole");
     bytes[0] += 1;
     any.set(&bytes).expect("any set goes through");
-    let limit = std::time::Duration::from_mins(1);
+    let limit = std::time::Duration::from_secs(60);
     let changed = any.try_update_timeout(limit, |it| {
         it[0] += 1;
         Ok::<(), sharehold::Error>(())

@@ -50,7 +50,7 @@ impl Program {
             before: Vec::new(),
             segments: None,
             forks: false,
-            patience: Duration::from_mins(1),
+            patience: Duration::from_secs(60),
         }
     }
 

@@ -127,7 +127,7 @@ mod tests {
             let period = |is_hinted| period(Duration::from_millis(quiet), is_hinted).as_millis();
             assert_eq!([period(false), period(true)], [blind, hinted]);
         }
-        assert_eq!(period(Duration::from_hours(1), true), LONGEST_HINTED);
+        assert_eq!(period(Duration::from_secs(3600), true), LONGEST_HINTED);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How much of each shared mapping the first pass compares, unless the scenario says otherwise.
 const DEFAULT_WATCHED: usize = 64 * 1024;
 /// How long a victim or its survivor may take, unless the scenario says otherwise.
-const DEFAULT_TIME_LIMIT: Duration = Duration::from_mins(1);
+const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Is what a survivor or a helper returns: nothing, or what it found wrong.
 pub type Outcome = Result<(), Box<dyn Error>>;

@@ -22,7 +22,7 @@ const TEST: &str = "SHAREHOLD_TEST";
 /// Where the library keeps its segments.
 const DIRECTORY: &str = "SHAREHOLD_DIR";
 /// A test that takes longer hangs. No test is meant to take a tenth of it.
-const HANGS: Duration = Duration::from_mins(5);
+const HANGS: Duration = Duration::from_secs(300);
 
 type Body = Box<dyn Fn() + Send>;
 type RoleBody = Box<dyn Fn(&mut Talk)>;

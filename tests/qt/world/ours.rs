@@ -52,7 +52,7 @@ fn options(words: &[&str]) -> Options {
             "others" => options.allow_others(true),
             word => panic!("unknown option {word}"),
         });
-    options.patience(Duration::from_mins(1))
+    options.patience(Duration::from_secs(60))
 }
 
 fn obey(objects: &mut HashMap<String, SharedMemory>, words: &[&str]) -> Result<String> {
