@@ -110,7 +110,7 @@ impl UntypedParts {
     ///
     /// [`ErrorKind::TypeMismatch`] if there is no such part.
     pub fn guarded(&self, path: &str) -> Result<UntypedGuarded> {
-        let found = self.find(path, "Mutex, RwLock or Once", Primitive::guards)?;
+        let found = self.find(path, "Mutex, RwLock or OnceLock", Primitive::guards)?;
         let schema = self.schema.guarded_by(path);
         Ok(UntypedGuarded {
             place: found.place.clone(),

@@ -43,7 +43,7 @@ fn values_inside_of_parts() {
         waiting.join().expect("no panic")
     });
     assert_eq!(waited.code, 0, "{waited:?}");
-    assert_refused(&run(&world, "set table 4"), 4, "is never changed");
+    assert_refused(&run(&world, "set table 4"), 4, "never changes");
     let all: Value = serde_json::from_str(&ok(&world, "get --json")).expect("JSON");
     let expected = json!({
         "total": 8, "limits": {"least": -3, "most": 14}, "jobs": 3, "ready": true, "start": 0, "table": 3
@@ -142,7 +142,7 @@ fn scripts_meet() {
     // It has arrived, and nobody had asked before the others came; but the next round misses it.
     ok(&world, "arrive start --timeout 30");
     let broken = run(&world, "arrive start --timeout 30");
-    assert_refused(&broken, 1, "a participant has died");
+    assert_refused(&broken, 1, "a participant died");
     // The round after that is as whole as the first.
     assert_refused(&run(&world, "arrive start --timeout 10ms"), 4, "in time");
 }
