@@ -1,13 +1,19 @@
-//! Lets only one instance of a program run, which is what most people use `QSharedMemory` for.
+//! Lets only one instance of a program run.
+//!
+//! Run it in two terminals:
 //!
 //! ```text
-//! $ cargo run --example single_instance        # in one terminal
-//! $ cargo run --example single_instance        # in another: says who runs already
+//! $ cargo run --example single_instance
+//! pid 4711 is the only instance; press Enter to end it
+//!
+//! $ cargo run --example single_instance
+//! pid 4711 runs already
 //! ```
 //!
-//! Kill the first one with `kill -9`: the next start succeeds, with nothing to clear away.
+//! Kill the first process with `kill -9 4711`. The next start succeeds, and there is nothing to
+//! clean up.
 
-use std::io::{self, BufRead};
+use std::io;
 use std::process::{ExitCode, id};
 
 use sharehold::{ErrorKind, Result, Segment};
@@ -15,7 +21,7 @@ use sharehold::{ErrorKind, Result, Segment};
 const KEY: &str = "com.example.single-instance";
 
 fn main() -> Result<ExitCode> {
-    // Kept until the end: it says that this instance lives, and the kernel takes it back whatever ends the process.
+    // The attachment shows that this instance lives. It ends with the process, also by a kill.
     let _instance = match Segment::create(KEY, 1) {
         Ok(segment) => segment,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -25,20 +31,19 @@ fn main() -> Result<ExitCode> {
         Err(error) => return Err(error),
     };
     println!("pid {} is the only instance; press Enter to end it", id());
-    // It does not matter how the wait ends.
-    let _ = io::stdin().lock().read_line(&mut String::new());
+    let _ = io::stdin().read_line(&mut String::new());
     Ok(ExitCode::SUCCESS)
 }
 
+/// Names the instance that runs, without attaching to its segment.
 fn describe_first() -> Result<String> {
-    // Looking does not take the place of the one that is looked at.
-    for listed in sharehold::list()? {
-        if let Ok(segment) = listed.summary
-            && segment.key == KEY
-            && let Some(first) = segment.attachments.first()
-        {
-            return Ok(format!("pid {} runs already", first.pid));
-        }
-    }
-    Ok("another instance ran until just now; start again".to_owned())
+    let attachments = match sharehold::summarize(KEY) {
+        Ok(summary) => summary.attachments,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(match attachments.first() {
+        Some(first) => format!("pid {} runs already", first.pid),
+        None => "another instance ended at this moment; start again".to_owned(),
+    })
 }

@@ -104,6 +104,12 @@ impl Child {
         writeln!(to, "{line}").expect("the child listens");
     }
 
+    /// Says the beginning of a line to the child. The next line that it is told ends it.
+    pub fn tell_part(&mut self, part: &str) {
+        let to = self.to.as_mut().expect("the child is still told things");
+        to.write_all(part.as_bytes()).expect("the child listens");
+    }
+
     /// Says something to the child and waits for the answer.
     pub fn ask(&mut self, line: &str) -> String {
         self.tell(line);
