@@ -13,7 +13,8 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
-    /// Returns the end of a wait that begins now and lasts at most `limit`: never, if the clock does not reach that far.
+    /// Returns the end of a wait that begins now and lasts at most `limit`: never, if the clock
+    /// does not reach that far.
     pub(crate) fn after(limit: Duration) -> Deadline {
         let end = Instant::now().checked_add(limit);
         end.map_or(Deadline::Never, Deadline::At)

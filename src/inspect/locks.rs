@@ -59,8 +59,8 @@ pub(super) struct Looked<'a> {
     pub(super) words: &'a LockWords,
     /// Its place, as wait records state it.
     pub(super) place: u32,
-    /// The offset of slot 0's mark with the thread that holds the lock, and the distance between the
-    /// marks of two slots; `None` if the slot itself records the thread.
+    /// The offset of slot 0's mark with the thread that holds the lock, and the distance between
+    /// the marks of two slots; `None` if the slot itself records the thread.
     pub(super) threads: Option<(usize, usize)>,
 }
 

@@ -1,5 +1,5 @@
-//! The segment's own lock, its guard, which gives access to the segment's data, and what a caller gets instead of a plain
-//! guard.
+//! The segment's own lock, its guard, which gives access to the segment's data, and what a caller
+//! gets instead of a plain guard.
 
 #![allow(unsafe_code)]
 
@@ -47,8 +47,8 @@ impl Segment {
 
     /// Acquires the lock, and first repairs the data if the previous owner abandoned them.
     ///
-    /// `repair` runs under the lock, and only after an owner died or panicked. When it succeeds, the
-    /// data count as consistent. Use [`Segment::lock`] to learn which process died, or how.
+    /// `repair` runs under the lock, and only after an owner died or panicked. When it succeeds,
+    /// the data count as consistent. Use [`Segment::lock`] to learn which process died, or how.
     ///
     /// # When a process dies
     ///
@@ -158,8 +158,8 @@ fn guarded<B>(
 /// A guard that owns the lock of a segment and gives access to its data; dropping it releases the
 /// lock.
 ///
-/// It reads and writes bytes by offset, with bounds checks; it reads through [`SegmentData`]. A segment
-/// with a type has no bytes for such access: these operations return
+/// It reads and writes bytes by offset, with bounds checks; it reads through [`SegmentData`]. A
+/// segment with a type has no bytes for such access: these operations return
 /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) there.
 ///
 /// # When a process dies
@@ -250,7 +250,8 @@ impl<'a, B> SegmentGuard<'a, B> {
     ///
     /// # Errors
     ///
-    /// As [`SegmentGuard::write`], and [`System`](crate::ErrorKind::System) with the reader's own error.
+    /// As [`SegmentGuard::write`], and [`System`](crate::ErrorKind::System) with the reader's own
+    /// error.
     pub fn copy_from(
         &mut self,
         range: Range<usize>,
@@ -292,8 +293,8 @@ impl<'a, B> SegmentGuard<'a, B> {
     }
 }
 
-// There is no `DerefMut`: with two `&mut SegmentData` a program could swap the bytes of two guards, and
-// then write into a segment after its lock was released.
+// There is no `DerefMut`: with two `&mut SegmentData` a program could swap the bytes of two guards,
+// and then write into a segment after its lock was released.
 impl<'a, B> Deref for SegmentGuard<'a, B> {
     type Target = SegmentData<'a>;
 

@@ -12,9 +12,9 @@
 //! - an owner in a *transaction* writes bytes, too, and keeps the old ones in the undo log;
 //! - a *committing* owner changes a typed value (`lock_value`), by one store.
 //!
-//! A segment with a type has no bytes to write in place: [`SegmentData`](crate::SegmentData) refuses that. A
-//! plain owner of its lock protects something else, such as files. So its death leaves the value
-//! whole, and does not concern a committing owner.
+//! A segment with a type has no bytes to write in place: [`SegmentData`](crate::SegmentData)
+//! refuses that. A plain owner of its lock protects something else, such as files. So its death
+//! leaves the value whole, and does not concern a committing owner.
 //!
 //! | event | effect on the mark |
 //! |---|---|

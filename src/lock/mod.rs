@@ -1,6 +1,7 @@
 //! The lock that the death of its owner cannot keep, and what is made of it.
 //!
-//! - `protocol`: the algorithm over abstract steps, with its invariants; `model` runs it in every interleaving.
+//! - `protocol`: the algorithm over abstract steps, with its invariants; `model` runs it in every
+//!   interleaving.
 //! - `attempt`: its steps on the words of a lock in a segment.
 //! - `hold`, `guard`: the segment's own lock and its guard. `atomic`: the same for atomic updates.
 //! - `part`: the lock of a part. `acquiring`: the wait for either.

@@ -176,7 +176,8 @@ impl LockWaiter {
         }
     }
 
-    /// Whether a look has returned [`LockPolled::Sleep`], so that a wake-up may have been meant for it.
+    /// Whether a look has returned [`LockPolled::Sleep`], so that a wake-up may have been meant for
+    /// it.
     pub(crate) fn has_slept(&self) -> bool {
         self.suspect != 0
     }

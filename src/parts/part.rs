@@ -54,7 +54,7 @@ use crate::segment::{Segment, SegmentOptions};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a part of a segment",
     label = "not a `Part`",
-    note = "a part is a `Mutex`, `RwLock`, `Semaphore`, `Event`, `Barrier` or `Once` of sharehold, or a struct of them with `#[derive(Part)]`",
+    note = "a part is a `Mutex`, `RwLock`, `Semaphore`, `Event`, `Barrier` or `OnceLock` of sharehold, or a struct of them with `#[derive(Part)]`",
     note = "a value that is to be shared goes into a `Mutex<T>` or an `RwLock<T>`"
 )]
 pub trait Part: Sized {

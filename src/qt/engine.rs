@@ -22,7 +22,8 @@ use crate::sys::Access;
 /// How often others are asked whether they have left.
 const NAP: Duration = Duration::from_millis(5);
 
-/// Says which of two things [`SharedMemory::open_or_create`](super::SharedMemory::open_or_create) did.
+/// Says which of two things [`SharedMemory::open_or_create`](super::SharedMemory::open_or_create)
+/// did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     /// The memory is new, and all zero.

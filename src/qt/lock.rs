@@ -6,8 +6,9 @@
 //! exist, the oldest first: it takes every one of them, and is held only when the last one is the
 //! one that newcomers find.
 //!
-//! Invariants: 1. at most one entry has a name, and it is the last. 2. Entries are taken in the order of the list, and
-//! an entry is appended only while all before it are held, so that two handles wait for each other in no circle.
+//! Invariants: 1. at most one entry has a name, and it is the last. 2. Entries are taken in the
+//! order of the list, and an entry is appended only while all before it are held, so that two
+//! handles wait for each other in no circle.
 //! 3. A removed semaphore leaves the list as soon as it is noticed.
 
 use std::time::Duration;

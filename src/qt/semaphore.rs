@@ -279,13 +279,15 @@ impl Drop for Permit<'_> {
 }
 
 impl Options {
-    /// Makes a handle for the semaphore with this text key, which gets the value `initial` if it has to be made.
+    /// Makes a handle for the semaphore with this text key, which gets the value `initial` if it
+    /// has to be made.
     pub fn semaphore(self, key: &str, initial: u16) -> SystemSemaphore {
         let native = self.derive(key, Object::Semaphore);
         SystemSemaphore::from_key(native, initial, &self)
     }
 
-    /// Makes a handle for the semaphore with this native key, which gets the value `initial` if it has to be made.
+    /// Makes a handle for the semaphore with this native key, which gets the value `initial` if it
+    /// has to be made.
     pub fn native_semaphore(self, key: NativeIpcKey, initial: u16) -> SystemSemaphore {
         SystemSemaphore::from_key(key, initial, &self)
     }

@@ -164,7 +164,8 @@ impl QtSharedMemory {
 }
 
 impl Options {
-    /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches no system object.
+    /// Makes a handle in the manner of `QtSharedMemory` for the memory with this text key; touches
+    /// no system object.
     pub fn qt_shared_memory(mut self, key: &str) -> QtSharedMemory {
         self.stays = true;
         QtSharedMemory::over(self.shared_memory(key))

@@ -1,8 +1,8 @@
 //! The robust read-write lock as an algorithm over indivisible steps: many readers or one writer
 //! are inside, and no death keeps a thread out.
 //!
-//! The algorithm knows neither shared memory nor the system: see [`RwLockMemory`]. Writers exclude each
-//! other by the lock of `protocol`; this algorithm uses only its `owner`.
+//! The algorithm knows neither shared memory nor the system: see [`RwLockMemory`]. Writers exclude
+//! each other by the lock of `protocol`; this algorithm uses only its `owner`.
 //!
 //! # State
 //!
@@ -62,8 +62,8 @@
 //!    raises `turn`. So a reader does not sleep on after its 1 was taken away.
 //! 8. A writer waits for tasks that may enter as for readers inside, but not for long, because it
 //!    cannot know whether a task is still polled.
-//!    - A task that is polled within [`TASK_GRACE`] after it was woken enters before the next writer
-//!      that waits: tasks that are polled do not starve.
+//!    - A task that is polled within [`TASK_GRACE`] after it was woken enters before the next
+//!      writer that waits: tasks that are polled do not starve.
 //!    - A task that is not polled delays one writer once.
 //!    - A writer that only tries sends tasks away at once: they may be dead.
 //!    - A change of `tasks` decides between a task that enters and a writer that sends it away.

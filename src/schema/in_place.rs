@@ -96,14 +96,15 @@ pub(super) fn fill_slice<'a, T: Shareable>(
     unsafe { values(places) }
 }
 
-/// The values in places that all have one.
+/// Returns the values of places that all contain one.
 ///
 /// # Safety
 ///
-/// Each place has a value.
+/// Each place contains a value.
 unsafe fn values<T>(places: &mut [MaybeUninit<T>]) -> &mut [T] {
     let places: *mut [MaybeUninit<T>] = places;
-    // SAFETY: `places` was borrowed exclusively, and the caller vouches for the values.
+    // SAFETY: `places` was borrowed exclusively, and the caller guarantees that each place contains
+    // a value.
     unsafe { &mut *(places as *mut [T]) }
 }
 

@@ -2,9 +2,9 @@
 //! to the old one.
 //!
 //! The new segment is completed in an unnamed file, gets the old one's name with the suffix
-//! [`NEXT`](super::next::NEXT), and is then renamed over the old one. All of this happens exclusively
-//! in the gate of the old file, while that file has the name, so that of several processes only one
-//! replaces it.
+//! [`NEXT`](super::next::NEXT), and is then renamed over the old one. All of this happens
+//! exclusively in the gate of the old file, while that file has the name, so that of several
+//! processes only one replaces it.
 //!
 //! # Deaths
 //!
@@ -18,8 +18,8 @@
 //! | after the renaming | the new one | they find that it lost the name; they get the error to attach again |
 //!
 //! A death between naming and renaming leaves a file whose name ends in
-//! [`NEXT`](super::next::NEXT). It has no user: the next process that replaces or removes the segment
-//! removes it, and so does `gc`.
+//! [`NEXT`](super::next::NEXT). It has no user: the next process that replaces or removes the
+//! segment removes it, and so does `gc`.
 
 use std::ffi::OsStr;
 use std::sync::atomic::Ordering;

@@ -191,7 +191,7 @@ pub(crate) enum Presence {
 pub(crate) fn seen(slot: &Slot, file: &SegmentFile, id: AttachmentId) -> Presence {
     let generation = id.generation();
     match seen_quickly(slot, file, id) {
-        Presence::There if fate_in(slot, generation) == Some(ProcessState::Gone) => Presence::Gone,
+        Presence::There if state_in(slot, generation) == Some(ProcessState::Gone) => Presence::Gone,
         seen => seen,
     }
 }
@@ -244,19 +244,19 @@ pub(crate) fn holder_of(slot: &Slot, index: usize) -> Option<AttachmentId> {
 /// what is seen of the process could only mislead: it may have executed another program. The caller
 /// has just opened the file, or has just called `facts` on it.
 fn is_vetoed(slot: &Slot, file: &SegmentFile, generation: u64) -> bool {
-    !file.mapping_keeps_locks() && fate_in(slot, generation) == Some(ProcessState::Living)
+    !file.mapping_keeps_locks() && state_in(slot, generation) == Some(ProcessState::Living)
 }
 
 /// Returns the state of the process that recorded itself.
-fn fate_in(slot: &Slot, generation: u64) -> Option<ProcessState> {
+fn state_in(slot: &Slot, generation: u64) -> Option<ProcessState> {
     let found = recorded_in(slot, generation)?;
-    Some(sys::fate_of(&found.who))
+    Some(sys::process_state(&found.who))
 }
 
 /// Tells whether the process of an attachment is seen to have ended, whether or not its byte is
 /// locked.
 pub(crate) fn has_ended(slot: &Slot, id: AttachmentId) -> bool {
-    fate_in(slot, id.generation()) == Some(ProcessState::Gone)
+    state_in(slot, id.generation()) == Some(ProcessState::Gone)
 }
 
 /// Returns each slot's generation: how often the slot was taken and given up; odd while it is

@@ -168,7 +168,8 @@ impl Wanted {
         Ok(found)
     }
 
-    /// Whether a look has returned [`SemaphoreOutcome::Sleep`], so that a wake-up may have been meant for it.
+    /// Whether a look has returned [`SemaphoreOutcome::Sleep`], so that a wake-up may have been
+    /// meant for it.
     pub(crate) fn has_slept(&self) -> bool {
         self.seen.is_some()
     }

@@ -17,8 +17,9 @@
 //! - **Byte locks**: never block. They conflict between any two `SegmentFile`s, even of one
 //!   process; a file does not see its own locks. Where `mapping_keeps_locks`, they also stay while
 //!   the file is mapped, whatever closes its descriptor.
-//! - **Process states**: `fate_of` returns `Gone` only with proof, whatever file system is mounted
-//!   at `/proc` and whatever namespace the calling process has moved to; see [`ProcessState`].
+//! - **Process states**: `process_state` returns `Gone` only with proof, whatever file system is
+//!   mounted at `/proc` and whatever namespace the calling process has moved to; see
+//!   [`ProcessState`].
 //! - **Mapping**: shared, at one address for its whole lifetime, not inherited by a forked child.
 //!   Bytes beyond the end of the file become usable as soon as the file has grown. `populate` needs
 //!   no open file: it gives memory to bytes, or returns an error if there is none, where a load or
@@ -70,8 +71,8 @@ pub(crate) use per_process::PerProcess;
 pub use platform::Signal;
 pub(crate) use platform::{
     Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
-    default_directories, default_directory, differs, effective_user, fate_of, has_store_and_wake,
-    identity, ipc, join_barriers, now_since_epoch, or_and_wake, start_thread, thread_id, wait,
+    default_directories, default_directory, differs, effective_user, has_store_and_wake, identity,
+    ipc, join_barriers, now_since_epoch, or_and_wake, process_state, start_thread, thread_id, wait,
     wait_any, wake_all, wake_one, wake_one_at, wake_some, watch_closings,
 };
 pub(crate) use word::{Address, Slept, Word, low_half_of};

@@ -127,7 +127,7 @@ impl SegmentOptions {
             }
             _ => {}
         }
-        let (id, is_consistent) = match segment.lock_whatever_was_left() {
+        let (lock, is_consistent) = match segment.lock_whatever_was_left() {
             Err(error) if error.kind() == ErrorKind::Migrated => return Ok(None),
             locked => locked?,
         };
@@ -152,7 +152,7 @@ impl SegmentOptions {
         let init = |bytes: &mut SegmentData<'_>| write_first(bytes.attached(), &value);
         let new = replace(&segment, &options, init, wake)?;
         Ok(new.map(|new| {
-            id.close();
+            lock.close();
             Shared::new(new)
         }))
     }

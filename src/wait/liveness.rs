@@ -15,8 +15,8 @@
 //! 1. Every change of a seat is a compare-exchange that raises its number. So a checker that finds
 //!    another number than it stored has lost its seat.
 //! 2. A waiter without a seat takes one that is free, or silent: its number was raised less than
-//!    once in [`CHECKER_TIMEOUT`] since this waiter last looked. A checker beats twice as often. The
-//!    waiter measures the time itself, so no two clocks are compared.
+//!    once in [`CHECKER_TIMEOUT`] since this waiter last looked. A checker beats twice as often.
+//!    The waiter measures the time itself, so no two clocks are compared.
 //! 3. At most one waiter of an attachment has a seat, since the threads of an attachment die and
 //!    stop together. Another waiter of the attachment takes the seat over when it is silent.
 //! 4. A checker that could miss a death that other checkers could see, because it is in another PID
@@ -39,43 +39,43 @@ use crate::sys;
 use crate::timing::{CHECKER_TIMEOUT, FIRST_SLEEP, next_period};
 
 /// The number of seats.
-pub(crate) const CHECKER_SLOTS: usize = 4;
+pub(crate) const SEATS: usize = 4;
 
 /// The seats of the waiters for one thing.
-pub(crate) type CheckerSlots = [AtomicU64; CHECKER_SLOTS];
+pub(crate) type Seats = [AtomicU64; SEATS];
 
 /// The steps on seats. Each is indivisible, and a process may die or stop between any two.
 pub(crate) trait CheckerMemory {
     /// Loads a seat.
-    fn seat(&self, index: usize) -> CheckerSlot;
+    fn seat(&self, index: usize) -> Seat;
     /// Changes a seat from `from` to `to` by compare-exchange.
-    fn change(&self, index: usize, from: CheckerSlot, to: CheckerSlot) -> bool;
+    fn change(&self, index: usize, from: Seat, to: Seat) -> bool;
 }
 
 /// A seat: the slot of its checker plus 1, or 0 if it is free (bits 0 to 12), and how often it was
 /// changed (the bits above).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct CheckerSlot(pub(crate) u64);
+pub(crate) struct Seat(pub(crate) u64);
 
-impl CheckerSlot {
+impl Seat {
     const BEAT: u64 = 1 << 13;
 
     fn beats(self) -> u64 {
-        self.0 / CheckerSlot::BEAT
+        self.0 / Seat::BEAT
     }
 
     fn is_free(self) -> bool {
-        self.0.is_multiple_of(CheckerSlot::BEAT)
+        self.0.is_multiple_of(Seat::BEAT)
     }
 
     fn is_of(self, slot: usize) -> bool {
-        self.0 % CheckerSlot::BEAT == slot as u64 + 1
+        self.0 % Seat::BEAT == slot as u64 + 1
     }
 
     /// The seat after a step of a checker in this slot, or after a checker has left it (`None`).
-    pub(crate) fn changed(self, slot: Option<usize>) -> CheckerSlot {
+    pub(crate) fn changed(self, slot: Option<usize>) -> Seat {
         let who = slot.map_or(0, |slot| slot as u64 + 1);
-        CheckerSlot((self.0 - self.0 % CheckerSlot::BEAT).wrapping_add(CheckerSlot::BEAT) | who)
+        Seat((self.0 - self.0 % Seat::BEAT).wrapping_add(Seat::BEAT) | who)
     }
 }
 
@@ -83,15 +83,15 @@ impl CheckerSlot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Checker {
     /// Its seat, and the value that it stored there last.
-    own: Option<(usize, CheckerSlot)>,
+    own: Option<(usize, Seat)>,
     /// The seats when it last looked for one.
-    seen: [CheckerSlot; CHECKER_SLOTS],
+    seen: [Seat; SEATS],
 }
 
 impl Checker {
     /// Beats, or looks for a seat, for a waiter of the attachment in this slot; returns whether it
-    /// has a seat. `patience`: how often [`CHECKER_TIMEOUT`] has passed since it last looked for a silent
-    /// seat, `None` if it has not looked yet. `sees`: whether it could see every death.
+    /// has a seat. `patience`: how often [`CHECKER_TIMEOUT`] has passed since it last looked for a
+    /// silent seat, `None` if it has not looked yet. `sees`: whether it could see every death.
     pub(crate) fn look(
         &mut self,
         steps: &impl CheckerMemory,
@@ -115,7 +115,7 @@ impl Checker {
         } else {
             patience.map(|it| it / 2)
         };
-        let found: [CheckerSlot; CHECKER_SLOTS] = array::from_fn(|index| steps.seat(index));
+        let found: [Seat; SEATS] = array::from_fn(|index| steps.seat(index));
         let is_silent = |&index: &usize| {
             let (now, before) = (found.get(index), self.seen.get(index));
             let beats = now
@@ -129,7 +129,7 @@ impl Checker {
         let wanted = own.map_or_else(
             || {
                 let free = found.iter().position(|it| it.is_free());
-                free.or_else(|| (0..CHECKER_SLOTS).find(is_silent))
+                free.or_else(|| (0..SEATS).find(is_silent))
             },
             |own| Some(own).filter(is_silent),
         );
@@ -147,7 +147,7 @@ impl Checker {
 
     /// The seat that it last had, and the value that it stored there.
     #[cfg(test)]
-    pub(crate) fn own(self) -> Option<(usize, CheckerSlot)> {
+    pub(crate) fn own(self) -> Option<(usize, Seat)> {
         self.own
     }
 
@@ -158,13 +158,13 @@ impl Checker {
     }
 }
 
-impl CheckerMemory for CheckerSlots {
-    fn seat(&self, index: usize) -> CheckerSlot {
+impl CheckerMemory for Seats {
+    fn seat(&self, index: usize) -> Seat {
         let seat = self.get(index);
-        CheckerSlot(seat.map_or(0, |seat| seat.load(Ordering::Relaxed)))
+        Seat(seat.map_or(0, |seat| seat.load(Ordering::Relaxed)))
     }
 
-    fn change(&self, index: usize, from: CheckerSlot, to: CheckerSlot) -> bool {
+    fn change(&self, index: usize, from: Seat, to: Seat) -> bool {
         let order = Ordering::Relaxed;
         let change = |seat: &AtomicU64| seat.compare_exchange(from.0, to.0, order, order).is_ok();
         self.get(index).is_some_and(change)
@@ -181,7 +181,7 @@ pub(crate) struct Checks {
 
 impl Checks {
     /// As [`Checker::look`].
-    pub(crate) fn look(&mut self, segment: &Segment, seats: &CheckerSlots, sees: bool) -> bool {
+    pub(crate) fn look(&mut self, segment: &Segment, seats: &Seats, sees: bool) -> bool {
         let patience = self.looked.map(|looked| {
             let passed = looked.elapsed().as_nanos() / CHECKER_TIMEOUT.as_nanos();
             u64::try_from(passed).unwrap_or(u64::MAX)
@@ -194,7 +194,7 @@ impl Checks {
     }
 
     /// Leaves its seat, and wakes a waiter that sleeps on `word` and may take it.
-    pub(crate) fn leave(&mut self, seats: &CheckerSlots, word: &AtomicU32) {
+    pub(crate) fn leave(&mut self, seats: &Seats, word: &AtomicU32) {
         if self.checker.leave(seats) {
             sys::wake_one(word);
         }
@@ -218,7 +218,7 @@ pub(crate) fn sees(segment: &Segment, id: AttachmentId) -> bool {
 #[derive(Debug)]
 pub(crate) struct LivenessChecker<'a> {
     segment: &'a Segment,
-    seats: &'a CheckerSlots,
+    seats: &'a Seats,
     /// Raised by each waiter that checks and could see every death.
     asked: &'a AtomicU32,
     /// The word on which the waiters sleep.
@@ -245,7 +245,7 @@ const FULL_CHECK_EVERY: usize = 64;
 impl<'a> LivenessChecker<'a> {
     pub(crate) fn new(
         segment: &'a Segment,
-        seats: &'a CheckerSlots,
+        seats: &'a Seats,
         asked: &'a AtomicU32,
         word: &'a AtomicU32,
     ) -> LivenessChecker<'a> {

@@ -2,7 +2,8 @@
 //!
 //! - `poll`: a wait is a state machine that never blocks. A thread sleeps between its polls.
 //! - `future`: the same for tasks. `helper` sleeps for them.
-//! - `liveness`: which waiters check often whether an owner is alive; `model` runs it in every interleaving.
+//! - `liveness`: which waiters check often whether an owner is alive; `model` runs it in every
+//!   interleaving.
 
 pub(crate) mod future;
 mod helper;

@@ -17,7 +17,8 @@ const TASK: &[Turn] = &[Turn::Task];
 const ONCE: &[Turn] = &[Turn::Once];
 const TWICE: &[Turn] = &[Turn::Twice];
 
-/// Every law holds; where sleeps need not end by themselves, every run comes to its end, fair or not.
+/// Every law holds; where sleeps need not end by themselves, every run comes to its end, fair or
+/// not.
 #[track_caller]
 fn keeps(lock: &LockModel) {
     match search(lock) {
@@ -253,7 +254,8 @@ impl LockMemory for Script<'_> {
     fn relax(&self, _pauses: u32) {}
 }
 
-/// Whatever owners there were before, and though nobody is woken. One millisecond of the ten is for waking up and asking.
+/// Whatever owners there were before, and though nobody is woken. One millisecond of the ten is for
+/// waking up and asking.
 #[test]
 fn a_dead_holder_is_asked_about_within_ten_milliseconds() {
     const LENGTH: u32 = 10;

@@ -246,7 +246,8 @@ pub(crate) struct Replay<'a> {
     mistake: Mutation,
     /// For [`Mutation::NoSecondLook`]: it has just marked itself as inside.
     entered: Cell<bool>,
-    /// For [`Mutation::LateMark`] and [`Mutation::LateTask`]: the phase that it saw before its mark.
+    /// For [`Mutation::LateMark`] and [`Mutation::LateTask`]: the phase that it saw before its
+    /// mark.
     seen: Cell<Option<u32>>,
     /// Of a task: the phase since which it waits.
     task: Cell<Option<u32>>,

@@ -180,7 +180,7 @@ pub(crate) fn identity() -> io::Result<Identity> {
     unsupported()
 }
 
-pub(crate) fn fate_of(_who: &Identity) -> ProcessState {
+pub(crate) fn process_state(_who: &Identity) -> ProcessState {
     ProcessState::Unknown
 }
 

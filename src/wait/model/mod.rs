@@ -23,7 +23,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use super::liveness::{CHECKER_SLOTS, Checker, CheckerMemory, CheckerSlot};
+use super::liveness::{Checker, CheckerMemory, SEATS, Seat};
 use crate::model::search::{Model, Step};
 
 const WAITERS: usize = 3;
@@ -81,14 +81,14 @@ struct Waiter {
     /// When it looks next.
     due: u8,
     /// What it has loaded, in the middle of a look.
-    loaded: Option<[CheckerSlot; CHECKER_SLOTS]>,
+    loaded: Option<[Seat; SEATS]>,
     stopped: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct State {
     now: u8,
-    seats: [CheckerSlot; CHECKER_SLOTS],
+    seats: [Seat; SEATS],
     waiters: [Waiter; WAITERS],
     /// For how long no able waiter has used a seat.
     unchecked: u8,
@@ -107,14 +107,14 @@ struct Crew {
 
 /// Seats as they were loaded, and as they are.
 struct CheckerView<'a> {
-    loaded: [CheckerSlot; CHECKER_SLOTS],
-    seats: RefCell<&'a mut [CheckerSlot; CHECKER_SLOTS]>,
+    loaded: [Seat; SEATS],
+    seats: RefCell<&'a mut [Seat; SEATS]>,
     mistake: Mutation,
     has_changed: Cell<bool>,
 }
 
 impl CheckerMemory for CheckerView<'_> {
-    fn seat(&self, index: usize) -> CheckerSlot {
+    fn seat(&self, index: usize) -> Seat {
         // After a beat that came too late it loads again.
         if self.has_changed.get() {
             return self.seats.borrow()[index];
@@ -122,7 +122,7 @@ impl CheckerMemory for CheckerView<'_> {
         self.loaded[index]
     }
 
-    fn change(&self, index: usize, from: CheckerSlot, to: CheckerSlot) -> bool {
+    fn change(&self, index: usize, from: Seat, to: Seat) -> bool {
         self.has_changed.set(true);
         let mut seats = self.seats.borrow_mut();
         let is_from = seats[index] == from || self.mistake == Mutation::ByStore;
@@ -154,7 +154,7 @@ impl Crew {
         matches!(self.waiters[number].1, Able | Stops) && !state.waiters[number].stopped
     }
 
-    fn look(&self, state: &mut State, number: usize, loaded: [CheckerSlot; CHECKER_SLOTS]) {
+    fn look(&self, state: &mut State, number: usize, loaded: [Seat; SEATS]) {
         let (slot, kind) = self.waiters[number];
         let waiter = &mut state.waiters[number];
         let patience = waiter
@@ -285,8 +285,8 @@ impl Model for Crew {
             stopped: false,
         };
         // One seat is free; attachments that do nothing more have taken the others.
-        let mut seats = [CheckerSlot::default().changed(Some(99)); CHECKER_SLOTS];
-        seats[self.used] = CheckerSlot::default();
+        let mut seats = [Seat::default().changed(Some(99)); SEATS];
+        seats[self.used] = Seat::default();
         State {
             now: 0,
             seats,

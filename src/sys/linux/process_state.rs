@@ -27,7 +27,7 @@ use super::procfs::{Procfs, times_compare};
 use crate::sys::{Identity, ProcessState};
 
 /// Returns the state of the process named by `who`, as far as it is visible from this process.
-pub(crate) fn fate_of(who: &Identity) -> ProcessState {
+pub(crate) fn process_state(who: &Identity) -> ProcessState {
     let Ok(me) = identity() else {
         return ProcessState::Unknown;
     };
@@ -87,7 +87,7 @@ mod tests {
     fn this_process_lives_and_is_itself() {
         let me = identity().expect("Linux knows its processes");
         assert_eq!(me.pid, std::process::id());
-        assert_eq!(fate_of(&me), ProcessState::Living);
+        assert_eq!(process_state(&me), ProcessState::Living);
         let earlier = me.start_time - 1;
         let others = [
             (
@@ -143,8 +143,8 @@ mod tests {
                 ProcessState::Unknown,
             ),
         ];
-        for (who, fate) in others {
-            assert_eq!(fate_of(&who), fate, "{who:?}");
+        for (who, state) in others {
+            assert_eq!(process_state(&who), state, "{who:?}");
         }
     }
 
@@ -160,11 +160,11 @@ mod tests {
             program: seen.program ^ 2,
             ..me
         };
-        let fates = [fate_of(&recorded), {
+        let states = [process_state(&recorded), {
             child.kill().expect("it lives");
             child.wait().expect("it is a child");
-            fate_of(&recorded)
+            process_state(&recorded)
         }];
-        assert_eq!(fates, [ProcessState::Living, ProcessState::Gone]);
+        assert_eq!(states, [ProcessState::Living, ProcessState::Gone]);
     }
 }
