@@ -135,10 +135,12 @@ fn check_room(schema: &Schema, options: &SegmentOptions) -> Result<()> {
 /// How much memory programs can have without taking it from each other.
 fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let mut lines = text.lines();
-    let line = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    kibibytes.checked_mul(1024)
+    let kibibytes = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    let free = kibibytes("MemAvailable:")? + kibibytes("SwapFree:").unwrap_or(0);
+    free.checked_mul(1024)
 }
 
 /// The schema of a value of these fields.
