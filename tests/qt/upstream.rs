@@ -3,10 +3,12 @@
 //!
 //! As upstream's, they run once for each family of objects that Qt programs can use here.
 //!
-//! - `changeKeyType`, and setting keys in `nativeKey`, `key` and `legacyKey`: a handle has one key for its life; a new handle
-//!   takes another, and dropping the old one detaches, which `remove_while_attached` shows.
+//! - `changeKeyType`, and setting keys in `nativeKey`, `key` and `legacyKey`: a handle has one key
+//!   for its life; a new handle takes another, and dropping the old one detaches, which
+//!   `remove_while_attached` shows.
 //! - `attachTooMuch`: disabled upstream.
-//! - `simpleProcessProducerConsumer`: skipped upstream as unstable; it runs here, with the family that all Qt programs have.
+//! - `simpleProcessProducerConsumer`: skipped upstream as unstable; it runs here, with the family
+//!   that all Qt programs have.
 
 use std::collections::HashSet;
 use std::process::Command;

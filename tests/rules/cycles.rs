@@ -7,8 +7,8 @@ use crate::source::Source;
 use crate::tree::library;
 use crate::{Finding, assert_none};
 
-/// The modules that each module names, with the token of the first such path. A module and the ones inside of it are
-/// one unit: `mod.rs` documents and re-exports what its folder contains.
+/// The modules that each module names, with the token of the first such path. A module and the ones
+/// inside of it are one unit: `mod.rs` documents and re-exports what its folder contains.
 type Graph<'a> = BTreeMap<Vec<String>, BTreeMap<Vec<String>, (&'a Source, usize)>>;
 
 fn graph<'a>(sources: impl Iterator<Item = &'a Source> + Clone) -> Graph<'a> {

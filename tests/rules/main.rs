@@ -5,10 +5,12 @@
 //! line and the mend.
 
 mod cycles;
+mod deaths;
 mod dependencies;
 mod documents;
 mod layers;
 mod platform;
+mod prose;
 mod source;
 mod tree;
 mod unfinished;

@@ -26,8 +26,8 @@ impl Data {
                 if options.summarize(key)?.value_type.is_none() {
                     return Ok(Data::Plain(options.attach(key)?));
                 }
-                // What has a type and is no value is made of parts, whose words only they
-                // themselves may change.
+                // A segment with a type and without a value contains parts. Only the parts
+                // themselves may change their words.
                 let key = format::visible(key);
                 let detail = format!(
                     "`{key}` holds parts, whose bytes only they themselves may use; `sharehold get {key} PART` prints one, \

@@ -100,7 +100,7 @@ pub(crate) fn for_people() -> Command {
         .subcommands(shown)
 }
 
-/// A subcommand whose paragraphs fit any terminal, and whose words can be completed.
+/// Makes the paragraphs of a subcommand fit any terminal, and its words complete in a shell.
 fn dressed(command: Command) -> Command {
     let after = command.get_after_help().map(ToString::to_string);
     let command = match after {

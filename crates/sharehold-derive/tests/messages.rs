@@ -1,6 +1,8 @@
-//! What the derive refuses, and what it says: the programs in `tests/refused`, each with what the compiler prints.
+//! What the derive refuses, and what it says: the programs in `tests/refused`, each with what the
+//! compiler prints.
 //!
-//! `TRYBUILD=overwrite cargo test -p sharehold-derive` writes the messages anew; read what changed before you commit it.
+//! `TRYBUILD=overwrite cargo test -p sharehold-derive` writes the messages anew; read what changed
+//! before you commit it.
 
 #[test]
 fn refused_with_these_messages() {

@@ -139,8 +139,7 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<ExitCode> {
     }
 }
 
-/// The lock, whoever of the benchmark was killed holding it: what they count is of no use
-/// afterwards.
+/// Acquires the lock, also after the death of an owner: the numbers of a benchmark need no repair.
 pub(super) fn lock(segment: &Segment) -> Result<SegmentGuard<'_>> {
     match segment.lock() {
         Ok(guard) => Ok(guard),

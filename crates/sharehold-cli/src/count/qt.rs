@@ -77,8 +77,8 @@ pub(super) fn work(args: &WorkerArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the memory, under a key that has none: nobody can tell whose memory it would be, or
-/// whether it is still of use.
+/// Makes the memory under a key that has none. The owner and the use of existing memory would be
+/// unknown.
 fn fresh_memory(args: &Args) -> Result<(String, SharedMemory)> {
     let key = args.key.clone().unwrap_or_else(|| {
         clear();
