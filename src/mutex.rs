@@ -223,11 +223,8 @@ impl<T: Shareable> Part for Mutex<T> {
     }
 
     fn find(at: &mut LayoutCursor) -> Mutex<T> {
-        let place = at.next(Self::SIZE, Self::MARKS);
-        place.disown_lock();
-        place.empty_own(THREAD);
         Mutex {
-            place,
+            place: at.next(Primitive::Mutex, Self::SIZE),
             value: PhantomData,
         }
     }

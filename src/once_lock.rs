@@ -246,11 +246,8 @@ impl<T: Shareable> Part for OnceLock<T> {
     }
 
     fn find(at: &mut LayoutCursor) -> OnceLock<T> {
-        let place = at.next(Self::SIZE, Self::MARKS);
-        place.disown_lock();
-        place.empty_own(THREAD);
         OnceLock {
-            place,
+            place: at.next(Primitive::OnceLock, Self::SIZE),
             value: PhantomData,
         }
     }

@@ -370,16 +370,10 @@ impl SegmentOptions {
         let mut cursor = LayoutCursor::new(segment, schema.size(), marks);
         let parts = kinds.into_iter().map(|(path, _, primitive)| {
             let value = schema.guarded_by(&path).map(|it| it.size());
-            let place = cursor.next(primitive.size(value), primitive.marks());
-            match primitive {
-                Primitive::Mutex | Primitive::OnceLock => place.empty_own(THREAD),
-                Primitive::RwLock => place.empty_own(crate::rwlock::memory::THREAD),
-                Primitive::Semaphore | Primitive::Event | Primitive::Barrier => {}
-            }
             FoundPart {
+                place: cursor.next(primitive, primitive.size(value)),
                 path,
                 primitive,
-                place,
             }
         });
         let parts = parts.collect();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::WaitMode;
-use crate::memory::format::BarrierWords;
-use crate::parts::inner_lock::{Guarded, InnerLockRefusal, InnerLockWait, soon};
+use crate::memory::format::{BarrierWords, LockWords};
+use crate::parts::inner_lock::{Guarded, InnerLockRefusal, InnerLockWait, Locked, soon};
 use crate::parts::layout::{Marked, PartRef};
 use crate::parts::{Initializer, LayoutCursor, Part, damaged};
 use crate::schema::{Description, Primitive};
@@ -23,6 +23,7 @@ use crate::segment::id::AttachmentId;
 use crate::segment::waits::WaitHandle;
 use crate::sys;
 use crate::wait::future;
+use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait, block, complete};
 use protocol::{Arrival, BarrierMemory, BarrierOutcome, LeftOut, MOST, Threads};
 
@@ -205,11 +206,19 @@ impl Part for Barrier {
     }
 
     fn find(at: &mut LayoutCursor) -> Barrier {
-        let place = at.next(Self::SIZE, Self::MARKS);
-        place.disown_lock();
-        place.disown_mark(THREADS);
-        place.disown_mark(ROUND);
-        Barrier { place }
+        Barrier {
+            place: at.next(Primitive::Barrier, Self::SIZE),
+        }
+    }
+}
+
+impl Locked for BarrierWords {
+    fn lock(&self) -> &LockWords {
+        &self.lock
+    }
+
+    fn asker<'a>(&'a self, segment: &'a Segment) -> LivenessChecker<'a> {
+        LivenessChecker::new(segment, &self.checkers, &self.asked, &self.round)
     }
 }
 

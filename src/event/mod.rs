@@ -187,8 +187,9 @@ impl Part for Event {
     }
 
     fn find(at: &mut LayoutCursor) -> Event {
-        let place = at.next(Self::SIZE, Self::MARKS);
-        Event { place }
+        Event {
+            place: at.next(Primitive::Event, Self::SIZE),
+        }
     }
 }
 

@@ -260,37 +260,33 @@ pub(crate) struct ThreadMark {
 /// exists), and every value is valid.
 pub(crate) unsafe trait Block {}
 
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for Header {}
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for Slot {}
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for LockWords {}
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for ReadWriteWords {}
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for SemaphoreWords {}
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for EventWords {}
-// SAFETY: all fields are atomics; the sizes below leave no padding.
-unsafe impl Block for BarrierWords {}
-// SAFETY: its field is an atomic.
-unsafe impl Block for MarkWord {}
-// SAFETY: its fields are atomics, four bytes each.
-unsafe impl Block for ThreadMark {}
+/// Implements [`Block`] for types, and checks their sizes.
+macro_rules! blocks {
+    ($($name:ident: $size:literal,)+) => {
+        $(
+            // SAFETY: all fields are atomics, laid out as in C, and their sizes leave no padding.
+            unsafe impl Block for $name {}
+            const _: () = assert!(size_of::<$name>() == $size);
+        )+
+    };
+}
 
+blocks! {
+    Header: 2048,
+    Slot: 192,
+    LockWords: 128,
+    ReadWriteWords: 256,
+    SemaphoreWords: 256,
+    EventWords: 128,
+    BarrierWords: 256,
+    MarkWord: 8,
+    ThreadMark: 8,
+}
+
+/// The sizes of the structs within blocks.
 const _: () = {
     assert!(size_of::<MutableHeader>() == 64);
     assert!(size_of::<Record>() == 56);
-    assert!(size_of::<LockWords>() == 128);
     assert!(size_of::<RecoveryWords>() == 112);
-    assert!(size_of::<Header>() == 2048);
     assert!(size_of::<WaitWords>() == 32);
-    assert!(size_of::<Slot>() == 192);
-    assert!(size_of::<ReadWriteWords>() == 256);
-    assert!(size_of::<SemaphoreWords>() == 256);
-    assert!(size_of::<EventWords>() == 128);
-    assert!(size_of::<BarrierWords>() == 256);
-    assert!(size_of::<MarkWord>() == 8);
-    assert!(size_of::<ThreadMark>() == 8);
 };

@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::lock::part::{RawLock, RawLockGuard};
 use crate::lock::{AcquireWait, Lock, WaitMode};
-use crate::memory::format::{BarrierWords, Block, LockWords, SemaphoreWords};
+use crate::memory::format::{Block, LockWords};
 use crate::segment::Segment;
 use crate::segment::id::AttachmentId;
 use crate::segment::waits::WaitHandle;
@@ -27,26 +27,6 @@ pub(crate) trait Locked: Block {
     fn lock(&self) -> &LockWords;
     /// Makes the checker for a waiter on what these words guard.
     fn asker<'a>(&'a self, segment: &'a Segment) -> LivenessChecker<'a>;
-}
-
-impl Locked for SemaphoreWords {
-    fn lock(&self) -> &LockWords {
-        &self.lock
-    }
-
-    fn asker<'a>(&'a self, segment: &'a Segment) -> LivenessChecker<'a> {
-        LivenessChecker::new(segment, &self.checkers, &self.asked, &self.change)
-    }
-}
-
-impl Locked for BarrierWords {
-    fn lock(&self) -> &LockWords {
-        &self.lock
-    }
-
-    fn asker<'a>(&'a self, segment: &'a Segment) -> LivenessChecker<'a> {
-        LivenessChecker::new(segment, &self.checkers, &self.asked, &self.round)
-    }
 }
 
 /// The words that an inner lock guards, with the state of one waiter.

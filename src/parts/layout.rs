@@ -10,6 +10,7 @@ use super::damaged;
 use crate::error::Result;
 use crate::lock::part::Marks;
 use crate::memory::format::{Block, LockWords, MarkWord, ThreadMark};
+use crate::schema::{MarkKind, Primitive};
 use crate::segment::id::AttachmentId;
 use crate::segment::table;
 use crate::segment::{Attached, Segment};
@@ -101,9 +102,23 @@ impl PartRef {
         }
     }
 
+    /// Makes sure that this new attachment has nothing of the part, whatever the words and marks
+    /// contain.
+    fn disown(&self, primitive: Primitive) {
+        if primitive.has_lock() {
+            self.disown_lock();
+        }
+        for (number, kind) in primitive.mark_kinds().iter().enumerate() {
+            match kind {
+                MarkKind::Share => self.disown_mark(number),
+                MarkKind::Thread => self.empty_own(number),
+            }
+        }
+    }
+
     /// Clears this attachment's thread mark with this number, which may contain the thread of an
     /// earlier attachment in this slot.
-    pub(crate) fn empty_own(&self, number: usize) {
+    fn empty_own(&self, number: usize) {
         let own = self.segment.id().index();
         let mark: Option<&ThreadMark> = self.marks(number).of(&self.segment, own);
         if let Some(mark) = mark {
@@ -112,7 +127,7 @@ impl PartRef {
     }
 
     /// Makes sure that this new attachment does not own the part's lock: see [`table::disown`].
-    pub(crate) fn disown_lock(&self) {
+    fn disown_lock(&self) {
         let words: Option<&LockWords> = self.segment.attached().memory.data_block(self.offset);
         if let Some(words) = words {
             table::disown(&words.owner, self.segment.id());
@@ -122,7 +137,7 @@ impl PartRef {
     /// Turns this attachment's mark into a mark of an attachment that is gone. This attachment has
     /// made no mark yet, so the mark is not its own, and what it claims is given back as after a
     /// death.
-    pub(crate) fn disown_mark(&self, number: usize) {
+    fn disown_mark(&self, number: usize) {
         const OTHER: u64 = 2 << 32;
         let own = self.mark(number, self.segment.id().index());
         if let Some(mark) = own.filter(|mark| mark.maker.is_some()) {
@@ -155,10 +170,13 @@ pub struct LayoutCursor {
     segment: Arc<Segment>,
     offset: usize,
     marks: Marks,
+    /// Whether the attachment is new, so that it cannot have anything of the parts yet.
+    is_new: bool,
 }
 
 impl LayoutCursor {
-    /// Begins at the first of the parts, which have `size` bytes and `marks` marks in all.
+    /// Begins at the first of the parts, which have `size` bytes and `marks` marks in all. The
+    /// attachment is new.
     pub(crate) fn new(segment: Segment, size: usize, marks: usize) -> LayoutCursor {
         LayoutCursor {
             segment: Arc::new(segment),
@@ -167,27 +185,32 @@ impl LayoutCursor {
                 first: size,
                 row: row_len(marks),
             },
+            is_new: true,
         }
     }
 
-    /// Begins at a part that was found before.
+    /// Begins at a part that was found before, and that this attachment may be using.
     pub(crate) fn to(place: &PartRef) -> LayoutCursor {
         LayoutCursor {
             segment: Arc::clone(&place.segment),
             offset: place.offset,
             marks: place.marks,
+            is_new: false,
         }
     }
 
-    /// Returns the next part, which has `size` bytes and `marks` marks.
-    pub(crate) fn next(&mut self, size: usize, marks: usize) -> PartRef {
+    /// Returns the next part, which has `size` bytes with its value.
+    pub(crate) fn next(&mut self, primitive: Primitive, size: usize) -> PartRef {
         let place = PartRef {
             segment: Arc::clone(&self.segment),
             offset: self.offset,
             marks: self.marks,
         };
         self.offset += size;
-        self.marks.first += marks * MARK;
+        self.marks.first += primitive.marks() * MARK;
+        if self.is_new {
+            place.disown(primitive);
+        }
         place
     }
 }

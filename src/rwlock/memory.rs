@@ -22,8 +22,8 @@ use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait, block};
 
 /// The numbers of the two marks: the reader counts that `protocol` keeps, and the writing thread.
-pub(crate) const READERS: usize = 0;
-pub(crate) const THREAD: usize = 1;
+const READERS: usize = 0;
+const THREAD: usize = 1;
 
 const ENTER: &str = "lock";
 

@@ -27,7 +27,7 @@ use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::id::AttachmentId;
 use crate::segment::{Attachment, Segment};
 use crate::value::copies::{self, size_for};
-use memory::{READERS, RwLockAcquired, RwLockHold, RwLockRef, THREAD};
+use memory::{RwLockAcquired, RwLockHold, RwLockRef};
 
 const READ: &str = "lock for reading";
 const WRITE: &str = "lock for writing";
@@ -272,12 +272,8 @@ impl<T: Shareable> Part for RwLock<T> {
     }
 
     fn find(at: &mut LayoutCursor) -> RwLock<T> {
-        let place = at.next(Self::SIZE, Self::MARKS);
-        place.disown_lock();
-        place.disown_mark(READERS);
-        place.empty_own(THREAD);
         RwLock {
-            place,
+            place: at.next(Primitive::RwLock, Self::SIZE),
             value: PhantomData,
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::primitive::Primitive;
+
 /// The words of a schema's text for kinds without a name of their own.
 pub(super) const BOOL: &str = "bool";
 pub(super) const ENUM: &str = "enum";
@@ -91,87 +93,6 @@ pub struct Member {
     pub name: String,
     /// The kind of its bytes.
     pub kind: Kind,
-}
-
-/// The kinds of synchronization objects that can be parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum Primitive {
-    Mutex,
-    RwLock,
-    OnceLock,
-    Semaphore,
-    Event,
-    Barrier,
-}
-
-impl Primitive {
-    pub(super) const ALL: [Primitive; 6] = [
-        Primitive::Mutex,
-        Primitive::RwLock,
-        Primitive::OnceLock,
-        Primitive::Semaphore,
-        Primitive::Event,
-        Primitive::Barrier,
-    ];
-
-    /// Returns the name of its Rust type, such as `Mutex`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Primitive::Mutex => "Mutex",
-            Primitive::RwLock => "RwLock",
-            Primitive::OnceLock => "OnceLock",
-            Primitive::Semaphore => "Semaphore",
-            Primitive::Event => "Event",
-            Primitive::Barrier => "Barrier",
-        }
-    }
-
-    /// Returns whether it guards a value.
-    pub fn guards(self) -> bool {
-        matches!(
-            self,
-            Primitive::Mutex | Primitive::RwLock | Primitive::OnceLock
-        )
-    }
-
-    /// Returns the size of its own words in bytes. The words and copies of its value follow them.
-    pub(crate) const fn head(self) -> usize {
-        match self {
-            Primitive::Mutex | Primitive::OnceLock | Primitive::Event => 128,
-            Primitive::RwLock | Primitive::Semaphore | Primitive::Barrier => 256,
-        }
-    }
-
-    /// Returns how many marks each slot has for it.
-    pub(crate) const fn marks(self) -> usize {
-        match self {
-            Primitive::Event => 0,
-            Primitive::Mutex | Primitive::OnceLock | Primitive::Semaphore => 1,
-            Primitive::RwLock | Primitive::Barrier => 2,
-        }
-    }
-
-    /// Returns its whole size in bytes with a value of `value` bytes. Parts begin at multiples of
-    /// 128.
-    pub(crate) const fn size(self, value: Option<usize>) -> usize {
-        let copies = match value {
-            None => 0,
-            Some(size) => match size.checked_next_multiple_of(64) {
-                Some(stride) => stride.saturating_mul(2).saturating_add(64),
-                None => usize::MAX,
-            },
-        };
-        match self
-            .head()
-            .saturating_add(copies)
-            .checked_next_multiple_of(128)
-        {
-            Some(size) => size,
-            None => usize::MAX,
-        }
-    }
 }
 
 /// The size in bytes of the length of a text or a list.

@@ -34,7 +34,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Schema;
-use super::kind::{BOOL, ENUM, Kind, LEN, Member, Number, Primitive, STRUCT, Variant};
+use super::kind::{BOOL, ENUM, Kind, LEN, Member, Number, STRUCT, Variant};
+use super::primitive::Primitive;
 
 /// The path of a value that is not a struct.
 pub(super) const WHOLE: &str = ".";
@@ -401,7 +402,7 @@ fn kind_from(rest: &mut &str, level: usize) -> Option<Kind> {
         take(rest, ">")?;
         return Some(Kind::Text { capacity });
     }
-    for primitive in Primitive::ALL {
+    for &primitive in Primitive::ALL {
         if take(rest, primitive.name()).is_some() {
             let value = match take(rest, "<") {
                 Some(()) => {

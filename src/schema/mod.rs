@@ -13,6 +13,7 @@ mod kind;
 mod lines;
 mod list;
 mod number;
+mod primitive;
 pub(crate) mod support;
 #[cfg(test)]
 mod tests;
@@ -27,9 +28,11 @@ use sha2::{Digest, Sha256};
 use crate::memory::{Reader, Words, Writer};
 pub use build::FieldsError;
 pub use difference::Difference;
-pub use kind::{Kind, Member, Number, Primitive, Variant};
+pub use kind::{Kind, Member, Number, Variant};
 pub use lines::{Field, ParseKindError, ParseSchemaError};
 pub use list::{List, ListFull};
+pub(crate) use primitive::MarkKind;
+pub use primitive::Primitive;
 pub use text::{Text, TextTooLong};
 pub use value::{FieldError, FieldValue};
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::WaitMode;
-use crate::memory::format::SemaphoreWords;
-use crate::parts::inner_lock::{Guarded, InnerLockRefusal, InnerLockWait, soon};
+use crate::memory::format::{LockWords, SemaphoreWords};
+use crate::parts::inner_lock::{Guarded, InnerLockRefusal, InnerLockWait, Locked, soon};
 use crate::parts::layout::PartRef;
 use crate::parts::{Initializer, LayoutCursor, Part, damaged, refused};
 use crate::schema::{Description, Primitive};
@@ -24,6 +24,7 @@ use crate::segment::id::AttachmentId;
 use crate::segment::waits::WaitHandle;
 use crate::sys;
 use crate::wait::future;
+use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait, block, complete};
 use protocol::{SemaphoreMemory, SemaphoreOutcome, Wanted};
 
@@ -252,10 +253,9 @@ impl Part for Semaphore {
     }
 
     fn find(at: &mut LayoutCursor) -> Semaphore {
-        let place = at.next(Self::SIZE, Self::MARKS);
-        place.disown_lock();
-        place.disown_mark(MARK);
-        Semaphore { place }
+        Semaphore {
+            place: at.next(Primitive::Semaphore, Self::SIZE),
+        }
     }
 }
 
@@ -296,6 +296,16 @@ impl Drop for Permit<'_> {
                 protocol::give_back(pool, count)
             }),
         }
+    }
+}
+
+impl Locked for SemaphoreWords {
+    fn lock(&self) -> &LockWords {
+        &self.lock
+    }
+
+    fn asker<'a>(&'a self, segment: &'a Segment) -> LivenessChecker<'a> {
+        LivenessChecker::new(segment, &self.checkers, &self.asked, &self.change)
     }
 }
 
