@@ -7,18 +7,15 @@
 
 use std::time::Duration;
 
-use crate::barrier::Barrier;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Event;
 use crate::lock::part::{RawLock, RawLockGuard};
 use crate::memory::format::LockWords;
 use crate::parts::layout::{LayoutCursor, PartRef};
 use crate::parts::{Part, READ, copies_at, damaged, row_len};
 use crate::rwlock::memory::{RwLockHold, RwLockRef};
-use crate::schema::{Primitive, Schema};
+use crate::schema::{Kind, Primitive, Schema};
 use crate::segment::{Segment, SegmentOptions};
-use crate::semaphore::Semaphore;
 use crate::value::copies;
 use crate::value::untyped::{check, load, store};
 
@@ -62,9 +59,9 @@ const THREAD: usize = 0;
 /// let limits = parts.guarded("limits")?;
 /// let schema = limits.schema();
 /// limits.update(|bytes| schema.set(bytes, "max", "20"))??;
-/// let jobs = parts.semaphore("jobs")?;
+/// let jobs = parts.part::<Semaphore>("jobs")?;
 /// let _permit = jobs.acquire()?;
-/// parts.event("ready")?.set()?;
+/// parts.part::<Event>("ready")?.set()?;
 ///
 /// assert_eq!(config.limits.get()?.max, 20);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -119,35 +116,26 @@ impl UntypedParts {
         })
     }
 
-    /// Returns the semaphore at a path.
+    /// Returns the part at a path as a handle, such as `part::<Semaphore>("jobs")`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TypeMismatch`] if there is no such part.
-    pub fn semaphore(&self, path: &str) -> Result<Semaphore> {
-        self.handle(path, Primitive::Semaphore)
-    }
-
-    /// Returns the event at a path.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TypeMismatch`] if there is no such part.
-    pub fn event(&self, path: &str) -> Result<Event> {
-        self.handle(path, Primitive::Event)
-    }
-
-    /// Returns the barrier at a path.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TypeMismatch`] if there is no such part.
-    pub fn barrier(&self, path: &str) -> Result<Barrier> {
-        self.handle(path, Primitive::Barrier)
-    }
-
-    fn handle<P: Part>(&self, path: &str, primitive: Primitive) -> Result<P> {
-        let found = self.find(path, primitive.name(), |it| it == primitive)?;
+    /// [`ErrorKind::TypeMismatch`] if there is no such part, or if it guards a value of another
+    /// type.
+    pub fn part<P: Part>(&self, path: &str) -> Result<P> {
+        let wanted = Schema::from_description(P::describe());
+        let (primitive, name) = match wanted.kind() {
+            Kind::Part { primitive, .. } => (Some(*primitive), primitive.name()),
+            _ => (None, "struct of parts"),
+        };
+        let found = self.find(path, name, |it| Some(it) == primitive)?;
+        let values = wanted.guarded_by(".").zip(self.schema.guarded_by(path));
+        let difference = values.and_then(|(here, there)| here.first_difference(&there));
+        if let Some(difference) = difference {
+            let reason = format!("the value of its part `{path}` differs: {difference}");
+            let error = Error::new(ErrorKind::TypeMismatch, FIND, reason);
+            return Err(error.with_key(found.place.segment().key()));
+        }
         Ok(P::find(&mut LayoutCursor::to(&found.place)))
     }
 

@@ -1,12 +1,12 @@
-//! Words that claim something for an attachment that has only just come into being: nobody waits
-//! for itself.
+//! Words that claim something for an attachment that has only just come into being: no attachment
+//! waits for itself.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
 
 use sharehold::{
     Barrier, BarrierOptions, DeathPolicy, ErrorKind, LockError, Mutex, OnceLock, Part, RwLock,
-    Semaphore,
+    Semaphore, UntypedParts,
 };
 use sharehold_testkit::{Suite, directory, left_in_directory};
 
@@ -16,6 +16,7 @@ pub(crate) fn suite() -> Suite {
     Suite::new()
         .test(a_lock_that_claims_to_be_the_next_attachments_is_taken_over)
         .test(parts_that_claim_to_be_the_next_attachments_come_free)
+        .test(parts_found_by_their_paths_come_free)
 }
 
 /// The attachment that the only slot gives next, after two were there.
@@ -73,7 +74,32 @@ const PERMITS: usize = 1280;
 const BARRIER: usize = 1536;
 const MARKS: usize = 1792;
 
+fn attach_by_type() -> All {
+    let options = persistent();
+    options.attach_part::<All>(KEY).expect("it is there")
+}
+
+/// As a program attaches that does not have the type `All`.
+fn attach_by_paths() -> All {
+    let parts = UntypedParts::attach(KEY).expect("it is there");
+    All {
+        mutex: parts.part("mutex").expect("it is one"),
+        rwlock: parts.part("rwlock").expect("it is one"),
+        once: parts.part("once").expect("it is one"),
+        permits: parts.part("permits").expect("it is one"),
+        barrier: parts.part("barrier").expect("it is one"),
+    }
+}
+
 fn parts_that_claim_to_be_the_next_attachments_come_free() {
+    parts_come_free(attach_by_type);
+}
+
+fn parts_found_by_their_paths_come_free() {
+    parts_come_free(attach_by_paths);
+}
+
+fn parts_come_free(attach: impl Fn() -> All) {
     assert_eq!(All::SIZE, MARKS);
     let first = || AllInit {
         mutex: 1,
@@ -91,7 +117,7 @@ fn parts_that_claim_to_be_the_next_attachments_come_free() {
             .create_part::<All>(KEY, first())
             .expect("nothing has the key"),
     );
-    drop(options.attach_part::<All>(KEY).expect("it is there"));
+    drop(attach());
     let file = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
     let data = file[24..32].try_into().expect("eight bytes");
     let data = usize::try_from(u64::from_le_bytes(data)).expect("it is small");
@@ -99,14 +125,14 @@ fn parts_that_claim_to_be_the_next_attachments_come_free() {
     for lock in [MUTEX, RWLOCK, ONCE, PERMITS, BARRIER] {
         put(NEXT | atomic, data + lock);
     }
-    // The marks in the order of the parts: two threads read, and two permits are had, so that none
-    // is left.
+    // The marks in the order of the parts: two threads read, and two permits are taken, so that
+    // none is left.
     let marks = data + MARKS;
     put(mark(2 << 17), marks + 8);
     put(mark(2), marks + 32);
     put(0, data + PERMITS + 128 + 4);
     put(2, data + PERMITS + 128);
-    let all = options.attach_part::<All>(KEY).expect("it is there");
+    let all = attach();
     *all.mutex.lock_timeout(LONG).expect("nobody has it") = 2;
     *all.rwlock.write_timeout(LONG).expect("nobody reads") = 2;
     assert_eq!(all.once.get_or_init(|| 2).expect("nobody makes it"), 2);

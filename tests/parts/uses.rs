@@ -82,18 +82,30 @@ fn parts_are_used_by_their_paths() {
     });
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
     drop(held);
-    let permits = parts.semaphore("inner.permits").expect("it is one");
+    let permits = parts.part::<Semaphore>("inner.permits").expect("it is one");
     let taken = permits.acquire().expect("there are two");
     assert_eq!(family.inner.permits.available().expect("it is no fork"), 1);
-    drop(taken);
+    // A second handle leaves the permit of the first one alone.
+    let again = parts.part::<Semaphore>("inner.permits");
+    let again = again.expect("it is one");
+    let rest = again.acquire().expect("one is left");
+    let late = again.acquire_timeout(SHORT).map(drop);
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+    drop((rest, taken));
     parts
-        .event("inner.manual")
+        .part::<Event>("inner.manual")
         .and_then(|event| event.set())
         .expect("it is one");
     assert!(family.inner.manual.is_set().expect("it is no fork"));
+    let typed = parts.part::<Mutex<Value>>("mutex").expect("it is one");
+    typed.lock().expect("it is free")[0] = 9;
+    assert_eq!(family.mutex.get().expect("it is whole")[0], 9);
+    let other = parts.part::<Mutex<u64>>("mutex").map(drop).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::TypeMismatch);
+    assert!(other.to_string().contains("here u64 at 0"), "{other}");
     for wrong in [
-        parts.event("inner.permits").map(drop),
-        parts.barrier("nothing").map(drop),
+        parts.part::<Event>("inner.permits").map(drop),
+        parts.part::<Barrier>("nothing").map(drop),
         parts.guarded("inner.auto").map(drop),
     ] {
         let error = wrong.unwrap_err();

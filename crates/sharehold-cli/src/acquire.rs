@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use sharehold::{Error, ErrorKind};
+use sharehold::{Error, ErrorKind, Semaphore};
 
 use crate::exit::{Exit, Failure};
 use crate::lock::{self, Relay};
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = args.owner.options().program(&program);
     target::expect_users(&options, &args.key)?;
     let parts = options.attach_any_parts(&args.key)?;
-    let semaphore = parts.semaphore(&args.semaphore)?;
+    let semaphore = parts.part::<Semaphore>(&args.semaphore)?;
     let permit = relay.wait_for(semaphore.acquire_many_async(args.count), args.timeout)?;
     let permit = match permit {
         Some(permit) => permit,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
+use sharehold::Barrier;
 
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = args.owner.options();
     target::expect_users(&options, &args.key)?;
     let parts = options.attach_any_parts(&args.key)?;
-    let barrier = parts.barrier(&args.barrier)?;
+    let barrier = parts.part::<Barrier>(&args.barrier)?;
     let met = match args.timeout {
         None => barrier.wait(),
         Some(limit) => barrier.wait_timeout(limit),

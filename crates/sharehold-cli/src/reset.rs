@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use sharehold::Event;
 
 use crate::exit::Exit;
 use crate::{target, users};
@@ -33,6 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = args.owner.options();
     target::expect_users(&options, &args.key)?;
     let parts = options.attach_any_parts(&args.key)?;
-    parts.event(&args.event)?.reset()?;
+    parts.part::<Event>(&args.event)?.reset()?;
     Ok(Exit::Done.into())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, json};
-use sharehold::ErrorKind;
+use sharehold::{ErrorKind, Event};
 
 use crate::change;
 use crate::exit::{Exit, Failure};
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
             _ => error.into(),
         })?;
-        parts.event(&args.field)?.set()?;
+        parts.part::<Event>(&args.field)?.set()?;
         return Ok(Exit::Done.into());
     };
     let paths: Vec<&str> = pairs.iter().map(|(path, _)| *path).collect();

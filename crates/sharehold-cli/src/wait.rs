@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
-use sharehold::{ErrorKind, FieldError, FieldValue, Primitive, SegmentOptions};
+use sharehold::{ErrorKind, Event, FieldError, FieldValue, Primitive, SegmentOptions};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
@@ -178,7 +178,7 @@ fn part(
     match primitive {
         Some((part, Primitive::Event, rest)) if rest == target::WHOLE => {
             target::expect_users(options, key)?;
-            let event = options.attach_any_parts(key)?.event(&part)?;
+            let event = options.attach_any_parts(key)?.part::<Event>(&part)?;
             let waited = match left {
                 None => event.wait(),
                 Some(limit) => event.wait_timeout(limit),
