@@ -152,25 +152,27 @@ mod untyped_parts;
 mod value;
 mod wait;
 
-pub use barrier::{Barrier, BarrierOptions, DeathPolicy};
+pub use barrier::{Barrier, BarrierOptions, BarrierState, DeathPolicy};
 pub use departures::Departures;
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Event, ResetMode};
+pub use event::{Event, EventState, ResetMode};
 pub use inspect::{
-    Consistency, Deadlock, ForeignKind, ForeignObject, Holder, Inspection, ListEntry, LockState,
-    PartInfo, PartState, Recovery, Summary, Usage, ValueType, WaitEdge, Waiter, deadlocks,
-    directory, inspect, list, list_all_users, list_foreign, owners, summarize,
+    Consistency, Deadlock, ForeignKind, ForeignObject, Inspection, ListEntry, PartInfo, PartState,
+    Recovery, Summary, ValueType, WaitEdge, deadlocks, directory, inspect, list, list_all_users,
+    list_foreign, owners, summarize,
 };
 pub use key::MAX_KEY_LEN;
+pub use lock::state::{Holder, LockState, Waiter};
 pub use lock::{
     AbandonCause, Abandoned, AcquireError, GuardNoSend, GuardSend, LockError, SegmentGuard,
 };
-pub use mutex::{Mutex, MutexGuard};
-pub use once_lock::OnceLock;
+pub use mutex::{Mutex, MutexGuard, MutexState};
+pub use once_lock::{OnceLock, OnceLockState};
 pub use parts::Part;
 #[doc(hidden)]
 pub use parts::support as __support;
-pub use rwlock::{ReadGuard, RwLock, WriteGuard};
+pub use parts::view::Usage;
+pub use rwlock::{ReadGuard, RwLock, RwLockState, WriteGuard};
 pub use schema::{
     Difference, Field, FieldError, FieldValue, FieldsError, Kind, List, ListFull, Member, Number,
     ParseKindError, ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,
@@ -179,7 +181,7 @@ pub use segment::{
     Attachment, DestroyMode, Policy, ReadOnlySegment, RecoveryStats, Segment, SegmentData,
     SegmentOptions,
 };
-pub use semaphore::{Permit, Semaphore};
+pub use semaphore::{Permit, Semaphore, SemaphoreState};
 pub use sharehold_derive::{Part, Shareable};
 pub use sys::Signal;
 pub use untyped_parts::{UntypedGuarded, UntypedParts};

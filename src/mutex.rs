@@ -19,10 +19,12 @@ use std::time::{Duration, Instant};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::lock::part::{RawLock, RawLockGuard};
+use crate::lock::state::LockState;
 use crate::lock::{GuardNoSend, GuardSend};
 use crate::memory::format::LockWords;
 use crate::parts::change::{changed_async, wait_for_change};
 use crate::parts::layout::PartRef;
+use crate::parts::view::PartView;
 use crate::parts::{
     Initializer, LayoutCursor, Part, READ, copies_at, damaged, named, read_contended,
 };
@@ -395,5 +397,20 @@ impl<T: Shareable, B> Drop for MutexGuard<'_, T, B> {
         if !panicked {
             self.commit();
         }
+    }
+}
+
+/// The state of a [`Mutex`], as inspection finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MutexState {
+    /// Whether it is held.
+    pub lock: LockState,
+}
+
+impl MutexState {
+    pub(crate) fn of(part: &PartView<'_>) -> Option<MutexState> {
+        let lock = part.lock(&part.words()?, THREAD);
+        Some(MutexState { lock })
     }
 }

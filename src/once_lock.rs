@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::lock::part::{RawLock, RawLockGuard};
+use crate::lock::state::LockState;
 use crate::memory::format::LockWords;
 use crate::parts::change::{changed_async, wait_for_change};
 use crate::parts::layout::PartRef;
+use crate::parts::view::PartView;
 use crate::parts::{Initializer, LayoutCursor, Part, READ, copies_at, damaged};
 use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::Segment;
@@ -250,5 +252,24 @@ impl<T: Shareable> Part for OnceLock<T> {
             place: at.next(Primitive::OnceLock, Self::SIZE),
             value: PhantomData,
         }
+    }
+}
+
+/// The state of a [`OnceLock`], as inspection finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnceLockState {
+    /// Whether a process is initializing the value.
+    pub lock: LockState,
+    /// Whether there is a value.
+    pub is_made: bool,
+}
+
+impl OnceLockState {
+    pub(crate) fn of(part: &PartView<'_>) -> Option<OnceLockState> {
+        Some(OnceLockState {
+            lock: part.lock(&part.words()?, THREAD),
+            is_made: part.version(Primitive::OnceLock.head())? != 0,
+        })
     }
 }

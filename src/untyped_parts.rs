@@ -271,25 +271,30 @@ impl UntypedGuarded {
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
     ) -> Result<R, E> {
         let _locked = self.lock(deadline)?;
-        let key = self.place.segment().key();
-        let mut value = match self.primitive {
-            Primitive::OnceLock if self.copies(CHANGE)?.committed() != 0 => {
-                let reason = "it already has its value, which never changes";
-                let error = Error::new(ErrorKind::AlreadyExists, CHANGE, reason);
-                return Err(error.with_key(key).into());
-            }
-            Primitive::OnceLock => self.schema.blank().ok_or_else(|| {
-                let reason = "there is not enough memory for its value";
-                Error::new(ErrorKind::OutOfMemory, CHANGE, reason).with_key(key)
-            })?,
-            _ => self.read_locked(CHANGE)?,
+        let mut value = if self.primitive == Primitive::OnceLock {
+            self.first_value()?
+        } else {
+            self.read_locked(CHANGE)?
         };
         let result = change(&mut value)?;
-        check(&self.schema, &value, CHANGE, key)?;
+        check(&self.schema, &value, CHANGE, self.place.segment().key())?;
         // Checks again for a fork: `change` may have forked, and this may be the child.
         self.copies(CHANGE)?
             .commit_with(value.len(), |copy| store(copy, &value));
         Ok(result)
+    }
+
+    /// Returns a blank value for a once that has none yet. The caller has the lock.
+    fn first_value(&self) -> Result<Vec<u8>> {
+        let key = self.place.segment().key();
+        if self.copies(CHANGE)?.committed() != 0 {
+            let reason = "it already has its value, which never changes";
+            return Err(Error::new(ErrorKind::AlreadyExists, CHANGE, reason).with_key(key));
+        }
+        self.schema.blank().ok_or_else(|| {
+            let reason = "there is not enough memory for its value";
+            Error::new(ErrorKind::OutOfMemory, CHANGE, reason).with_key(key)
+        })
     }
 
     /// Returns the version of the value, which counts its commits: 1 for the initial value, 0 while

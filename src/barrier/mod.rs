@@ -5,7 +5,8 @@
 
 #[cfg(test)]
 mod model;
-pub(crate) mod protocol;
+mod protocol;
+mod state;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ use crate::wait::future;
 use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait, block, complete};
 use protocol::{Arrival, BarrierMemory, BarrierOutcome, LeftOut, MOST, Threads};
+
+pub use state::BarrierState;
 
 const WAIT: &str = "wait at";
 const CREATE: &str = "create";

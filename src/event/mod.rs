@@ -5,7 +5,8 @@
 
 #[cfg(test)]
 mod model;
-pub(crate) mod protocol;
+mod protocol;
+mod state;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use crate::sys;
 use crate::wait::future;
 use crate::wait::poll::{Polled, Wait, block};
 use protocol::{EventMemory, EventOutcome, EventWaiter, SET};
+
+pub use state::EventState;
 
 const WAIT: &str = "wait for";
 const CHANGE: &str = "set";

@@ -4,9 +4,9 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::locks::{self, OWN_LOCK, moment, named};
 use crate::error::Result;
 use crate::lock::deadlock::{Edge, way};
+use crate::lock::state::{self, OWN_LOCK, moment, named};
 use crate::segment::id::AttachmentId;
 use crate::segment::{Attachment, LivenessCheck, View, look_at_all_users};
 
@@ -130,7 +130,7 @@ fn edges() -> Result<Vec<LabelledEdge>> {
 }
 
 fn edges_of(view: &View) -> Vec<LabelledEdge> {
-    let notes = locks::notes(view, LivenessCheck::Thorough).into_iter();
+    let notes = state::notes(view, LivenessCheck::Thorough).into_iter();
     let standing = notes.filter(|(_, noted)| view.owner_at(noted.lock) == Some(noted.holder));
     let recorded = |id: AttachmentId| view.recorded(id);
     let edges = standing.filter_map(|(id, noted)| Edge::new(id, noted, recorded));

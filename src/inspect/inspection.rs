@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 
-use super::locks::Notes;
 use super::parts::{self, PartInfo};
 use super::recovery::{self, Recovery};
 use super::summary::Summary;
 use crate::error::Result;
+use crate::lock::state::Notes;
 use crate::schema::Schema;
 use crate::segment::{LivenessCheck, Segment, SegmentOptions, View, look_at};
 use crate::value::view;

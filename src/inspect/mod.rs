@@ -1,13 +1,12 @@
 //! The views of segments from outside. They never lock, wait, repair or keep a segment alive.
 //!
 //! A `summary` is the quick view of each of many segments. An `inspection` is the full view of one:
-//! `locks` and `parts` with their holders and waiters, and each `recovery`. A `deadlock` may span
+//! the `parts` with their holders and waiters, and each `recovery`. A `deadlock` may span
 //! several segments. `foreign` lists shared objects of programs without this library.
 
 mod deadlock;
 mod foreign;
 mod inspection;
-mod locks;
 mod parts;
 mod recovery;
 mod summary;
@@ -20,8 +19,7 @@ use crate::sys;
 pub use deadlock::{Deadlock, WaitEdge, deadlocks};
 pub use foreign::{ForeignKind, ForeignObject, list_foreign};
 pub use inspection::{Inspection, inspect};
-pub use locks::{Holder, LockState, Waiter};
-pub use parts::{PartInfo, PartState, Usage};
+pub use parts::{PartInfo, PartState};
 pub use recovery::Recovery;
 pub use summary::{
     Consistency, ListEntry, Summary, ValueType, list, list_all_users, owners, summarize,

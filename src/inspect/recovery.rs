@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::locks::{OWN_LOCK, named};
 use super::parts;
+use crate::lock::state::{OWN_LOCK, named};
 use crate::schema::Schema;
 use crate::segment::{Attachment, View, recoveries};
 

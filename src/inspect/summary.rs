@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::locks::{LockState, Looked, Notes, OWN_LOCK, Waiter, named};
 use crate::error::{Error, Result};
+use crate::lock::state::{LockState, Looked, Notes, OWN_LOCK, Waiter, named};
 use crate::lock::{AbandonCause, Abandonment};
 use crate::memory::Memory;
 use crate::memory::format::Header;

@@ -7,6 +7,7 @@
 //! - `part`: the lock of a part. `acquiring`: the wait for either.
 //! - `error`: why a lock was not acquired, and what its previous owner left.
 //! - `deadlock`: waits that cannot end.
+//! - `state`: its holder and waiters, for inspection.
 
 mod acquiring;
 mod atomic;
@@ -19,6 +20,7 @@ mod hold;
 mod model;
 pub(crate) mod part;
 mod protocol;
+pub(crate) mod state;
 
 pub(crate) use acquiring::{AcquireWait, WaitMode};
 pub(crate) use attempt::{Lock, UpdateMode};

@@ -8,13 +8,14 @@ pub(crate) mod inner_lock;
 pub(crate) mod layout;
 mod part;
 pub mod support;
+pub(crate) mod view;
 
 pub use part::Part;
 
 use std::time::Duration;
 
+pub(crate) use layout::row_len;
 pub(crate) use layout::{Initializer, LayoutCursor, PartRef};
-pub(crate) use layout::{low, row_len};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};

@@ -23,7 +23,7 @@ use crate::wait::poll::{Polled, Wait, block};
 
 /// The numbers of the two marks: the reader counts that `protocol` keeps, and the writing thread.
 const READERS: usize = 0;
-const THREAD: usize = 1;
+pub(super) const THREAD: usize = 1;
 
 const ENTER: &str = "lock";
 

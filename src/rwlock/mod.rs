@@ -8,7 +8,8 @@
 pub(crate) mod memory;
 #[cfg(test)]
 mod model;
-pub(crate) mod protocol;
+mod protocol;
+mod state;
 
 use std::marker::PhantomData;
 use std::mem;
@@ -28,6 +29,8 @@ use crate::segment::id::AttachmentId;
 use crate::segment::{Attachment, Segment};
 use crate::value::copies::{self, size_for};
 use memory::{RwLockAcquired, RwLockHold, RwLockRef};
+
+pub use state::RwLockState;
 
 const READ: &str = "lock for reading";
 const WRITE: &str = "lock for writing";

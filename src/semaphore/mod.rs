@@ -5,7 +5,8 @@
 
 #[cfg(test)]
 mod model;
-pub(crate) mod protocol;
+mod protocol;
+mod state;
 
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,8 @@ use crate::wait::future;
 use crate::wait::liveness::LivenessChecker;
 use crate::wait::poll::{Polled, Wait, block, complete};
 use protocol::{SemaphoreMemory, SemaphoreOutcome, Wanted};
+
+pub use state::SemaphoreState;
 
 const ACQUIRE: &str = "acquire a permit of";
 const RELEASE: &str = "release permits of";

@@ -104,61 +104,60 @@ fn the_holders_of_a_part_are_named() {
     assert!(seen().parts.iter().all(|it| it.waiters.is_empty()));
 
     let child = using(&["mutex", "read", "read", "take"]);
-    let PartState::Mutex { lock } = part("mutex").state else {
+    let PartState::Mutex(mutex) = part("mutex").state else {
         panic!("it is a mutex");
     };
-    assert_eq!(holder(&lock), child.pid());
-    let PartState::RwLock { writer, readers } = part("inner.rwlock").state else {
+    assert_eq!(holder(&mutex.lock), child.pid());
+    let PartState::RwLock(rwlock) = part("inner.rwlock").state else {
         panic!("it is a read-write lock");
     };
     assert_eq!(
-        (writer, pids(&readers)),
+        (rwlock.writer, pids(&rwlock.readers)),
         (LockState::Free, vec![(child.pid(), 2)])
     );
     let own = family.inner.permits.acquire().expect("there are two");
-    let PartState::Semaphore { permits, holders } = part("inner.permits").state else {
+    let PartState::Semaphore(semaphore) = part("inner.permits").state else {
         panic!("it is a semaphore");
     };
     let expected = [(std::process::id(), 1), (child.pid(), 1)];
     assert_eq!(
-        (permits, pids(&holders).as_slice()),
+        (semaphore.permits, pids(&semaphore.holders).as_slice()),
         (2, expected.as_slice())
     );
     drop(own);
 
     family.inner.manual.set().expect("it is no fork");
-    assert_eq!(
-        part("inner.manual").state,
-        PartState::Event { is_set: true }
-    );
-    assert_eq!(part("inner.auto").state, PartState::Event { is_set: false });
+    for (path, is_set) in [("inner.manual", true), ("inner.auto", false)] {
+        let PartState::Event(event) = part(path).state else {
+            panic!("it is an event");
+        };
+        assert_eq!(event.is_set, is_set, "{path}");
+    }
     let mut meets = using(&[]);
     meets.tell("meet");
     meets.waits_for_memory();
-    let PartState::Barrier {
-        participants,
-        arrived,
-    } = part("inner.strict").state
-    else {
+    let PartState::Barrier(barrier) = part("inner.strict").state else {
         panic!("it is a barrier");
     };
-    assert_eq!((participants, pids(&arrived)), (3, vec![(meets.pid(), 1)]));
+    assert_eq!(
+        (barrier.participants, pids(&barrier.arrived)),
+        (3, vec![(meets.pid(), 1)])
+    );
     meets.kill();
 
     let mut makes = using(&[]);
     makes.tell("make");
     makes.hears("makes");
-    let PartState::OnceLock { lock, is_made } = part("once").state else {
-        panic!("it is a once");
+    let once = || match part("once").state {
+        PartState::OnceLock(once) => once,
+        other => panic!("it is a once, not {other:?}"),
     };
-    assert_eq!((holder(&lock), is_made), (makes.pid(), false));
+    let making = once();
+    assert_eq!((holder(&making.lock), making.is_made), (makes.pid(), false));
     makes.tell("on");
     makes.hears("has");
-    let made = PartState::OnceLock {
-        lock: LockState::Free,
-        is_made: true,
-    };
-    assert_eq!(part("once").state, made);
+    let made = once();
+    assert_eq!((made.lock, made.is_made), (LockState::Free, true));
 }
 
 fn the_waiters_for_a_part_are_named() {

@@ -10,6 +10,7 @@ mod dependencies;
 mod documents;
 mod layers;
 mod platform;
+mod primitives;
 mod prose;
 mod source;
 mod tree;

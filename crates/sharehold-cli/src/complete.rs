@@ -42,19 +42,8 @@ pub(crate) fn fields(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, paths)
 }
 
-pub(crate) fn events(current: &OsStr) -> Vec<CompletionCandidate> {
-    parts(current, Primitive::Event)
-}
-
-pub(crate) fn semaphores(current: &OsStr) -> Vec<CompletionCandidate> {
-    parts(current, Primitive::Semaphore)
-}
-
-pub(crate) fn barriers(current: &OsStr) -> Vec<CompletionCandidate> {
-    parts(current, Primitive::Barrier)
-}
-
-fn parts(current: &OsStr, wanted: Primitive) -> Vec<CompletionCandidate> {
+/// The parts of one primitive.
+pub(crate) fn parts(current: &OsStr, wanted: Primitive) -> Vec<CompletionCandidate> {
     let fields = schema().map(|it| it.fields()).unwrap_or_default();
     let found = fields
         .into_iter()

@@ -4,11 +4,13 @@
 //! Help, manual pages and completions are all made of this.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 use clap_complete::engine::ArgValueCompleter;
+use sharehold::Primitive;
 
 use crate::units::{SIZES, TIMES};
 use crate::{Cli, complete};
@@ -115,11 +117,19 @@ fn dressed(command: Command) -> Command {
     command.mut_args(|arg| match arg.get_id().as_str() {
         "key" | "keys" => arg.add(ArgValueCompleter::new(complete::keys)),
         "field" => arg.add(ArgValueCompleter::new(complete::fields)),
-        "event" => arg.add(ArgValueCompleter::new(complete::events)),
-        "semaphore" => arg.add(ArgValueCompleter::new(complete::semaphores)),
-        "barrier" => arg.add(ArgValueCompleter::new(complete::barriers)),
-        _ => arg,
+        id => match named(id) {
+            Some(primitive) => arg.add(ArgValueCompleter::new(move |current: &OsStr| {
+                complete::parts(current, primitive)
+            })),
+            None => arg,
+        },
     })
+}
+
+/// The primitive that an argument is named after, such as `semaphore`.
+fn named(id: &str) -> Option<Primitive> {
+    let mut all = Primitive::ALL.iter().copied();
+    all.find(|it| it.name().eq_ignore_ascii_case(id))
 }
 
 /// Joins the lines of paragraphs; what is indented stays as it is.

@@ -31,6 +31,7 @@ mod output;
 mod own;
 mod parts;
 mod poll;
+mod primitive;
 mod process;
 mod read;
 mod reset;

@@ -11,7 +11,7 @@ use sharehold::{
 use crate::describe::{self, AttachmentJson};
 use crate::output::Tone;
 use crate::table::{Align, Cell, Table};
-use crate::{format, value};
+use crate::{format, primitive, value};
 
 /// What the segment's own lock is called beside those of parts.
 const OWN: &str = "the lock";
@@ -24,10 +24,10 @@ pub(crate) fn parts(seen: &Inspection) -> Vec<Vec<Cell>> {
         ("STATE", Align::Left),
     ]);
     for part in &seen.parts {
-        let (words, tone) = part_words(&part.state);
+        let (words, tone) = primitive::words(&part.state);
         table.row([
             Cell::from(format::visible(&part.path)),
-            Cell::new(kind(&part.state), Tone::Faint),
+            Cell::new(part.state.primitive().name(), Tone::Faint),
             Cell::new(words, tone),
         ]);
     }
@@ -125,104 +125,6 @@ pub(crate) fn holder_words(holder: &Holder) -> Vec<String> {
     thread.into_iter().chain(seen).collect()
 }
 
-fn lock_words(lock: &LockState) -> (String, Tone) {
-    let words = |how: &str, holder: &Holder| {
-        let who = format!("{how} by {}", describe::who(holder.attachment.as_ref()));
-        let more = holder_words(holder);
-        std::iter::once(who)
-            .chain(more)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    match lock {
-        LockState::Held(holder) => (words("held", holder), Tone::Plain),
-        LockState::Abandoned(holder) => (words("abandoned", holder), Tone::Bad),
-        _ => ("free".to_owned(), Tone::Faint),
-    }
-}
-
-fn part_words(state: &PartState) -> (String, Tone) {
-    match state {
-        PartState::Mutex { lock } => lock_words(lock),
-        PartState::OnceLock {
-            lock: LockState::Free,
-            is_made,
-        } => {
-            let words = if *is_made { "made" } else { "not made yet" };
-            (words.to_owned(), Tone::Faint)
-        }
-        PartState::OnceLock { lock, .. } => {
-            let (words, tone) = lock_words(lock);
-            (format!("being made, {words}"), tone)
-        }
-        PartState::RwLock {
-            writer: LockState::Free,
-            readers,
-        } if readers.is_empty() => ("free".to_owned(), Tone::Faint),
-        PartState::RwLock {
-            writer: LockState::Free,
-            readers,
-        } => (format!("read by {}", shares(readers)), Tone::Plain),
-        PartState::RwLock { writer, readers } => {
-            let (words, tone) = lock_words(writer);
-            let words = format!("to write, {words}");
-            if readers.is_empty() {
-                (words, tone)
-            } else {
-                (format!("{words}; still read by {}", shares(readers)), tone)
-            }
-        }
-        PartState::Semaphore { permits, holders } => {
-            let taken: u32 = holders.iter().map(|it| it.count).sum();
-            let left = format!("{} of {permits} left", permits.saturating_sub(taken));
-            if holders.is_empty() {
-                (left, Tone::Faint)
-            } else {
-                (format!("{left}, taken by {}", shares(holders)), Tone::Plain)
-            }
-        }
-        PartState::Event { is_set: true } => ("set".to_owned(), Tone::Plain),
-        PartState::Event { .. } => ("not set".to_owned(), Tone::Faint),
-        PartState::Barrier {
-            participants,
-            arrived,
-        } => {
-            let here: u32 = arrived.iter().map(|it| it.count).sum();
-            let words = format!("{here} of {participants} here");
-            if arrived.is_empty() {
-                (words, Tone::Faint)
-            } else {
-                (format!("{words}: {}", shares(arrived)), Tone::Plain)
-            }
-        }
-        _ => ("-".to_owned(), Tone::Faint),
-    }
-}
-
-/// The holders and their counts: `4711 importer, 4712 viewer (2)`.
-fn shares(shares: &[Usage]) -> String {
-    let words = shares.iter().map(|it| {
-        let who = describe::who(Some(&it.attachment));
-        match it.count {
-            1 => who,
-            count => format!("{who} ({count})"),
-        }
-    });
-    words.collect::<Vec<_>>().join(", ")
-}
-
-fn kind(state: &PartState) -> &'static str {
-    match state {
-        PartState::Mutex { .. } => "Mutex",
-        PartState::OnceLock { .. } => "OnceLock",
-        PartState::RwLock { .. } => "RwLock",
-        PartState::Semaphore { .. } => "Semaphore",
-        PartState::Event { .. } => "Event",
-        PartState::Barrier { .. } => "Barrier",
-        _ => "-",
-    }
-}
-
 /// The state and owner of a lock, as JSON.
 #[derive(Serialize)]
 pub(crate) struct HeldJson {
@@ -292,7 +194,7 @@ pub(crate) fn parts_json(seen: &Inspection) -> Vec<PartJson> {
         .collect();
     let parts = seen.parts.iter().map(|part| PartJson {
         path: part.path.clone(),
-        kind: kind(&part.state),
+        kind: part.state.primitive().name(),
         state: (&part.state).into(),
         value: values.get(part.path.as_str()).cloned(),
         waiters: part.waiters.iter().map(Into::into).collect(),
@@ -345,26 +247,25 @@ impl From<&PartState> for PartStateJson {
             shares.collect()
         };
         match state {
-            PartState::Mutex { lock } => PartStateJson::Mutex { lock: lock.into() },
-            PartState::OnceLock { lock, is_made } => PartStateJson::OnceLock {
-                lock: lock.into(),
-                made: *is_made,
+            PartState::Mutex(it) => PartStateJson::Mutex {
+                lock: (&it.lock).into(),
             },
-            PartState::RwLock { writer, readers } => PartStateJson::RwLock {
-                writer: writer.into(),
-                readers: all(readers),
+            PartState::OnceLock(it) => PartStateJson::OnceLock {
+                lock: (&it.lock).into(),
+                made: it.is_made,
             },
-            PartState::Semaphore { permits, holders } => PartStateJson::Semaphore {
-                permits: *permits,
-                holders: all(holders),
+            PartState::RwLock(it) => PartStateJson::RwLock {
+                writer: (&it.writer).into(),
+                readers: all(&it.readers),
             },
-            PartState::Event { is_set } => PartStateJson::Event { set: *is_set },
-            PartState::Barrier {
-                participants,
-                arrived,
-            } => PartStateJson::Barrier {
-                participants: *participants,
-                arrived: all(arrived),
+            PartState::Semaphore(it) => PartStateJson::Semaphore {
+                permits: it.permits,
+                holders: all(&it.holders),
+            },
+            PartState::Event(it) => PartStateJson::Event { set: it.is_set },
+            PartState::Barrier(it) => PartStateJson::Barrier {
+                participants: it.participants,
+                arrived: all(&it.arrived),
             },
             _ => PartStateJson::Other {},
         }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sharehold::{
-    Error, ErrorKind, FieldValue, Inspection, Kind, Number, PartInfo, PartState, Primitive, Schema,
+    Error, ErrorKind, FieldValue, Inspection, Kind, Number, PartInfo, Primitive, Schema,
     SegmentOptions, UntypedGuarded, UntypedParts, UntypedShared,
 };
 
 use crate::exit::{Exit, Failure};
-use crate::{format, hint};
+use crate::{format, hint, primitive};
 
 /// The path of a whole value.
 pub(crate) const WHOLE: &str = ".";
@@ -101,16 +101,7 @@ pub(crate) fn of_part(schema: &Schema, part: &PartInfo, rest: String) -> Option<
             version: part.version.unwrap_or_default(),
         });
     }
-    let number = |number: u32| (Schema::of::<u32>(), number.to_ne_bytes().to_vec());
-    let (schema, bytes) = match &part.state {
-        PartState::Event { is_set } => (Schema::of::<bool>(), vec![u8::from(*is_set)]),
-        PartState::Semaphore { permits, holders } => {
-            let taken: u32 = holders.iter().map(|it| it.count).sum();
-            number(permits.saturating_sub(taken))
-        }
-        PartState::Barrier { arrived, .. } => number(arrived.iter().map(|it| it.count).sum()),
-        _ => return None,
-    };
+    let (schema, bytes) = primitive::reading(&part.state)?;
     // It has no versions: a change is another value.
     let version = bytes
         .iter()
@@ -237,11 +228,7 @@ fn parts_or(options: &SegmentOptions, key: &str, error: Error) -> Result<Untyped
 }
 
 fn not_a_value(path: &str, primitive: Primitive) -> anyhow::Error {
-    let hint = match primitive {
-        Primitive::Semaphore => "`sharehold acquire` takes its permits",
-        Primitive::Barrier => "`sharehold arrive` meets the others there",
-        _ => "`sharehold set KEY EVENT` sets it, `sharehold reset KEY EVENT` resets it",
-    };
+    let hint = primitive::commands(primitive);
     let detail = format!(
         "`{path}` is a {}, which holds no value; {hint}",
         primitive.name()

@@ -1,9 +1,9 @@
-//! The view of one lock from outside: its holder and its waiters.
+//! The view of one lock from outside, for inspection: its holder and its waiters.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lock::UpdateMode;
+use super::UpdateMode;
 use crate::memory::format::{LockWords, ThreadMark};
 use crate::segment::id::AttachmentId;
 use crate::segment::table::{self, Presence};
@@ -11,7 +11,7 @@ use crate::segment::waits::{self, WaitRecord};
 use crate::segment::{Attachment, LivenessCheck, View};
 
 /// The place of the segment's own lock, as wait records state it.
-pub(super) const OWN_LOCK: u32 = 1;
+pub(crate) const OWN_LOCK: u32 = 1;
 
 /// The state of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,19 +54,19 @@ pub struct Waiter {
 }
 
 /// A lock under inspection.
-pub(super) struct Looked<'a> {
-    pub(super) view: &'a View,
-    pub(super) words: &'a LockWords,
+pub(crate) struct Looked<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) words: &'a LockWords,
     /// Its place, as wait records state it.
-    pub(super) place: u32,
+    pub(crate) place: u32,
     /// The offset of slot 0's mark with the thread that holds the lock, and the distance between
     /// the marks of two slots; `None` if the slot itself records the thread.
-    pub(super) threads: Option<(usize, usize)>,
+    pub(crate) threads: Option<(usize, usize)>,
 }
 
 impl<'a> Looked<'a> {
     /// Returns the segment's own lock.
-    pub(super) fn own(view: &'a View) -> Looked<'a> {
+    pub(crate) fn own(view: &'a View) -> Looked<'a> {
         Looked {
             view,
             words: &view.copied.header().lock,
@@ -92,7 +92,7 @@ impl<'a> Looked<'a> {
 }
 
 impl LockState {
-    pub(super) fn of(lock: &Looked<'_>, notes: &Notes, care: LivenessCheck) -> LockState {
+    pub(crate) fn of(lock: &Looked<'_>, notes: &Notes, care: LivenessCheck) -> LockState {
         let owner = lock.words.owner.load(Ordering::Relaxed);
         if owner == 0 {
             return LockState::Free;
@@ -113,10 +113,10 @@ impl LockState {
 
 /// The wait records of all live attachments.
 #[derive(Debug)]
-pub(super) struct Notes(Vec<(Attachment, WaitRecord)>);
+pub(crate) struct Notes(Vec<(Attachment, WaitRecord)>);
 
 impl Notes {
-    pub(super) fn of(view: &View, care: LivenessCheck) -> Notes {
+    pub(crate) fn of(view: &View, care: LivenessCheck) -> Notes {
         let mut found = Vec::new();
         for (id, noted) in notes(view, care) {
             found.extend(named(view, id).map(|attachment| (attachment, noted)));
@@ -126,7 +126,7 @@ impl Notes {
     }
 
     /// Returns the waiters for the lock at a place, the longest wait first.
-    pub(super) fn waiters(&self, place: u32) -> Vec<Waiter> {
+    pub(crate) fn waiters(&self, place: u32) -> Vec<Waiter> {
         let waits = self.of_lock(place);
         let waiters = waits.filter_map(|(attachment, noted)| {
             Some(Waiter {
@@ -151,7 +151,7 @@ impl Notes {
 
 /// Returns the wait records of live attachments. It checks the liveness only of attachments that
 /// have wait records.
-pub(super) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, WaitRecord)> {
+pub(crate) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, WaitRecord)> {
     let mut found = Vec::new();
     for (id, slot) in view.taken() {
         let mut noted = waits::noted(&slot).peekable();
@@ -163,11 +163,11 @@ pub(super) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, Wait
 }
 
 /// Converts a time since 1970; `None` if it is out of range.
-pub(super) fn moment(since: Duration) -> Option<SystemTime> {
+pub(crate) fn moment(since: Duration) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
 /// Describes an attachment, if the segment still has its record.
-pub(super) fn named(view: &View, id: AttachmentId) -> Option<Attachment> {
+pub(crate) fn named(view: &View, id: AttachmentId) -> Option<Attachment> {
     Some(Attachment::of(id, &view.recorded(id)?))
 }
