@@ -45,7 +45,10 @@ pub(crate) fn commands(primitive: Primitive) -> &'static str {
     match primitive {
         Primitive::Semaphore => "`sharehold acquire` takes its permits",
         Primitive::Barrier => "`sharehold arrive` meets the others there",
-        _ => "`sharehold set KEY EVENT` sets it, `sharehold reset KEY EVENT` resets it",
+        Primitive::Event => {
+            "`sharehold set KEY EVENT` sets it, `sharehold reset KEY EVENT` resets it"
+        }
+        _ => "`sharehold help` lists the commands",
     }
 }
 
