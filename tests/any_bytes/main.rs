@@ -518,7 +518,7 @@ fn a_segment_that_is_scribbled_over_in_use_neither_crashes_nor_hangs() {
     );
 }
 
-/// Whoever reads without the lock is not to wait for who has it.
+/// A reader without the lock does not wait for the owner of the lock.
 fn a_value_that_seems_to_change_all_the_time_is_damaged() {
     let options = options().policy(Policy::Persistent);
     let shared = options.create_shared::<[u32; 8]>(KEY, &[7; 8]);

@@ -207,7 +207,7 @@ fn parts_that_are_scribbled_over_in_use_neither_crash_nor_hang() {
     });
 }
 
-/// Whoever reads without the lock is not to wait for who has it.
+/// A reader without the lock does not wait for the owner of the lock.
 fn a_value_that_seems_to_change_all_the_time_is_damaged() {
     let all: All = options().create_part(KEY, first()).expect("it is new");
     let path = directory().join(&left_in_directory()[0]);

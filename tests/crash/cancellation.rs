@@ -1,4 +1,4 @@
-//! Deaths of those who wait for parts: who gives up, whose wait is dropped, and who is a task.
+//! Deaths of waiters for parts: waiters that give up, dropped waits, and tasks.
 
 use std::future::Future;
 use std::pin::Pin;

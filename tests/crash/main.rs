@@ -100,8 +100,8 @@ fn executable() -> &'static str {
     })
 }
 
-/// Checks that the segment is as good as new for one who comes now: it can be attached to, locked
-/// and left.
+/// Checks that the segment is as good as new for a process that comes now: it can be attached to,
+/// locked and detached from.
 fn usable_by_a_new_one(world: &World) -> Outcome {
     let other = attach(world)?;
     match other.lock_timeout(LONG) {
@@ -113,8 +113,8 @@ fn usable_by_a_new_one(world: &World) -> Outcome {
     Ok(())
 }
 
-/// Checks what is told to people: nobody is said to wait who does not, and each certificate is of
-/// one who died.
+/// Checks what inspection reports: each reported waiter waits, and each recovery record names a
+/// process that died.
 fn evidence_is_sound(world: &World) -> Outcome {
     let seen = sharehold::inspect(&key(world))?;
     if !seen.summary.waiters.is_empty() {

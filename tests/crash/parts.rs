@@ -1,5 +1,5 @@
-//! Deaths in and around the parts of a segment: whoever lives comes in, finds old or new values,
-//! and gets back what the dead had.
+//! Deaths in and around the parts of a segment: a living process gets in, finds old or new values,
+//! and gets back what the dead process had.
 
 use std::sync::mpsc;
 use std::thread;
@@ -143,8 +143,8 @@ fn beside<R: Send + 'static>(
     )
 }
 
-/// Checks that everything can be used as if nothing had happened, by this one and by one who comes
-/// now.
+/// Checks that everything can be used as if nothing had happened, by this process and by one that
+/// comes now.
 pub(super) fn usable(parts: &Parts) -> Outcome {
     let other = Parts::attach(parts.mutex.segment().key())?;
     for parts in [parts, &other] {
@@ -233,7 +233,7 @@ fn mutex_change() -> Scenario {
     )
 }
 
-/// By one who does not have the type.
+/// By a program that does not have the type.
 fn untyped_change(
     name: &str,
     path: &'static str,
@@ -370,8 +370,8 @@ fn event_set_beside_a_waiter(
     beside(
         name,
         move |parts| Box::new(move || which(parts).set().expect("it is no fork")),
-        // Without a limit, at whose end it would look once more: one who is left asleep is seen to
-        // hang.
+        // Without a limit, because a waiter looks once more at the end of a limit. A waiter that is
+        // left asleep then shows as a hang.
         move |parts| which(parts).wait(),
         move |parts, death, waiter| {
             if !death.completed() {

@@ -241,8 +241,8 @@ fn set_while_another_waits() -> Scenario {
                 let waiter = scope.spawn(move || {
                     let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
                     let _ = say.send(own);
-                    // Without a limit, at whose end it would look once more: one who is left asleep
-                    // is seen to hang.
+                    // Without a limit, because a waiter looks once more at the end of a limit. A
+                    // waiter that is left asleep then shows as a hang.
                     survivor.wait_while(|it| *it == [1; 8])
                 });
                 let thread = said.recv()?;

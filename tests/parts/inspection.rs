@@ -1,4 +1,4 @@
-//! Who has which part, who waits for it, and what became of the dead, as it is seen from outside.
+//! The holders and waiters of parts, and the recoveries from dead holders, as seen from outside.
 
 use sharehold::{Deadlock, Inspection, LockState, PartInfo, PartState, Usage, deadlocks, inspect};
 use sharehold_testkit::{Child, Suite, Talk};
@@ -170,7 +170,7 @@ fn the_waiters_for_a_part_are_named() {
         let pids: Vec<_> = waiters.iter().map(|it| it.attachment.pid).collect();
         assert_eq!(pids, [child.pid()], "{path}");
         let thread = waiters[0].thread;
-        // Several may have permits, so that nobody is told that one thread waits for another.
+        // Several may have permits, so no report says that one thread waits for another.
         let known = (path != "inner.permits").then(|| child.pid());
         assert_eq!(thread, known, "{path}");
         child

@@ -1,5 +1,5 @@
-//! What each primitive promises to all who use it at once, as a small program that any number of
-//! members run; [`super::ways`] says as what they run, and who is killed meanwhile.
+//! What each primitive promises to all its concurrent users, as a small program that any number of
+//! members run; [`super::ways`] says as what they run, and which of them are killed meanwhile.
 //!
 //! A law that is broken shows in one of three ways. A member finds something that must not be, by
 //! means that do not depend on the library: a word in a file that only one at a time may write, or
@@ -30,10 +30,10 @@ pub(crate) trait Law: 'static {
     /// Takes part once, as a task.
     fn turn_in_task(member: &mut Member) -> impl Future<Output = ()> + Send;
 
-    /// What somebody who does not take part does again and again meanwhile.
+    /// What an onlooker does again and again meanwhile.
     fn beside(_outside: &Member) {}
 
-    /// What somebody who does not take part does when all who did have died, before others do.
+    /// What an onlooker does when all participants have died, before others take part.
     fn settle(_outside: &Member) {}
 
     /// Whether what was counted fits what is there, when nobody takes part any more and so many
@@ -55,7 +55,7 @@ enum Count {
 
 type Counts = [u64; 7];
 
-/// One who takes part, or looks on.
+/// A participant, or an onlooker.
 pub(crate) struct Member {
     family: Arc<Family>,
     counts: Arc<Shared<Counts>>,
@@ -67,7 +67,7 @@ pub(crate) struct Member {
 const COUNTS: &str = "com.example.family.counts";
 
 impl Member {
-    /// The first one, who looks on; `file` is for what is checked without the library.
+    /// The first member, an onlooker; `file` is for what is checked without the library.
     pub(crate) fn first(family: Family, file: &Path) -> Member {
         let counts = Shared::create(COUNTS, &[0; 7]).expect("nothing has the key");
         Member::of(family.into(), counts.into(), file)
@@ -108,7 +108,7 @@ impl Member {
         self.counts.get().expect("it is whole")[what as usize]
     }
 
-    /// What stands in the file for those who count this.
+    /// The word in the file with a count.
     fn word(&self, of: Count) -> u64 {
         let mut word = [0; 8];
         let read = self.file.read_exact_at(&mut word, 8 * of as u64);
@@ -129,8 +129,8 @@ impl Member {
         assert_eq!(self.word(of), word, "another one was inside, too");
     }
 
-    /// Takes one of two seats, which the kernel gives to one at a time: who has a permit finds one
-    /// free.
+    /// Takes one of two seats. The kernel gives each seat to one member at a time, and a member with
+    /// a permit finds a free one.
     fn seat(&self) -> File {
         let start = Instant::now();
         loop {
@@ -141,7 +141,7 @@ impl Member {
                     return file;
                 }
             }
-            // Of one who has died the permit may be back before the seat.
+            // After a death the permit may come back before the seat.
             assert!(
                 start.elapsed() < LONG,
                 "more are seated than there are permits"
@@ -155,7 +155,7 @@ async fn soon<F: Future>(future: F) -> F::Output {
     timeout(LONG, future).await.expect("it comes")
 }
 
-/// Each of those who changed the value has changed it once, and those who died at most once more.
+/// Each member that counted its change changed the value once, and each dead one at most once more.
 #[track_caller]
 fn judge_changes(value: &Value, counted: u64, deaths: u64) {
     let value = whole(value);
@@ -304,7 +304,7 @@ impl Law for ManyOrOne {
     }
 }
 
-/// A value is made once, by one of all who want it, and all have that one.
+/// A value is made once, by one of the members, and all members get it.
 pub(crate) struct MadeOnce;
 
 impl MadeOnce {
@@ -402,12 +402,12 @@ impl Law for NoMoreThanThereAre {
     }
 }
 
-/// Whoever waits for an event is woken when it is set, and no more pass than it was set for.
+/// A waiter for an event is woken when it is set, and no more waiters pass than it was set for.
 pub(crate) struct NoneSleepsOn;
 
 impl NoneSleepsOn {
     fn set(member: &Member) {
-        // Before it is set: whoever passes finds it counted.
+        // Counted before it is set: a waiter that passes finds the count raised.
         member.count(Count::Set);
         member.family.inner.auto.set().expect("it is no fork");
     }
@@ -465,8 +465,8 @@ impl Law for NoneSleepsOn {
     }
 }
 
-/// All who meet in a round of a barrier go on, or, where one has died, none; and one of them was
-/// the last.
+/// All participants of a round of a barrier go on, or none if one of them has died; and one of them
+/// was the last.
 pub(crate) struct AllOrNone;
 
 impl AllOrNone {
@@ -501,8 +501,8 @@ impl Law for AllOrNone {
     }
 
     fn settle(outside: &Member) {
-        // The dead may have arrived in a round that has not ended, and those who come are to begin
-        // with none.
+        // Dead participants may have arrived in a round that has not ended. New participants begin
+        // with no arrivals.
         let finds_nobody = |met: sharehold::Result<bool>| {
             met.is_err_and(|error| error.kind() == ErrorKind::Timeout)
         };

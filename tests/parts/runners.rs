@@ -54,7 +54,7 @@ fn runtime() -> Runtime {
     runtime.expect("there are threads")
 }
 
-/// One who looks on, while and after others take part.
+/// An onlooker, while and after others take part.
 fn outside() -> (Member, NamedTempFile) {
     let file = NamedTempFile::new().expect("there is room");
     (Member::first(create(), file.path()), file)

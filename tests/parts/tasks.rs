@@ -1,5 +1,5 @@
-//! Waiting for parts in tasks: what a dropped future leaves, who is woken by a death, and what a
-//! forked child finds.
+//! Waiting for parts in tasks: what a dropped future leaves, which waiter a death wakes, and
+//! what a forked child finds.
 
 use std::fs::File;
 use std::future::Future;
@@ -218,7 +218,7 @@ fn a_dropped_reader_blocks_no_task() {
     let mut let_in = Box::pin(rwlock.read_async());
     assert_waits(let_in.as_mut());
     drop(writer);
-    // It may come in, and is not polled: that keeps nobody out who only tries.
+    // It may come in, and is not polled: that does not keep out an attempt without waiting.
     drop(rwlock.try_write().expect("nobody is inside"));
     drop(let_in);
     drop(rwlock.try_write().expect("nobody is inside"));

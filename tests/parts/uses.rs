@@ -73,7 +73,7 @@ fn parts_are_used_by_their_paths() {
     // A once has one value only.
     let again = parts.guarded("once").expect("it is one").update(|_| ());
     assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
-    // Who has it locked is waited for, by either.
+    // An update by path waits for an owner by type.
     let held = family.mutex.lock().expect("it is free");
     let mutex = parts.guarded("mutex").expect("it is one");
     let late = thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Daemons and those who become another program: processes that live on without what the library
-//! opened for them.
+//! Daemons and processes that execute another program: they live on without the descriptors that
+//! the library opened for them.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Looking at segments from outside: all is told, nothing is changed, and nothing that becomes of a
-//! file stops who looks.
+//! Inspection of segments from outside: everything is reported, nothing is changed, and nothing
+//! that happens to a file stops the inspection.
 
 use std::fs::{self, OpenOptions};
 use std::process;
@@ -291,7 +291,7 @@ fn a_file_that_is_cut_off_meanwhile_is_an_error_and_no_signal() {
             let mut options = OpenOptions::new();
             let file = options.write(true).open(&path).expect("it is there");
             for cut in cuts.iter().cycle() {
-                // Header and table stay whole, so that who looks gets as far as the value.
+                // Header and table stay whole, so that inspection reaches the value.
                 file.set_len(*cut).expect("it can be cut");
                 file.set_len(whole.len() as u64).expect("there is memory");
                 if done.load(Ordering::Relaxed) {

@@ -224,7 +224,7 @@ fn destroy_gets_through_a_storm_of_attachers() {
 /// What a segment holds from the first moment on.
 const WHOLE: u64 = 0x5ade_5ade_5ade_5ade;
 
-/// Locks, whoever died holding it: nobody leaves anything half written here.
+/// Locks, also after an owner died: no process leaves anything half written here.
 fn locked(segment: &Segment) -> sharehold::SegmentGuard<'_> {
     match segment.lock() {
         Ok(bytes) => bytes,

@@ -134,8 +134,8 @@ fn recover_repairs_before_it_vouches() {
     drop(segment.lock().expect("it was repaired"));
 }
 
-/// Acquires the lock, adds to the list in the segment who died before it and itself, and dies
-/// holding it.
+/// Acquires the lock, adds the previous owner and itself to the list in the segment, and dies
+/// holding the lock.
 fn mortal(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     test.say("ready");

@@ -1,5 +1,5 @@
-//! What can be seen from outside of who waits for whom, and of those who died: it is told while it
-//! is so, and not for longer.
+//! What is visible from outside of waiters, owners and deaths: it is reported while it is so, and
+//! not for longer.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

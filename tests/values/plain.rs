@@ -1,5 +1,5 @@
-//! Plain locks of a segment with a type: whose death they are told of, and what they cannot do to
-//! its value.
+//! Plain locks of a segment with a type: which deaths they report, and what they cannot do to its
+//! value.
 
 use sharehold::{
     AbandonCause, DestroyMode, ErrorKind, LockError, Mutex, Part, Policy, Segment, Shared,

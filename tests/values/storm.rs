@@ -1,5 +1,5 @@
-//! One writes, others read, and all of them are stopped and killed at random moments: nobody reads
-//! a mixture, and nobody who reads waits for one who does not go on.
+//! One writes, others read, and all of them are stopped and killed at random moments: no reader
+//! sees a mixture, and no reader waits for a process that does not go on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;

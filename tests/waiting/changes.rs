@@ -1,4 +1,4 @@
-//! Waiting for a value to change: what is seen, by whom, and after whose death.
+//! Waiting for a value to change: what which waiter sees, and after which death.
 
 use std::thread;
 use std::time::{Duration, Instant};

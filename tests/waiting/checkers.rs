@@ -64,7 +64,7 @@ fn permit_waiter(test: &mut Talk) {
     test.wait_for_end();
 }
 
-/// The same for those who wait to read, of whom the first one writes.
+/// The same for waiting readers, the first of which writes.
 fn reader(test: &mut Talk) {
     let rwlock = RwLock::<u64>::attach(KEY).expect("it is there");
     test.say("waits");
@@ -142,7 +142,7 @@ fn look_little_more_than_a_few(start: fn() -> Child) {
     );
 }
 
-/// The lock goes to one after another of those who still wait.
+/// The lock goes to one after another of the remaining waiters.
 fn all_get_it(waiters: &mut [Child]) {
     let segment = Segment::attach(KEY).expect("it is there");
     for waiter in &mut *waiters {

@@ -1,5 +1,5 @@
-//! Learning who leaves: those who detach, end and are killed, once each, by those who are told when
-//! they wait.
+//! Learning of departures: each process that detaches, ends or is killed is reported once to each
+//! waiter.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ fn member(test: &mut Talk) {
     }
 }
 
-/// Says who leaves.
+/// Prints the departures.
 fn follower(test: &mut Talk) {
     let segment = Segment::attach(KEY).expect("it is there");
     let departures = segment.departures().expect("it is ours");

@@ -42,8 +42,8 @@ fn sleeps_of(pid: u32) -> u64 {
     sleeps.sum()
 }
 
-/// Waits until a process goes to sleep no more: for a quarter of a second it has not woken up,
-/// while who polls would have thirty times.
+/// Waits until a process goes to sleep no more: for a quarter of a second it has not woken up.
+/// A process that polls would have woken up thirty times.
 fn wait_until_idle(pid: u32) {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Many who wait and many who change, some of whom are killed: at the end everybody living has seen
+//! Many waiters and many writers, some of which are killed: at the end every living waiter has seen
 //! the last value.
 
 use fastrand::Rng;
@@ -78,8 +78,8 @@ fn no_waiter_misses_the_last_change_despite_deaths() {
                 start(waiter)
             };
         }
-        // Killed, so that the last change is made by one who takes the lock from the dead, or finds
-        // it free.
+        // Killed, so that the last change is made by a process that recovers the lock, or finds it
+        // free.
         for changer in &mut changers {
             changer.kill();
         }

@@ -1,5 +1,5 @@
 //! Waiting in tasks, with two executors that know nothing of each other: many at once, cancelled
-//! ones, and those whose peers die.
+//! ones, and ones with peers that die.
 
 use std::future::Future;
 use std::pin::pin;

@@ -89,7 +89,8 @@ fn nothing_is_lost_while_holders_are_killed() {
     assert_eq!(said.code, 0, "{said:?}");
 }
 
-/// A typed value is whole whoever dies, so that it can be changed; the next `lock` is told.
+/// A typed value stays whole when any process dies, so it can be changed. The next `lock` reports
+/// the death.
 #[test]
 fn a_killed_lock_command_does_not_block_changes_of_a_value() {
     const DEATHS: u32 = 100;
@@ -291,7 +292,7 @@ fn the_command_is_killed_with_the_holder_of_the_lock() {
     child.kill().expect("it is a child");
     child.wait().expect("it is a child");
     until(|| has_ended(pid));
-    // The pipe ends when the last one who could write into it has ended.
+    // The pipe ends when the last process that could write into it has ended.
     let mut rest = String::new();
     out.read_to_string(&mut rest).expect("the pipe is whole");
     assert!(rest.is_empty());

@@ -178,8 +178,8 @@ fn plain_bytes_where_a_value_is_asked_for() {
     }
 }
 
-/// A value is whole whoever dies: it can be changed. The next `lock`, whose command may guard
-/// files, is told.
+/// A value stays whole when any process dies, so it can be changed. The next `lock` reports the
+/// death, because its command may guard files.
 #[test]
 fn a_value_whose_in_place_owner_died() {
     let world = World::new();

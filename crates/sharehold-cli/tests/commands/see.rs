@@ -191,7 +191,7 @@ fn show_prints_everything_about_one_segment() {
     assert!(text.contains("|what stands here|"), "{text}");
     assert!(text.contains("and 744 bytes more"), "{text}");
     assert!(text.contains(&format!("abandoned by {dead} sh")), "{text}");
-    // The dead are not among those who are attached.
+    // Dead processes are not among the attachments.
     assert!(!text.contains("ATTACHED"), "{text}");
     let (_, left) = text.split_once("DIED").expect("somebody did");
     assert!(left.contains(&format!("{dead}  sh")), "{left}");

@@ -381,8 +381,8 @@ fn without_a_terminal_it_says_what_else_there_is() {
     crate::world::assert_refused(&world.run("top"), 2, "sharehold ls --json");
 }
 
-/// A text may be another user's, and must not steer the terminal of who reads it; a pipe gets it as
-/// it is.
+/// A text may come from another user, and must not control the reader's terminal. A pipe gets it
+/// unchanged.
 #[test]
 fn a_text_does_not_steer_the_terminal() {
     let world = World::new();

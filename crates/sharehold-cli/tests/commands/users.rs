@@ -135,8 +135,8 @@ fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, open).expect("it is ours");
 }
 
-/// Every command that names a key reaches a segment of another user, who has admitted the group;
-/// and nobody else does.
+/// Every command that names a key reaches the segment of another user that has admitted the group.
+/// Users outside of the group do not reach it.
 #[test]
 fn a_group_shares_a_segment() {
     let users = Users::new();
@@ -153,7 +153,7 @@ fn a_group_shares_a_segment() {
         alice,
         &format!("create plain --size 8 --max-size 16 --mode 0660 --group {group}"),
     );
-    // Bob has none of his own, and is told whose there is.
+    // Bob has no such segment, and the error names the user that has one.
     let told = format!("add `--owner {alice}` if you trust that user");
     assert_refused(&users.run(place, bob, "get k n"), 3, &told);
     let ok = |words: &str| users.ok(place, bob, &format!("{words} --owner {alice}"));

@@ -1,5 +1,5 @@
-//! Who has what, who waits for it, who died with it, and who wait for each other: as `show`, `top`
-//! and `doctor` tell it of processes that really hold, wait and die.
+//! Holders, waiters, dead owners and wait cycles, as `show`, `top` and `doctor` report them for
+//! processes that really hold, wait and die.
 
 use std::env;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
