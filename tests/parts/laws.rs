@@ -129,8 +129,8 @@ impl Member {
         assert_eq!(self.word(of), word, "another one was inside, too");
     }
 
-    /// Takes one of two seats. The kernel gives each seat to one member at a time, and a member with
-    /// a permit finds a free one.
+    /// Takes one of two seats. The kernel gives each seat to one member at a time, and a member
+    /// with a permit finds a free one.
     fn seat(&self) -> File {
         let start = Instant::now();
         loop {
