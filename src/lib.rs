@@ -152,7 +152,7 @@ mod untyped_parts;
 mod value;
 mod wait;
 
-pub use barrier::{Barrier, BarrierOptions, BarrierState, DeathPolicy};
+pub use barrier::{Barrier, BarrierOptions, BarrierState, BarrierWaitResult, DeathPolicy};
 pub use departures::Departures;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventState, ResetMode};

@@ -56,6 +56,20 @@ pub enum DeathPolicy {
     RemoveParticipant,
 }
 
+/// The result of a completed round of a [`Barrier`]: whether this participant is the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BarrierWaitResult(bool);
+
+impl BarrierWaitResult {
+    /// Returns whether this participant arrived last, after all the others.
+    ///
+    /// A round has no leader if it is completed by the removal of a dead participant, or if the
+    /// participant that arrives last dies. Let no work depend on there being one.
+    pub fn is_leader(&self) -> bool {
+        self.0
+    }
+}
+
 /// A reusable barrier for a fixed number of threads in any processes.
 ///
 /// # When a process dies
@@ -77,9 +91,9 @@ pub enum DeathPolicy {
 /// let step = Barrier::open_or_create("com.example.step", || meeting)?;
 /// std::thread::scope(|scope| {
 ///     let other = scope.spawn(|| step.wait());
-///     let last = step.wait()?;
-///     let other_was_last = other.join().expect("it does not panic")?;
-///     assert!(last != other_was_last);
+///     let own = step.wait()?;
+///     let other = other.join().expect("it does not panic")?;
+///     assert!(own.is_leader() != other.is_leader());
 ///     Ok::<(), sharehold::Error>(())
 /// })?;
 /// # Ok::<(), sharehold::Error>(())
@@ -91,13 +105,13 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Arrives, and waits until all participants have arrived. Returns whether this participant was
-    /// the last.
+    /// Arrives, and waits until all participants have arrived. The participant that arrives last is
+    /// the [leader](BarrierWaitResult::is_leader) of the round.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Broken`] if a participant died and the round is broken; [`ErrorKind::Forked`].
-    pub fn wait(&self) -> Result<bool> {
+    pub fn wait(&self) -> Result<BarrierWaitResult> {
         self.wait_until(Deadline::Never)
     }
 
@@ -107,7 +121,7 @@ impl Barrier {
     /// # Errors
     ///
     /// As [`Barrier::wait`], and [`ErrorKind::Timeout`].
-    pub fn wait_timeout(&self, limit: Duration) -> Result<bool> {
+    pub fn wait_timeout(&self, limit: Duration) -> Result<BarrierWaitResult> {
         self.wait_until(Deadline::after(limit))
     }
 
@@ -117,7 +131,7 @@ impl Barrier {
     /// # Errors
     ///
     /// As [`Barrier::wait_timeout`].
-    pub fn wait_deadline(&self, deadline: Instant) -> Result<bool> {
+    pub fn wait_deadline(&self, deadline: Instant) -> Result<BarrierWaitResult> {
         self.wait_until(Deadline::At(deadline))
     }
 
@@ -127,7 +141,7 @@ impl Barrier {
     /// # Errors
     ///
     /// As [`Barrier::wait`].
-    pub async fn wait_async(&self) -> Result<bool> {
+    pub async fn wait_async(&self) -> Result<BarrierWaitResult> {
         future::WaitFuture::new(self.arriving(WaitMode::Task)?).await
     }
 
@@ -158,7 +172,7 @@ impl Barrier {
         complete(&mut InnerLockWait { words, act })
     }
 
-    fn wait_until(&self, deadline: Deadline) -> Result<bool> {
+    fn wait_until(&self, deadline: Deadline) -> Result<BarrierWaitResult> {
         let mut arriving = self.arriving(WaitMode::Thread(deadline))?;
         block(&mut arriving, deadline.instant()).unwrap_or_else(|| arriving.take_back())
     }
@@ -336,7 +350,7 @@ impl ArrivalWait<'_> {
     }
 
     /// Withdraws the arrival, unless the round has ended.
-    fn take_back(&mut self) -> Result<bool> {
+    fn take_back(&mut self) -> Result<BarrierWaitResult> {
         self.is_done = true;
         // Wait without a limit, even for a process that is stopped while it has the inner lock: the
         // others must not count this arrival.
@@ -344,7 +358,7 @@ impl ArrivalWait<'_> {
         let arrival = self.arrival;
         let act = |site: &Site<'_>| arrival.take_back(site);
         match complete(&mut InnerLockWait { words, act })? {
-            Some(BarrierOutcome::Met(last)) => Ok(last),
+            Some(BarrierOutcome::Met(last)) => Ok(BarrierWaitResult(last)),
             Some(BarrierOutcome::Broken) => Err(broken(self.place)),
             _ => {
                 let detail = "the others have not arrived in time; wait longer, or check the missing \
@@ -378,16 +392,16 @@ fn error(place: &PartRef, kind: ErrorKind, detail: &str) -> Error {
 }
 
 impl Wait for ArrivalWait<'_> {
-    type Output = Result<bool>;
+    type Output = Result<BarrierWaitResult>;
 
-    fn look(&mut self) -> Polled<'_, Result<bool>> {
+    fn look(&mut self) -> Polled<'_, Result<BarrierWaitResult>> {
         if let Err(forked) = self.place.words::<BarrierWords>(WAIT) {
             return Polled::Ready(Err(forked));
         }
         let found = self.arrival.look(&self.site);
         self.is_done = matches!(found, Ok(BarrierOutcome::Met(_) | BarrierOutcome::Broken));
         match found {
-            Ok(BarrierOutcome::Met(last)) => Polled::Ready(Ok(last)),
+            Ok(BarrierOutcome::Met(last)) => Polled::Ready(Ok(BarrierWaitResult(last))),
             Ok(BarrierOutcome::Broken) => Polled::Ready(Err(broken(self.place))),
             Ok(BarrierOutcome::Sleep(seen)) => {
                 self.note = self.site.note(self.note, self.missing(seen));

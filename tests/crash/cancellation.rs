@@ -78,7 +78,7 @@ fn waits_dropped() -> Scenario {
             // Who waited to write lets others read, and who had arrived has not, or has died.
             drop(survivor.rwlock.read_timeout(LONG)?);
             let met = survivor.strict.wait_timeout(Duration::from_millis(1));
-            let kind = met.map_err(|error| error.kind());
+            let kind = met.map(|it| it.is_leader()).map_err(|error| error.kind());
             if ![Err(ErrorKind::Timeout), Err(ErrorKind::Broken), Ok(true)].contains(&kind) {
                 return Err(format!("at the barrier: {kind:?}").into());
             }

@@ -1,6 +1,6 @@
 //! One process holds something, or waits for it, and is killed or stopped.
 
-use sharehold::ErrorKind;
+use sharehold::{BarrierWaitResult, ErrorKind};
 use sharehold_testkit::{Child, Suite, Talk};
 
 use super::{LONG, SHORT, attach, create};
@@ -81,7 +81,7 @@ fn actor(test: &mut Talk) {
     }
 }
 
-fn outcome(met: sharehold::Result<bool>) -> String {
+fn outcome(met: sharehold::Result<BarrierWaitResult>) -> String {
     match met {
         Ok(_) => "met".to_owned(),
         Err(error) => format!("{:?}", error.kind()),

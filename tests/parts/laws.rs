@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use fastrand::Rng;
-use sharehold::{DestroyMode, ErrorKind, OnceLock, Policy, Segment, Shared};
+use sharehold::{BarrierWaitResult, DestroyMode, ErrorKind, OnceLock, Policy, Segment, Shared};
 use sharehold_testkit::raw::lock_byte;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -472,11 +472,11 @@ pub(crate) struct AllOrNone;
 impl AllOrNone {
     /// Whether they have met.
     #[track_caller]
-    fn met(member: &Member, met: sharehold::Result<bool>) -> bool {
+    fn met(member: &Member, met: sharehold::Result<BarrierWaitResult>) -> bool {
         match met {
             Ok(last) => {
                 member.count(Count::Met);
-                if last {
+                if met.is_leader() {
                     member.count(Count::Last);
                 }
                 true
@@ -503,7 +503,7 @@ impl Law for AllOrNone {
     fn settle(outside: &Member) {
         // Dead participants may have arrived in a round that has not ended. New participants begin
         // with no arrivals.
-        let finds_nobody = |met: sharehold::Result<bool>| {
+        let finds_nobody = |met: sharehold::Result<BarrierWaitResult>| {
             met.is_err_and(|error| error.kind() == ErrorKind::Timeout)
         };
         while !finds_nobody(outside.family.inner.strict.wait_timeout(SHORT)) {}
