@@ -172,7 +172,7 @@ pub use parts::Part;
 #[doc(hidden)]
 pub use parts::support as __support;
 pub use parts::view::Usage;
-pub use rwlock::{ReadGuard, RwLock, RwLockState, WriteGuard};
+pub use rwlock::{GuardError, ReadGuard, RwLock, RwLockState, WriteGuard};
 pub use schema::{
     Difference, Field, FieldError, FieldValue, FieldsError, Kind, List, ListFull, Member, Number,
     ParseKindError, ParseSchemaError, Primitive, Schema, Shareable, Text, TextTooLong, Variant,

@@ -140,7 +140,7 @@ impl<'a> RwLockRef<'a> {
         self.drain_async(1).await
     }
 
-    /// Turns the writer into a reader. If this fails, the lock is released.
+    /// Turns the writer into a reader. If this fails, it is still the writer.
     pub(crate) fn downgrade(self) -> Result<RwLockHold<'a>> {
         if protocol::downgrade(&self) {
             Ok(RwLockHold::Reading(self))

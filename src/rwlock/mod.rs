@@ -5,6 +5,7 @@
 //! of a segment in `rwlock::memory`. The value has the two copies of `value::protocol`. This module
 //! contains the guards.
 
+mod error;
 pub(crate) mod memory;
 #[cfg(test)]
 mod model;
@@ -18,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lock::{GuardNoSend, GuardSend};
 use crate::parts::layout::PartRef;
 use crate::parts::{
@@ -28,6 +29,7 @@ use crate::schema::{Description, Primitive, Shareable};
 use crate::segment::id::AttachmentId;
 use crate::segment::{Attachment, Segment};
 use crate::value::copies::{self, size_for};
+pub use error::GuardError;
 use memory::{RwLockAcquired, RwLockHold, RwLockRef};
 
 pub use state::RwLockState;
@@ -312,7 +314,7 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     ///
     /// Returns this guard with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names the
     /// writer.
-    pub fn upgrade(self) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+    pub fn upgrade(self) -> Result<WriteGuard<'a, T>, GuardError<ReadGuard<'a, T>>> {
         self.upgrade_until(Deadline::Never)
     }
 
@@ -322,7 +324,7 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     ///
     /// Returns this guard with [`WouldBlock`](crate::ErrorKind::WouldBlock), which names one other
     /// holder.
-    pub fn try_upgrade(self) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+    pub fn try_upgrade(self) -> Result<WriteGuard<'a, T>, GuardError<ReadGuard<'a, T>>> {
         self.upgrade_until(Deadline::Now)
     }
 
@@ -343,14 +345,14 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     /// let reader = limits.read()?;
     /// match reader.upgrade_timeout(Duration::from_millis(100)) {
     ///     Ok(mut writer) => writer[0] = 11,
-    ///     Err((reader, error)) => eprintln!("{error}; it is still {}", reader[0]),
+    ///     Err(refused) => eprintln!("{refused}; it is still {}", refused.into_guard()[0]),
     /// }
     /// # Ok::<(), sharehold::Error>(())
     /// ```
     pub fn upgrade_timeout(
         self,
         limit: Duration,
-    ) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+    ) -> Result<WriteGuard<'a, T>, GuardError<ReadGuard<'a, T>>> {
         self.upgrade_until(Deadline::after(limit))
     }
 
@@ -362,7 +364,7 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     pub fn upgrade_deadline(
         self,
         deadline: Instant,
-    ) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+    ) -> Result<WriteGuard<'a, T>, GuardError<ReadGuard<'a, T>>> {
         self.upgrade_until(Deadline::At(deadline))
     }
 
@@ -374,17 +376,17 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     /// As [`ReadGuard::upgrade`].
     pub async fn upgrade_async(
         self,
-    ) -> Result<WriteGuard<'a, T, GuardSend>, (ReadGuard<'a, T>, Error)> {
+    ) -> Result<WriteGuard<'a, T, GuardSend>, GuardError<ReadGuard<'a, T>>> {
         match RwLockRef::threadless(&self.rwlock.place, WRITE) {
             Ok(room) => self.upgraded(room.upgrade_async().await),
-            Err(error) => Err((self, error)),
+            Err(error) => Err(GuardError::new(self, error)),
         }
     }
 
     fn upgrade_until(
         self,
         deadline: Deadline,
-    ) -> Result<WriteGuard<'a, T>, (ReadGuard<'a, T>, Error)> {
+    ) -> Result<WriteGuard<'a, T>, GuardError<ReadGuard<'a, T>>> {
         let room = RwLockRef::of(&self.rwlock.place, WRITE);
         self.upgraded(room.and_then(|room| room.upgrade(deadline)))
     }
@@ -392,10 +394,10 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     fn upgraded<B>(
         self,
         upgraded: Result<RwLockHold<'a>>,
-    ) -> Result<WriteGuard<'a, T, B>, (ReadGuard<'a, T>, Error)> {
+    ) -> Result<WriteGuard<'a, T, B>, GuardError<ReadGuard<'a, T>>> {
         let writing = match upgraded {
             Ok(writing) => writing,
-            Err(error) => return Err((self, error)),
+            Err(error) => return Err(GuardError::new(self, error)),
         };
         let ReadGuard {
             rwlock,
@@ -473,22 +475,29 @@ impl<'a, T: Shareable, B> WriteGuard<'a, T, B> {
     ///
     /// # Errors
     ///
-    /// [`Busy`](crate::ErrorKind::Busy) if tens of thousands of threads of this process have read
-    /// guards; the lock is then released.
-    pub fn downgrade(mut self) -> Result<ReadGuard<'a, T>> {
+    /// Returns this guard with [`Busy`](crate::ErrorKind::Busy) if tens of thousands of threads of
+    /// this process have read guards, or with an error of [`RwLock::read`]. The changes are then
+    /// committed already.
+    pub fn downgrade(mut self) -> Result<ReadGuard<'a, T>, GuardError<WriteGuard<'a, T, B>>> {
         self.commit();
-        let rwlock = self.rwlock;
-        let value = rwlock.value_inside(READ)?;
-        let room = RwLockRef::of(&rwlock.place, READ)?;
-        // The protocol's downgrade releases the writer's lock; this guard's drop must not.
+        match self.downgraded() {
+            Ok((value, inside)) => Ok(ReadGuard {
+                rwlock: self.rwlock,
+                value,
+                recovered_from: self.recovered_from.take(),
+                inside,
+            }),
+            Err(error) => Err(GuardError::new(self, error)),
+        }
+    }
+
+    /// Turns the committed writer into a reader, and leaves this guard without a lock.
+    fn downgraded(&mut self) -> Result<(T, RwLockHold<'a>)> {
+        let value = self.rwlock.value_inside(READ)?;
+        let inside = RwLockRef::of(&self.rwlock.place, READ)?.downgrade()?;
+        // The protocol's downgrade has released the writer's lock; this guard's drop must not.
         mem::forget(mem::replace(&mut self.inside, RwLockHold::Neither));
-        let inside = room.downgrade()?;
-        Ok(ReadGuard {
-            rwlock,
-            value,
-            recovered_from: self.recovered_from.take(),
-            inside,
-        })
+        Ok((value, inside))
     }
 
     fn commit(&mut self) {

@@ -566,9 +566,12 @@ pub(crate) fn leave_writing(steps: &impl RwLockMemory) {
     wake_waiting(steps);
 }
 
-/// Turns the writer that is inside into a reader that is inside; false if its mark has no room.
+/// Turns the writer that is inside into a reader that is inside. If its mark has no room, it stays
+/// the writer, and this returns false.
 pub(crate) fn downgrade(steps: &impl RwLockMemory) -> bool {
-    let marked = steps.remark(MarkChange::Holds);
-    leave_writing(steps);
-    marked
+    let is_marked = steps.remark(MarkChange::Holds);
+    if is_marked {
+        leave_writing(steps);
+    }
+    is_marked
 }

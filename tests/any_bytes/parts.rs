@@ -122,8 +122,8 @@ fn used(all: &All) {
     told(all.rwlock.get());
     if let Some(reader) = told(all.rwlock.read_timeout(SHORT)) {
         match reader.upgrade_timeout(SHORT) {
-            Ok(writer) => drop(told(writer.downgrade())),
-            Err((_reader, error)) => drop(told::<()>(Err(error))),
+            Ok(writer) => drop(told(writer.downgrade().map_err(Into::into))),
+            Err(refused) => drop(told::<()>(Err(refused.into()))),
         }
     }
     if let Some(mut writer) = told(all.rwlock.write_timeout(SHORT)) {

@@ -93,8 +93,7 @@ fn tasks_in_turn(parts: &Parts) -> sharehold::Result<()> {
     pollster::block_on(async {
         *parts.mutex.lock_async().await? = NEW;
         let reader = parts.rwlock.read_async().await?;
-        let upgraded = reader.upgrade_async().await;
-        *upgraded.map_err(|(_, error)| error)? = NEW;
+        *reader.upgrade_async().await? = NEW;
         *parts.rwlock.write_async().await? = NEW;
         drop(parts.permits.acquire_many_async(2).await?);
         parts.auto.set()?;

@@ -325,9 +325,10 @@ fn rwlock_upgrade_downgrade() -> Scenario {
         "rwlock-upgrade-downgrade",
         |parts| {
             let reader = parts.rwlock.read()?;
-            let mut writer = reader.upgrade().map_err(|(_, error)| error)?;
+            let mut writer = reader.upgrade()?;
             *writer = NEW;
-            writer.downgrade().map(drop)
+            drop(writer.downgrade()?);
+            Ok(())
         },
         |parts, death| {
             let guard = parts.rwlock.write_timeout(LONG)?;

@@ -248,10 +248,10 @@ impl Law for ManyOrOne {
                 ManyOrOne::is_still(member, (next, word));
                 drop(reader);
             }
-            Err((reader, error)) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+            Err(refused) => {
+                assert_eq!(refused.error().kind(), ErrorKind::WouldBlock, "{refused}");
                 ManyOrOne::is_still(member, seen);
-                drop(reader);
+                drop(refused);
             }
         }
     }
@@ -289,10 +289,10 @@ impl Law for ManyOrOne {
                 ManyOrOne::is_still(member, (next, word));
                 drop(reader);
             }
-            Err((reader, error)) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+            Err(refused) => {
+                assert_eq!(refused.error().kind(), ErrorKind::WouldBlock, "{refused}");
                 ManyOrOne::is_still(member, seen);
-                drop(reader);
+                drop(refused);
             }
         }
     }
@@ -474,7 +474,7 @@ impl AllOrNone {
     #[track_caller]
     fn met(member: &Member, met: sharehold::Result<BarrierWaitResult>) -> bool {
         match met {
-            Ok(last) => {
+            Ok(met) => {
                 member.count(Count::Met);
                 if met.is_leader() {
                     member.count(Count::Last);

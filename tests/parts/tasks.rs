@@ -241,7 +241,7 @@ fn a_reader_that_is_not_polled_keeps_no_writer_out() {
     let mut upgraded = rwlock.read().expect("nobody writes");
     upgraded = match upgraded.upgrade_timeout(LONG) {
         Ok(writer) => writer.downgrade().expect("there is room"),
-        Err((_, error)) => panic!("{error}"),
+        Err(refused) => panic!("{refused}"),
     };
     drop(upgraded);
     drop(block_on(rwlock.write_async()).expect("nobody is inside"));
@@ -283,7 +283,7 @@ fn a_dropped_upgrade_blocks_no_task() {
     drop(reader);
     let own = rwlock.try_read().expect("nobody writes");
     let upgraded = block_on(own.upgrade_async());
-    let mut writer = upgraded.map_err(|(_, error)| error).expect("it is alone");
+    let mut writer = upgraded.expect("it is alone");
     *writer = [8; 16];
     drop(writer);
     assert_eq!(whole(&rwlock.get().expect("it is whole")), 8);

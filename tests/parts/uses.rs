@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sharehold::{
-    Barrier, BarrierOptions, DeathPolicy, Error, ErrorKind, Event, Mutex, Part, ReadGuard,
-    ResetMode, RwLock, Semaphore, UntypedParts, WriteGuard,
+    Barrier, BarrierOptions, DeathPolicy, Error, ErrorKind, Event, GuardError, Mutex, Part,
+    ReadGuard, ResetMode, RwLock, Semaphore, UntypedParts, WriteGuard,
 };
 use sharehold_testkit::Suite;
 use sharehold_testkit::raw::Fork;
@@ -273,7 +273,7 @@ fn of_two_that_upgrade_one_is_refused() {
     let second = other.inner.rwlock.read().expect("readers share");
     thread::scope(|scope| {
         let upgraded = scope.spawn(|| {
-            let mut writer = first.upgrade().map_err(|(_, error)| error)?;
+            let mut writer = first.upgrade()?;
             *writer = [6; 16];
             Ok::<_, Error>(())
         });
@@ -285,9 +285,9 @@ fn of_two_that_upgrade_one_is_refused() {
                 second = Some(reader);
                 continue;
             }
-            let (reader, error) = reader.upgrade().map(drop).expect_err("another one does");
-            assert_eq!(error.kind(), ErrorKind::WouldBlock);
-            assert_eq!(whole(&reader), 0);
+            let refused = reader.upgrade().map(drop).expect_err("another one does");
+            assert_eq!(refused.error().kind(), ErrorKind::WouldBlock);
+            assert_eq!(whole(&refused.into_guard()), 0);
             break;
         }
         upgraded
@@ -303,27 +303,25 @@ fn an_upgrade_with_a_limit_ends_with_it() {
     let other = attach();
     let reads = other.inner.rwlock.read().expect("it is free");
     let reader = family.inner.rwlock.read().expect("readers share");
-    let late = |upgraded: Result<WriteGuard<'_, Value>, (ReadGuard<'_, Value>, Error)>, kind| {
-        let (_reader, error) = upgraded.map(drop).expect_err("another one reads");
-        assert_eq!(error.kind(), kind);
+    let late = |upgraded: Result<WriteGuard<'_, Value>, GuardError<ReadGuard<'_, Value>>>, kind| {
+        let refused = upgraded.map(drop).expect_err("another one reads");
+        assert_eq!(refused.error().kind(), kind);
         let told = format!("pid {}", std::process::id());
-        assert!(error.to_string().contains(&told), "{error}");
+        assert!(refused.to_string().contains(&told), "{refused}");
     };
     late(reader.try_upgrade(), ErrorKind::WouldBlock);
     // It gave up, and blocks no process.
     let reader = family.inner.rwlock.try_read().expect("nobody writes");
     late(reader.upgrade_timeout(SHORT), ErrorKind::Timeout);
     let reader = family.inner.rwlock.try_read().expect("nobody writes");
-    let (reader, _) = reader
-        .upgrade_deadline(Instant::now())
-        .map(drop)
-        .expect_err("another one reads");
+    let refused = reader.upgrade_deadline(Instant::now()).map(drop);
+    let reader = refused.expect_err("another one reads").into_guard();
     // It reads still.
     drop(reads);
     let refused = other.inner.rwlock.try_write().map(drop);
     let refused = refused.expect_err("one reads");
     assert_eq!(refused.kind(), ErrorKind::WouldBlock);
-    let upgraded = reader.try_upgrade().map_err(|(_, error)| error);
+    let upgraded = reader.try_upgrade();
     *upgraded.expect("it is alone") = [9; 16];
     assert_eq!(family.inner.rwlock.get().expect("it is whole"), [9; 16]);
 }
