@@ -180,7 +180,7 @@ pub enum ErrorKind {
     Abandoned = 14,
     /// The lock did not become free, or the awaited change did not happen, in time.
     Timeout = 15,
-    /// The lock is held, and the call does not wait.
+    /// The lock is held, or the event is not set, and the call does not wait.
     WouldBlock = 16,
     /// This thread itself holds the lock.
     Deadlock = 17,

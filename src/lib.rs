@@ -96,6 +96,15 @@
 //! # Ok::<(), sharehold::Error>(())
 //! ```
 //!
+//! # Conventions
+//!
+//! - A call named `try_*` that would have to wait for a lock, a permit or an event returns
+//!   [`ErrorKind::WouldBlock`]. A timed call that ends without it returns [`ErrorKind::Timeout`].
+//!   The exceptions return `Option`: [`PollableWatch::try_changed`], and [`qt`], because Qt has no
+//!   such errors.
+//! - A failed operation that had a guard either returns the guard in its error, such as
+//!   [`GuardError`], or says that the lock is released.
+//!
 //! # Limits
 //!
 //! - It runs on 64-bit little-endian Linux. On other targets it compiles, and every operation

@@ -107,20 +107,16 @@ impl Event {
     ///
     /// [`ErrorKind::Forked`].
     pub fn wait(&self) -> Result<()> {
-        self.wait_until(None)
+        self.wait_until(Deadline::Never)
     }
 
-    /// As [`Event::wait`], without waiting: returns whether the event was set.
+    /// As [`Event::wait`], without waiting.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forked`].
-    pub fn try_wait(&self) -> Result<bool> {
-        match self.wait_until(Some(Instant::now())) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::Timeout => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// [`ErrorKind::WouldBlock`] if the event is not set, [`ErrorKind::Forked`].
+    pub fn try_wait(&self) -> Result<()> {
+        self.wait_until(Deadline::Now)
     }
 
     /// As [`Event::wait`], but waits at most for `limit`.
@@ -129,7 +125,7 @@ impl Event {
     ///
     /// [`ErrorKind::Timeout`], [`ErrorKind::Forked`].
     pub fn wait_timeout(&self, limit: Duration) -> Result<()> {
-        self.wait_until(Deadline::after(limit).instant())
+        self.wait_until(Deadline::after(limit))
     }
 
     /// As [`Event::wait`], but waits at most until `deadline`.
@@ -138,7 +134,7 @@ impl Event {
     ///
     /// As [`Event::wait_timeout`].
     pub fn wait_deadline(&self, deadline: Instant) -> Result<()> {
-        self.wait_until(Some(deadline))
+        self.wait_until(Deadline::At(deadline))
     }
 
     /// As [`Event::wait`], asynchronously: see [`Segment::lock_async`]. A future that is dropped
@@ -151,11 +147,20 @@ impl Event {
         future::WaitFuture::new(EventWait::of(self)).await
     }
 
-    fn wait_until(&self, deadline: Option<Instant>) -> Result<()> {
-        block(&mut EventWait::of(self), deadline).unwrap_or_else(|| {
-            let detail =
-                "it was not set in time; wait longer, or check the process that should set it";
-            let error = Error::new(ErrorKind::Timeout, WAIT, detail);
+    fn wait_until(&self, deadline: Deadline) -> Result<()> {
+        block(&mut EventWait::of(self), deadline.instant()).unwrap_or_else(|| {
+            let (kind, detail) = if deadline == Deadline::Now {
+                (
+                    ErrorKind::WouldBlock,
+                    "it is not set; try again later, or wait for it",
+                )
+            } else {
+                (
+                    ErrorKind::Timeout,
+                    "it was not set in time; wait longer, or check the process that should set it",
+                )
+            };
+            let error = Error::new(kind, WAIT, detail);
             Err(error.with_key(self.segment().key()))
         })
     }

@@ -348,7 +348,8 @@ fn a_downgraded_writer_lets_readers_in_and_no_writer() {
 
 fn a_set_event_lets_everybody_pass() {
     let event = Event::create(KEY, ResetMode::Manual).expect("nothing has the key");
-    assert!(!event.try_wait().expect("it is no fork"));
+    let unset = event.try_wait().expect_err("nobody set it");
+    assert_eq!(unset.kind(), ErrorKind::WouldBlock);
     let late = event.wait_timeout(SHORT).expect_err("nobody set it");
     assert_eq!(late.kind(), ErrorKind::Timeout);
     thread::scope(|scope| {
@@ -361,9 +362,9 @@ fn a_set_event_lets_everybody_pass() {
                 .expect("it is set");
         }
     });
-    assert!(event.try_wait().expect("it is no fork"));
+    event.try_wait().expect("it is set");
     event.reset().expect("it is no fork");
-    assert!(!event.try_wait().expect("it is no fork"));
+    assert!(event.try_wait().is_err(), "it was reset");
 }
 
 fn an_event_that_resets_itself_lets_one_pass() {

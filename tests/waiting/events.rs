@@ -131,8 +131,8 @@ fn one_waiter_passes_an_event_that_resets_itself_and_is_reset_at_once() {
         let found = gate.wait_for(passed);
         assert_eq!(found, passed, "two passed what was set once");
     }
-    let late = gate.event.try_wait().expect("it is no fork");
-    assert!(!late, "it was reset");
+    let late = gate.event.try_wait().expect_err("it was reset");
+    assert_eq!(late.kind(), ErrorKind::WouldBlock);
     for (child, _) in &mut children {
         child.ends_well();
     }
@@ -184,7 +184,8 @@ fn a_reset_leaves_nothing_for_later_waiters() {
         assert!(poll(dropped.as_mut()).is_pending(), "it is not set");
         gate.set_and_reset();
         drop(dropped);
-        assert!(!gate.event.try_wait().expect("it is no fork"), "{reset:?}");
+        let late = gate.event.try_wait().expect_err("it was reset");
+        assert_eq!(late.kind(), ErrorKind::WouldBlock, "{reset:?}");
         let late = gate.event.wait_timeout(std::time::Duration::from_millis(1));
         let late = late.expect_err("nobody has set it since");
         assert_eq!(late.kind(), ErrorKind::Timeout);
