@@ -38,7 +38,7 @@ const WITHDRAW: &str = "withdraw from";
 const THREADS: usize = 0;
 const ROUND: usize = 1;
 /// The number of participants of a [`Barrier`], and the effect of the death of one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BarrierOptions {
     /// The number of threads that wait for each other, 1 to 65,535.
     pub participants: u32,
@@ -47,7 +47,8 @@ pub struct BarrierOptions {
 }
 
 /// The effect of the death of a participant on the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DeathPolicy {
     /// Breaks the round: every participant that waits in it gets an error. The next round needs as
     /// many participants as before.
@@ -57,7 +58,7 @@ pub enum DeathPolicy {
 }
 
 /// The result of a completed round of a [`Barrier`]: whether this participant is the leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {

@@ -29,7 +29,8 @@ const WAIT: &str = "wait for";
 const CHANGE: &str = "set";
 
 /// How an [`Event`] is reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum ResetMode {
     /// Manual reset: the event stays set and releases every waiter, until [`Event::reset`].
     #[default]

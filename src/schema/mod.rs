@@ -22,6 +22,7 @@ mod value;
 
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -556,6 +557,15 @@ impl Schema {
     /// an error the bytes are unchanged.
     pub fn set(&self, bytes: &mut [u8], path: &str, text: &str) -> Result<(), FieldError> {
         value::set(&self.kind, bytes, path, text)
+    }
+}
+
+/// Parses the text of a schema, as [`Schema::parse`] does.
+impl FromStr for Schema {
+    type Err = ParseSchemaError;
+
+    fn from_str(text: &str) -> Result<Schema, ParseSchemaError> {
+        Schema::parse(text)
     }
 }
 

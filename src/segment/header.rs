@@ -13,7 +13,7 @@ use crate::schema::Schema;
 use crate::sys::{self, SegmentFile};
 
 /// When a segment is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Policy {
     /// With its last attachment, however that one ends. A segment whose users all died is stale:

@@ -462,7 +462,7 @@ impl Drop for ReadOnlySegment {
 }
 
 /// One attachment to a segment, as [`Segment::attachments`] reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Attachment {
     /// Its slot; `None` for a read-only attachment.

@@ -158,7 +158,7 @@ pub(super) fn remove_stale(location: &Location) -> Result<bool> {
 }
 
 /// When [`destroy`](crate::Segment::destroy) removes the segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DestroyMode {
     /// At once, even with attachments: they keep their memory, and the key is free.

@@ -41,7 +41,7 @@ pub(crate) struct Copies<'a> {
 }
 
 /// A snapshot of a value, and its version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Versioned<T> {
     /// The value.
     pub value: T,

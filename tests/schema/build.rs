@@ -78,6 +78,7 @@ fn a_kind_is_read_with_or_without_spaces_behind_its_marks() {
     }
     let schema = Schema::of::<Job>().to_text();
     assert_eq!(Schema::parse(&schema), Ok(Schema::of::<Job>()));
+    assert_eq!(schema.parse(), Ok(Schema::of::<Job>()));
     let squeezed = schema.replace("[u8; 3]", "[u8;3]");
     assert!(
         Schema::parse(&squeezed).is_err(),

@@ -1,10 +1,12 @@
 //! Which handles and guards may be sent to other threads, and which may be used by several at once.
 
 use sharehold::{
-    Abandoned, Barrier, Departures, Event, GuardNoSend, GuardSend, Mutex, MutexGuard, OnceLock,
-    Permit, PollableWatch, ReadGuard, ReadOnlySegment, ReadOnlyShared, ReadOnlyUntypedShared,
-    RwLock, Segment, SegmentGuard, Semaphore, Shared, Transaction, UntypedShared, Versioned, Watch,
-    WriteGuard,
+    Abandoned, AcquireError, Attachment, Barrier, BarrierOptions, BarrierWaitResult, DeathPolicy,
+    Departures, DestroyMode, Error, Event, GuardError, GuardNoSend, GuardSend, Inspection,
+    LockError, Mutex, MutexGuard, OnceLock, Permit, Policy, PollableWatch, ReadGuard,
+    ReadOnlySegment, ReadOnlyShared, ReadOnlyUntypedShared, ResetMode, RwLock, Schema, Segment,
+    SegmentGuard, Semaphore, Shared, Summary, Transaction, UntypedParts, UntypedShared, Versioned,
+    Watch, WriteGuard,
 };
 use sharehold_testkit::Suite;
 
@@ -14,6 +16,7 @@ pub(crate) fn suite() -> Suite {
 
 fn is_send<T: ?Sized + Send>() {}
 fn is_sync<T: ?Sized + Sync>() {}
+fn is_hash<T: std::hash::Hash>() {}
 
 /// Has one `check` for a type without `Send`, and two, so that the compiler cannot choose, for one
 /// with it.
@@ -59,6 +62,15 @@ fn handles_and_guards_go_where_they_may() {
         Versioned<u64>,
         Watch<'static, u64>,
         PollableWatch<'static, u64>,
+        UntypedParts,
+        Schema,
+        Attachment,
+        Inspection,
+        Summary,
+        BarrierOptions,
+        BarrierWaitResult,
+        Error,
+        AcquireError,
     );
     // What a thread locked is its own. Others may look through it meanwhile.
     only_shared!(
@@ -67,6 +79,8 @@ fn handles_and_guards_go_where_they_may() {
         Abandoned<'static>,
         MutexGuard<'static, u64>,
         WriteGuard<'static, u64>,
+        LockError<'static>,
+        GuardError<WriteGuard<'static, u64>>,
     );
     // These belong to a task, or to any thread.
     both!(
@@ -77,6 +91,16 @@ fn handles_and_guards_go_where_they_may() {
         WriteGuard<'static, u64, GuardSend>,
         ReadGuard<'static, u64>,
         Permit<'static>,
+        LockError<'static, GuardSend>,
+        GuardError<ReadGuard<'static, u64>>,
     );
     is_sync::<Transaction<'static>>();
+    // These may be the keys of a map.
+    is_hash::<(Policy, DestroyMode, DeathPolicy, ResetMode)>();
+    is_hash::<(
+        BarrierOptions,
+        BarrierWaitResult,
+        Attachment,
+        Versioned<u64>,
+    )>();
 }
