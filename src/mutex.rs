@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::lock::part::{RawLock, RawLockGuard};
 use crate::lock::state::LockState;
 use crate::lock::{GuardNoSend, GuardSend};
+use crate::lock::{RawLock, RawLockGuard};
 use crate::memory::format::LockWords;
 use crate::parts::change::{changed_async, wait_for_change};
 use crate::parts::layout::PartRef;
@@ -140,7 +140,7 @@ impl<T: Shareable> Mutex<T> {
     /// ```
     pub async fn lock_async(&self) -> Result<MutexGuard<'_, T, GuardSend>> {
         let words: &LockWords = self.place.words(LOCK)?;
-        let lock = RawLock::threadless(self.place.segment(), words);
+        let lock = RawLock::of_part_for_task(self.place.segment(), words);
         self.guarded(lock.acquire_async().await?)
     }
 
@@ -164,7 +164,7 @@ impl<T: Shareable> Mutex<T> {
 
     fn acquire(&self, deadline: Deadline) -> Result<RawLockGuard<'_>> {
         let words: &LockWords = self.place.words(LOCK)?;
-        let lock = RawLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
+        let lock = RawLock::of_part(self.place.segment(), words, self.place.marks(THREAD));
         Ok(lock.acquire(deadline)?)
     }
 

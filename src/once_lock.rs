@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::lock::part::{RawLock, RawLockGuard};
 use crate::lock::state::LockState;
+use crate::lock::{RawLock, RawLockGuard};
 use crate::memory::format::LockWords;
 use crate::parts::change::{changed_async, wait_for_change};
 use crate::parts::layout::PartRef;
@@ -99,7 +99,7 @@ impl<T: Shareable> OnceLock<T> {
             return Ok(value);
         }
         let words: &LockWords = self.place.words(MAKE)?;
-        let lock = RawLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
+        let lock = RawLock::of_part(self.place.segment(), words, self.place.marks(THREAD));
         let held = lock.acquire(Deadline::Never).map_err(Error::from)?;
         if let Some(value) = self.get()? {
             return Ok(value);
@@ -158,7 +158,7 @@ impl<T: Shareable> OnceLock<T> {
             return Ok(value);
         }
         let words: &LockWords = self.place.words(MAKE)?;
-        let lock = RawLock::threadless(self.place.segment(), words);
+        let lock = RawLock::of_part_for_task(self.place.segment(), words);
         let held = lock.acquire_async().await.map_err(Error::from)?;
         if let Some(value) = self.get()? {
             return Ok(value);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::part::{RawLock, RawLockGuard};
+use crate::lock::{RawLock, RawLockGuard};
 use crate::memory::format::LockWords;
 use crate::parts::layout::{LayoutCursor, PartRef};
 use crate::parts::{Part, READ, copies_at, damaged, row_len};
@@ -318,7 +318,7 @@ impl UntypedGuarded {
             return Ok(Locked::RwLock { _inside: inside });
         }
         let words: &LockWords = self.place.words(CHANGE)?;
-        let lock = RawLock::of_threads(self.place.segment(), words, self.place.marks(THREAD));
+        let lock = RawLock::of_part(self.place.segment(), words, self.place.marks(THREAD));
         let held = lock.acquire(deadline)?;
         Ok(Locked::Mutex { _held: held })
     }

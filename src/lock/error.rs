@@ -103,9 +103,9 @@ impl AcquireError {
     }
 
     /// As [`AcquireError::held`], with the wait cycle that makes waiting longer useless.
-    pub(crate) fn circle(segment: &Segment, holder: Attachment, circle: &str) -> AcquireError {
+    pub(crate) fn cycle(segment: &Segment, holder: Attachment, cycle: &str) -> AcquireError {
         let detail = format!(
-            "{} holds it and {circle}: they wait for each other; release that first, and take locks in the same order everywhere",
+            "{} holds it and {cycle}: they wait for each other; release that first, and take locks in the same order everywhere",
             Named(&holder)
         );
         let error = Error::new(ErrorKind::Timeout, LOCK, detail);

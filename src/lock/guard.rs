@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 
 use zerocopy::{Immutable, IntoBytes};
 
-use super::acquiring::{AcquireWait, Threadless, WaitMode};
-use super::attempt::UpdateMode;
+use super::acquire::RawLockGuard;
 use super::error::{AbandonCause, Abandonment, AcquireError, LOCK, Named};
-use super::hold::AcquireFailure;
+use super::raw::{RawLock, UpdateMode};
+use super::segment::AcquireFailure;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
 use crate::segment::{Attachment, Segment, SegmentData};
-use crate::wait::future;
 
 impl Segment {
     /// Acquires the segment's lock, waiting as long as it takes, and gives access to the data.
@@ -129,8 +128,26 @@ impl Segment {
     pub async fn lock_async(
         &self,
     ) -> Result<SegmentGuard<'_, GuardSend>, LockError<'_, GuardSend>> {
-        let acquiring = AcquireWait::new(Threadless(self), WaitMode::Task);
-        guarded(self, future::WaitFuture::new(acquiring).await)
+        guarded(self, self.acquire_async().await)
+    }
+
+    /// Acquires the lock in the atomic update mode, to change bytes that a plain owner may have
+    /// left half written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`]; it reports as abandoned only data that an owner changed in place.
+    #[inline(always)]
+    pub(crate) fn lock_atomically(&self) -> Result<RawLockGuard<'_>, Error> {
+        match self.acquire(UpdateMode::Atomic, Deadline::Never) {
+            Ok(()) => Ok(RawLock::of_segment(self, UpdateMode::Atomic).guard()),
+            Err(AcquireFailure::NotAcquired(refusal)) => Err(refusal.into()),
+            // The conversion into the error drops the guard, which releases the lock.
+            Err(AcquireFailure::Abandonment(left)) => {
+                let guard = SegmentGuard::<GuardNoSend>::new(self);
+                Err(LockError::Abandoned(Abandoned::new(guard, left)).into())
+            }
+        }
     }
 
     #[inline(always)]
@@ -335,7 +352,7 @@ impl<B> Drop for SegmentGuard<'_, B> {
         if thread::panicking() && self.then == Then::Calm {
             self.segment.record_panic();
         }
-        self.segment.release();
+        RawLock::of_segment(self.segment, UpdateMode::InPlace).release();
     }
 }
 

@@ -99,8 +99,6 @@ pub(crate) trait LockMemory {
     fn take_announcement(&self) -> bool;
     /// Makes all processes pass a memory barrier.
     fn barrier(&self);
-    /// Sleeps while `waiting` is 1, until woken or until the limit.
-    fn sleep(&self, limit: Duration);
     /// Wakes one sleeping waiter.
     fn wake(&self);
     /// Whether the owner is proven dead.
@@ -136,21 +134,6 @@ pub(crate) enum LockRefusal {
     Own,
     /// It can no longer be acquired.
     Closed,
-}
-
-/// Acquires a lock that the caller just saw held.
-#[cold]
-pub(crate) fn acquire(
-    steps: &impl LockMemory,
-    deadline: Deadline,
-) -> Result<Acquired, LockRefusal> {
-    let mut waiter = LockWaiter::new();
-    loop {
-        match waiter.look(steps, deadline, YIELDS) {
-            LockPolled::Done(result) => return result,
-            LockPolled::Sleep(limit) => steps.sleep(limit),
-        }
-    }
 }
 
 /// A waiter for the lock: what it knows between two looks.

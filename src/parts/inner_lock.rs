@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use super::layout::PartRef;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::lock::part::{RawLock, RawLockGuard};
-use crate::lock::{AcquireWait, Lock, WaitMode};
+use crate::lock::{AcquireWait, RawLock, RawLockGuard, WaitMode};
 use crate::memory::format::{Block, LockWords};
 use crate::segment::Segment;
 use crate::segment::id::AttachmentId;
@@ -37,7 +36,7 @@ pub(crate) struct Guarded<'a, W> {
     /// Checks whether holders are alive, once the waiter has to sleep.
     asker: OnceCell<LivenessChecker<'a>>,
     /// The unfinished acquisition of the inner lock.
-    acquiring: Cell<Option<AcquireWait<RawLock<'a>>>>,
+    acquiring: Cell<Option<AcquireWait<'a>>>,
 }
 
 /// Why the inner lock was not acquired.
@@ -80,13 +79,13 @@ impl<'a, W: Locked> Guarded<'a, W> {
         note: Option<WaitHandle>,
         holder: Option<AttachmentId>,
     ) -> Option<WaitHandle> {
-        holder.map_or(note, |holder| self.lock().note(note, holder))
+        holder.map_or(note, |holder| self.lock().record_wait(note, holder))
     }
 
     /// Clears the wait record of a waiter that stops waiting. A forked child has no record.
     pub(crate) fn wipe_out(&self, note: Option<WaitHandle>) {
         if self.place.segment().attached().is_ours() {
-            self.lock().wipe_out(note);
+            self.lock().clear_wait(note);
         }
     }
 
@@ -118,10 +117,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
     }
 
     #[cold]
-    fn go_on(
-        &self,
-        mut acquiring: AcquireWait<RawLock<'a>>,
-    ) -> Result<RawLockGuard<'a>, InnerLockRefusal> {
+    fn go_on(&self, mut acquiring: AcquireWait<'a>) -> Result<RawLockGuard<'a>, InnerLockRefusal> {
         match acquiring.look() {
             Polled::Ready(held) => held.map_err(|refusal| InnerLockRefusal::Failed(refusal.into())),
             Polled::Sleep { limit, .. } | Polled::Blocked { limit, .. } => {
@@ -149,7 +145,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
     }
 
     fn lock(&self) -> RawLock<'a> {
-        RawLock::threadless(self.place.segment(), self.words.lock())
+        RawLock::of_part_for_task(self.place.segment(), self.words.lock())
     }
 
     /// Returns how long to wait for the inner lock: at least [`INNER_LOCK_LIMIT`], and longer if

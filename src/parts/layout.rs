@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::damaged;
 use crate::error::Result;
-use crate::lock::part::Marks;
 use crate::memory::format::{Block, LockWords, MarkWord, ThreadMark};
 use crate::schema::{MarkKind, Primitive};
 use crate::segment::id::AttachmentId;
+use crate::segment::marks::Marks;
 use crate::segment::table;
 use crate::segment::{Attached, Segment};
 

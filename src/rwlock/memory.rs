@@ -8,8 +8,7 @@ use super::protocol::{
 };
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::lock::Lock;
-use crate::lock::part::{RawLock, RawLockGuard};
+use crate::lock::{RawLock, RawLockGuard};
 use crate::memory::format::{MarkWord, ReadWriteWords};
 use crate::parts::layout::{PartRef, low};
 use crate::parts::refused;
@@ -65,7 +64,7 @@ impl<'a> RwLockRef<'a> {
         Ok(RwLockRef {
             place,
             words,
-            lock: RawLock::of_threads(place.segment(), &words.lock, threads),
+            lock: RawLock::of_part(place.segment(), &words.lock, threads),
         })
     }
 
@@ -75,7 +74,7 @@ impl<'a> RwLockRef<'a> {
         Ok(RwLockRef {
             place,
             words,
-            lock: RawLock::threadless(place.segment(), &words.lock),
+            lock: RawLock::of_part_for_task(place.segment(), &words.lock),
         })
     }
 
@@ -354,7 +353,7 @@ impl<'a> ReadWait<'a> {
     fn sleep(&mut self, turn: u32) -> Duration {
         let RwLockRef { lock, words, place } = self.room;
         let writer = lock.owner();
-        self.note = lock.note(self.note, AttachmentId::from_word(writer));
+        self.note = lock.record_wait(self.note, AttachmentId::from_word(writer));
         let again = self.slept.take().filter(|it| it.writer == writer);
         let mut slept = again.unwrap_or_else(|| {
             let seats = &words.lock.checkers;
@@ -418,7 +417,7 @@ impl Drop for ReadWait<'_> {
     fn drop(&mut self) {
         if self.room.is_ours() {
             self.enter.give_up(&self.room);
-            self.room.lock.wipe_out(self.note);
+            self.room.lock.clear_wait(self.note);
         }
     }
 }
@@ -488,7 +487,7 @@ impl<'a> Wait for WriteWait<'a> {
             }
             RwLockOutcome::Sleep(seen, limit) => {
                 if let Some(reader) = self.reader() {
-                    self.note = self.room.lock.note(self.note, reader);
+                    self.note = self.room.lock.record_wait(self.note, reader);
                 }
                 let grace = Some(self.grace()).filter(|grace| !grace.is_zero());
                 let limit = limit.into_iter().chain(grace).min();
@@ -508,7 +507,7 @@ impl Drop for WriteWait<'_> {
             if !self.is_inside {
                 WriteAcquire::give_up(&self.room);
             }
-            self.room.lock.wipe_out(self.note);
+            self.room.lock.clear_wait(self.note);
         }
     }
 }

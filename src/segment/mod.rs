@@ -22,6 +22,7 @@ pub(crate) mod id;
 mod location;
 mod look;
 mod map;
+pub(crate) mod marks;
 mod next;
 mod open;
 mod options;

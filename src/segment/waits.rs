@@ -49,7 +49,7 @@ pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<WaitHandle> {
 }
 
 /// Records the owner of the lock, and its thread that holds the lock (0 if unknown).
-pub(crate) fn meet(slot: &Slot, note: WaitHandle, holder: AttachmentId, holding_thread: u32) {
+pub(crate) fn set_owner(slot: &Slot, note: WaitHandle, holder: AttachmentId, holding_thread: u32) {
     let Some(words) = slot.waits.get(note.0) else {
         return;
     };

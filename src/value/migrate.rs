@@ -127,7 +127,7 @@ impl SegmentOptions {
             }
             _ => {}
         }
-        let (lock, is_consistent) = match segment.lock_whatever_was_left() {
+        let lock = match segment.lock_value() {
             Err(error) if error.kind() == ErrorKind::Migrated => return Ok(None),
             locked => locked?,
         };
@@ -135,7 +135,7 @@ impl SegmentOptions {
             bytes: locked_bytes(&segment, schema.as_ref())?,
             schema,
             format_version: VERSION,
-            is_consistent,
+            is_consistent: segment.is_consistent(),
         };
         let value = make(&contents)?;
         let attached = segment.attached();
@@ -152,7 +152,8 @@ impl SegmentOptions {
         let init = |bytes: &mut SegmentData<'_>| write_first(bytes.attached(), &value);
         let new = replace(&segment, &options, init, wake)?;
         Ok(new.map(|new| {
-            lock.close();
+            segment.close_lock();
+            lock.keep();
             Shared::new(new)
         }))
     }

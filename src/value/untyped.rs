@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::copies::{CHANGE, READ, damaged, place, read_patiently, size_for};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Words;
 use crate::schema::Schema;
@@ -153,7 +154,7 @@ impl UntypedShared {
         limit: Duration,
         change: impl FnOnce(&mut [u8]) -> Result<R, E>,
     ) -> Result<R, E> {
-        let _hold = self.segment.lock_value_timeout(limit)?;
+        let _hold = self.segment.lock_value_until(Deadline::after(limit))?;
         self.change(change)
     }
 

@@ -173,15 +173,15 @@ impl CheckerMemory for Seats {
 
 /// The part of a waiter that checks liveness on behalf of other waiters, while it has a seat.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Checks {
+pub(crate) struct CheckerSeat {
     checker: Checker,
     /// When it last looked for a silent seat.
     looked: Option<Instant>,
 }
 
-impl Checks {
-    /// As [`Checker::look`].
-    pub(crate) fn look(&mut self, segment: &Segment, seats: &Seats, sees: bool) -> bool {
+impl CheckerSeat {
+    /// Keeps its seat, or looks for one: see [`Checker::look`].
+    pub(crate) fn keep(&mut self, segment: &Segment, seats: &Seats, sees: bool) -> bool {
         let patience = self.looked.map(|looked| {
             let passed = looked.elapsed().as_nanos() / CHECKER_TIMEOUT.as_nanos();
             u64::try_from(passed).unwrap_or(u64::MAX)
@@ -208,6 +208,13 @@ pub(crate) fn sees(segment: &Segment, id: AttachmentId) -> bool {
     found.is_none_or(|(found, me)| me.namespaces != 0 && found.who.namespaces == me.namespaces)
 }
 
+/// Checks whether an attachment is proven gone. Mostly the attachment still keeps its byte, and
+/// that ends the check. A thorough check looks at its process, too, which is far more expensive: it
+/// finds a dead process whose child keeps the byte.
+pub(crate) fn is_gone(segment: &Segment, id: AttachmentId, thorough: bool) -> bool {
+    (thorough || !segment.is_kept(id)) && segment.is_gone(id)
+}
+
 /// The liveness checks of a waiter for something that several holders have, any of which may die:
 /// how long the waiter sleeps, and when it checks. Dropping this leaves the seat.
 ///
@@ -229,7 +236,7 @@ pub(crate) struct LivenessChecker<'a> {
 #[derive(Debug, Clone, Copy)]
 struct State {
     period: Duration,
-    checks: Checks,
+    seat: CheckerSeat,
     /// Whether its last check found a holder that may die without this process seeing it.
     is_blind: bool,
     /// The value of `asked` at its last look.
@@ -237,10 +244,8 @@ struct State {
     looks: u32,
 }
 
-/// One in this many checks of an attachment looks at its process, too. Mostly the attachment still
-/// keeps its byte; only a far more expensive check shows that a child keeps the byte of a dead
-/// process.
-const FULL_CHECK_EVERY: usize = 64;
+/// One in this many checks of an attachment is thorough.
+const THOROUGH_EVERY: usize = 64;
 
 impl<'a> LivenessChecker<'a> {
     pub(crate) fn new(
@@ -256,7 +261,7 @@ impl<'a> LivenessChecker<'a> {
             word,
             state: Cell::new(State {
                 period: FIRST_SLEEP,
-                checks: Checks::default(),
+                seat: CheckerSeat::default(),
                 is_blind: false,
                 seen: asked.load(Ordering::Relaxed),
                 looks: 0,
@@ -270,7 +275,7 @@ impl<'a> LivenessChecker<'a> {
         state.looks = state.looks.wrapping_add(1);
         let sees = !state.is_blind;
         state.period = next_period(state.period, || {
-            state.checks.look(self.segment, self.seats, sees)
+            state.seat.keep(self.segment, self.seats, sees)
         });
         let asked = self.asked.load(Ordering::Relaxed);
         let asks = asked == state.seen;
@@ -293,8 +298,7 @@ impl<'a> LivenessChecker<'a> {
     pub(crate) fn is_gone(&self, id: AttachmentId) -> bool {
         // The thorough check takes another attachment each time, if there are many.
         let turn = (self.state.get().looks as usize).wrapping_add(id.index());
-        let gone = (turn.is_multiple_of(FULL_CHECK_EVERY) || !self.segment.is_kept(id))
-            && self.segment.is_gone(id);
+        let gone = is_gone(self.segment, id, turn.is_multiple_of(THOROUGH_EVERY));
         if !gone {
             self.found(id);
         }
@@ -318,7 +322,7 @@ impl Drop for LivenessChecker<'_> {
         // A forked child has a copy of the seat's number, not the seat.
         if self.segment.attached().is_ours() {
             let mut state = self.state.get();
-            state.checks.leave(self.seats, self.word);
+            state.seat.leave(self.seats, self.word);
         }
     }
 }

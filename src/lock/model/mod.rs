@@ -6,12 +6,10 @@
 //! | `program` | turns threads that run the code into machines with few states |
 //! | `state` | the words of the lock, and the threads |
 //! | `world` | the effect of each step on them |
-//! | `search` | goes through all states and judges them |
 //! | `tests` | the questions |
 //! | `slots` | the same for the proof of death, which the lock takes as given |
-//! | `change`, `sharing`, `permits`, `event`, `rounds` | the same for the other algorithms |
-//! | `crowd`, `places` | what `permits`, `event` and `rounds` have in common |
-//! | `seats` | the same for the choice of checkers |
+//!
+//! [`search`](crate::model::search) goes through all states and judges them.
 //!
 //! # What holds
 //!
@@ -69,3 +67,23 @@ mod slots;
 mod state;
 mod tests;
 mod world;
+
+use std::time::Duration;
+
+use super::protocol::{Acquired, LockMemory, LockPolled, LockRefusal, LockWaiter, YIELDS};
+use crate::deadline::Deadline;
+
+/// Acquires a held lock as a thread does: looks, and sleeps between two looks.
+fn acquire_held(
+    steps: &impl LockMemory,
+    deadline: Deadline,
+    sleep: impl Fn(Duration),
+) -> Result<Acquired, LockRefusal> {
+    let mut waiter = LockWaiter::new();
+    loop {
+        match waiter.look(steps, deadline, YIELDS) {
+            LockPolled::Done(acquired) => return acquired,
+            LockPolled::Sleep(limit) => sleep(limit),
+        }
+    }
+}

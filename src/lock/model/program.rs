@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use super::acquire_held;
 use crate::deadline::Deadline;
 use crate::lock::protocol::{self, Acquired, LockMemory, LockPolled, LockRefusal, LockWaiter};
 
@@ -351,7 +352,22 @@ impl Replay<'_> {
     fn acquire(&self, deadline: Deadline) -> Result<Acquired, LockRefusal> {
         match self.try_acquire() {
             Ok(()) => Ok(Acquired::Free),
-            Err(_) => protocol::acquire(self, deadline),
+            Err(_) => acquire_held(self, deadline, |limit| self.sleep(limit)),
+        }
+    }
+
+    fn sleep(&self, _limit: Duration) {
+        let bed = match self.mistake {
+            Mutation::SleepOnOwner => Bed::Owner(self.seen.get()),
+            Mutation::SleepAnyway => Bed::Bare,
+            Mutation::NeverProvenAwake => Bed::Owner(0),
+            _ => Bed::Waiting,
+        };
+        self.ask(Op::Sleep(bed));
+        self.suspect.set(Some(self.seen.get()));
+        self.from.set(self.at.get());
+        if self.mistake == Mutation::LeaveSilently && self.leaves.get() && self.ask(Op::Now) == 1 {
+            resume_unwind(Box::new(Leaves));
         }
     }
 
@@ -479,21 +495,6 @@ impl LockMemory for Replay<'_> {
         }
         if self.mistake == Mutation::NoSecondLook {
             self.known.set(Some(self.seen.get()));
-        }
-    }
-
-    fn sleep(&self, _limit: Duration) {
-        let bed = match self.mistake {
-            Mutation::SleepOnOwner => Bed::Owner(self.seen.get()),
-            Mutation::SleepAnyway => Bed::Bare,
-            Mutation::NeverProvenAwake => Bed::Owner(0),
-            _ => Bed::Waiting,
-        };
-        self.ask(Op::Sleep(bed));
-        self.suspect.set(Some(self.seen.get()));
-        self.from.set(self.at.get());
-        if self.mistake == Mutation::LeaveSilently && self.leaves.get() && self.ask(Op::Now) == 1 {
-            resume_unwind(Box::new(Leaves));
         }
     }
 

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
+use super::acquire_held;
 use super::program::{Mutation, Turn};
 use super::world::{LockModel, Property};
 use crate::deadline::Deadline;
-use crate::lock::protocol::{self, Acquired, LockMemory};
+use crate::lock::protocol::{Acquired, LockMemory};
 use crate::model::search::{Broken, search};
 
 const WAIT: &[Turn] = &[Turn::Wait];
@@ -196,6 +197,10 @@ impl Script<'_> {
         let at = self.rounds.borrow().len();
         self.owners.get(at).copied().unwrap_or(0)
     }
+
+    fn sleep(&self, limit: Duration) {
+        self.rounds.borrow_mut().push((self.asked.take(), limit));
+    }
 }
 
 impl LockMemory for Script<'_> {
@@ -212,10 +217,6 @@ impl LockMemory for Script<'_> {
 
     fn is_announced(&self) -> bool {
         self.announced
-    }
-
-    fn sleep(&self, limit: Duration) {
-        self.rounds.borrow_mut().push((self.asked.take(), limit));
     }
 
     fn is_gone(&self, _owner: u64) -> bool {
@@ -270,7 +271,7 @@ fn a_dead_holder_is_asked_about_within_ten_milliseconds() {
             asked: Cell::new(false),
             rounds: RefCell::default(),
         };
-        let acquired = protocol::acquire(&script, Deadline::Never);
+        let acquired = acquire_held(&script, Deadline::Never, |limit| script.sleep(limit));
         assert_eq!(acquired, Ok(Acquired::Free));
         let rounds = script.rounds.into_inner();
         assert_eq!(rounds.len(), owners.len());

@@ -1,7 +1,7 @@
 //! Acquiring and releasing the segment's own lock. The callers define what may be done under it.
 //!
-//! It is an `attempt` at the lock in the header, with two additions: it reports how the previous
-//! owner left the data, and rolls back an unfinished transaction.
+//! It is the raw lock in the header, with two additions: it reports how the previous owner left the
+//! data, and rolls back an unfinished transaction.
 //!
 //! # The mark
 //!
@@ -30,12 +30,13 @@
 //! | in a transaction | acquires the lock | is refused, since its changes would rest on half-written bytes |
 //! | committing | acquires the lock | acquires the lock, and leaves the mark for the next plain owner |
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::attempt::{Attempt, Lock, UpdateMode};
+use super::acquire::RawLockGuard;
 use super::error::{AbandonCause, Abandonment, AcquireError};
-use super::protocol::{Acquired, LockMemory, LockRefusal};
+use super::raw::{RawLock, UpdateMode};
 use crate::deadline::Deadline;
+use crate::error::Result;
 use crate::memory::format::LockWords;
 use crate::segment::id::AttachmentId;
 use crate::segment::record;
@@ -78,36 +79,20 @@ impl Segment {
     // registers: the compare-exchange must wait for every store before it, so each store costs
     // time.
     #[inline(always)]
-    pub(crate) fn acquire(
+    pub(super) fn acquire(
         &self,
         mode: UpdateMode,
         deadline: Deadline,
     ) -> Result<(), AcquireFailure> {
-        let attached = self.attached();
-        let attempt = Attempt::new(self, mode);
-        if !attached.is_ours() || attempt.try_acquire().is_err() {
-            return self.acquire_contended(mode, deadline);
+        match RawLock::of_segment(self, mode).try_acquire() {
+            Some(held) => held.keep(),
+            None => return self.acquire_contended(mode, deadline),
         }
-        self.enter();
-        if attempt.words.condition.load(Ordering::Relaxed) == CONSISTENT {
+        if self.lock_words().condition.load(Ordering::Relaxed) == CONSISTENT {
             Ok(())
         } else {
             self.report()
         }
-    }
-
-    /// Acquires the lock to commit a value, without a report of the mark.
-    #[inline(always)]
-    pub(crate) fn acquire_unreported(&self, deadline: Deadline) -> Result<(), AcquireError> {
-        let attempt = Attempt::new(self, UpdateMode::Atomic);
-        if !self.attached().is_ours() || attempt.try_acquire().is_err() {
-            return match self.acquire_contended(UpdateMode::Atomic, deadline) {
-                Err(AcquireFailure::NotAcquired(refusal)) => Err(refusal),
-                Ok(()) | Err(AcquireFailure::Abandonment(_)) => Ok(()),
-            };
-        }
-        self.enter();
-        Ok(())
     }
 
     #[cold]
@@ -117,43 +102,78 @@ impl Segment {
         mode: UpdateMode,
         deadline: Deadline,
     ) -> Result<(), AcquireFailure> {
-        if !self.attached().is_ours() {
-            return Err(AcquireFailure::NotAcquired(AcquireError::forked(self)));
-        }
-        let attempt = Attempt::new(self, mode);
-        let acquired = attempt.wait(deadline);
-        if acquired.is_ok() {
-            self.enter();
-        }
-        self.begin(&attempt, acquired, deadline)
+        self.reported(RawLock::of_segment(self, mode).acquire_contended(deadline))
+    }
+
+    /// Acquires the lock for a task, waiting as long as it takes.
+    pub(super) async fn acquire_async(&self) -> Result<(), AcquireFailure> {
+        self.reported(RawLock::of_segment_for_task(self).acquire_async().await)
     }
 
     /// Starts to own the lock, if it was acquired: repairs what a dead owner left, and reports a
     /// mark.
-    pub(crate) fn begin<L: Lock>(
+    fn reported(
         &self,
-        attempt: &Attempt<'_, L>,
-        acquired: Result<Acquired, LockRefusal>,
-        deadline: Deadline,
+        acquired: Result<RawLockGuard<'_>, AcquireError>,
     ) -> Result<(), AcquireFailure> {
-        let acquired = acquired
-            .map_err(|refused| AcquireFailure::NotAcquired(attempt.refused(refused, deadline)))?;
-        if let Acquired::TakenOver(dead) = acquired {
-            self.settle_replacement(dead)
-                .map_err(AcquireFailure::NotAcquired)?;
-            self.recover(dead);
-            attempt.record_recovery(dead);
-            // Only from here on may the death of this owner leave other data than the dead owner
-            // did.
-            attempt.words.owner.store(attempt.me, Ordering::Release);
-        }
+        self.repaired(acquired)
+            .map_err(AcquireFailure::NotAcquired)?
+            .keep();
         self.report()
     }
 
-    /// Releases the lock, which the calling thread holds.
+    /// Acquires the lock in the atomic update mode, to change a typed value: see [the
+    /// mark](self).
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock`], without an abandonment.
     #[inline(always)]
-    pub(crate) fn release(&self) {
-        self.leave();
+    pub(crate) fn lock_value(&self) -> Result<RawLockGuard<'_>> {
+        self.lock_value_until(Deadline::Never)
+    }
+
+    /// As `lock_value`, waiting at most until the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::lock_timeout`], without an abandonment.
+    #[inline(always)]
+    pub(crate) fn lock_value_until(&self, deadline: Deadline) -> Result<RawLockGuard<'_>> {
+        match RawLock::of_segment(self, UpdateMode::Atomic).try_acquire() {
+            Some(held) => Ok(held),
+            None => self.lock_value_contended(deadline),
+        }
+    }
+
+    #[cold]
+    fn lock_value_contended(&self, deadline: Deadline) -> Result<RawLockGuard<'_>> {
+        let lock = RawLock::of_segment(self, UpdateMode::Atomic);
+        Ok(self.repaired(lock.acquire_contended(deadline))?)
+    }
+
+    /// Whether the data are consistent. The caller owns the lock.
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.lock_words().condition.load(Ordering::Relaxed) == CONSISTENT
+    }
+
+    /// Repairs what a dead owner left, if the lock was taken over from one.
+    fn repaired<'a>(
+        &'a self,
+        acquired: Result<RawLockGuard<'a>, AcquireError>,
+    ) -> Result<RawLockGuard<'a>, AcquireError> {
+        let held = acquired?;
+        let Some(dead) = held.dead_word() else {
+            return Ok(held);
+        };
+        if let Err(refusal) = self.settle_replacement(dead) {
+            // The lock belongs to the dead owner again, or is closed.
+            held.keep();
+            return Err(refusal);
+        }
+        self.recover(dead);
+        held.end_recovery();
+        Ok(held)
     }
 
     /// Finds out whether a dead owner that had begun to replace the segment completed that. If so,
@@ -171,7 +191,7 @@ impl Segment {
                 Ok(())
             }
             Ok(true) => {
-                self.close();
+                self.close_lock();
                 Err(AcquireError::replaced(self))
             }
             Err(error) => {
@@ -182,16 +202,15 @@ impl Segment {
     }
 
     /// Closes the lock, which the caller owns, forever: the segment was replaced.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close_lock(&self) {
         self.leave_to(AttachmentId::REPLACED.word());
         // Each waiter then gets the error.
-        sys::wake_all(&self.words().waiting);
+        sys::wake_all(&self.lock_words().waiting);
     }
 
     fn leave_to(&self, owner: u64) {
-        let own_thread = &self.attached().memory.own_slot().holding_thread;
-        own_thread.store(0, Ordering::Relaxed);
-        self.words().owner.store(owner, Ordering::Release);
+        RawLock::of_segment(self, UpdateMode::InPlace).clear_thread();
+        self.lock_words().owner.store(owner, Ordering::Release);
     }
 
     /// Rolls back the transaction of a dead owner, and records its death if it may have left more
@@ -209,7 +228,7 @@ impl Segment {
     #[cold]
     #[inline(never)]
     fn report(&self) -> Result<(), AcquireFailure> {
-        let left = Abandonment::of(&self.attached().memory.header().lock);
+        let left = Abandonment::of(self.lock_words());
         left.map_or(Ok(()), |left| {
             Err(AcquireFailure::Abandonment(Box::new(left)))
         })
@@ -224,19 +243,18 @@ impl Segment {
 
     /// Whether the calling thread owns the lock, through any handle.
     pub(crate) fn is_locked_by_this_thread(&self) -> bool {
-        let attempt = Attempt::new(self, UpdateMode::InPlace);
-        self.attached().is_ours() && attempt.is_own(attempt.owner())
+        RawLock::of_segment(self, UpdateMode::InPlace).is_own()
     }
 
     /// Marks the data consistent: later locks no longer report the previous owner. The caller owns
     /// the lock.
     pub(crate) fn vouch(&self) {
-        let words = &self.attached().memory.header().lock;
+        let words = self.lock_words();
         words.condition.store(CONSISTENT, Ordering::Release);
     }
 
     fn record(&self, previous_owner: AttachmentId, condition: u32) {
-        let words = &self.attached().memory.header().lock;
+        let words = self.lock_words();
         words
             .previous_owner_id
             .store(previous_owner.word(), Ordering::Relaxed);
@@ -248,27 +266,9 @@ impl Segment {
         }
         words.condition.store(condition, Ordering::Release);
     }
-}
-
-impl Lock for Segment {
-    #[inline(always)]
-    fn segment(&self) -> &Segment {
-        self
-    }
 
     #[inline(always)]
-    fn words(&self) -> &LockWords {
+    fn lock_words(&self) -> &LockWords {
         &self.attached().memory.header().lock
-    }
-
-    #[inline(always)]
-    fn thread_of(&self, index: usize) -> Option<&AtomicU32> {
-        let slot = self.attached().memory.slot(index)?;
-        Some(&slot.holding_thread)
-    }
-
-    #[inline(always)]
-    fn own_thread(&self) -> Option<&AtomicU32> {
-        Some(&self.attached().memory.own_slot().holding_thread)
     }
 }
