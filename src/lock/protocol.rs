@@ -52,7 +52,7 @@
 //! | death of | leaves | consequence |
 //! |---|---|---|
 //! | an owner | its ID in `owner` | a waiter proves the death and takes over |
-//! | an owner that took over, before it recorded the recovery | its ID in `owner` | a waiter takes over; the data count as left by this owner |
+//! | an owner that took over, before it completed the recovery | its ID in `owner` | a waiter takes over; the data count as left by this owner |
 //! | a releaser between storing 0 and waking | `waiting` 1, or a wake-up that never comes | sleeping waiters look again after their period |
 //! | a waiter, asleep or about to sleep | `waiting` 1 | one superfluous wake-up |
 //! | a woken waiter | a wake-up used up (4 is broken) | sleeping waiters look again after their period, and restore 4 |
