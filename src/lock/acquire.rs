@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, WaitState};
 use super::error::AcquireError;
 use super::protocol::{self, Acquired, LockMemory, LockPolled, LockWaiter, YIELDS};
 use super::raw::RawLock;
@@ -84,7 +84,15 @@ impl<'a> RawLock<'a> {
         protocol::release(&Attempt::new(self));
     }
 
-    /// Whether the calling thread owns the lock, through any handle.
+    /// Ends the recovery of a lock that was taken over. Only from here on may the death of this
+    /// owner leave other data than the dead owner left.
+    pub(super) fn end_recovery(self) {
+        let owner = &self.words.owner;
+        owner.store(self.own_word(), Ordering::Release);
+    }
+
+    /// Whether the calling thread owns the lock, through any handle. Never of a lock that does not
+    /// belong to a thread.
     pub(crate) fn is_own(self) -> bool {
         let attempt = Attempt::new(self);
         self.segment.attached().is_ours() && attempt.is_own(attempt.owner())
@@ -122,17 +130,12 @@ impl<'a> RawLockGuard<'a> {
         self.dead.map(NonZeroU64::get)
     }
 
-    /// Ends the recovery from that owner. Only from here on may the death of this owner leave other
-    /// data than that owner left.
-    pub(super) fn end_recovery(&self) {
-        let words = self.lock.words;
-        words.owner.store(self.lock.own_word(), Ordering::Release);
-    }
-
-    /// Keeps the lock until [`RawLock::release`].
+    /// Returns the lock, which the caller then owns without a guard.
     #[inline(always)]
-    pub(crate) fn keep(self) {
+    pub(crate) fn keep(self) -> RawLock<'a> {
+        let lock = self.lock;
         mem::forget(self);
+        lock
     }
 }
 
@@ -159,26 +162,27 @@ pub(crate) enum WaitMode {
 /// asleep for it.
 #[derive(Debug)]
 pub(crate) struct AcquireWait<'a> {
-    attempt: Attempt<'a>,
+    lock: RawLock<'a>,
     mode: WaitMode,
     waiter: LockWaiter,
+    state: WaitState,
     is_done: bool,
 }
 
 impl<'a> AcquireWait<'a> {
     pub(crate) fn new(lock: RawLock<'a>, mode: WaitMode) -> AcquireWait<'a> {
         AcquireWait {
-            attempt: Attempt::new(lock),
+            lock,
             mode,
             waiter: LockWaiter::new(),
+            state: WaitState::default(),
             is_done: false,
         }
     }
 
     /// Looks once; `Err` when it must sleep, at most this long.
     fn look_once(&mut self) -> Result<Result<RawLockGuard<'a>, AcquireError>, Duration> {
-        let attempt = &self.attempt;
-        let lock = attempt.lock;
+        let lock = self.lock;
         if !lock.segment.attached().is_ours() {
             self.is_done = true;
             return Ok(Err(AcquireError::forked(lock.segment)));
@@ -187,9 +191,11 @@ impl<'a> AcquireWait<'a> {
             WaitMode::Thread(deadline) => (deadline, YIELDS),
             WaitMode::Task => (Deadline::Never, 0),
         };
-        match self.waiter.look(attempt, deadline, yields) {
+        let attempt = Attempt::resume(lock, self.state);
+        match self.waiter.look(&attempt, deadline, yields) {
             LockPolled::Sleep(limit) => {
                 attempt.begin_sleep();
+                self.state = attempt.state();
                 Err(limit)
             }
             LockPolled::Done(acquired) => {
@@ -216,7 +222,7 @@ impl<'a> Wait for AcquireWait<'a> {
         match self.look_once() {
             Ok(acquired) => Polled::Ready(acquired),
             Err(limit) => Polled::Sleep {
-                word: (&self.attempt.lock.words.waiting).into(),
+                word: (&self.lock.words.waiting).into(),
                 seen: 1,
                 limit: Some(limit),
             },
@@ -226,9 +232,10 @@ impl<'a> Wait for AcquireWait<'a> {
 
 impl Drop for AcquireWait<'_> {
     fn drop(&mut self) {
-        if !self.is_done && self.attempt.lock.segment.attached().is_ours() {
-            self.waiter.give_up(&self.attempt);
-            self.attempt.end_wait();
+        if !self.is_done && self.lock.segment.attached().is_ours() {
+            let attempt = Attempt::resume(self.lock, self.state);
+            self.waiter.give_up(&attempt);
+            attempt.end_wait();
         }
     }
 }

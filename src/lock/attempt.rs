@@ -22,7 +22,7 @@ const THOROUGH_EVERY: u32 = 4;
 
 /// What a waiter knows of the owner.
 #[derive(Debug, Clone, Copy, Default)]
-struct WaitState {
+pub(super) struct WaitState {
     /// When the owner was last seen alive, or when this attempt began to sleep.
     last_sign: Option<Instant>,
     /// The number of liveness checks.
@@ -45,17 +45,27 @@ impl WaitState {
 /// One attempt at a lock, by a thread or a task.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
-    pub(super) lock: RawLock<'a>,
+    lock: RawLock<'a>,
     state: Cell<WaitState>,
 }
 
 impl<'a> Attempt<'a> {
     #[inline(always)]
     pub(super) fn new(lock: RawLock<'a>) -> Attempt<'a> {
+        Attempt::resume(lock, WaitState::default())
+    }
+
+    /// Continues an attempt with what it knew after its last look.
+    #[inline(always)]
+    pub(super) fn resume(lock: RawLock<'a>, state: WaitState) -> Attempt<'a> {
         Attempt {
             lock,
-            state: Cell::default(),
+            state: Cell::new(state),
         }
+    }
+
+    pub(super) fn state(&self) -> WaitState {
+        self.state.get()
     }
 
     /// Prepares to sleep: the owner counts as alive from here on, and the wait record becomes

@@ -1,8 +1,8 @@
 //! The robust lock as an algorithm over indivisible steps: what is stored and loaded in which
 //! order, and where a process may die.
 //!
-//! The algorithm knows neither shared memory nor the system: see [`LockMemory`]. The segment's lock
-//! implements the steps with both; the model checker's tests implement them with threads that die.
+//! The algorithm knows neither shared memory nor the system: see [`LockMemory`]. `attempt`
+//! implements the steps with both, and the model with threads that die.
 //!
 //! # State
 //!

@@ -68,7 +68,8 @@ pub(crate) struct RawLock<'a> {
 }
 
 impl<'a> RawLock<'a> {
-    /// The segment's own lock, for a thread that may run other code while it owns the lock.
+    /// The segment's own lock, for a thread. A task releases it in this form, too: that clears the
+    /// thread word, which no thread has set.
     #[inline(always)]
     pub(crate) fn of_segment(segment: &'a Segment, mode: UpdateMode) -> RawLock<'a> {
         RawLock {

@@ -87,7 +87,7 @@ impl Segment {
         match RawLock::of_segment(self, mode).try_acquire() {
             Some(held) => held.keep(),
             None => return self.acquire_contended(mode, deadline),
-        }
+        };
         if self.lock_words().condition.load(Ordering::Relaxed) == CONSISTENT {
             Ok(())
         } else {
@@ -110,8 +110,7 @@ impl Segment {
         self.reported(RawLock::of_segment_for_task(self).acquire_async().await)
     }
 
-    /// Starts to own the lock, if it was acquired: repairs what a dead owner left, and reports a
-    /// mark.
+    /// Repairs what a dead owner left, if the lock was acquired, and reports a mark.
     fn reported(
         &self,
         acquired: Result<RawLockGuard<'_>, AcquireError>,
@@ -166,14 +165,12 @@ impl Segment {
         let Some(dead) = held.dead_word() else {
             return Ok(held);
         };
-        if let Err(refusal) = self.settle_replacement(dead) {
-            // The lock belongs to the dead owner again, or is closed.
-            held.keep();
-            return Err(refusal);
-        }
+        // Without a guard until the repair is complete: neither an error nor a panic frees the lock.
+        let lock = held.keep();
+        self.settle_replacement(dead)?;
         self.recover(dead);
-        held.end_recovery();
-        Ok(held)
+        lock.end_recovery();
+        Ok(lock.guard())
     }
 
     /// Finds out whether a dead owner that had begun to replace the segment completed that. If so,

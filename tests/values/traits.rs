@@ -43,8 +43,21 @@ macro_rules! only_shared {
     )*};
 }
 
+/// The futures of locks may be polled on any thread. All but those of readers may also be part of a
+/// value that several threads use.
+fn check_futures(segment: &Segment, mutex: &Mutex<u64>, lock: &RwLock<u64>, once: &OnceLock<u64>) {
+    fn send<T: Send>(_future: T) {}
+    fn both<T: Send + Sync>(_future: T) {}
+    both(segment.lock_async());
+    both(mutex.lock_async());
+    send(lock.read_async());
+    both(lock.write_async());
+    both(once.wait_async());
+}
+
 /// The compiler is the test.
 fn handles_and_guards_go_where_they_may() {
+    let _: fn(&Segment, &Mutex<u64>, &RwLock<u64>, &OnceLock<u64>) = check_futures;
     both!(
         Segment,
         ReadOnlySegment,
