@@ -165,7 +165,7 @@ impl Segment {
         let Some(dead) = held.dead_word() else {
             return Ok(held);
         };
-        // Without a guard until the repair is complete: neither an error nor a panic frees the lock.
+        // No guard until the repair is complete: neither an error nor a panic frees the lock.
         let lock = held.keep();
         self.settle_replacement(dead)?;
         self.recover(dead);
