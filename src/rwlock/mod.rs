@@ -345,7 +345,10 @@ impl<'a, T: Shareable> ReadGuard<'a, T> {
     /// let reader = limits.read()?;
     /// match reader.upgrade_timeout(Duration::from_millis(100)) {
     ///     Ok(mut writer) => writer[0] = 11,
-    ///     Err(refused) => eprintln!("{refused}; it is still {}", refused.into_guard()[0]),
+    ///     Err(refused) => {
+    ///         eprintln!("{refused}");
+    ///         assert_eq!(refused.into_guard()[0], 10);
+    ///     }
     /// }
     /// # Ok::<(), sharehold::Error>(())
     /// ```
