@@ -42,6 +42,7 @@ impl Deadline {
     }
 
     /// Whether the caller waits no longer.
+    #[cfg(feature = "qt")]
     pub(crate) fn is_over(self) -> bool {
         self.instant().is_some_and(|end| Instant::now() >= end)
     }

@@ -83,7 +83,11 @@ page!(
     "limits.md",
     "[`SegmentOptions`](crate::SegmentOptions), [`ErrorKind`](crate::ErrorKind)"
 );
-page!(comparison, "comparison.md", "[`qt`](crate::qt)");
+page!(
+    comparison,
+    "comparison.md",
+    "`qt`, with the feature of this name"
+);
 
 /// The code of the README.
 #[cfg(doctest)]

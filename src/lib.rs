@@ -18,7 +18,7 @@
 //! | waiting for a change of a value, or for a process that detaches or dies | [`Watch`], [`Departures`] |
 //! | the same in tasks, or in an event loop | [`Watch::changed_async`], [`Segment::lock_async`], [`Mutex::lock_async`], [`PollableWatch`] |
 //! | seeing what exists | [`list`], [`inspect`](fn@inspect) |
-//! | working with Qt programs | [`qt`] |
+//! | working with Qt programs | `qt`, with the feature of this name |
 //!
 //! The [`guide`] has a page for each subject. [Choosing a tool](guide::choosing) compares the
 //! tools and their costs.
@@ -100,10 +100,16 @@
 //!
 //! - A call named `try_*` that would have to wait for a lock, a permit or an event returns
 //!   [`ErrorKind::WouldBlock`]. A timed call that ends without it returns [`ErrorKind::Timeout`].
-//!   The exceptions return `Option`: [`PollableWatch::try_changed`], and [`qt`], because Qt has no
+//!   The exceptions return `Option`: [`PollableWatch::try_changed`], and `qt`, because Qt has no
 //!   such errors.
 //! - A failed operation that had a guard either returns the guard in its error, such as
 //!   [`GuardError`], or says that the lock is released.
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `qt` | the module `qt`, and `list_foreign`: shared memory of programs without this library | no |
 //!
 //! # Limits
 //!
@@ -150,6 +156,7 @@ mod model;
 mod mutex;
 mod once_lock;
 mod parts;
+#[cfg(feature = "qt")]
 pub mod qt;
 mod rwlock;
 mod schema;
@@ -166,10 +173,11 @@ pub use departures::Departures;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventState, ResetMode};
 pub use inspect::{
-    Consistency, Deadlock, ForeignKind, ForeignObject, Inspection, ListEntry, PartInfo, PartState,
-    Recovery, Summary, ValueType, WaitEdge, deadlocks, directory, inspect, list, list_all_users,
-    list_foreign, owners, summarize,
+    Consistency, Deadlock, Inspection, ListEntry, PartInfo, PartState, Recovery, Summary,
+    ValueType, WaitEdge, deadlocks, directory, inspect, list, list_all_users, owners, summarize,
 };
+#[cfg(feature = "qt")]
+pub use inspect::{ForeignKind, ForeignObject, list_foreign};
 pub use key::MAX_KEY_LEN;
 pub use lock::state::{Holder, LockState, Waiter};
 pub use lock::{

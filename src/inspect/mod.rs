@@ -5,6 +5,7 @@
 //! several segments. `foreign` lists shared objects of programs without this library.
 
 mod deadlock;
+#[cfg(feature = "qt")]
 mod foreign;
 mod inspection;
 mod parts;
@@ -17,6 +18,7 @@ use crate::segment::{self, Segment, SegmentOptions};
 use crate::sys;
 
 pub use deadlock::{Deadlock, WaitEdge, deadlocks};
+#[cfg(feature = "qt")]
 pub use foreign::{ForeignKind, ForeignObject, list_foreign};
 pub use inspection::{Inspection, inspect};
 pub use parts::{PartInfo, PartState};

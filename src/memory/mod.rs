@@ -17,6 +17,7 @@
 
 mod copied;
 pub(crate) mod format;
+#[cfg(feature = "qt")]
 pub(crate) mod region;
 mod words;
 

@@ -69,10 +69,12 @@ mod platform;
 
 pub(crate) use per_process::PerProcess;
 pub use platform::Signal;
+#[cfg(feature = "qt")]
+pub(crate) use platform::ipc;
 pub(crate) use platform::{
     Directory, Generation, MOST_WORDS, Mapping, SegmentFile, add_and_wake, barrier,
     default_directories, default_directory, differs, effective_user, has_store_and_wake, identity,
-    ipc, join_barriers, now_since_epoch, or_and_wake, process_state, start_thread, thread_id, wait,
+    join_barriers, now_since_epoch, or_and_wake, process_state, start_thread, thread_id, wait,
     wait_any, wake_all, wake_one, wake_one_at, wake_some, watch_closings,
 };
 pub(crate) use word::{Address, Slept, Word, low_half_of};

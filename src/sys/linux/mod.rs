@@ -4,6 +4,7 @@
 mod closing;
 mod file;
 mod fork;
+#[cfg(feature = "qt")]
 pub(crate) mod ipc;
 mod many;
 mod mapping;

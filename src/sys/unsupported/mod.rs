@@ -3,6 +3,7 @@
 //! Types that can be reached only through a file or mapping, which do not exist here, are
 //! uninhabited.
 
+#[cfg(feature = "qt")]
 pub(crate) mod ipc;
 
 use std::convert::Infallible;
