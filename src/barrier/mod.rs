@@ -37,6 +37,7 @@ const WITHDRAW: &str = "withdraw from";
 /// The numbers of the two marks: an attachment's threads, and the round in which they arrived.
 const THREADS: usize = 0;
 const ROUND: usize = 1;
+
 /// The number of participants of a [`Barrier`], and the effect of the death of one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BarrierOptions {
@@ -184,7 +185,7 @@ impl Barrier {
             site: Site::of(&self.place, WAIT, who)?,
             arrival: Arrival::new(),
             is_done: false,
-            note: None,
+            record: None,
         })
     }
 
@@ -334,7 +335,7 @@ struct ArrivalWait<'a> {
     site: Site<'a>,
     arrival: Arrival,
     is_done: bool,
-    note: Option<WaitHandle>,
+    record: Option<WaitHandle>,
 }
 
 impl ArrivalWait<'_> {
@@ -372,7 +373,7 @@ impl ArrivalWait<'_> {
 
 impl Drop for ArrivalWait<'_> {
     fn drop(&mut self) {
-        self.site.wipe_out(self.note);
+        self.site.clear_wait(self.record);
         if !self.is_done && self.arrival.has_arrived() {
             let arrival = self.arrival;
             soon(self.place, WAIT, move |site: &Site<'_>| {
@@ -405,7 +406,7 @@ impl Wait for ArrivalWait<'_> {
             Ok(BarrierOutcome::Met(last)) => Polled::Ready(Ok(BarrierWaitResult(last))),
             Ok(BarrierOutcome::Broken) => Polled::Ready(Err(broken(self.place))),
             Ok(BarrierOutcome::Sleep(seen)) => {
-                self.note = self.site.note(self.note, self.missing(seen));
+                self.record = self.site.record_wait(self.record, self.missing(seen));
                 Polled::Sleep {
                     word: (&self.site.words.round).into(),
                     seen,

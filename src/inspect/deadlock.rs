@@ -130,21 +130,21 @@ fn edges() -> Result<Vec<LabelledEdge>> {
 }
 
 fn edges_of(view: &View) -> Vec<LabelledEdge> {
-    let notes = state::notes(view, LivenessCheck::Thorough).into_iter();
-    let standing = notes.filter(|(_, noted)| view.owner_at(noted.lock) == Some(noted.holder));
+    let records = state::records(view, LivenessCheck::Thorough).into_iter();
+    let standing = records.filter(|(_, record)| view.owner_at(record.lock) == Some(record.holder));
     let recorded = |id: AttachmentId| view.recorded(id);
-    let edges = standing.filter_map(|(id, noted)| Edge::new(id, noted, recorded));
+    let edges = standing.filter_map(|(id, record)| Edge::new(id, record, recorded));
     let seen = edges.filter_map(|edge| {
-        let of_part = edge.noted.lock != OWN_LOCK;
-        let path = || super::parts::path_of(view, &view.schema().ok()??, edge.noted.lock);
+        let of_part = edge.record.lock != OWN_LOCK;
+        let path = || super::parts::path_of(view, &view.schema().ok()??, edge.record.lock);
         Some(LabelledEdge {
             wait: WaitEdge {
                 waiter: named(view, edge.id)?,
-                thread: edge.noted.thread?,
+                thread: edge.record.thread?,
                 key: view.found.key.clone(),
                 part: if of_part { path() } else { None },
-                holder: named(view, edge.noted.holder)?,
-                since: moment(edge.noted.began)?,
+                holder: named(view, edge.record.holder)?,
+                since: moment(edge.record.began)?,
             },
             edge,
         })

@@ -6,7 +6,7 @@ use super::parts::{self, PartInfo};
 use super::recovery::{self, Recovery};
 use super::summary::Summary;
 use crate::error::Result;
-use crate::lock::state::Notes;
+use crate::lock::state::WaitRecords;
 use crate::schema::Schema;
 use crate::segment::{LivenessCheck, Segment, SegmentOptions, View, look_at};
 use crate::value::view;
@@ -88,12 +88,12 @@ fn see(key: &str, owner: Option<u32>) -> Result<Inspection> {
     };
     let typed = schema.as_ref().ok().and_then(Option::as_ref);
     let of_parts = typed.filter(|it| it.is_of_parts());
-    let notes = Notes::of(&view, LivenessCheck::Thorough);
+    let waits = WaitRecords::of(&view, LivenessCheck::Thorough);
     let with_key = |error: crate::error::Error| error.with_key(key);
     Ok(Inspection {
         file_name,
         parts: of_parts.map_or_else(Vec::new, |schema| {
-            parts::seen(&view, schema, &notes, LivenessCheck::Thorough)
+            parts::seen(&view, schema, &waits, LivenessCheck::Thorough)
         }),
         recoveries: recovery::last(&view, of_parts),
         summary,

@@ -6,7 +6,7 @@
 
 use crate::barrier::BarrierState;
 use crate::event::EventState;
-use crate::lock::state::{Notes, Waiter};
+use crate::lock::state::{WaitRecords, Waiter};
 use crate::memory::format::{LockWords, MarkWord};
 use crate::mutex::MutexState;
 use crate::once_lock::OnceLockState;
@@ -81,7 +81,7 @@ states! {
 pub(super) fn seen(
     view: &View,
     schema: &Schema,
-    notes: &Notes,
+    waits: &WaitRecords,
     care: LivenessCheck,
 ) -> Vec<PartInfo> {
     let mut found = Vec::new();
@@ -92,7 +92,7 @@ pub(super) fn seen(
         let part = PartView {
             view,
             offset,
-            notes,
+            waits,
             care,
             marks: schema.size().saturating_add(number * size_of::<MarkWord>()),
             row,
@@ -108,7 +108,7 @@ pub(super) fn seen(
                 state,
                 value,
                 version,
-                waiters: notes.waiters(part.place()),
+                waiters: waits.waiters(part.place()),
             }
         }));
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::lock::state::{LockState, Looked, Notes, OWN_LOCK, Waiter, named};
+use crate::lock::state::{LockState, Looked, OWN_LOCK, WaitRecords, Waiter, named};
 use crate::lock::{AbandonCause, Abandonment};
 use crate::memory::Memory;
 use crate::memory::format::Header;
@@ -123,7 +123,7 @@ impl Summary {
         attachments.extend(view.readers()?.into_iter().map(Attachment::read_only));
         let found = &view.found;
         let value_type = value_type(view);
-        let notes = Notes::of(view, care);
+        let waits = WaitRecords::of(view, care);
         let lock = Looked::own(view);
         Ok(Summary {
             key: found.key.clone(),
@@ -144,9 +144,9 @@ impl Summary {
             value_type,
             attachments,
             departed,
-            lock: LockState::of(&lock, &notes, care),
+            lock: LockState::of(&lock, &waits, care),
             is_awaited: header.lock.waiting.load(Ordering::Relaxed) != 0,
-            waiters: notes.waiters(OWN_LOCK),
+            waiters: waits.waiters(OWN_LOCK),
             condition: Consistency::of(header),
             in_transaction: header.life.logged.load(Ordering::Relaxed) != 0,
             recoveries: RecoveryStats::of(header),

@@ -39,7 +39,7 @@ pub(crate) struct Edge {
     pub(crate) id: AttachmentId,
     pub(crate) waiter: Party,
     pub(crate) holder: Party,
-    pub(crate) noted: WaitRecord,
+    pub(crate) record: WaitRecord,
 }
 
 impl Edge {
@@ -47,15 +47,15 @@ impl Edge {
     /// longer recorded.
     pub(crate) fn new(
         id: AttachmentId,
-        noted: WaitRecord,
+        record: WaitRecord,
         recorded: impl Fn(AttachmentId) -> Option<Recorded>,
     ) -> Option<Edge> {
         let party = |id, thread| Party::new(recorded(id)?.who, thread);
         Some(Edge {
             id,
-            waiter: party(id, noted.thread?)?,
-            holder: party(noted.holder, noted.holding_thread?)?,
-            noted,
+            waiter: party(id, record.thread?)?,
+            holder: party(record.holder, record.holding_thread?)?,
+            record,
         })
     }
 }
@@ -108,7 +108,7 @@ pub(crate) fn explain(
             let who = Attachment::of(edge.id, &who);
             write!(said, "held by {}, which ", Named(&who)).ok()?;
         }
-        let place = edge.noted.lock as usize * align_of::<LockWords>();
+        let place = edge.record.lock as usize * align_of::<LockWords>();
         let part = place.checked_sub(data);
         let part = part.and_then(|at| schema.as_ref()?.part_at(at));
         let lock = part.map_or_else(|| "its lock".to_owned(), |path| format!("`{path}`"));
@@ -121,15 +121,15 @@ pub(crate) fn explain(
 /// whose lock still has the recorded owner.
 fn edges(segment: &Segment) -> Vec<Edge> {
     let memory = &segment.attached().memory;
-    let holds = |noted: &WaitRecord| {
+    let holds = |record: &WaitRecord| {
         let owner = memory
-            .lock_at(noted.lock)
+            .lock_at(record.lock)
             .map(|it| it.owner.load(Ordering::Relaxed));
-        owner.map(AttachmentId::from_word) == Some(noted.holder)
+        owner.map(AttachmentId::from_word) == Some(record.holder)
     };
-    let all = segment.noted().into_iter();
-    let standing = all.filter(|(_, noted)| holds(noted));
+    let all = segment.wait_records().into_iter();
+    let standing = all.filter(|(_, record)| holds(record));
     standing
-        .filter_map(|(id, noted)| Edge::new(id, noted, |id| segment.recorded(id)))
+        .filter_map(|(id, record)| Edge::new(id, record, |id| segment.recorded(id)))
         .collect()
 }

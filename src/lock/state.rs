@@ -92,7 +92,7 @@ impl<'a> Looked<'a> {
 }
 
 impl LockState {
-    pub(crate) fn of(lock: &Looked<'_>, notes: &Notes, care: LivenessCheck) -> LockState {
+    pub(crate) fn of(lock: &Looked<'_>, waits: &WaitRecords, care: LivenessCheck) -> LockState {
         let owner = lock.words.owner.load(Ordering::Relaxed);
         if owner == 0 {
             return LockState::Free;
@@ -102,7 +102,7 @@ impl LockState {
             attachment: named(lock.view, id),
             thread: lock.thread_of(id),
             in_place: UpdateMode::of(owner) == UpdateMode::InPlace,
-            seen_since: notes.seen_since(lock.place, id),
+            seen_since: waits.seen_since(lock.place, id),
         };
         match lock.view.presence_of(id, care) {
             Presence::There => LockState::Held(holder),
@@ -113,26 +113,26 @@ impl LockState {
 
 /// The wait records of all live attachments.
 #[derive(Debug)]
-pub(crate) struct Notes(Vec<(Attachment, WaitRecord)>);
+pub(crate) struct WaitRecords(Vec<(Attachment, WaitRecord)>);
 
-impl Notes {
-    pub(crate) fn of(view: &View, care: LivenessCheck) -> Notes {
+impl WaitRecords {
+    pub(crate) fn of(view: &View, care: LivenessCheck) -> WaitRecords {
         let mut found = Vec::new();
-        for (id, noted) in notes(view, care) {
-            found.extend(named(view, id).map(|attachment| (attachment, noted)));
+        for (id, record) in records(view, care) {
+            found.extend(named(view, id).map(|attachment| (attachment, record)));
         }
-        found.sort_by_key(|(_, noted)| noted.began);
-        Notes(found)
+        found.sort_by_key(|(_, record)| record.began);
+        WaitRecords(found)
     }
 
     /// Returns the waiters for the lock at a place, the longest wait first.
     pub(crate) fn waiters(&self, place: u32) -> Vec<Waiter> {
         let waits = self.of_lock(place);
-        let waiters = waits.filter_map(|(attachment, noted)| {
+        let waiters = waits.filter_map(|(attachment, record)| {
             Some(Waiter {
                 attachment: attachment.clone(),
-                thread: noted.thread,
-                since: moment(noted.began)?,
+                thread: record.thread,
+                since: moment(record.began)?,
             })
         });
         waiters.collect()
@@ -140,23 +140,25 @@ impl Notes {
 
     fn seen_since(&self, place: u32, holder: AttachmentId) -> Option<SystemTime> {
         let waits = self.of_lock(place);
-        let met = waits.filter(|(_, noted)| noted.holder == holder);
-        moment(met.map(|(_, noted)| noted.met).min()?)
+        let met = waits.filter(|(_, record)| record.holder == holder);
+        moment(met.map(|(_, record)| record.met).min()?)
     }
 
     fn of_lock(&self, place: u32) -> impl Iterator<Item = &(Attachment, WaitRecord)> {
-        self.0.iter().filter(move |(_, noted)| noted.lock == place)
+        self.0
+            .iter()
+            .filter(move |(_, record)| record.lock == place)
     }
 }
 
 /// Returns the wait records of live attachments. It checks the liveness only of attachments that
 /// have wait records.
-pub(crate) fn notes(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, WaitRecord)> {
+pub(crate) fn records(view: &View, care: LivenessCheck) -> Vec<(AttachmentId, WaitRecord)> {
     let mut found = Vec::new();
     for (id, slot) in view.taken() {
-        let mut noted = waits::noted(&slot).peekable();
-        if noted.peek().is_some() && view.presence_of(id, care) == Presence::There {
-            found.extend(noted.map(|noted| (id, noted)));
+        let mut records = waits::records(&slot).peekable();
+        if records.peek().is_some() && view.presence_of(id, care) == Presence::There {
+            found.extend(records.map(|record| (id, record)));
         }
     }
     found

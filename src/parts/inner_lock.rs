@@ -72,20 +72,20 @@ impl<'a, W: Locked> Guarded<'a, W> {
         self.asker.get_or_init(asker).period()
     }
 
-    /// Records that this waiter sleeps until `holder` releases something. `note` is its earlier
+    /// Records that this waiter sleeps until `holder` releases something. `record` is its earlier
     /// wait record.
-    pub(crate) fn note(
+    pub(crate) fn record_wait(
         &self,
-        note: Option<WaitHandle>,
+        record: Option<WaitHandle>,
         holder: Option<AttachmentId>,
     ) -> Option<WaitHandle> {
-        holder.map_or(note, |holder| self.lock().record_wait(note, holder))
+        holder.map_or(record, |holder| self.lock().record_wait(record, holder))
     }
 
     /// Clears the wait record of a waiter that stops waiting. A forked child has no record.
-    pub(crate) fn wipe_out(&self, note: Option<WaitHandle>) {
+    pub(crate) fn clear_wait(&self, record: Option<WaitHandle>) {
         if self.place.segment().attached().is_ours() {
-            self.lock().clear_wait(note);
+            self.lock().clear_wait(record);
         }
     }
 

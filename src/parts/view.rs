@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use super::layout::low;
-use crate::lock::state::{LockState, Looked, Notes, named};
+use crate::lock::state::{LockState, Looked, WaitRecords, named};
 use crate::memory::format::{Block, LockWords, MarkWord};
 use crate::segment::table::Presence;
 use crate::segment::{Attachment, LivenessCheck, View};
@@ -26,7 +26,7 @@ pub struct Usage {
 pub(crate) struct PartView<'a> {
     pub(crate) view: &'a View,
     pub(crate) offset: usize,
-    pub(crate) notes: &'a Notes,
+    pub(crate) waits: &'a WaitRecords,
     pub(crate) care: LivenessCheck,
     /// The offset of its first mark in the row of slot 0, and the length of a row.
     pub(crate) marks: usize,
@@ -61,7 +61,7 @@ impl PartView<'_> {
             place: self.place(),
             threads: Some((self.marks + thread * MARK, self.row)),
         };
-        LockState::of(&looked, self.notes, self.care)
+        LockState::of(&looked, self.waits, self.care)
     }
 
     /// Returns the shares of live attachments; `of` computes one from a slot's first mark and the

@@ -315,7 +315,7 @@ struct ReadWait<'a> {
     room: RwLockRef<'a>,
     enter: ReadAcquire,
     now: bool,
-    note: Option<WaitHandle>,
+    record: Option<WaitHandle>,
     // Boxed, because most readers acquire the lock without sleeping.
     slept: Option<Box<ReadSleep<'a>>>,
 }
@@ -334,7 +334,7 @@ impl<'a> ReadWait<'a> {
             room,
             enter,
             now: deadline == Deadline::Now,
-            note: None,
+            record: None,
             slept: None,
         }
     }
@@ -353,7 +353,7 @@ impl<'a> ReadWait<'a> {
     fn sleep(&mut self, turn: u32) -> Duration {
         let RwLockRef { lock, words, place } = self.room;
         let writer = lock.owner();
-        self.note = lock.record_wait(self.note, AttachmentId::from_word(writer));
+        self.record = lock.record_wait(self.record, AttachmentId::from_word(writer));
         let again = self.slept.take().filter(|it| it.writer == writer);
         let mut slept = again.unwrap_or_else(|| {
             let seats = &words.lock.checkers;
@@ -417,7 +417,7 @@ impl Drop for ReadWait<'_> {
     fn drop(&mut self) {
         if self.room.is_ours() {
             self.enter.give_up(&self.room);
-            self.room.lock.clear_wait(self.note);
+            self.room.lock.clear_wait(self.record);
         }
     }
 }
@@ -429,7 +429,7 @@ struct WriteWait<'a> {
     drain: WriteAcquire,
     deadline: Deadline,
     is_inside: bool,
-    note: Option<WaitHandle>,
+    record: Option<WaitHandle>,
     /// When the wait began; `None` while there has been no need to wait.
     began: Option<Instant>,
 }
@@ -441,7 +441,7 @@ impl<'a> WriteWait<'a> {
             drain: WriteAcquire::new(own),
             deadline,
             is_inside: false,
-            note: None,
+            record: None,
             began: None,
         }
     }
@@ -487,7 +487,7 @@ impl<'a> Wait for WriteWait<'a> {
             }
             RwLockOutcome::Sleep(seen, limit) => {
                 if let Some(reader) = self.reader() {
-                    self.note = self.room.lock.record_wait(self.note, reader);
+                    self.record = self.room.lock.record_wait(self.record, reader);
                 }
                 let grace = Some(self.grace()).filter(|grace| !grace.is_zero());
                 let limit = limit.into_iter().chain(grace).min();
@@ -507,7 +507,7 @@ impl Drop for WriteWait<'_> {
             if !self.is_inside {
                 WriteAcquire::give_up(&self.room);
             }
-            self.room.lock.clear_wait(self.note);
+            self.room.lock.clear_wait(self.record);
         }
     }
 }

@@ -356,15 +356,15 @@ impl Segment {
     }
 
     /// Returns the wait records of all attachments that have slots, living or dead.
-    pub(crate) fn noted(&self) -> Vec<(AttachmentId, WaitRecord)> {
+    pub(crate) fn wait_records(&self) -> Vec<(AttachmentId, WaitRecord)> {
         let memory = &self.attached.memory;
         let slots = 0..memory.layout().sizes.slots;
         let slots = slots.filter_map(|index| Some((index, memory.slot(index)?)));
-        let noted = slots.filter_map(|(index, slot)| {
+        let records = slots.filter_map(|(index, slot)| {
             let id = table::holder_of(slot, index)?;
-            Some(waits::noted(slot).map(move |noted| (id, noted)))
+            Some(waits::records(slot).map(move |record| (id, record)))
         });
-        noted.flatten().collect()
+        records.flatten().collect()
     }
 
     /// Checks whether another attachment's byte is locked. False proves nothing. True almost always

@@ -1,4 +1,4 @@
-//! Wait records: the note of each waiter for diagnosis. No lock depends on them.
+//! Wait records: what each waiter waits for, for diagnosis. No lock depends on them.
 //!
 //! A thread that goes to sleep for a lock records in its attachment's slot which lock it waits for
 //! and which owner has it, and clears the record when it stops waiting. A slot has room for a few
@@ -49,8 +49,13 @@ pub(crate) fn begin(slot: &Slot, lock: u32, thread: u32) -> Option<WaitHandle> {
 }
 
 /// Records the owner of the lock, and its thread that holds the lock (0 if unknown).
-pub(crate) fn set_owner(slot: &Slot, note: WaitHandle, holder: AttachmentId, holding_thread: u32) {
-    let Some(words) = slot.waits.get(note.0) else {
+pub(crate) fn set_owner(
+    slot: &Slot,
+    record: WaitHandle,
+    holder: AttachmentId,
+    holding_thread: u32,
+) {
+    let Some(words) = slot.waits.get(record.0) else {
         return;
     };
     let same = words.holder.load(Ordering::Relaxed) == holder.word()
@@ -71,8 +76,8 @@ pub(crate) fn set_owner(slot: &Slot, note: WaitHandle, holder: AttachmentId, hol
 }
 
 /// Clears a wait record.
-pub(crate) fn end(slot: &Slot, note: WaitHandle) {
-    if let Some(words) = slot.waits.get(note.0) {
+pub(crate) fn end(slot: &Slot, record: WaitHandle) {
+    if let Some(words) = slot.waits.get(record.0) {
         wipe(words);
     }
 }
@@ -83,7 +88,7 @@ pub(super) fn end_all(slot: &Slot) {
 }
 
 /// Returns the wait records in a slot. They are valid only while its attachment is alive.
-pub(crate) fn noted(slot: &Slot) -> impl Iterator<Item = WaitRecord> + '_ {
+pub(crate) fn records(slot: &Slot) -> impl Iterator<Item = WaitRecord> + '_ {
     slot.waits.iter().filter_map(read)
 }
 
@@ -96,7 +101,7 @@ fn read(words: &WaitWords) -> Option<WaitRecord> {
     let holder = words.holder.load(Ordering::Acquire);
     let some = |number: u32| (number != 0).then_some(number);
     let began = Duration::from_nanos(words.began.load(Ordering::Relaxed));
-    let noted = WaitRecord {
+    let record = WaitRecord {
         lock: some(words.lock.load(Ordering::Relaxed))?,
         thread: some(words.thread.load(Ordering::Relaxed)),
         began,
@@ -105,7 +110,7 @@ fn read(words: &WaitWords) -> Option<WaitRecord> {
         met: began + Duration::from_millis(words.met.load(Ordering::Relaxed).into()),
     };
     fence(Ordering::Acquire);
-    (holder != 0 && words.holder.load(Ordering::Relaxed) == holder).then_some(noted)
+    (holder != 0 && words.holder.load(Ordering::Relaxed) == holder).then_some(record)
 }
 
 const NANOS_PER_MILLI: u64 = 1_000_000;

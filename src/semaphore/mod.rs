@@ -227,7 +227,7 @@ impl Semaphore {
             count,
             wanted: Wanted::new(count, now),
             is_done: false,
-            note: None,
+            record: None,
         })
     }
 }
@@ -391,7 +391,7 @@ struct PermitWait<'a> {
     count: u32,
     wanted: Wanted,
     is_done: bool,
-    note: Option<WaitHandle>,
+    record: Option<WaitHandle>,
 }
 
 impl<'a> Wait for PermitWait<'a> {
@@ -411,7 +411,7 @@ impl<'a> Wait for PermitWait<'a> {
                 }))
             }
             Ok(SemaphoreOutcome::Sleep(seen)) => {
-                self.note = self.pool.note(self.note, self.semaphore.holder());
+                self.record = self.pool.record_wait(self.record, self.semaphore.holder());
                 Polled::Sleep {
                     word: (&self.pool.words.change).into(),
                     seen,
@@ -425,7 +425,7 @@ impl<'a> Wait for PermitWait<'a> {
 
 impl Drop for PermitWait<'_> {
     fn drop(&mut self) {
-        self.pool.wipe_out(self.note);
+        self.pool.clear_wait(self.record);
         if !self.is_done && self.wanted.has_slept() {
             // It may have consumed a wake-up, which then another waiter must get.
             soon(&self.semaphore.place, ACQUIRE, |pool: &Pool<'_>| {
