@@ -36,6 +36,26 @@ impl<'a> RawLock<'a> {
         }
     }
 
+    /// Acquires the lock, which the caller then owns without a guard. Returns the dead owner from
+    /// which it was taken over, if it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawLock::acquire`].
+    #[inline]
+    pub(crate) fn acquire_unguarded(
+        self,
+        deadline: Deadline,
+    ) -> Result<Option<AttachmentId>, AcquireError> {
+        // An uncontended acquisition builds no guard in memory.
+        if let Some(held) = self.try_acquire() {
+            held.keep();
+            return Ok(None);
+        }
+        self.acquire_contended(deadline)
+            .map(RawLockGuard::unguarded)
+    }
+
     /// Acquires the lock that the caller just saw held.
     ///
     /// # Errors
@@ -128,6 +148,14 @@ impl<'a> RawLockGuard<'a> {
     #[inline(always)]
     pub(super) fn dead_word(&self) -> Option<u64> {
         self.dead.map(NonZeroU64::get)
+    }
+
+    /// Makes the caller own the lock without a guard; returns [`RawLockGuard::dead`].
+    #[inline]
+    pub(crate) fn unguarded(self) -> Option<AttachmentId> {
+        let dead = self.dead();
+        self.keep();
+        dead
     }
 
     /// Returns the lock, which the caller then owns without a guard.

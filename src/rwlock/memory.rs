@@ -117,25 +117,25 @@ impl<'a> RwLockRef<'a> {
 
     /// Acquires the lock for writing.
     pub(crate) fn write(self, deadline: Deadline) -> Result<RwLockAcquired<'a>> {
-        let dead = RwLockRef::keep(self.lock.acquire(deadline)?);
+        let dead = self.lock.acquire_unguarded(deadline)?;
         Ok((self.drain(0, deadline)?, dead))
     }
 
     /// Acquires the lock for writing, asynchronously.
     pub(crate) async fn write_async(self) -> Result<RwLockAcquired<'a>> {
-        let dead = RwLockRef::keep(self.lock.acquire_async().await?);
+        let dead = self.lock.acquire_async().await?.unguarded();
         Ok((self.drain_async(0).await?, dead))
     }
 
     /// Turns a reader into the writer. If this fails, it is still a reader.
     pub(crate) fn upgrade(self, deadline: Deadline) -> Result<RwLockHold<'a>> {
-        RwLockRef::keep(self.lock.acquire(Deadline::Now)?);
+        self.lock.acquire_unguarded(Deadline::Now)?;
         self.drain(1, deadline)
     }
 
     /// Turns a reader into the writer, asynchronously. If this fails, it is still a reader.
     pub(crate) async fn upgrade_async(self) -> Result<RwLockHold<'a>> {
-        RwLockRef::keep(self.lock.acquire(Deadline::Now)?);
+        self.lock.acquire_unguarded(Deadline::Now)?;
         self.drain_async(1).await
     }
 
@@ -154,14 +154,6 @@ impl<'a> RwLockRef<'a> {
 
     fn check_fork(self, operation: &'static str) -> Result<()> {
         self.place.segment().attached().check_fork(operation)
-    }
-
-    /// Keeps the writers' lock until the writer leaves or gives up. Returns the dead owner that it
-    /// was taken over from.
-    fn keep(held: RawLockGuard<'a>) -> Option<AttachmentId> {
-        let dead = held.dead();
-        held.keep();
-        dead
     }
 
     /// Waits until the readers have left, except `own` of them that belong to the caller. The
