@@ -464,7 +464,7 @@ fn attachments_lock_the_bytes_of_the_document() {
     drop(reader);
 }
 
-/// Makes a segment that stays, and returns its file, opened by somebody who is not the library.
+/// Makes a persistent segment, and returns its file, opened without the library.
 fn gated() -> File {
     let options = Segment::options().size(1).policy(Policy::Persistent);
     drop(options.create(KEY).expect("nothing has the key"));

@@ -75,7 +75,7 @@ fn waits_dropped() -> Scenario {
             let reader = survivor.rwlock.read()?;
             let permits = survivor.permits.acquire_many(2)?;
             victim.set_up()?.die()?;
-            // Who waited to write lets others read, and who had arrived has not, or has died.
+            // A waiter to write lets readers in, and an arrival is withdrawn or counts as dead.
             drop(survivor.rwlock.read_timeout(LONG)?);
             let met = survivor.strict.wait_timeout(Duration::from_millis(1));
             let kind = met.map(|it| it.is_leader()).map_err(|error| error.kind());

@@ -30,7 +30,7 @@ const KEY: &str = "com.example.family";
 
 /// Far more than anything here takes: a hang is a finding, a slow machine is not.
 const LONG: Duration = Duration::from_secs(30);
-/// Long enough for those who would do what they must not to do it.
+/// Long enough for a process that breaks a rule to be seen doing so.
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A value of words that are all the same, so that a mixture shows.

@@ -130,7 +130,7 @@ fn destroy_now_frees_the_key_and_leaves_those_attached_their_memory() {
 fn destroyer(test: &mut Talk) {
     test.say("begins");
     match kind(Segment::destroy(KEY, DestroyMode::WhenUnused)) {
-        // Whoever was last removed it before this one looked.
+        // The last attachment removed it before this process looked.
         None | Some(ErrorKind::NotFound) => test.say("destroyed"),
         Some(other) => test.say(format!("{other:?}")),
     }

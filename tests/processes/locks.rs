@@ -88,8 +88,7 @@ fn a_death_is_reported_until_the_data_are_marked_consistent() {
     let mut child = holding();
     child.kill();
     let dead = child.pid();
-    // Whether the guard is dropped with the report, kept, or dropped by somebody else who also dies
-    // not vouching.
+    // Every later lock reports the death until the data are marked consistent.
     drop(left(segment.lock()));
     drop(left(segment.lock()).into_guard());
     drop(left(segment.try_lock()));

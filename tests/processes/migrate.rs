@@ -1,5 +1,5 @@
-//! Migration: one step under the key, while old processes are attached and are told, whoever dies
-//! meanwhile.
+//! Migration: one step under the key, while old processes are attached and get the error, even if
+//! any process dies meanwhile.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};

@@ -91,7 +91,7 @@ fn processes_with_equal_numbers_and_without_proc_exclude_each_other() {
     other.tell("pass");
     assert_eq!(one.ask("unlock"), "unlocked");
     other.hears("locked");
-    // In one handle the thread alone says whose the lock is.
+    // Within one handle only the thread number tells owners apart.
     assert_eq!(one.ask("lock"), "locked");
     assert!(one.ask("pass").starts_with("Deadlock"));
     one.kill();

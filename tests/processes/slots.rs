@@ -1,4 +1,4 @@
-//! The attachment table: a slot for everyone who lives, and those of the dead again and again.
+//! The attachment table: every living attachment has a slot, and slots of the dead are reused.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -157,7 +157,7 @@ fn four_thousand_can_be_attached_at_once() {
 }
 
 fn a_table_shows_its_attachments_after_four_billion_uses() {
-    /// Where the header says whose turn it is to take a slot: see `docs/format.md`.
+    /// The header word with the slot to try first: see `docs/format.md`.
     const NEXT_SLOT: u64 = 76;
     let segment = Segment::options()
         .size(8)

@@ -151,7 +151,7 @@ fn tries_everything(test: &mut Talk) {
     }
 }
 
-/// What a process answers whose segments are to be at this path.
+/// The answer of a process that uses this path for its segments.
 fn answers_in(place: &Path) -> Vec<String> {
     let variable = format!("SHAREHOLD_DIR={}", place.display());
     let mut child = Child::under(["env", &variable], tries_everything, [""; 0]);

@@ -168,7 +168,7 @@ fn another_user_is_refused_with_the_name_of_the_owner() {
         let said = stranger.ask(order);
         assert!(said.starts_with("PermissionDenied"), "{said}");
     }
-    // Where the directory may be entered, the error says whose the file is.
+    // Where the directory may be entered, the error names the file's owner.
     fs::set_permissions(place(), fs::Permissions::from_mode(0o711)).expect("root may");
     for order in ["attach", "look"] {
         let said = stranger.ask(order);
@@ -204,7 +204,7 @@ fn everybody_is_admitted_when_the_mode_says_so() {
     assert_eq!(owner.ask("create 666"), "done");
     assert_eq!(stranger.ask("attach"), "done");
     assert_eq!(stranger.ask("look"), "done");
-    // The last one out, who cannot remove it from the owner's directory, leaves all the same.
+    // The last attachment cannot remove it from the owner's directory, and detaches all the same.
     assert_eq!(owner.ask("detach"), "done");
     assert_eq!(stranger.ask("detach"), "done");
     let said = owner.ask("attach");

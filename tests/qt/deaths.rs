@@ -7,7 +7,7 @@ use sharehold::qt::{ErrorKind, Options, SharedMemory, SystemSemaphore};
 use crate::world::{Kind, World, hex, until_waiting, world_tests};
 
 world_tests! {
-    /// A killed holder of any kind: the lock goes to the one who waits, of any kind.
+    /// A killed holder of any kind: the lock goes to the waiter, of any kind.
     fn a_killed_holder(world) {
         for dying in Kind::ALL {
             for heir in Kind::ALL {

@@ -97,7 +97,7 @@ world_tests! {
         memory.lock().unwrap().unlock().unwrap();
     }
 
-    /// F2. The one who made the lock leaves while another one holds it.
+    /// F2. The creator of the lock leaves while another process holds it.
     fn f2_the_lock_leaves_with_its_maker(world) {
         for maker in Kind::ALL {
             let key = world.key("f2");
@@ -348,7 +348,7 @@ world_tests! {
         holder.tell("unlock m");
         qt.answer().unwrap();
 
-        // Also for the last one, who leaves the segment to those who come.
+        // Also for the last process, which leaves the segment to later ones.
         let mut memory = impatient(&key);
         memory.attach().unwrap();
         holder.tell("detach m");

@@ -28,7 +28,7 @@ world_tests! {
             drop(ours.acquire().unwrap());
             qt.kill();
             assert_eq!(looker.status().unwrap().unwrap().free, 2, "{kind:?}");
-            // Who uses a set is told nobody, so nobody removes it as stale.
+            // The system does not list the users of a set, so no process removes it as stale.
             assert!(!ours.is_stale().unwrap() && !ours.remove_stale().unwrap());
             assert!(ours.remove().unwrap());
             assert!(!ours.remove().unwrap());

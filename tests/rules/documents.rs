@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::tree::{FILES, File, exists, has_extension};
 use crate::{Finding, assert_none, lines};
 
-/// What whoever gets the project may count on finding.
+/// The files that a project is expected to have.
 const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",

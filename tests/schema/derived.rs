@@ -185,7 +185,7 @@ proptest! {
 type Four<T> = [[[[T; 1]; 1]; 1]; 1];
 type Sixteen<T> = Four<Four<Four<Four<T>>>>;
 
-/// A segment whose schema nobody can read would be of no use.
+/// A segment with an unreadable schema would be of no use.
 #[test]
 fn a_type_that_is_nested_too_deeply_is_refused() {
     type Deepest = Sixteen<Four<Four<Four<[[[u8; 1]; 1]; 1]>>>>;

@@ -273,7 +273,7 @@ fn what_was_overwritten_is_an_error() {
     let error = any.update(|bytes| bytes.fill(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
 
-    // Somebody who has a whole value can still give it.
+    // A process with a whole value can still write it.
     any.set(&any.schema().blank().expect("it is small"))
         .expect("it needs nothing of the old one");
     assert_eq!(found.get().expect("a value"), first());

@@ -56,7 +56,7 @@ fn locked(segment: &Segment) -> sharehold::SegmentGuard<'_> {
     }
 }
 
-/// Who left the mark that the next plain lock is told of.
+/// The owner that left the mark that the next plain lock reports.
 #[track_caller]
 fn marked_by(segment: &Segment) -> Option<(AbandonCause, Option<u32>)> {
     match segment.lock() {

@@ -100,7 +100,7 @@ const SETTLED: u64 = 200;
 /// How many seats a lock has.
 const SEATS: usize = 4;
 
-/// A holder, and so many who have waited for long, the askers first.
+/// A holder, and this many waiters that have waited for long, the checkers first.
 fn start_many(start: fn() -> Child, number: usize) -> (Child, Vec<Child>) {
     let mut holder = start();
     holder.hears("locked");
