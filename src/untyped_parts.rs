@@ -284,7 +284,7 @@ impl UntypedGuarded {
         Ok(result)
     }
 
-    /// Returns a blank value for a once that has none yet. The caller has the lock.
+    /// Returns a blank value for a `OnceLock` that has none yet. The caller has the lock.
     fn first_value(&self) -> Result<Vec<u8>> {
         let key = self.place.segment().key();
         if self.copies(CHANGE)?.committed() != 0 {

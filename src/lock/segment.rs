@@ -84,11 +84,11 @@ impl Segment {
         mode: UpdateMode,
         deadline: Deadline,
     ) -> Result<(), AcquireFailure> {
-        match RawLock::of_segment(self, mode).try_acquire() {
-            Some(held) => held.keep(),
-            None => return self.acquire_contended(mode, deadline),
+        let Some(held) = RawLock::of_segment(self, mode).try_acquire() else {
+            return self.acquire_contended(mode, deadline);
         };
-        if self.lock_words().condition.load(Ordering::Relaxed) == CONSISTENT {
+        held.keep();
+        if self.is_consistent() {
             Ok(())
         } else {
             self.report()
@@ -152,6 +152,7 @@ impl Segment {
     }
 
     /// Whether the data are consistent. The caller owns the lock.
+    #[inline(always)]
     pub(crate) fn is_consistent(&self) -> bool {
         self.lock_words().condition.load(Ordering::Relaxed) == CONSISTENT
     }

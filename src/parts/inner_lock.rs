@@ -111,9 +111,7 @@ impl<'a, W: Locked> Guarded<'a, W> {
                 None => self.go_on(AcquireWait::new(self.lock(), self.brief()))?,
             },
         };
-        let dead = held.dead().is_some();
-        held.keep();
-        Ok(dead)
+        Ok(held.unguarded().is_some())
     }
 
     #[cold]

@@ -7,7 +7,7 @@ use super::protocol::{
     self, Mark, MarkChange, ReadAcquire, RwLockMemory, RwLockOutcome, Tasks, WriteAcquire,
 };
 use crate::deadline::Deadline;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{RawLock, RawLockGuard};
 use crate::memory::format::{MarkWord, ReadWriteWords};
 use crate::parts::layout::{PartRef, low};
@@ -25,6 +25,7 @@ const READERS: usize = 0;
 pub(super) const THREAD: usize = 1;
 
 const ENTER: &str = "lock";
+const DOWNGRADE: &str = "downgrade the lock of";
 
 /// A lock that is held for reading or for writing, and released when this is dropped.
 #[derive(Debug)]
@@ -144,7 +145,10 @@ impl<'a> RwLockRef<'a> {
         if protocol::downgrade(&self) {
             Ok(RwLockHold::Reading(self))
         } else {
-            Err(refused(self.place.segment(), None, Deadline::Now))
+            let detail =
+                "tens of thousands of threads of this process read it or wait to; try again later";
+            let error = Error::new(ErrorKind::Busy, DOWNGRADE, detail);
+            Err(error.with_key(self.place.segment().key()))
         }
     }
 

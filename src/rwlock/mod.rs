@@ -479,8 +479,8 @@ impl<'a, T: Shareable, B> WriteGuard<'a, T, B> {
     /// # Errors
     ///
     /// Returns this guard with [`Busy`](crate::ErrorKind::Busy) if tens of thousands of threads of
-    /// this process have read guards, or with an error of [`RwLock::read`]. The changes are then
-    /// committed already.
+    /// this process read or wait to read, or with an error of [`RwLock::read`]. The changes are
+    /// then committed already.
     pub fn downgrade(mut self) -> Result<ReadGuard<'a, T>, GuardError<WriteGuard<'a, T, B>>> {
         self.commit();
         match self.downgraded() {

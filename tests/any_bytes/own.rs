@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::thread;
 
 use sharehold::{
     Barrier, BarrierOptions, DeathPolicy, ErrorKind, LockError, Mutex, OnceLock, Part, RwLock,
@@ -17,6 +18,7 @@ pub(crate) fn suite() -> Suite {
         .test(a_lock_that_claims_to_be_the_next_attachments_is_taken_over)
         .test(parts_that_claim_to_be_the_next_attachments_come_free)
         .test(parts_found_by_their_paths_come_free)
+        .test(a_writer_that_cannot_become_a_reader_stays_the_writer)
 }
 
 /// The attachment that the only slot gives next, after two were there.
@@ -34,6 +36,13 @@ fn put(word: u64, offset: usize) {
         .expect("it is ours");
     file.write_all_at(&word.to_le_bytes(), offset as u64)
         .expect("it is there");
+}
+
+/// Where the data begin in the only segment.
+fn data_offset() -> usize {
+    let file = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
+    let offset = file[24..32].try_into().expect("eight bytes");
+    usize::try_from(u64::from_le_bytes(offset)).expect("it is small")
 }
 
 fn a_lock_that_claims_to_be_the_next_attachments_is_taken_over() {
@@ -118,9 +127,7 @@ fn parts_come_free(attach: impl Fn() -> All) {
             .expect("nothing has the key"),
     );
     drop(attach());
-    let file = fs::read(directory().join(&left_in_directory()[0])).expect("it is there");
-    let data = file[24..32].try_into().expect("eight bytes");
-    let data = usize::try_from(u64::from_le_bytes(data)).expect("it is small");
+    let data = data_offset();
     let atomic = 1 << 63;
     for lock in [MUTEX, RWLOCK, ONCE, PERMITS, BARRIER] {
         put(NEXT | atomic, data + lock);
@@ -143,5 +150,33 @@ fn parts_come_free(attach: impl Fn() -> All) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::Broken, "{error}"),
     }
     drop(all);
+    sharehold::Segment::destroy(KEY, sharehold::DestroyMode::Immediate).expect("it is there");
+}
+
+/// Its attachment's mark has no room for another reader.
+fn a_writer_that_cannot_become_a_reader_stays_the_writer() {
+    const FIRST: u64 = 1 << 32;
+    const MOST_WAITING: u64 = 32_767 << 2;
+    let options = persistent().slots(1);
+    let limits = options
+        .create_part::<RwLock<u64>>(KEY, 1)
+        .expect("nothing has the key");
+    let mark = data_offset() + RwLock::<u64>::SIZE;
+    let mut guard = limits.write().expect("nobody has it");
+    *guard = 2;
+    put(FIRST | MOST_WAITING, mark);
+    let refused = guard.downgrade().expect_err("the mark is full");
+    assert_eq!(refused.error().kind(), ErrorKind::Busy, "{refused}");
+    assert_eq!(limits.get().expect("it is valid"), 2, "it is committed");
+
+    let mut guard = refused.into_guard();
+    let other = || limits.try_write().map(drop).expect_err("there is a writer");
+    let error = thread::scope(|scope| scope.spawn(other).join().expect("it does not panic"));
+    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+    *guard = 3;
+    drop(guard);
+    put(FIRST, mark);
+    assert_eq!(*limits.write_timeout(LONG).expect("nobody has it"), 3);
+    drop(limits);
     sharehold::Segment::destroy(KEY, sharehold::DestroyMode::Immediate).expect("it is there");
 }
